@@ -1,0 +1,1 @@
+#include "runtime/input/media.h"

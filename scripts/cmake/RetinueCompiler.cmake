@@ -1,0 +1,27 @@
+# Language level and warnings, for every target.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+
+add_compile_options(-Wall -Wextra -Wconversion -Wshadow=local)
+if(RETINUE_WERROR)
+  add_compile_options(-Werror)
+endif()
+# A sum must not depend on what the compiler felt like fusing: kernels ask for fma by name.
+add_compile_options(-ffp-contract=off)
+# Assertions of programmers' mistakes stay on: check() is a function and not a macro.
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")
+
+if(RETINUE_SANITIZE)
+  add_compile_options(-fsanitize=${RETINUE_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${RETINUE_SANITIZE})
+endif()
+
+find_program(RETINUE_CCACHE ccache)
+if(RETINUE_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${RETINUE_CCACHE}")
+endif()

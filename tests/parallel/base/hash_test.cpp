@@ -1,0 +1,35 @@
+#include "parallel/base/hash.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace retinue {
+namespace {
+
+// Vectors of FIPS 180-4's examples and NIST's long message.
+TEST(Sha256, MatchesPublishedVectors) {
+  EXPECT_EQ(sha256_hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(sha256_hex("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"),
+            "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+  EXPECT_EQ(sha256_hex(std::string(1000000, 'a')),
+            "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+TEST(Sha256, DoesNotDependOnHowTheBytesAreCut) {
+  std::string text;
+  for (int i = 0; i < 300; ++i) text += static_cast<char>(i * 7);
+  for (std::size_t size = 0; size <= text.size(); size += 13) {
+    for (std::size_t cut = 0; cut <= size; cut += 7) {
+      Sha256 hash;
+      hash.update(std::as_bytes(std::span(text.data(), cut)));
+      hash.update(std::as_bytes(std::span(text.data() + cut, size - cut)));
+      ASSERT_EQ(hash.finish_hex(), sha256_hex(std::string_view(text).substr(0, size)))
+          << size << " cut at " << cut;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace retinue

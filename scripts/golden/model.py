@@ -35,14 +35,19 @@ def main():
             entries += model_cases.make(folder / "cases" / name, folder / "configs" / name, Path(work))
             print(f"  {name}: {time.monotonic() - start:.0f} s")
         tiny_models.write_sharded(folder / "configs" / "sharded", Path(work))
-        tables.write(folder / "tables.json", folder / "configs", Path(work))
+        tables.write(folder / "tables.json", folder / "configs")
     common.write_manifest(
         folder,
         attention="sdpa",
         vision_rows="images first, in prompt order, then clips: the reference runs the tower once for each kind",
         logits=f"the last {model_cases.LOGIT_ROWS} rows at most; logits_first_row of the case is the first token stored",
         paths="in messages: relative to the folder of the case",
-        random_weights_check=random_weights.check_values(CHECKED_WEIGHTS, common.SEED),
+        frame_lists="fps is the rate of the frames as given; the reference gets frames_indices 0 … n-1 and do_sample_frames=False",
+        weights=f"random:{common.SEED}",
+        random_weights_check=[
+            *random_weights.check_values(CHECKED_WEIGHTS, common.SEED),
+            *(row for seed in (0, 1, 2**64 - 1) for row in random_weights.check_values(CHECKED_WEIGHTS[:1], seed)),
+        ],
         cases=entries,
     )
     total = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())

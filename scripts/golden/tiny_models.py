@@ -1,6 +1,7 @@
 """Tiny Qwen3-VL folders in Hugging Face form. The configurations differ in everything that can differ."""
 
 import json
+import shutil
 
 import random_weights
 import tiny_tokenizer
@@ -138,8 +139,6 @@ def state_dict(config_folder):
 
 def load(config_folder, dtype, work):
     """The reference model as a user loads it: a checkpoint on disk and from_pretrained."""
-    import shutil
-
     from safetensors.torch import save_file
     from transformers import Qwen3VLForConditionalGeneration
 
@@ -155,9 +154,8 @@ def load(config_folder, dtype, work):
 
 def write_sharded(folder, work):
     """A checkpoint as save_pretrained writes it: two shards and an index; the values follow the rule."""
-    import shutil
-
     import torch
+    from safetensors.torch import load_file
 
     source = work / "sharded-source"
     write_folder(source, SHARDED)
@@ -169,5 +167,10 @@ def write_sharded(folder, work):
     for path in source.iterdir():
         if not (folder / path.name).exists():
             shutil.copy(path, folder / path.name)
+    stored = {}
+    for name in shards:
+        stored |= load_file(folder / name)
+    wanted = state_dict(source)
+    assert stored.keys() == wanted.keys() and all(torch.equal(stored[name], wanted[name]) for name in wanted)
     for path in folder.iterdir():
         path.chmod(0o644)

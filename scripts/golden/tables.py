@@ -252,7 +252,7 @@ def position_embeddings(config_folder):
                         bits.view(np.uint32 if kind == "f32" else np.uint16).tolist()]
                     row["row_1_index"] = index[:, 34:68].tolist()
             grids.append(row)
-    # Where a second rounding would show: torch's own build evaluates the second half with a fused multiply-add.
+    # Where a second rounding would show: torch evaluates the second half with a fused multiply-add where the CPU has one.
     lines = [{"side": side, "count": n, "f32": _hex32(torch.linspace(0, side - 1, n))}
              for side in (48, 16) for n in (2, 4, 24, 30, 36, 68, 120)]
     return {"linspace": {"formula": "step = f32(side - 1) / f32(n - 1); i < n / 2: step * i; else fma(-step, n - 1 - i, side - 1)",

@@ -12,7 +12,6 @@
 #include "layers/ops/scatter_rows.h"
 #include "layers/ops/silu_mul.h"
 
-#include <array>
 #include <cstring>
 #include <vector>
 

@@ -5,6 +5,12 @@
 // order. Masked keys add exact zeros and whole masked splits are skipped per row, so a row's bits
 // depend on that row's keys alone: prefill, chunked prefill and decode agree.
 
+#pragma once
+
+#include "layers/kernels/cpu/simd/kernels.h"
+#include "layers/kernels/cpu/simd/matmul.inl"
+#include "layers/kernels/cpu/simd/simd.h"
+
 namespace retinue::ops::simd {
 namespace {
 

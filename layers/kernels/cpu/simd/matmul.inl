@@ -4,6 +4,11 @@
 // is the whole order of the sum. It depends neither on how many rows or columns share a tile nor on
 // how threads cut the work, so one row alone and a thousand rows give the same bits.
 
+#pragma once
+
+#include "layers/kernels/cpu/simd/kernels.h"
+#include "layers/kernels/cpu/simd/simd.h"
+
 namespace retinue::ops::simd {
 namespace {
 

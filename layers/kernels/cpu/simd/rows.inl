@@ -1,6 +1,11 @@
 // Element-wise and row-wise kernels. Included once by table.simd.cpp. All arithmetic is f32; a
 // value is rounded to T exactly where the reference's bf16 tensors would be.
 
+#pragma once
+
+#include "layers/kernels/cpu/simd/kernels.h"
+#include "layers/kernels/cpu/simd/simd.h"
+
 namespace retinue::ops::simd {
 namespace {
 

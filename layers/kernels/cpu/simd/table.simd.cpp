@@ -1,10 +1,8 @@
-// Compiled once per instruction set, with RETINUE_ISA naming it: see CMakeLists.txt beside the
-// folder.
+// Compiled once per instruction set, with RETINUE_ISA naming it: see CMakeLists.txt in the folder
+// above.
+#include "layers/kernels/cpu/simd/attention.inl"
 #include "layers/kernels/cpu/simd/kernels.h"
 #include "layers/kernels/cpu/simd/matmul.inl"
-#include "layers/kernels/cpu/simd/simd.h"
-// attention builds on matmul's accumulate
-#include "layers/kernels/cpu/simd/attention.inl"
 #include "layers/kernels/cpu/simd/rows.inl"
 
 namespace retinue::ops::simd {

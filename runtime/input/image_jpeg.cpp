@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <turbojpeg.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -67,6 +68,45 @@ Result<FrameHeader> read_frame_header(std::span<const std::byte> bytes) {
       "again.");
 }
 
+struct Target {
+  std::uint8_t* pixels;
+  ImageSize size;
+  int format;
+};
+
+/// True where there was neither an error nor a warning.
+bool decompress(tjhandle handle, std::span<const std::byte> bytes, const Target& target,
+                int flags) {
+  // Neither fast DCT nor fast upsampling: the reference uses the accurate ones. The scan limit only
+  // stops files that are built to take hours.
+  return tjDecompress2(handle, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
+                       target.pixels, static_cast<int>(target.size.width), 0,
+                       static_cast<int>(target.size.height), target.format,
+                       flags | TJFLAG_LIMITSCANS) == 0;
+}
+
+/// Why a picture that was decoded with complaints is not shown; empty where it is.
+///
+/// The reference shows pictures with damage inside and refuses those that end early. TurboJPEG
+/// reports both as warnings, keeps the text of the first warning only, and an error that follows a
+/// warning still has the warning's code, with its own text. So the file is decoded again up to the
+/// first warning: another text than before means that an error followed.
+std::string reason_to_refuse(tjhandle handle, std::span<const std::byte> bytes,
+                             const Target& target) {
+  const std::string last = tjGetErrorStr2(handle);
+  if (tjGetErrorCode(handle) != TJERR_WARNING) return last;
+  const std::vector<std::uint8_t> kept(
+      target.pixels, target.pixels + target.size.pixels() * tjPixelSize[target.format]);
+  decompress(handle, bytes, target, TJFLAG_STOPONWARNING);
+  const std::string first = tjGetErrorStr2(handle);
+  std::ranges::copy(kept, target.pixels);
+  const std::string_view file(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const bool has_end = file.find("\xFF\xD9") != file.npos;
+  if (first.find("Premature end of JPEG file") != first.npos || !has_end)
+    return "the file ends before the picture does. The copy is incomplete; copy it again.";
+  return first == last ? "" : last;
+}
+
 /// Pillow takes every 4-component file for Adobe's, whose samples are stored as 255 - ink.
 void inverted_cmyk_to_rgb(const std::uint8_t* cmyk, std::uint8_t* rgb, std::int64_t pixels) {
   for (std::int64_t i = 0; i < pixels; ++i, cmyk += 4, rgb += 3) {
@@ -96,21 +136,12 @@ Result<Frames> decode_jpeg(std::span<const std::byte> bytes, ImageSize size) {
   const bool cmyk = header->components == 4;
   Frames frames = empty_frame(size);
   std::vector<std::uint8_t> inks(cmyk ? static_cast<std::size_t>(size.pixels() * 4) : 0);
-  // Neither fast DCT nor fast upsampling: the reference uses the accurate ones. The scan limit only
-  // stops files that are built to take hours.
-  const int status = tjDecompress2(
-      handle.get(), reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
-      cmyk ? inks.data() : frames.pixels.data(), static_cast<int>(size.width), 0,
-      static_cast<int>(size.height), cmyk ? TJPF_CMYK : TJPF_RGB, TJFLAG_LIMITSCANS);
-  if (status != 0) {
-    const std::string_view message = tjGetErrorStr2(handle.get());
-    // Damage inside the data is a warning, and the reference shows the picture all the same; it
-    // refuses a file that ends too early.
-    if (message.find("Premature end of JPEG file") != message.npos)
-      return error(
-          "JPEG: the file ends before the picture does. The copy is incomplete; copy it again.");
-    if (tjGetErrorCode(handle.get()) != TJERR_WARNING)
-      return error(fmt::format("JPEG: {}", message));
+  const Target target{.pixels = cmyk ? inks.data() : frames.pixels.data(),
+                      .size = size,
+                      .format = cmyk ? TJPF_CMYK : TJPF_RGB};
+  if (!decompress(handle.get(), bytes, target, 0)) {
+    const std::string reason = reason_to_refuse(handle.get(), bytes, target);
+    if (!reason.empty()) return error("JPEG: " + reason);
   }
   if (cmyk) inverted_cmyk_to_rgb(inks.data(), frames.pixels.data(), size.pixels());
   return frames;

@@ -131,19 +131,27 @@ Result<ImageSize> png_size(std::span<const std::byte> bytes) {
 }
 
 Result<Frames> decode_png(std::span<const std::byte> bytes, ImageSize size, Alpha alpha) {
-  Input input{.bytes = bytes};
-  Reader reader(input);
-  int channels = 0;
-  int passes = 0;
-  if (read_header(reader.png, reader.info, alpha, &channels, &passes) == Step::kFailed)
-    return failed(input);
-  check(channels == 3 || channels == 4, "libpng gives neither RGB nor RGBA");
-
   Frames frames = empty_frame(size);
-  std::vector<std::uint8_t> rgba(channels == 4 ? static_cast<std::size_t>(size.pixels() * 4) : 0);
-  std::uint8_t* pixels = channels == 4 ? rgba.data() : frames.pixels.data();
-  if (read_rows(reader.png, reader.info, passes, pixels) == Step::kFailed) return failed(input);
-  if (channels == 4) rgba_to_rgb(rgba.data(), frames.pixels.data(), size.pixels(), alpha);
+  std::vector<std::uint8_t> rgba;
+  // libpng asks for a whole buffer of compressed data and gets nothing where the file ends inside
+  // it, though the bytes before may hold the last pixels. A file that ended is read once more byte
+  // by byte.
+  for (const std::size_t buffer_bytes : {std::size_t{8192}, std::size_t{1}}) {
+    Input input{.bytes = bytes};
+    Reader reader(input);
+    png_set_compression_buffer_size(reader.png, buffer_bytes);
+    int channels = 0;
+    int passes = 0;
+    if (read_header(reader.png, reader.info, alpha, &channels, &passes) == Step::kFailed)
+      return failed(input);
+    check(channels == 3 || channels == 4, "libpng gives neither RGB nor RGBA");
+    if (channels == 4) rgba.resize(static_cast<std::size_t>(size.pixels() * 4));
+    if (read_rows(reader.png, reader.info, passes,
+                  channels == 4 ? rgba.data() : frames.pixels.data()) == Step::kDone)
+      break;
+    if (!input.ran_out || buffer_bytes == 1) return failed(input);
+  }
+  if (!rgba.empty()) rgba_to_rgb(rgba.data(), frames.pixels.data(), size.pixels(), alpha);
   return frames;
 }
 

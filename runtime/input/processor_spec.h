@@ -23,7 +23,7 @@ struct VisionProcessorSpec {
   std::int64_t merge_size = 2;
   PixelBudget image{.min_pixels = 65536, .max_pixels = 16777216};
   PixelBudget video{.min_pixels = 4096, .max_pixels = 25165824};
-  FrameSampling frames;
+  FrameSampling frames{};
 
   /// Sides of a resized picture are multiples of this.
   [[nodiscard]] std::int64_t factor() const { return patch_size * merge_size; }

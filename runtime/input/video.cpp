@@ -23,19 +23,22 @@ Result<std::vector<std::int64_t>> choose_frames(std::int64_t total_frames,
     return error(fmt::format("wanted at least one frame, the video has {}", total_frames));
   const double rate = container_fps.value_or(kAssumedFps);
   if (!positive(rate)) return error(fmt::format("the video says {} frames per second", rate));
-  check(positive(sampling.fps) && sampling.min_frames >= 1 &&
-            sampling.max_frames >= sampling.min_frames,
-        "frame sampling is not sensible");
+  check(sampling.min_frames >= 1 && sampling.max_frames >= sampling.min_frames,
+        "choose_frames: min_frames and max_frames");
   std::int64_t count = 0;
   if (sampling.num_frames) {
     count = *sampling.num_frames;
-    check(count >= 1, "num_frames is at least 1");
-  } else {
-    const double wanted = static_cast<double>(total_frames) / rate * sampling.fps;
+  } else if (sampling.fps) {
+    check(positive(*sampling.fps), "choose_frames: fps");
+    const double wanted = static_cast<double>(total_frames) / rate * *sampling.fps;
     // Clamped while still a double: a tiny rate must not overflow the integer.
     count = static_cast<std::int64_t>(std::min(wanted, static_cast<double>(sampling.max_frames)));
-    count = std::min({std::max(count, sampling.min_frames), sampling.max_frames, total_frames});
+    count = std::min(std::max(count, sampling.min_frames), total_frames);
+  } else {
+    // The reference repeats frames of a video shorter than min_frames here, and only here.
+    count = std::clamp(total_frames, sampling.min_frames, sampling.max_frames);
   }
+  check(count >= 1, "choose_frames: num_frames");
 
   std::vector<std::int64_t> indices(static_cast<std::size_t>(count));
   const auto last = static_cast<double>(total_frames - 1);

@@ -11,8 +11,10 @@ namespace retinue::runtime {
 
 /// Which frames of a video are looked at.  transformers: Qwen3VLVideoProcessor.sample_frames
 struct FrameSampling {
-  double fps = 2.0;                        ///< frames per second of video
-  std::optional<std::int64_t> num_frames;  ///< this many, whatever fps says
+  /// Frames per second of video; with neither this nor a number, every frame is wanted.
+  std::optional<double> fps = 2.0;
+  /// This many, whatever fps says.
+  std::optional<std::int64_t> num_frames{};
   std::int64_t min_frames = 4;
   std::int64_t max_frames = 768;
 };

@@ -43,13 +43,13 @@ struct Entry {
 
 struct Group {
   Group(std::shared_ptr<Family> shared, int ranks)
-      : family(std::move(shared)),
-        entries(static_cast<std::size_t>(ranks)),
-        left(static_cast<std::size_t>(ranks)) {}
+      : family(std::move(shared)), entries(static_cast<std::size_t>(ranks)) {
+    left.reserve(entries.size());  // a destructor adds to it
+  }
 
   std::shared_ptr<Family> family;
   std::vector<Entry> entries;
-  std::vector<char> left;  ///< ranks whose communicator is gone
+  std::vector<int> left;  ///< ranks whose communicator is gone, the first to go first
   int arrived = 0;
   std::uint64_t meetings = 0;
   std::map<std::tuple<int, int, int>, std::deque<std::vector<std::byte>>> mail;  ///< from, to, tag
@@ -62,7 +62,7 @@ class LocalCommunicator final : public Communicator {
 
   ~LocalCommunicator() override {
     const std::lock_guard lock(family().mutex);
-    group_->left[index(rank())] = 1;
+    group_->left.push_back(rank());
     family().changed.notify_all();
   }
 
@@ -217,8 +217,9 @@ class LocalCommunicator final : public Communicator {
                               std::chrono::duration<double>(family().deadline_s));
     while (!done()) {
       throw_if_broken(what);
-      for (int peer = 0; peer < size(); ++peer)
-        if (group_->left[index(peer)] != 0 && (needed == -1 || needed == peer))
+      // In order of leaving: whoever left because another had left is not the one to name.
+      for (const int peer : group_->left)
+        if (needed == -1 || needed == peer)
           throw SystemError(
               fmt::format("{} {} cannot finish: rank {} has left the group", who(), what, peer));
       if (family().changed.wait_until(lock, deadline) == std::cv_status::timeout && !done()) {

@@ -15,10 +15,13 @@ namespace retinue {
 /// The ranks of one group and what they do together. Every rank of the group enters every
 /// collective, in the same order, with shapes that agree; a group of one is valid and every
 /// collective is then the identity. Views are contiguous and lie in the memory that the transport
-/// serves (host or device). Order:  enqueued on the stream it is handed; for host memory it has
-/// finished on return. Throws: BugError on shapes that disagree with this rank's arguments;
-/// SystemError naming the
-///         collective and the peer when a peer is lost or does not arrive before the deadline.
+/// serves (host or device).
+/// Order:   enqueued on the stream it is handed; for host memory it has finished on return.
+/// Threads: one thread at a time per communicator, abort() excepted; two communicators may be used
+///          by two threads at once.
+/// Throws:  BugError on arguments that do not fit; SystemError naming rank, group and collective
+///          when a peer is lost, has aborted, or does not arrive before the deadline. After either
+///          the group is of no further use.
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -35,7 +38,7 @@ class Communicator {
   virtual void all_reduce(const Stream& stream, TensorView x) = 0;
   /// recv := the ranks' rows, one after the other.
   ///   send [rows_per_rank[rank()], ...]   recv [Σ rows_per_rank, ...]   any dtype; a rank may give
-  ///   none
+  ///   none; send may be this rank's rows of recv, and overlaps it nowhere else
   virtual void all_gather(const Stream& stream, ConstTensorView send, TensorView recv,
                           std::span<const std::int64_t> rows_per_rank) = 0;
   /// As all_gather, but only `root` receives; elsewhere `recv` is ignored.
@@ -43,20 +46,27 @@ class Communicator {
                       std::span<const std::int64_t> rows_per_rank, int root) = 0;
   /// x := root's x.
   virtual void broadcast(const Stream& stream, TensorView x, int root) = 0;
-  /// Point to point, matched in order per pair of ranks and tag.
+  /// Point to point, matched in order per pair of ranks and tag, 0 <= tag < kMaxTag; both sides
+  /// name the same number of bytes. A message to oneself is buffered.
   virtual void send(const Stream& stream, ConstTensorView x, int to, int tag) = 0;
   virtual void recv(const Stream& stream, TensorView x, int from, int tag) = 0;
   /// True when a message from `from` (or, with -1, from any rank) with this tag waits; `from` and
-  /// the number of bytes are written.
+  /// the number of bytes are written (of the first part, where a message is over 1 GiB). Polling
+  /// with probe() is the way to wait for longer than the deadline.
   virtual bool probe(int& from, int tag, std::int64_t& bytes) = 0;
   /// Returns when every rank has entered.
   virtual void barrier() = 0;
   /// Blocks until the stream and everything enqueued on it has finished, or throws SystemError
   /// after the deadline or when a peer failed. The engine's one blocking call.
   virtual void wait(const Stream& stream) = 0;
-  /// Groups by colour, ordered by key, then rank. Collective. `label` must outlive nothing: it is
-  /// copied.
+  /// Groups by colour (>= 0), ordered by key, then rank. Collective. `label` is copied.
   virtual std::unique_ptr<Communicator> split(int color, int key, std::string_view label) = 0;
+  /// Breaks this group, the group it came from and all groups split from that: whoever waits in or
+  /// enters one of them on this process throws SystemError with `reason`. Other processes hear of
+  /// it through watch.h. From any thread; the first reason stays.
+  virtual void abort(std::string_view reason) = 0;
+
+  static constexpr int kMaxTag = 1 << 20;
 
  protected:
   Communicator(int rank, int size, std::string_view label)

@@ -9,7 +9,7 @@ namespace retinue::runtime {
 
 /// What all running verbs share, under the names of the command line (dashes are underscores). The
 /// launcher fills these from flags and --config through one table per struct.
-struct ModelOptionsCli {
+struct RunOptions {
   std::string model;
   std::string weights = "checkpoint";  ///< or random[:SEED]
   int tensor_parallel = 0;             ///< 0: chosen
@@ -36,7 +36,7 @@ struct SamplingOptions {
 };
 
 struct CaptionOptions {
-  ModelOptionsCli model;
+  RunOptions run;
   SamplingOptions sampling;
   std::vector<std::string> input;
   std::string input_format;  ///< empty: read from the content
@@ -56,7 +56,7 @@ struct CaptionOptions {
 };
 
 struct AskOptions {
-  ModelOptionsCli model;
+  RunOptions run;
   SamplingOptions sampling;
   std::vector<std::string> image, video;
   std::string prompt;

@@ -112,10 +112,11 @@ RETINUE_INLINE float max_lanes(Vf x) {
   return lane[0];
 }
 
-/// e^x for x ≤ 88.7 within 2 ulp; 0 below -104 (so also for -inf); NaN stays NaN. Cody-Waite
-/// reduction by ln 2 in two parts, then the Taylor sum to r⁷: |r| ≤ ln2/2, next term below 2⁻²⁷.
+/// e^x within 2 ulp; inf where that overflows; 0 below -104 (so also for -inf); NaN stays NaN.
+/// Cody-Waite reduction by ln 2 in two parts, then the Taylor sum to r⁷: |r| ≤ ln2/2, next term
+/// below 2⁻²⁷.
 RETINUE_INLINE Vf exp(Vf x) {
-  const Vf clamped = max(min(x, splat(88.7F)), splat(-104.0F));
+  const Vf clamped = max(min(x, splat(90.0F)), splat(-104.0F));
   // Adding 1.5 · 2²³ rounds to an integer in the low bits.
   const Vf shifted = clamped * 1.44269504F + 12582912.0F;
   const Vf n = shifted - 12582912.0F;

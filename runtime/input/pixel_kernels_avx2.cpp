@@ -22,8 +22,6 @@ namespace {
 
 constexpr int kRowsAtOnce = 4;
 
-void store3(std::uint8_t* out, int value) { std::memcpy(out, &value, 3); }
-
 /// Four taps of 3 channels a step: low lane taps 0 and 1, high lane 2 and 3, each as (r r g g b b 0
 /// 0).
 RETINUE_AVX2 void columns_of_4_rows(const std::array<const std::uint8_t*, kRowsAtOnce>& rows,
@@ -66,14 +64,21 @@ RETINUE_AVX2 void columns_of_4_rows(const std::array<const std::uint8_t*, kRowsA
                                            _mm256_permute2x128_si256(sum2, sum3, 0x31));
     const __m256i words =
         _mm256_packs_epi32(_mm256_sra_epi32(sum01, shift), _mm256_sra_epi32(sum23, shift));
-    const __m256i bytes = _mm256_packus_epi16(words, words);
+    const __m256i samples = _mm256_packus_epi16(words, words);
     // Low lane: rows 0 and 2; high lane: rows 1 and 3.
-    const __m128i low = _mm256_castsi256_si128(bytes);
-    const __m128i high = _mm256_extracti128_si256(bytes, 1);
-    store3(out[0] + x * 3, _mm_cvtsi128_si32(low));
-    store3(out[1] + x * 3, _mm_cvtsi128_si32(high));
-    store3(out[2] + x * 3, _mm_extract_epi32(low, 1));
-    store3(out[3] + x * 3, _mm_extract_epi32(high, 1));
+    const __m128i low = _mm256_castsi256_si128(samples);
+    const __m128i high = _mm256_extracti128_si256(samples, 1);
+    const std::array<int, kRowsAtOnce> pixels = {_mm_cvtsi128_si32(low), _mm_cvtsi128_si32(high),
+                                                 _mm_extract_epi32(low, 1),
+                                                 _mm_extract_epi32(high, 1)};
+    // The fourth byte is overwritten by the next pixel; behind the last one it is not ours.
+    const bool last = x + 1 == width;
+    for (std::size_t k = 0; k < pixels.size(); ++k) {
+      if (!last)
+        std::memcpy(out[k] + x * 3, &pixels[k], 4);
+      else
+        std::memcpy(out[k] + x * 3, &pixels[k], 3);
+    }
   }
 }
 
@@ -141,15 +146,17 @@ void resize_columns_avx2(const std::uint8_t* source, std::int64_t rows, std::int
   }
 }
 
-RETINUE_AVX2 void resize_rows_avx2(const std::uint8_t* source, std::int64_t row_bytes,
-                                   const AxisWeights& axis, std::uint8_t* target) {
+RETINUE_AVX2 void resize_rows_avx2(const std::uint8_t* source, std::int64_t source_row,
+                                   std::int64_t row_bytes, const AxisWeights& axis,
+                                   std::int64_t begin, std::int64_t end, std::uint8_t* target) {
   if (row_bytes < 32) {
-    resize_rows(source, row_bytes, axis, target);
+    resize_rows(source, source_row, row_bytes, axis, begin, end, target);
     return;
   }
-  for (std::size_t y = 0; y < axis.first.size(); ++y, target += row_bytes) {
+  for (auto y = static_cast<std::size_t>(begin); y < static_cast<std::size_t>(end);
+       ++y, target += row_bytes) {
     const std::int16_t* w = axis.weights.data() + y * static_cast<std::size_t>(axis.stride);
-    const std::uint8_t* first = source + axis.first[y] * row_bytes;
+    const std::uint8_t* first = source + (axis.first[y] - source_row) * row_bytes;
     for (std::int64_t x = 0; x < row_bytes; x += 32) {
       // The last block overlaps the one before it.
       const std::int64_t at = std::min(x, row_bytes - 32);
@@ -158,9 +165,9 @@ RETINUE_AVX2 void resize_rows_avx2(const std::uint8_t* source, std::int64_t row_
   }
 }
 
-RETINUE_AVX2 void split_channels_avx2(const std::uint8_t* rgb, std::int64_t pixels,
-                                      std::uint8_t* red, std::uint8_t* green, std::uint8_t* blue,
-                                      std::ptrdiff_t copy) {
+RETINUE_AVX2 void split_patch_avx2(const std::uint8_t* rgb, std::int64_t row_bytes,
+                                   std::int64_t patch, std::uint8_t* out, std::int64_t plane,
+                                   std::int64_t copy) {
   // Which byte of each third of 48 goes where; -1 leaves a zero for the others to fill.
   const __m128i r0 = _mm_setr_epi8(0, 3, 6, 9, 12, 15, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
   const __m128i r1 = _mm_setr_epi8(-1, -1, -1, -1, -1, -1, 2, 5, 8, 11, 14, -1, -1, -1, -1, -1);
@@ -171,21 +178,26 @@ RETINUE_AVX2 void split_channels_avx2(const std::uint8_t* rgb, std::int64_t pixe
   const __m128i b0 = _mm_setr_epi8(2, 5, 8, 11, 14, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
   const __m128i b1 = _mm_setr_epi8(-1, -1, -1, -1, -1, 1, 4, 7, 10, 13, -1, -1, -1, -1, -1, -1);
   const __m128i b2 = _mm_setr_epi8(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 3, 6, 9, 12, 15);
-  for (std::int64_t i = 0; i < pixels; i += 16, rgb += 48) {
-    const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rgb));
-    const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rgb + 16));
-    const __m128i c = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rgb + 32));
-    const auto gather = [&](__m128i from_a, __m128i from_b, __m128i from_c) RETINUE_AVX2 {
-      return _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(a, from_a), _mm_shuffle_epi8(b, from_b)),
-                          _mm_shuffle_epi8(c, from_c));
-    };
-    const auto store = [&](std::uint8_t* out, __m128i plane) RETINUE_AVX2 {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), plane);
-      if (copy != 0) _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i + copy), plane);
-    };
-    store(red, gather(r0, r1, r2));
-    store(green, gather(g0, g1, g2));
-    store(blue, gather(b0, b1, b2));
+  for (std::int64_t y = 0; y < patch; ++y, rgb += row_bytes) {
+    for (std::int64_t x = 0; x < patch; x += 16, out += 16) {
+      const auto load = [&](std::int64_t at) RETINUE_AVX2 {
+        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rgb + x * 3 + at));
+      };
+      const __m128i a = load(0);
+      const __m128i b = load(16);
+      const __m128i c = load(32);
+      const auto store = [&](std::int64_t at, __m128i from_a, __m128i from_b,
+                             __m128i from_c) RETINUE_AVX2 {
+        const __m128i samples =
+            _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(a, from_a), _mm_shuffle_epi8(b, from_b)),
+                         _mm_shuffle_epi8(c, from_c));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + at), samples);
+        if (copy != 0) _mm_storeu_si128(reinterpret_cast<__m128i*>(out + at + copy), samples);
+      };
+      store(0, r0, r1, r2);
+      store(plane, g0, g1, g2);
+      store(2 * plane, b0, b1, b2);
+    }
   }
 }
 
@@ -195,13 +207,14 @@ void resize_columns_avx2(const std::uint8_t* source, std::int64_t rows, std::int
                          const AxisWeights& axis, std::uint8_t* target) {
   resize_columns(source, rows, in_width, axis, target);
 }
-void resize_rows_avx2(const std::uint8_t* source, std::int64_t row_bytes, const AxisWeights& axis,
+void resize_rows_avx2(const std::uint8_t* source, std::int64_t source_row, std::int64_t row_bytes,
+                      const AxisWeights& axis, std::int64_t begin, std::int64_t end,
                       std::uint8_t* target) {
-  resize_rows(source, row_bytes, axis, target);
+  resize_rows(source, source_row, row_bytes, axis, begin, end, target);
 }
-void split_channels_avx2(const std::uint8_t* rgb, std::int64_t pixels, std::uint8_t* red,
-                         std::uint8_t* green, std::uint8_t* blue, std::ptrdiff_t copy) {
-  split_channels(rgb, pixels, red, green, blue, copy);
+void split_patch_avx2(const std::uint8_t* rgb, std::int64_t row_bytes, std::int64_t patch,
+                      std::uint8_t* out, std::int64_t plane, std::int64_t copy) {
+  split_patch(rgb, row_bytes, patch, out, plane, copy);
 }
 
 #endif

@@ -127,6 +127,7 @@ layers::Patches cut(const Frames& frames, ImageSize to, const VisionProcessorSpe
       writer.write(resizer.band(y, y + spec.patch_size, scratch.data()), f, row);
     }
   }
+  detail::publish_patches();
   return patches;
 }
 

@@ -32,5 +32,8 @@ void split_patch(const std::uint8_t* rgb, std::int64_t row_bytes, std::int64_t p
                  std::uint8_t* out, std::int64_t plane, std::int64_t copy);
 void split_patch_avx2(const std::uint8_t* rgb, std::int64_t row_bytes, std::int64_t patch,
                       std::uint8_t* out, std::int64_t plane, std::int64_t copy);
+/// After the last split_patch_avx2 of a thread: its stores go past the cache, in no order, and a
+/// lock that hands the patches to another thread does not wait for such stores.
+void publish_patches();
 
 }  // namespace retinue::runtime::detail

@@ -39,6 +39,7 @@ class MpiCommunicator final : public Communicator {
         comm_(comm),
         one_host_(one_host),
         options_(options),
+        broken_(options.survives_abort ? session_->never_broken : session_->broken),
         who_(fmt::format("[mpi] rank {} of {} in \"{}\" (world rank {}, {})", rank, size, label,
                          session_->world_rank, session_->host)) {}
 
@@ -47,7 +48,7 @@ class MpiCommunicator final : public Communicator {
     if (size() == 1 || x.numel() == 0) return;
     const std::span<float> values(x.data<float>(), index_of(x.numel()));
     if (options_.all_reduce == AllReducePath::kAuto && one_host_)
-      shared().all_reduce(values, session_->policy, session_->broken, who_);
+      shared().all_reduce(values, session_->policy, broken_, who_);
     else if (options_.all_reduce == AllReducePath::kGather ||
              (options_.all_reduce == AllReducePath::kAuto && values.size_bytes() <= kGatherBytes))
       reduce_by_gather(values);
@@ -146,13 +147,11 @@ class MpiCommunicator final : public Communicator {
 
   static std::size_t index_of(std::int64_t count) { return static_cast<std::size_t>(count); }
 
-  Poll poll(std::string_view what) const {
-    return Poll(session_->policy, session_->broken, who_, what);
-  }
+  Poll poll(std::string_view what) const { return Poll(session_->policy, broken_, who_, what); }
 
   void throw_if_broken(std::string_view what) const {
-    if (session_->broken.is_set())
-      throw SystemError(fmt::format("{}: {} given up: {}", who_, what, session_->broken.reason()));
+    if (broken_.is_set())
+      throw SystemError(fmt::format("{}: {} given up: {}", who_, what, broken_.reason()));
   }
 
   void recv_own(TensorView x, int tag) {
@@ -299,6 +298,7 @@ class MpiCommunicator final : public Communicator {
   MPI_Comm comm_;
   bool one_host_;
   MpiOptions options_;
+  const BrokenFlag& broken_;
   std::string who_;
   std::deque<std::pair<int, Bytes>> own_mail_;  ///< tag, bytes
   std::optional<SharedReduce> shared_;

@@ -16,6 +16,8 @@ enum class AllReducePath : std::uint8_t { kAuto, kGather, kSlices };
 struct MpiOptions {
   /// kAuto: shared where all ranks of the group are on one host, else by size.
   AllReducePath all_reduce = AllReducePath::kAuto;
+  /// Goes on after abort() of another group: for watch.h, which tells why.
+  bool survives_abort = false;
 };
 
 }  // namespace retinue

@@ -28,6 +28,7 @@ void mpi_check(int code, const char* command,
 struct MpiSession {
   PollPolicy policy;
   BrokenFlag broken;
+  BrokenFlag never_broken;  ///< of groups that survive an abort
   std::string host;
   int world_rank = 0;
 

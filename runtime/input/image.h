@@ -11,11 +11,12 @@
 namespace retinue::runtime {
 
 /// What becomes of transparency. Every file that carries any is meant: gray + alpha, RGBA, palettes
-/// with tRNS, a transparent colour.
+/// with tRNS, a transparent colour. (qwen-vl-utils puts only RGBA on white and drops the others'.)
 enum class Alpha {
-  kWhite,  ///< on white: out = DIV255(v · a + 255 · (255 - a)), DIV255(t) = (t + 128 + ((t + 128)
-           ///< >> 8)) >> 8
-  kDrop,   ///< forgotten, as transformers does: colours under transparent pixels show
+  /// On white: DIV255(v · a + 255 · (255 - a)), DIV255(t) = (t + 128 + ((t + 128) >> 8)) >> 8.
+  kWhite,
+  /// Forgotten, as transformers does: colours under transparent pixels show.
+  kDrop,
 };
 
 enum class ExifOrientation {

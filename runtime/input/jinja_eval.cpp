@@ -233,7 +233,8 @@ class Evaluator {
       Value result = evaluate_at(e, frame, input);
       // Long values cost what it takes to make them.
       if (result.list() != nullptr) steps_ += static_cast<std::int64_t>(result.list()->size() / 16);
-      if (result.text() != nullptr) steps_ += static_cast<std::int64_t>(result.text()->size() / 256);
+      if (result.text() != nullptr)
+        steps_ += static_cast<std::int64_t>(result.text()->size() / 256);
       return result;
     } catch (const TemplateError& error) {
       if (error.offset() != TemplateError::kNowhere) throw;

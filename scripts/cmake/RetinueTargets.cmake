@@ -26,3 +26,41 @@ function(retinue_test name)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT})
 endfunction()
+
+# Open MPI's flags for tests and benchmarks, in one place: `ob1` over shared memory starts fastest,
+# ranks outnumber cores, and the one-sided component is the one of shared memory.
+set(RETINUE_MPIEXEC_FLAGS --oversubscribe --bind-to none --mca pml ob1 --mca btl self,vader,tcp
+  --mca osc ^ucx,pt2pt --mca mpi_yield_when_idle 1)
+
+# retinue_mpi_test(NAME RANKS n... SOURCES file... [LIBRARIES lib...] [LABELS label...] [TIMEOUT s])
+# One GoogleTest executable with the main of tests/support; one CTest test per number of ranks,
+# NAME_npN, which fails when any rank fails. A hang is the usual failure, hence the TIMEOUT.
+function(retinue_mpi_test name)
+  cmake_parse_arguments(arg "" "TIMEOUT" "RANKS;SOURCES;LIBRARIES;LABELS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE retinue_mpi_ranks ${arg_LIBRARIES} retinue_test_support
+    GTest::gmock GTest::gtest)
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  foreach(ranks IN LISTS arg_RANKS)
+    add_test(NAME ${name}_np${ranks}
+      COMMAND ${MPIEXEC_EXECUTABLE} ${RETINUE_MPIEXEC_FLAGS} ${MPIEXEC_NUMPROC_FLAG} ${ranks}
+        $<TARGET_FILE:${name}>)
+    retinue_mpi_test_properties(${name}_np${ranks} "${arg_TIMEOUT}" mpi ${arg_LABELS})
+  endforeach()
+endfunction()
+
+# What every test that calls mpirun needs.
+function(retinue_mpi_test_properties test timeout)
+  # Only root needs these two; others are not hurt by them.
+  set(environment OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1)
+  if(RETINUE_SANITIZE MATCHES "address")
+    list(APPEND environment
+      "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan_mpi.supp:print_suppressions=0"
+      "ASAN_OPTIONS=fast_unwind_on_malloc=0")
+  endif()
+  # PROCESSORS 2: two of them at once on two cores measure the scheduler.
+  set_tests_properties(${test} PROPERTIES LABELS "${ARGN}" TIMEOUT ${timeout} PROCESSORS 2
+    ENVIRONMENT "${environment}")
+endfunction()

@@ -1,0 +1,53 @@
+#pragma once
+
+#include "parallel/comm/poll.h"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace retinue {
+
+/// Ordered all-reduce of the ranks of one host, through memory that all of them map. Each rank
+/// sums its slice of every block in the order of reduce_tree.h; blocks are small, so the shared
+/// memory stays in cache and main memory sees x read once and written once. Knows no MPI: the
+/// window is mpi_communicator.cpp's, a test maps it for threads.
+class SharedReduce {
+ public:
+  /// How long blocks are. Bits do not depend on it.
+  struct Blocks {
+    std::int64_t block = 32 * 1024;         ///< elements per block of a long message
+    std::int64_t short_message = 8 * 1024;  ///< up to here every rank sums everything itself
+  };
+
+  static std::size_t bytes_needed(int size, const Blocks& blocks);
+
+  /// `memory`: bytes_needed(), zeroed, 64-byte aligned, mapped by all ranks; outlives this.
+  SharedReduce(std::byte* memory, int rank, int size, const Blocks& blocks);
+
+  /// x := sum of every rank's x. All ranks enter, with as many elements.
+  /// Throws: SystemError by `poll` when a peer does not come; the memory is then of no more use.
+  void all_reduce(std::span<float> x, const PollPolicy& policy, const BrokenFlag& broken,
+                  std::string_view who);
+
+ private:
+  void sum_short(std::span<float> x, Poll poll);
+  void sum_long(std::span<float> x, Poll poll);
+  void barrier(Poll poll);
+
+  [[nodiscard]] float* short_area(int turn, int rank) const;
+  [[nodiscard]] float* partial(std::int64_t block, int rank) const;
+  [[nodiscard]] float* result(std::int64_t block) const;
+
+  std::byte* memory_;
+  int rank_;
+  int size_;
+  Blocks blocks_;
+  std::uint64_t epoch_ = 0;  ///< barriers passed
+  int turn_ = 0;             ///< which short area is next
+  std::vector<const float*> parts_;
+};
+
+}  // namespace retinue

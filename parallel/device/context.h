@@ -1,0 +1,76 @@
+#pragma once
+
+#include "parallel/device/arena.h"
+#include "parallel/device/cpu/isa.h"
+#include "parallel/device/device.h"
+#include "parallel/device/stream.h"
+#include "parallel/device/tensor.h"
+
+#include <functional>
+#include <string_view>
+
+namespace retinue {
+
+/// Called with a named intermediate result: ("layer", 3, x). Index -1: the name has none.
+using StageSink = std::function<void(std::string_view name, int index, ConstTensorView value)>;
+
+/// What one rank's ops run on: a device, a stream, an arena for activations and one fixed scratch
+/// region, borrowed for the length of one op. Passed first to every op and layer.
+class Context {
+ public:
+  /// A context that computes. `threads`: CPU threads for kernels of this rank.
+  Context(Device device, int threads, Buffer activations, Buffer scratch);
+  /// A context that plans: no memory, no kernels, no collectives; records peaks.
+  static Context plan(Device device, int threads);
+
+  [[nodiscard]] Device device() const { return device_; }
+  [[nodiscard]] const Stream& stream() const { return stream_; }
+  [[nodiscard]] int threads() const { return threads_; }
+  /// Which CPU kernels run; detected, or set by tests to hold the paths against each other.
+  [[nodiscard]] CpuIsa cpu_isa() const { return cpu_isa_; }
+  void set_cpu_isa(CpuIsa isa) { cpu_isa_ = isa; }
+  [[nodiscard]] bool planning() const { return arena_.planning(); }
+
+  /// An activation that lives until the enclosing Frame ends. 256-byte aligned, not initialised.
+  TensorView alloc(const Shape& shape, DType dtype);
+  /// Bytes for one op's private use; two calls within one op overlap. Throws: BugError past the
+  /// plan.
+  std::byte* scratch(std::size_t size_bytes);
+
+  [[nodiscard]] Arena& arena() { return arena_; }
+  [[nodiscard]] std::size_t peak_scratch_bytes() const { return peak_scratch_; }
+
+  /// Hands `value` to the sink, if there is one. Layers name their results with it.
+  void stage(std::string_view name, int index, ConstTensorView value) {
+    if (sink_ && !planning()) sink_(name, index, value);
+  }
+  void stage(std::string_view name, ConstTensorView value) { stage(name, -1, value); }
+  void set_stage_sink(StageSink sink) { sink_ = std::move(sink); }
+
+ private:
+  Context(Device device, int threads);
+
+  Device device_;
+  Stream stream_;
+  int threads_;
+  CpuIsa cpu_isa_ = detect_cpu_isa();
+  Arena arena_;
+  Buffer scratch_;
+  std::size_t peak_scratch_ = 0;
+  StageSink sink_;
+};
+
+/// Activations allocated inside a Frame are freed where it ends.
+class Frame {
+ public:
+  explicit Frame(Context& ctx) : arena_(ctx.arena()), mark_(arena_.mark()) {}
+  ~Frame() { arena_.release(mark_); }
+  Frame(const Frame&) = delete;
+  Frame& operator=(const Frame&) = delete;
+
+ private:
+  Arena& arena_;
+  std::size_t mark_;
+};
+
+}  // namespace retinue

@@ -1,0 +1,75 @@
+#include "parallel/device/memory.h"
+
+#include "parallel/base/check.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <sys/mman.h>
+#include <utility>
+
+namespace retinue {
+
+std::string to_string(Device device) {
+  return device.type == DeviceType::kCpu ? "cpu" : fmt::format("cuda:{}", device.index);
+}
+
+const char* name(MemoryTag tag) {
+  constexpr std::array<const char*, kMemoryTags> kNames = {"weights", "kv",      "activations",
+                                                           "scratch", "staging", "features"};
+  return kNames[static_cast<std::size_t>(tag)];
+}
+
+std::int64_t MemoryLedger::total_bytes() const {
+  std::int64_t total = 0;
+  for (const auto& bytes : bytes_) total += bytes;
+  return total;
+}
+
+std::string MemoryLedger::to_string() const {
+  std::string text;
+  for (std::size_t i = 0; i < kMemoryTags; ++i)
+    if (const std::int64_t bytes = bytes_[i]; bytes > 0)
+      text += fmt::format("{}{} {:.1f} MiB", text.empty() ? "" : ", ",
+                          name(static_cast<MemoryTag>(i)), static_cast<double>(bytes) / 1048576.0);
+  return text.empty() ? "nothing" : text;
+}
+
+Buffer::Buffer(MemoryLedger& ledger, Device device, std::size_t size_bytes, MemoryTag tag)
+    : ledger_(&ledger), size_bytes_(size_bytes), device_(device), tag_(tag) {
+  check(device.type == DeviceType::kCpu, "this build allocates host memory only");
+  if (size_bytes == 0) return;
+  const bool told_to_fail = ledger.fail_after_ > 0 && --ledger.fail_after_ == 0;
+  // Large blocks lie on huge pages: a panel of weights or a tile of rows spans many small ones, and
+  // neither the address translation nor the prefetchers of current cores cross those for nothing.
+  constexpr std::size_t kHugePage = std::size_t{2} << 20;
+  const std::size_t alignment = size_bytes >= kHugePage ? kHugePage : kAlignment;
+  const std::size_t rounded = (size_bytes + alignment - 1) / alignment * alignment;
+  if (!told_to_fail && rounded >= size_bytes)
+    data_ = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded));
+  if (data_ == nullptr)
+    throw SystemError(
+        fmt::format("[memory] {} has no {:.1f} MiB left for {}. In use: {}. Lower --kv-memory-gib, "
+                    "--max-batch-tokens or --max-pixels, or use more ranks.",
+                    retinue::to_string(device), static_cast<double>(size_bytes) / 1048576.0,
+                    name(tag), ledger.to_string()));
+  // Advice only: where the kernel has no huge page left it gives small ones.
+  if (alignment == kHugePage) madvise(data_, rounded, MADV_HUGEPAGE);
+  ledger.bytes_[static_cast<std::size_t>(tag)] += static_cast<std::int64_t>(size_bytes);
+}
+
+Buffer::~Buffer() {
+  if (data_ == nullptr) return;
+  ledger_->bytes_[static_cast<std::size_t>(tag_)] -= static_cast<std::int64_t>(size_bytes_);
+  std::free(data_);
+}
+
+void Buffer::swap(Buffer& other) noexcept {
+  std::swap(ledger_, other.ledger_);
+  std::swap(data_, other.data_);
+  std::swap(size_bytes_, other.size_bytes_);
+  std::swap(device_, other.device_);
+  std::swap(tag_, other.tag_);
+}
+
+}  // namespace retinue

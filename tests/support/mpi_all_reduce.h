@@ -1,0 +1,10 @@
+#pragma once
+
+#include <cstdint>
+
+namespace retinue::test {
+
+/// MPI's own all-reduce over the world, in place, f32: the yardstick of the benchmark.
+void mpi_all_reduce(float* x, std::int64_t count);
+
+}  // namespace retinue::test

@@ -1,0 +1,62 @@
+// The main of tests that mpirun starts: every rank runs every test, and all ranks fail when one
+// does.
+#include "parallel/comm/mpi_world.h"
+#include "tests/support/ranks.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstdio>
+
+namespace retinue::test {
+namespace {
+
+// GoogleTest hands nothing to the bodies of tests, so the world of this launch stands here.
+World* launched_world = nullptr;
+
+}  // namespace
+
+std::vector<RankGroup> rank_groups() { return {{"mpi_auto"}, {"mpi_gather"}, {"mpi_slices"}}; }
+
+void on_ranks(const RankGroup& group, const std::function<void(Communicator&)>& body) {
+  MpiOptions options;
+  if (group.name == "mpi_gather") options.all_reduce = AllReducePath::kGather;
+  if (group.name == "mpi_slices") options.all_reduce = AllReducePath::kSlices;
+  try {
+    body(*launched_world->duplicate("world", options));
+  } catch (const std::exception& error) {
+    // The others may wait for this rank: no later test can be trusted.
+    std::fprintf(stderr, "rank %d: %s\n", launched_world->rank(), error.what());
+    launched_world->abort(1);
+  }
+}
+
+}  // namespace retinue::test
+
+int main(int argc, char** argv) {
+  using namespace retinue;
+  testing::InitGoogleTest(&argc, argv);
+  World world({.deadline_s = 60});
+  test::launched_world = &world;
+  auto& listeners = testing::UnitTest::GetInstance()->listeners();
+  if (world.rank() != 0 && testing::GTEST_FLAG(output).empty())
+    delete listeners.Release(listeners.default_result_printer());
+  // Without their printer the other ranks must still say what failed.
+  class Failures : public testing::EmptyTestEventListener {
+    void OnTestPartResult(const testing::TestPartResult& result) override {
+      if (result.failed())
+        std::fprintf(stderr, "%s:%d: %s\n", result.file_name(), result.line_number(),
+                     result.message());
+    }
+  };
+  if (world.rank() != 0) listeners.Append(new Failures);
+
+  std::int64_t failed = RUN_ALL_TESTS() == 0 ? 0 : 1;
+  std::vector<std::int64_t> all(static_cast<std::size_t>(world.size()));
+  const std::vector<std::int64_t> one_each(all.size(), 1);
+  world.comm().all_gather(
+      Stream{Device{}}, TensorView(reinterpret_cast<std::byte*>(&failed), DType::kI64, {1}),
+      TensorView(reinterpret_cast<std::byte*>(all.data()), DType::kI64, {world.size()}), one_each);
+  for (const std::int64_t rank_failed : all) failed |= rank_failed;
+  return static_cast<int>(failed);
+}

@@ -1,0 +1,39 @@
+// A rank for ranks_end_test: its argument says how world rank 2, or all, come to an end.
+#include "parallel/base/check.h"
+#include "parallel/comm/mpi_world.h"
+#include "parallel/comm/watch.h"
+
+#include <csignal>
+#include <cstdio>
+#include <string_view>
+#include <unistd.h>
+#include <vector>
+
+int main(int, char** argv) {
+  using namespace retinue;
+  const std::string_view how = argv[1];
+  World world;
+  std::fprintf(stdout, "pid %d\n", static_cast<int>(getpid()));
+  std::fflush(stdout);
+  return run_ranks(world, [&]() -> int {
+    const bool chosen = world.rank() == 2 % world.size();
+    std::vector<float> x(1000);
+    const TensorView view(reinterpret_cast<std::byte*>(x.data()), DType::kF32, {1000});
+    const Stream stream{Device{}};
+    for (int i = 0; i < 10; ++i) world.comm().all_reduce(stream, view);
+    if (how == "codes") return chosen ? 3 : 0;
+    if (how == "kill" && chosen) std::raise(SIGKILL);
+    if (how == "throw" && chosen) throw SystemError("[disk] no space left");
+    if (how == "bug" && chosen) check(false, "an invariant");
+    if (how == "all-usage") throw UsageError("[mesh] does not fit");
+    if (how == "busy" && !chosen)
+      for (volatile bool forever = true; forever;) {
+      }
+    if (how == "busy") throw SystemError("[disk] no space left");
+    // Nobody else says anything: they wait, in a sum, a message or a barrier.
+    if (world.rank() == 0) world.comm().all_reduce(stream, view);
+    if (world.rank() == 1) world.comm().recv(stream, view, 2 % world.size(), 0);
+    world.comm().barrier();
+    return 0;
+  });
+}

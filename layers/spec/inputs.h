@@ -1,6 +1,7 @@
 #pragma once
 
-#include <array>
+#include "parallel/device/tensor.h"
+
 #include <cstdint>
 #include <vector>
 
@@ -21,6 +22,19 @@ struct GridThw {
 struct Patches {
   std::vector<std::uint8_t> pixels;  ///< [patches, 3 · temporal_patch · patch²], merge order
   GridThw grid_thw;
+};
+
+/// One packed forward of a replica. Views of device memory, i32; every rank holds the same.
+struct StepInputs {
+  ConstTensorView ids;             ///< [tokens]
+  ConstTensorView positions;       ///< [3, tokens]: time, height, width
+  ConstTensorView slot_mapping;    ///< [tokens] where each token's key and value go
+  ConstTensorView block_table;     ///< [seqs, max_blocks]
+  ConstTensorView cu_seqlens;      ///< [seqs + 1] prefix sums of the sequences' tokens in this step
+  ConstTensorView seq_lens;        ///< [seqs] tokens in the cache, this step's included
+  ConstTensorView visual_sources;  ///< [n] rows of the features …
+  ConstTensorView visual_rows;     ///< [n] … and the tokens that they belong to
+  ConstTensorView logit_rows;      ///< [rows] tokens that get logits
 };
 
 }  // namespace retinue::layers

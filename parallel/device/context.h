@@ -1,6 +1,7 @@
 #pragma once
 
 #include "parallel/device/arena.h"
+#include "parallel/device/cpu/isa.h"
 #include "parallel/device/device.h"
 #include "parallel/device/stream.h"
 #include "parallel/device/tensor.h"
@@ -25,6 +26,9 @@ class Context {
   [[nodiscard]] Device device() const { return device_; }
   [[nodiscard]] const Stream& stream() const { return stream_; }
   [[nodiscard]] int threads() const { return threads_; }
+  /// Which CPU kernels run; detected, or set by tests to hold the paths against each other.
+  [[nodiscard]] CpuIsa cpu_isa() const { return cpu_isa_; }
+  void set_cpu_isa(CpuIsa isa) { cpu_isa_ = isa; }
   [[nodiscard]] bool planning() const { return arena_.planning(); }
 
   /// An activation that lives until the enclosing Frame ends. 256-byte aligned, not initialised.
@@ -49,6 +53,7 @@ class Context {
   Device device_;
   Stream stream_;
   int threads_;
+  CpuIsa cpu_isa_ = detect_cpu_isa();
   Arena arena_;
   Buffer scratch_;
   std::size_t peak_scratch_ = 0;

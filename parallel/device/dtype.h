@@ -12,7 +12,7 @@ enum class DType : std::uint8_t { kF32, kBF16, kI64, kI32, kU8 };
 
 /// The upper half of an IEEE binary32. Storage only: arithmetic happens in f32.
 struct BFloat16 {
-  std::uint16_t bits = 0;
+  std::uint16_t bits;
 
   friend bool operator==(BFloat16, BFloat16) = default;
 };

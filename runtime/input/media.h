@@ -7,6 +7,14 @@
 
 namespace retinue::runtime {
 
+struct ImageSize {
+  std::int64_t height = 0;
+  std::int64_t width = 0;
+
+  [[nodiscard]] std::int64_t pixels() const { return height * width; }
+  friend bool operator==(const ImageSize&, const ImageSize&) = default;
+};
+
 /// Decoded pixels: one still image, or the chosen frames of a video.
 struct Frames {
   std::vector<std::uint8_t> pixels;  ///< [frames, height, width, 3], RGB

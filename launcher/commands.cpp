@@ -1,0 +1,214 @@
+#include "launcher/commands.h"
+
+#include "launcher/command_line.h"
+#include "launcher/help.h"
+#include "launcher/info.h"
+#include "launcher/spawn.h"
+#include "launcher/threads.h"
+#include "parallel/base/build_config.h"
+#include "parallel/base/check.h"
+#include "parallel/base/clock.h"
+#include "parallel/base/log.h"
+#include "parallel/comm/mpi_world.h"
+#include "parallel/comm/watch.h"
+#include "runtime/jobs/job.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <functional>
+#include <system_error>
+
+namespace retinue::launcher {
+namespace {
+
+void print(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+LogLevel level_of(std::string_view name) {
+  constexpr std::array<std::string_view, 4> kNames = {"debug", "info", "warning", "error"};
+  const auto found = std::find(kNames.begin(), kNames.end(), name);
+  retinue::check(found != kNames.end(), "a log level that the table let through");
+  return static_cast<LogLevel>(found - kNames.begin());
+}
+
+Log::Options log_options(const LaunchOptions& launch, int tensor, const World& world) {
+  if (!launch.log_dir.empty()) {
+    std::error_code error;
+    std::filesystem::create_directories(launch.log_dir, error);
+    if (error)
+      throw UsageError(fmt::format("[log] {} cannot be made: {}. Choose another --log-dir.",
+                                   launch.log_dir, error.message()));
+  }
+  return {.rank = world.rank(),
+          .place = tensor > 0
+                       ? fmt::format("dp{}.tp{}", world.rank() / tensor, world.rank() % tensor)
+                       : "",
+          .level = level_of(launch.log_level),
+          .directory = launch.log_dir,
+          .to_stderr = world.rank() == 0 && !launch.quiet};
+}
+
+using Job = std::function<int(const runtime::Session&, int threads)>;
+
+/// This process as a rank of its world: runs `job` and returns the code that all ranks leave with.
+int run_rank(const Command& command, const runtime::RunOptions& run, const Job& job) {
+  World world({.deadline_s = deadline_s()});
+  const LaunchOptions& launch = command.options.launch;
+  if (launch.ranks != 0 && launch.ranks != world.size())
+    throw UsageError(
+        fmt::format("[launch] --ranks is {}, but {} ranks were started. Leave --ranks out under "
+                    "mpirun and srun.",
+                    launch.ranks, world.size()));
+  const SteadyClock clock;
+  return run_ranks(
+      world,
+      [&] {
+        Log log(log_options(launch, run.tensor_parallel, world));
+        const runtime::Session session{.world = world.comm(),
+                                       .node_rank = world.node_rank(),
+                                       .node_size = world.node_size(),
+                                       .log = log,
+                                       .clock = clock};
+        return job(session, run.threads > 0 ? run.threads : default_threads(world));
+      },
+      [&](const Failure& first) {
+        // Once, from the first that failed; what all ranks find alike has no place.
+        if (first.rank != world.rank()) return;
+        const std::string line = first.exit_code == 2 || world.size() == 1
+                                     ? fmt::format("retinue: {}\n", first.message)
+                                     : fmt::format("retinue: rank {} ({}) failed: {}\n", first.rank,
+                                                   first.host, first.message);
+        std::fwrite(line.data(), 1, line.size(), stderr);
+        std::fflush(stderr);
+      });
+}
+
+/// Starts ranks when this is a plain call for several; otherwise runs `job` as one of them.
+int start(const Command& command, const runtime::RunOptions& run, const Job& job) {
+  if (run.device == "cuda")
+    throw UsageError("[device] --device cuda: this build has no CUDA. Use --device cpu.");
+  if (run.reduce == "nccl")
+    throw UsageError("[reduce] --reduce nccl: this build has no CUDA. Use --reduce ordered.");
+  if (command.environment.launched) return run_rank(command, run, job);
+  const Launch launch = plan_launch(command.options.launch);
+  std::vector<std::string> arguments = {command.verb};
+  for (const std::string& word : command.arguments)
+    if (!word.starts_with("--print-launch")) arguments.push_back(word);
+  const auto words = launch_command(launch, own_path(), arguments);
+  if (command.options.launch.print_launch) {
+    print(quoted(words) + "\n");
+    return 0;
+  }
+  return needs_spawn(launch) ? run_command(words) : run_rank(command, run, job);
+}
+
+void refuse_monitor(const Command& command) {
+  if (!command.options.monitor.monitor.empty())
+    throw UsageError("[monitor] --monitor is not served yet. Leave it out; progress is on stderr.");
+}
+
+runtime::CaptionOptions caption_options(const Command& command) {
+  runtime::CaptionOptions options = command.options.check.caption;
+  options.quiet = command.options.launch.quiet;
+  options.no_progress = command.options.launch.no_progress;
+  return options;
+}
+
+}  // namespace
+
+int caption(const Command& command) {
+  refuse_monitor(command);
+  runtime::CaptionOptions options = caption_options(command);
+  return start(command, options.run, [&](const runtime::Session& session, int threads) {
+    options.run.threads = threads;
+    return runtime::run_caption(session, options);
+  });
+}
+
+int ask(const Command& command) {
+  runtime::AskOptions options = command.options.trace.ask;
+  return start(command, options.run, [&](const runtime::Session& session, int threads) {
+    options.run.threads = threads;
+    return runtime::run_ask(session, options);
+  });
+}
+
+int trace(const Command& command) {
+  runtime::TraceOptions options = command.options.trace;
+  return start(command, options.ask.run, [&](const runtime::Session& session, int threads) {
+    options.ask.run.threads = threads;
+    return runtime::run_trace(session, options);
+  });
+}
+
+int check(const Command& command) {
+  refuse_monitor(command);
+  // It plans for ranks that need not be there, so one process answers.
+  if (command.environment.rank != 0) return 0;
+  runtime::CaptionOptions options = caption_options(command);
+  const Launch launch = plan_launch(command.options.launch);
+  if (options.run.threads == 0)
+    options.run.threads = std::max(1, launch.cores.logical / launch.ranks);
+  return runtime::run_check(options, launch.ranks, command.options.check.gpu_memory_gib, stdout);
+}
+
+int info(const Command& command) {
+  if (command.environment.rank == 0) print(info_text(command.options.info.json));
+  return 0;
+}
+
+int not_served(const Command& command) {
+  throw UsageError(
+      fmt::format("[{}] is not served yet. 'retinue --help' lists the verbs.", command.verb));
+}
+
+int run(const std::vector<std::string>& words) {
+  if (words.empty()) throw UsageError("[retinue] wants a verb. 'retinue --help' lists them.");
+  const std::string& verb = words[0];
+  if (verb == "--version") {
+    print(fmt::format("retinue {} ({})\n", build::kVersion, build::kRevision));
+    return 0;
+  }
+  if (verb == "help" && words.size() > 1 && words[1] == "--markdown") {
+    print(configs_readme());
+    return 0;
+  }
+  if (verb == "--help" || verb == "help") {
+    print(overall_help());
+    return 0;
+  }
+  const auto found = std::find_if(verbs().begin(), verbs().end(),
+                                  [&](const Verb& known) { return known.name == verb; });
+  if (found == verbs().end()) {
+    std::vector<std::string> names;
+    for (const Verb& known : verbs()) names.emplace_back(known.name);
+    throw UsageError(fmt::format(
+        "[retinue] unknown verb '{}'. The nearest known one is '{}'; 'retinue --help' lists all.",
+        verb, nearest(verb, names)));
+  }
+  Command command{.verb = verb,
+                  .arguments = {words.begin() + 1, words.end()},
+                  .options = {},
+                  .environment = {}};
+  if (!found->served) return not_served(command);
+  const std::vector<Table> tables = tables_of(verb, command.options);
+  if (parse_command_line(verb, tables, command.arguments) == Asked::kHelp) {
+    CommandOptions defaults;
+    print(verb_help(*found, tables_of(verb, defaults)));
+    return 0;
+  }
+  command.environment = read_environment();
+  if (verb == "caption") return caption(command);
+  if (verb == "ask") return ask(command);
+  if (verb == "trace") return trace(command);
+  if (verb == "check") return check(command);
+  return info(command);
+}
+
+}  // namespace retinue::launcher

@@ -1,0 +1,129 @@
+#include "launcher/environment.h"
+
+#include "parallel/base/check.h"
+#include "parallel/comm/mpi_world.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <sched.h>
+#include <set>
+#include <sstream>
+
+namespace retinue::launcher {
+namespace {
+
+constexpr std::array kVariables = {
+    Variable{"RETINUE_MPIRUN", "PATH", "the mpirun that starts ranks (default: mpirun in PATH)"},
+    Variable{"RETINUE_DEADLINE_S", "X",
+             "seconds that a rank waits for others before it gives up (default: 300)"},
+    Variable{"RETINUE_TEST_DATA", "DIR",
+             "at configuration: data for tests that is no part of the project"},
+};
+
+int slots_in(std::string_view digits, std::string_view where) {
+  int slots = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), slots);
+  if (error != std::errc() || end != digits.data() + digits.size() || slots < 1)
+    throw UsageError(fmt::format("{} wants a number of slots, got '{}'.", where, digits));
+  return slots;
+}
+
+/// The quota of a control group (version 2), in CPUs: a container with 2 of 64.
+int quota() {
+  std::ifstream in("/sys/fs/cgroup/cpu.max");
+  double used_us = 0, period_us = 0;
+  if (!(in >> used_us >> period_us) || period_us <= 0) return 1 << 20;
+  return std::max(1, static_cast<int>(std::ceil(used_us / period_us)));
+}
+
+}  // namespace
+
+std::span<const Variable> variables() { return kVariables; }
+
+std::optional<std::string> process_getenv(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+Environment read_environment(const Getenv& getenv) {
+  Environment environment;
+  environment.launched = World::launched();
+  if (!environment.launched) return environment;
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"})
+    if (const auto rank = getenv(name)) {
+      environment.rank = std::atoi(rank->c_str());
+      break;
+    }
+  return environment;
+}
+
+double deadline_s(const Getenv& getenv) {
+  const auto text = getenv("RETINUE_DEADLINE_S");
+  if (!text) return 300;
+  double seconds = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), seconds);
+  if (error != std::errc() || end != text->data() + text->size() || !(seconds > 0))
+    throw UsageError(
+        fmt::format("[environment] RETINUE_DEADLINE_S wants seconds above 0, got '{}'.", *text));
+  return seconds;
+}
+
+std::vector<Host> parse_hosts(std::string_view list) {
+  std::vector<Host> hosts;
+  while (true) {
+    const std::size_t comma = std::min(list.find(','), list.size());
+    const std::string_view one = list.substr(0, comma);
+    const std::size_t colon = one.find(':');
+    Host host{.name = std::string(one.substr(0, colon))};
+    if (host.name.empty())
+      throw UsageError(
+          fmt::format("[launch] --hosts wants names like a,b or a:2,b:2, got '{}'.", list));
+    if (colon != one.npos) host.slots = slots_in(one.substr(colon + 1), "[launch] --hosts");
+    hosts.push_back(std::move(host));
+    if (comma == list.size()) return hosts;
+    list.remove_prefix(comma + 1);
+  }
+}
+
+std::vector<Host> parse_hostfile(std::string_view text, std::string_view file) {
+  std::vector<Host> hosts;
+  std::istringstream lines{std::string(text)};
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line.substr(0, line.find('#')));
+    Host host;
+    if (!(words >> host.name)) continue;
+    for (std::string word; words >> word;)
+      if (word.starts_with("slots="))
+        host.slots = slots_in(std::string_view(word).substr(6), fmt::format("[launch] {}", file));
+    hosts.push_back(std::move(host));
+  }
+  if (hosts.empty())
+    throw UsageError(fmt::format("[launch] {} names no host. A line reads NAME slots=N.", file));
+  return hosts;
+}
+
+Cores usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return {};
+  std::set<std::string> siblings;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &set)) continue;
+    std::ifstream in(
+        fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", cpu));
+    std::string list = fmt::format("cpu {}", cpu);
+    std::getline(in, list);
+    siblings.insert(list);
+  }
+  const int limit = quota();
+  return {.logical = std::min(CPU_COUNT(&set), limit),
+          .physical = std::clamp(static_cast<int>(siblings.size()), 1, limit)};
+}
+
+}  // namespace retinue::launcher

@@ -1,0 +1,113 @@
+#include "launcher/info.h"
+
+#include "launcher/build_libraries.h"
+#include "launcher/environment.h"
+#include "parallel/base/build_config.h"
+#include "parallel/comm/mpi_version.h"
+#include "parallel/device/cpu/isa.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <array>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string_view>
+#include <unistd.h>
+
+namespace retinue::launcher {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// What the kernels may use; the rest of a processor's flags says nothing here.
+constexpr std::array<std::string_view, 11> kFeatures = {
+    "avx",      "f16c",        "fma",      "avx2",        "avx512f",    "avx512bw",
+    "avx512vl", "avx512_bf16", "amx_bf16", "avx512_vnni", "avx512_fp16"};
+
+/// The value behind "key   : value" in /proc/cpuinfo.
+std::string cpu_field(std::string_view key) {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);)
+    if (line.starts_with(key) && line.find(": ") != line.npos)
+      return line.substr(line.find(": ") + 2);
+  return "";
+}
+
+Json cpu_features() {
+  std::istringstream flags(cpu_field("flags"));
+  Json found = Json::array();
+  for (std::string flag; flags >> flag;)
+    for (const std::string_view known : kFeatures)
+      if (flag == known) found.push_back(flag);
+  return found;
+}
+
+double memory_gib() {
+  const double bytes =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+  return static_cast<double>(static_cast<long>(bytes / (1 << 30) * 10)) / 10;
+}
+
+Json facts() {
+  std::array<char, 256> host{};
+  gethostname(host.data(), host.size() - 1);
+  const Cores cores = usable_cores();
+  Json libraries;
+  libraries["mpi"] = mpi_library_version();
+  for (const auto& [name, version] : build::kLibraries)
+    libraries[std::string(name)] = std::string(version);
+  return Json{
+      {"schema_version", 1},
+      {"version", std::string(build::kVersion)},
+      {"revision", std::string(build::kRevision)},
+      {"build",
+       {{"type", std::string(build::kBuildType)},
+        {"compiler", std::string(build::kCompiler)},
+        {"sanitize", std::string(build::kSanitize)},
+        {"cuda", build::kCuda},
+        {"video", build::kVideo}}},
+      {"libraries", libraries},
+      {"host", std::string(host.data())},
+      {"cpu",
+       {{"name", cpu_field("model name")},
+        {"logical_cores", cores.logical},
+        {"physical_cores", cores.physical},
+        {"memory_gib", memory_gib()},
+        {"features", cpu_features()},
+        {"kernels", std::string(name(detect_cpu_isa()))}}},
+      {"devices", Json::array({"cpu"})},
+      {"default_reduce", "ordered"},
+  };
+}
+
+/// "key: value" lines; what is nested is indented.
+void print(const Json& json, std::size_t indent, std::string& out) {
+  for (const auto& [key, value] : json.items()) {
+    fmt::format_to(std::back_inserter(out), "{}{}:", std::string(indent, ' '), key);
+    if (value.is_object()) {
+      out += '\n';
+      print(value, indent + 2, out);
+      continue;
+    }
+    if (value.is_array()) {
+      for (const auto& item : value) out += " " + item.get<std::string>();
+    } else {
+      out += " " + (value.is_string() ? value.get<std::string>() : value.dump());
+    }
+    out += '\n';
+  }
+}
+
+}  // namespace
+
+std::string info_text(bool json) {
+  const Json all = facts();
+  if (json) return all.dump(2) + "\n";
+  std::string out;
+  print(all, 0, out);
+  return out;
+}
+
+}  // namespace retinue::launcher

@@ -1,0 +1,395 @@
+#include "launcher/options.h"
+
+namespace retinue::launcher {
+
+using runtime::AskOptions;
+using runtime::CaptionOptions;
+using runtime::RunOptions;
+using runtime::SamplingOptions;
+using runtime::TraceOptions;
+
+Table model_table(RunOptions& options) {
+  return {"Model and mesh",
+          {
+              {.name = "model",
+               .type = "DIR",
+               .fallback = "required",
+               .help = "Hugging Face checkpoint folder: config.json, *.safetensors, "
+                       "tokenizer.json, chat template, preprocessor configuration",
+               .target = &options.model,
+               .required = true},
+              {.name = "weights",
+               .type = "checkpoint|random[:SEED]",
+               .help = "random: weights of the true shape from a seed; then only config.json and "
+                       "the text files are needed",
+               .target = &options.weights},
+              {.name = "tensor-parallel",
+               .type = "N",
+               .unit = "ranks",
+               .fallback = "smallest power of two whose memory plan fits; 1 on CPU",
+               .help = "ranks per replica; replicas = ranks / N",
+               .target = &options.tensor_parallel},
+              {.name = "device",
+               .type = "auto|cpu|cuda",
+               .help = "cuda fails where there is none; it never falls back",
+               .target = &options.device},
+              {.name = "dtype",
+               .type = "auto|bfloat16|float32",
+               .help = "compute type; auto: the checkpoint's; float32 on CPU only",
+               .target = &options.dtype},
+              {.name = "reduce",
+               .type = "ordered|nccl",
+               .fallback = "ordered on CPU; retinue info names it on CUDA",
+               .help = "how row-parallel sums are combined; ordered: the same bits for every "
+                       "layout",
+               .target = &options.reduce},
+              {.name = "threads",
+               .type = "N",
+               .fallback = "cores / ranks of the host",
+               .help = "CPU threads per rank",
+               .target = &options.threads},
+          }};
+}
+
+Table engine_table(RunOptions& options) {
+  return {"Limits and pixels",
+          {
+              {.name = "max-batch-tokens",
+               .type = "N",
+               .unit = "tokens",
+               .fallback = "from the memory plan",
+               .help = "rows of one decoder step",
+               .target = &options.max_batch_tokens,
+               .at_least = 1},
+              {.name = "max-sequences",
+               .type = "N",
+               .unit = "sequences",
+               .fallback = "from the memory plan",
+               .help = "running at once",
+               .target = &options.max_sequences,
+               .at_least = 1},
+              {.name = "kv-memory-gib",
+               .type = "X",
+               .unit = "GiB",
+               .fallback = "from the memory plan",
+               .help = "for keys and values, per rank",
+               .target = &options.kv_memory_gib},
+              {.name = "kv-block-tokens",
+               .type = "N",
+               .unit = "tokens",
+               .fallback = "from the memory plan",
+               .help = "tokens of one KV page",
+               .target = &options.kv_block_tokens,
+               .at_least = 1},
+              {.name = "min-pixels",
+               .type = "N",
+               .unit = "pixels",
+               .fallback = "the model's",
+               .help = "smallest area an image is resized to",
+               .target = &options.min_pixels,
+               .at_least = 1},
+              {.name = "max-pixels",
+               .type = "N",
+               .unit = "pixels",
+               .fallback = "the model's",
+               .help = "largest area an image is resized to",
+               .target = &options.max_pixels,
+               .at_least = 1},
+              {.name = "alpha",
+               .type = "white|drop",
+               .help = "transparent pixels: composited on white, or their alpha dropped as "
+                       "transformers does",
+               .target = &options.alpha},
+              {.name = "exif",
+               .type = "apply|ignore",
+               .help = "the orientation that a JPEG carries",
+               .target = &options.exif},
+              {.name = "video-prompt",
+               .type = "inner|outer",
+               .help = "outer: keep the outer vision_start and vision_end around a video's frames "
+                       "(later transformers); inner: 4.57",
+               .target = &options.video_prompt},
+          }};
+}
+
+Table sampling_table(SamplingOptions& options) {
+  return {"Sampling",
+          {
+              {.name = "max-new-tokens",
+               .type = "N",
+               .unit = "tokens",
+               .help = "longest answer",
+               .target = &options.max_new_tokens,
+               .at_least = 1},
+              {.name = "sampling",
+               .type = "model",
+               .fallback = "the flags below",
+               .help = "model: what generation_config.json says; flags still win",
+               .target = &options.sampling},
+              {.name = "temperature",
+               .type = "X",
+               .fallback = "0",
+               .help = "0: greedy",
+               .target = &options.temperature},
+              {.name = "top-p",
+               .type = "X",
+               .fallback = "1",
+               .help = "smallest set of tokens with this much probability",
+               .target = &options.top_p},
+              {.name = "top-k",
+               .type = "N",
+               .unit = "tokens",
+               .fallback = "0",
+               .help = "most probable tokens only; 0: all",
+               .target = &options.top_k},
+              {.name = "min-p",
+               .type = "X",
+               .fallback = "0",
+               .help = "least probability, as a part of the largest",
+               .target = &options.min_p},
+              {.name = "repetition-penalty",
+               .type = "X",
+               .fallback = "1",
+               .help = "divides the logits of tokens seen in prompt or answer",
+               .target = &options.repetition_penalty},
+              {.name = "presence-penalty",
+               .type = "X",
+               .fallback = "0",
+               .help = "taken off the logits of tokens seen in the answer",
+               .target = &options.presence_penalty,
+               .at_least = -100},
+              {.name = "seed",
+               .type = "N",
+               .help = "of sampling; the same request and seed give the same answer",
+               .target = &options.seed},
+              {.name = "stop",
+               .type = "TEXT",
+               .help = "ends the answer where it appears; several times for several texts",
+               .target = &options.stop},
+              {.name = "ignore-eos",
+               .help = "go on after the end-of-sequence token; for benchmarks",
+               .target = &options.ignore_eos},
+          }};
+}
+
+Table caption_table(CaptionOptions& options) {
+  return {
+      "The job",
+      {
+          {.name = "input",
+           .type = "PATH",
+           .fallback = "required",
+           .help = "image, video, folder, glob, .jsonl manifest, OpenAI batch .jsonl, .tar, "
+                   ".parquet, or - for JSONL on stdin; several times for several inputs",
+           .target = &options.input,
+           .required = true},
+          {.name = "input-format",
+           .type = "NAME",
+           .fallback = "read from the content",
+           .help = "the kind of input, where the content does not tell",
+           .target = &options.input_format},
+          {.name = "output",
+           .type = "DIR",
+           .fallback = "required",
+           .help = "folder of the job; the same command again goes on where it ended",
+           .target = &options.output,
+           .required = true},
+          {.name = "prompt",
+           .type = "TEXT",
+           .help = "what is asked about each item that brings no prompt of its own",
+           .target = &options.prompt},
+          {.name = "prompt-file",
+           .type = "FILE",
+           .help = "the prompt, from a file",
+           .target = &options.prompt_file},
+          {.name = "system", .type = "TEXT", .help = "system message", .target = &options.system},
+          {.name = "limit",
+           .type = "N",
+           .unit = "items",
+           .help = "at most so many; 0: all",
+           .target = &options.limit},
+          {.name = "shard",
+           .type = "I/N",
+           .help = "this job takes part I of N, I from 0",
+           .target = &options.shard},
+          {.name = "shuffle",
+           .type = "SEED",
+           .fallback = "input order",
+           .help = "take the items in a random order",
+           .target = &options.shuffle},
+          {.name = "retry-failed",
+           .help = "try the items in failures.jsonl again",
+           .target = &options.retry_failed},
+          {.name = "max-failures",
+           .type = "N|P%",
+           .fallback = "no budget",
+           .help = "stop with exit code 4 when more items fail",
+           .target = &options.max_failures},
+          {.name = "fsync-interval-ms",
+           .type = "N",
+           .unit = "ms",
+           .help = "between two writes of the journal to the disk",
+           .target = &options.fsync_interval_ms},
+          {.name = "logprobs",
+           .help = "add each token's log probability to its record",
+           .target = &options.logprobs},
+      }};
+}
+
+Table ask_table(AskOptions& options) {
+  return {
+      "The question",
+      {
+          {.name = "image",
+           .type = "FILE",
+           .help = "an image; several times for several",
+           .target = &options.image},
+          {.name = "video",
+           .type = "FILE",
+           .help = "a video; several times for several",
+           .target = &options.video},
+          {.name = "prompt", .type = "TEXT", .help = "the question", .target = &options.prompt},
+          {.name = "messages",
+           .type = "FILE",
+           .help = "a conversation of OpenAI-style messages instead; paths in it are relative "
+                   "to the file",
+           .target = &options.messages},
+          {.name = "system", .type = "TEXT", .help = "system message", .target = &options.system},
+      }};
+}
+
+Table trace_table(TraceOptions& options) {
+  return {"The trace",
+          {
+              {.name = "output",
+               .type = "FILE",
+               .fallback = "required",
+               .help = "the .safetensors file that gets every stage's tensors",
+               .target = &options.output,
+               .required = true},
+              {.name = "decode",
+               .type = "N",
+               .unit = "tokens",
+               .help = "decode so many tokens, too",
+               .target = &options.decode},
+          }};
+}
+
+Table check_table(CheckOptions& options) {
+  return {"The plan",
+          {
+              {.name = "gpu-memory-gib",
+               .type = "X",
+               .unit = "GiB",
+               .help = "memory of one GPU that is not here, with --device cuda",
+               .target = &options.gpu_memory_gib},
+          }};
+}
+
+Table launch_table(LaunchOptions& options) {
+  return {
+      "Launch and log",
+      {
+          {.name = "ranks",
+           .type = "N",
+           .fallback = "one per visible GPU; on CPU one, or one per host named",
+           .help = "how many ranks; more than one are started through mpirun",
+           .target = &options.ranks},
+          {.name = "hostfile",
+           .type = "FILE",
+           .help = "machines to start ranks on, one a line: NAME slots=N",
+           .target = &options.hostfile},
+          {.name = "hosts",
+           .type = "LIST",
+           .help = "machines to start ranks on: a,b or a:2,b:2 with slots",
+           .target = &options.hosts},
+          {.name = "share-device",
+           .help = "ranks may share a GPU; for correctness runs only",
+           .target = &options.share_device},
+          {.name = "print-launch",
+           .help = "print the command that would start the ranks, and end",
+           .target = &options.print_launch},
+          {.name = "config",
+           .type = "FILE",
+           .help = "JSON file with any of these keys, dashes as underscores; flags win",
+           .target = &options.config},
+          {.name = "log-level",
+           .type = "debug|info|warning|error",
+           .help = "least level that is logged",
+           .target = &options.log_level},
+          {.name = "log-dir",
+           .type = "DIR",
+           .fallback = "no files",
+           .help = "one log per rank, rank-0000.log",
+           .target = &options.log_dir},
+          {.name = "quiet", .help = "stderr gets errors only", .target = &options.quiet},
+          {.name = "no-progress", .help = "no progress on stderr", .target = &options.no_progress},
+      }};
+}
+
+Table monitor_table(MonitorOptions& options) {
+  return {"Monitor",
+          {
+              {.name = "monitor",
+               .type = "HOST:PORT",
+               .fallback = "off",
+               .help = "live page, /metrics and /status; not served yet",
+               .target = &options.monitor},
+          }};
+}
+
+Table info_table(InfoOptions& options) {
+  return {"Output",
+          {
+              {.name = "json", .help = "as one JSON object", .target = &options.json},
+          }};
+}
+
+const std::vector<Verb>& verbs() {
+  static const std::vector<Verb> kVerbs = {
+      {"caption", "many images or videos in, captions out; the same command resumes it",
+       "--model DIR --input PATH [--input PATH ...] --output DIR [--prompt TEXT]"},
+      {"ask", "one question about images or videos, answered on stdout",
+       "--model DIR [--image FILE]... [--video FILE]... [--prompt TEXT | --messages FILE]"},
+      {"trace", "one request, every stage's tensors written to a .safetensors file",
+       "--model DIR [--image FILE]... [--prompt TEXT] --output FILE.safetensors [--decode N]"},
+      {"check", "all that can be checked without running: configuration, mesh, memory plan, input",
+       "--model DIR [--ranks N] [--tensor-parallel N] [--input PATH]..."},
+      {"study", "scaling study over layouts and sizes (not served yet)", "", false},
+      {"doctor", "every rank looks at its machine and its peers (not served yet)", "", false},
+      {"info", "version, build, libraries, CPU features", "[--json]"},
+  };
+  return kVerbs;
+}
+
+std::vector<Table> tables_of(std::string_view verb, CommandOptions& options) {
+  CaptionOptions& caption = options.check.caption;
+  AskOptions& ask = options.trace.ask;
+  const auto without_required = [](Table table) {
+    for (Option& option : table.options) {
+      if (!option.required) continue;
+      option.required = false;
+      option.fallback = {};
+    }
+    return table;
+  };
+  if (verb == "caption")
+    return {caption_table(caption),           model_table(caption.run),
+            sampling_table(caption.sampling), engine_table(caption.run),
+            launch_table(options.launch),     monitor_table(options.monitor)};
+  if (verb == "check")
+    return {check_table(options.check),    without_required(caption_table(caption)),
+            model_table(caption.run),      sampling_table(caption.sampling),
+            engine_table(caption.run),     launch_table(options.launch),
+            monitor_table(options.monitor)};
+  if (verb == "ask")
+    return {ask_table(ask), model_table(ask.run), sampling_table(ask.sampling),
+            engine_table(ask.run), launch_table(options.launch)};
+  if (verb == "trace")
+    return {trace_table(options.trace),   ask_table(ask),        model_table(ask.run),
+            sampling_table(ask.sampling), engine_table(ask.run), launch_table(options.launch)};
+  if (verb == "info") return {info_table(options.info)};
+  return {};
+}
+
+}  // namespace retinue::launcher

@@ -1,0 +1,74 @@
+#pragma once
+
+#include "launcher/option.h"
+#include "runtime/jobs/options.h"
+
+#include <string>
+#include <vector>
+
+namespace retinue::launcher {
+
+/// What the launcher itself needs for a verb that runs; all else goes to the job.
+struct LaunchOptions {
+  int ranks = 0;  ///< 0: one per host named, else one
+  std::string hostfile;
+  std::string hosts;  ///< "a,b" or "a:2,b:2"
+  bool share_device = false;
+  bool print_launch = false;
+  std::string config;
+  std::string log_level = "info";
+  std::string log_dir;
+  bool quiet = false;
+  bool no_progress = false;
+};
+
+/// Planned, not run: caption's options, and what a machine that is not here would have.
+struct CheckOptions {
+  runtime::CaptionOptions caption;
+  double gpu_memory_gib = 80;
+};
+
+/// Named in the contract, refused when used: what it needs is not built yet.
+struct MonitorOptions {
+  std::string monitor;
+};
+
+struct InfoOptions {
+  bool json = false;
+};
+
+/// One table per struct. Every row points into the struct that it was made from, which outlives it.
+Table model_table(runtime::RunOptions& options);
+Table engine_table(runtime::RunOptions& options);
+Table sampling_table(runtime::SamplingOptions& options);
+Table caption_table(runtime::CaptionOptions& options);
+Table ask_table(runtime::AskOptions& options);
+Table trace_table(runtime::TraceOptions& options);
+Table check_table(CheckOptions& options);
+Table launch_table(LaunchOptions& options);
+Table monitor_table(MonitorOptions& options);
+Table info_table(InfoOptions& options);
+
+/// Everything that one command line can fill.
+struct CommandOptions {
+  LaunchOptions launch;
+  CheckOptions check;           ///< caption's options are check's
+  runtime::TraceOptions trace;  ///< ask's options are trace's
+  MonitorOptions monitor;
+  InfoOptions info;
+};
+
+/// A verb of the command line: its name, what it does in one line, and how it is called.
+struct Verb {
+  std::string_view name;
+  std::string_view summary;
+  std::string_view usage;
+  bool served = true;
+};
+const std::vector<Verb>& verbs();
+
+/// The tables that `verb` reads, bound to `options`. Empty for an unknown verb and for one that is
+/// not served.
+std::vector<Table> tables_of(std::string_view verb, CommandOptions& options);
+
+}  // namespace retinue::launcher

@@ -1,0 +1,210 @@
+#include "launcher/spawn.h"
+
+#include "parallel/base/check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <numeric>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char** environ;
+
+namespace retinue::launcher {
+namespace {
+
+// Signal handlers can reach nothing else.
+std::atomic<pid_t> g_child{0};
+std::atomic<int> g_stops{0};
+
+void forward(int signal) {
+  const pid_t child = g_child.load();
+  if (child <= 0) return;
+  // mpirun kills its ranks two seconds after a SIGTERM, and hands SIGUSR1 on: the first request to
+  // stop leaves a job the time to seal.
+  const bool first = g_stops.fetch_add(1) == 0;
+  kill(child, signal == SIGTERM && !first ? SIGTERM : SIGUSR1);
+}
+
+/// Slots per machine, in the order that fills one machine before the next.
+int slots_per_host(const Launch& launch) {
+  if (launch.hosts.empty()) return launch.ranks;
+  const auto machines = static_cast<int>(launch.hosts.size());
+  int most = (launch.ranks + machines - 1) / machines;
+  for (const Host& host : launch.hosts) most = std::max(most, host.slots);
+  return most;
+}
+
+std::vector<std::string> retinue_variables() {
+  std::vector<std::string> names;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    if (text.starts_with("RETINUE_") || text.starts_with("LD_LIBRARY_PATH="))
+      names.emplace_back(text.substr(0, text.find('=')));
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace
+
+Launch plan_launch(const LaunchOptions& options, const Getenv& getenv) {
+  Launch launch;
+  if (!options.hostfile.empty() && !options.hosts.empty())
+    throw UsageError("[launch] --hosts and --hostfile both name machines. Use one of them.");
+  if (!options.hosts.empty()) launch.hosts = parse_hosts(options.hosts);
+  if (!options.hostfile.empty()) {
+    std::ifstream in(options.hostfile);
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    if (!in)
+      throw UsageError(fmt::format("[launch] {} cannot be read. Name another file with --hostfile.",
+                                   options.hostfile));
+    launch.hosts = parse_hostfile(text, options.hostfile);
+    launch.hostfile = options.hostfile;
+  }
+  launch.ranks = options.ranks;
+  if (launch.ranks == 0)
+    launch.ranks = std::max(1, std::accumulate(launch.hosts.begin(), launch.hosts.end(), 0,
+                                               [](int sum, const Host& host) {
+                                                 return sum + std::max(1, host.slots);
+                                               }));
+  launch.cores = usable_cores();
+  launch.root = geteuid() == 0;
+  launch.mpirun = getenv("RETINUE_MPIRUN").value_or("mpirun");
+  if (!launch.hosts.empty()) launch.exported = retinue_variables();
+  return launch;
+}
+
+bool needs_spawn(const Launch& launch) { return launch.ranks > 1 || !launch.hosts.empty(); }
+
+std::vector<std::string> launch_command(const Launch& launch, const std::string& program,
+                                        const std::vector<std::string>& arguments) {
+  if (!needs_spawn(launch)) {
+    std::vector<std::string> words = {program};
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    return words;
+  }
+  std::vector<std::string> words = {launch.mpirun};
+  const auto add = [&](std::initializer_list<std::string> more) {
+    words.insert(words.end(), more);
+  };
+  add({"--quiet"});  // no essay when a rank leaves with 2 or 3
+  if (launch.root) add({"--allow-run-as-root"});
+  add({"-np", std::to_string(launch.ranks)});
+  const int slots = slots_per_host(launch);
+  if (!launch.hostfile.empty()) {
+    add({"--hostfile", launch.hostfile});
+  } else if (!launch.hosts.empty()) {
+    std::string list;
+    for (const Host& host : launch.hosts)
+      fmt::format_to(std::back_inserter(list), "{}{}:{}", list.empty() ? "" : ",", host.name,
+                     host.slots > 0 ? host.slots : slots);
+    add({"--host", list});
+  }
+  if (slots > launch.cores.physical) {
+    // Ranks that wait must leave the core to those that work.
+    add({"--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"});
+  } else {
+    add({"--map-by", fmt::format("slot:PE={}", launch.cores.physical / slots), "--bind-to",
+         "core"});
+  }
+  // On one machine: shared memory, found without asking every network. Between machines Open MPI
+  // chooses, and OMPI_MCA_* variables or its own files say what it may use.
+  if (launch.hosts.empty())
+    add({"--mca", "pml", "ob1", "--mca", "btl", "self,vader,tcp", "--mca", "osc", "^ucx,pt2pt"});
+  for (const std::string& name : launch.exported) add({"-x", name});
+  words.push_back(program);
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  return words;
+}
+
+std::string quoted(const std::vector<std::string>& words) {
+  constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,=+@%^";
+  std::string line;
+  for (const std::string& word : words) {
+    if (!line.empty()) line += ' ';
+    if (!word.empty() && word.find_first_not_of(kPlain) == word.npos) {
+      line += word;
+      continue;
+    }
+    line += '\'';
+    for (const char c : word) line += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    line += '\'';
+  }
+  return line;
+}
+
+int exit_code_of(int launcher_code) {
+  return launcher_code == 9 || launcher_code >= 128 ? 75 : launcher_code;
+}
+
+int run_command(const std::vector<std::string>& words) {
+  std::vector<char*> argv;
+  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+
+  g_stops = 0;
+  struct sigaction action {};
+  action.sa_handler = forward;
+  action.sa_flags = SA_RESTART;
+  sigset_t stops, before;
+  sigemptyset(&stops);
+  for (const int signal : {SIGTERM, SIGUSR1}) sigaddset(&stops, signal);
+  sigprocmask(SIG_BLOCK, &stops, &before);  // none may come before the child is known
+
+  const pid_t parent = getpid();
+  const pid_t child = fork();
+  if (child < 0)
+    throw SystemError(fmt::format("[launch] no process can be started: {}.", std::strerror(errno)));
+  if (child == 0) {
+    sigprocmask(SIG_SETMASK, &before, nullptr);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);  // ranks must not outlive whoever asked for them
+    if (getppid() != parent) _exit(75);
+    execvp(argv[0], argv.data());
+    const int why = errno;
+    const std::string line = fmt::format(
+        "[launch] {} cannot be run: {}. Install Open MPI (scripts/setup.sh), or name it in "
+        "RETINUE_MPIRUN.\n",
+        words[0], std::strerror(why));
+    [[maybe_unused]] const auto written = write(STDERR_FILENO, line.data(), line.size());
+    _exit(why == ENOENT || why == EACCES ? 2 : 75);
+  }
+  g_child = child;
+  for (const int signal : {SIGTERM, SIGUSR1}) sigaction(signal, &action, nullptr);
+  // The terminal sends SIGINT to the whole group: mpirun ends the ranks, this process waits.
+  struct sigaction ignore {};
+  ignore.sa_handler = [](int) { g_stops.fetch_add(1); };
+  ignore.sa_flags = SA_RESTART;
+  sigaction(SIGINT, &ignore, nullptr);
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0)
+    if (errno != EINTR)
+      throw SystemError(
+          fmt::format("[launch] lost sight of {}: {}.", words[0], std::strerror(errno)));
+  g_child = 0;
+  if (WIFSIGNALED(status)) return 75;
+  const int code = exit_code_of(WEXITSTATUS(status));
+  // A launcher that was told to stop has an exit code of its own.
+  return g_stops > 0 && code == 1 ? 75 : code;
+}
+
+std::string own_path() {
+  std::array<char, 4096> path{};
+  const ssize_t size = readlink("/proc/self/exe", path.data(), path.size() - 1);
+  if (size <= 0) return "retinue";
+  return {path.data(), static_cast<std::size_t>(size)};
+}
+
+}  // namespace retinue::launcher

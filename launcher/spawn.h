@@ -1,0 +1,48 @@
+#pragma once
+
+#include "launcher/environment.h"
+#include "launcher/options.h"
+
+#include <string>
+#include <vector>
+
+namespace retinue::launcher {
+
+/// Ranks, and where: what a plain call is turned into.
+struct Launch {
+  int ranks = 1;
+  std::vector<Host> hosts;  ///< empty: this machine
+  std::string hostfile;     ///< handed to mpirun as it is; else `hosts`
+  Cores cores;              ///< of this machine, taken to be those of all
+  bool root = false;        ///< mpirun refuses root unless told
+  std::string mpirun = "mpirun";
+  std::vector<std::string> exported;  ///< variables that other machines get, too
+};
+
+/// From the options and this machine. Reads the host file.
+/// Throws: UsageError when both ways to name hosts are used, or a file cannot be read.
+Launch plan_launch(const LaunchOptions& options, const Getenv& getenv = process_getenv);
+
+/// True when ranks have to be started; otherwise this process is the one rank.
+[[nodiscard]] bool needs_spawn(const Launch& launch);
+
+/// The words of the command: mpirun and its flags, then `program`, then `arguments`. Open MPI 4;
+/// every flag of it that Retinue uses stands in spawn.cpp.
+std::vector<std::string> launch_command(const Launch& launch, const std::string& program,
+                                        const std::vector<std::string>& arguments);
+
+/// As a shell reads it.
+std::string quoted(const std::vector<std::string>& words);
+
+/// What a launcher's exit code means: ranks that were killed (137, 9, any signal) are 75.
+int exit_code_of(int launcher_code);
+
+/// Runs the command and returns the exit code for this process. SIGTERM and SIGUSR1 reach the ranks
+/// as SIGUSR1, which asks a job to end in order; a second SIGTERM ends them.
+/// Throws: SystemError when it cannot be started.
+int run_command(const std::vector<std::string>& words);
+
+/// The path of this executable.
+std::string own_path();
+
+}  // namespace retinue::launcher

@@ -1,0 +1,37 @@
+#pragma once
+
+#include "layers/modules/norm.h"
+#include "layers/modules/parallel_linear.h"
+#include "layers/ops/kv_view.h"
+#include "layers/spec/config.h"
+#include "layers/spec/inputs.h"
+
+#include <string>
+
+namespace retinue::layers {
+
+/// Grouped-query attention over the paged cache, heads split over the tensor axis: qkv, q and k
+/// norms per head, rotary, cache, attention, o_proj.  HF Qwen3VLTextAttention. With more ranks than
+/// KV heads each rank holds one, the same one on ranks / kv_heads of them.
+class DecoderAttention {
+ public:
+  DecoderAttention(WeightStore& store, const std::string& prefix, const TextConfig& config,
+                   const TensorAxis& axis);
+  ///   x, y      [tokens, hidden]
+  ///   cos, sin  [tokens, head_dim / 2] f32
+  void forward(Context& ctx, ConstTensorView x, ConstTensorView cos, ConstTensorView sin,
+               const StepInputs& inputs, const ops::KvView& cache, TensorView y) const;
+
+  static std::int64_t kv_heads_per_rank(const TextConfig& config, const TensorAxis& axis);
+
+ private:
+  std::int64_t heads_per_rank_;
+  std::int64_t kv_heads_per_rank_;
+  std::int64_t head_dim_;
+  ColumnParallelLinear qkv_proj_;
+  RmsNorm q_norm_;
+  RmsNorm k_norm_;
+  RowParallelLinear o_proj_;
+};
+
+}  // namespace retinue::layers

@@ -1,0 +1,27 @@
+#pragma once
+
+#include "layers/decoder/decoder_attention.h"
+#include "layers/modules/gated_mlp.h"
+
+#include <string>
+
+namespace retinue::layers {
+
+/// x += attention(input_layernorm(x)); x += mlp(post_attention_layernorm(x)).  HF
+/// Qwen3VLTextDecoderLayer.
+class DecoderLayer {
+ public:
+  DecoderLayer(WeightStore& store, const std::string& prefix, const TextConfig& config,
+               const TensorAxis& axis);
+  /// x [tokens, hidden], in place; the same on every rank of the axis, all of which enter.
+  void forward(Context& ctx, ConstTensorView cos, ConstTensorView sin, const StepInputs& inputs,
+               const ops::KvView& cache, TensorView x) const;
+
+ private:
+  RmsNorm input_layernorm_;
+  DecoderAttention self_attn_;
+  RmsNorm post_attention_layernorm_;
+  GatedMlp mlp_;
+};
+
+}  // namespace retinue::layers

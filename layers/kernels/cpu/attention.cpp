@@ -1,0 +1,205 @@
+#include "layers/ops/attention.h"
+
+#include "layers/kernels/cpu/parallel_for.h"
+#include "layers/kernels/cpu/simd/kernels.h"
+#include "layers/ops/kv_write.h"
+#include "layers/ops/paged_attention.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+namespace retinue::ops::detail {
+
+namespace {
+
+constexpr std::int64_t kTile = simd::kAttentionTile;
+constexpr std::int64_t kPanel = simd::kPanel;
+
+constexpr std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
+
+/// Where element (key, channel) lies in a page: keys are outputs of q · kᵀ, channels its inner
+/// dimension.
+template <class T>
+std::int64_t key_offset(std::int64_t key, std::int64_t channel, std::int64_t head_dim) {
+  constexpr std::int64_t kStep = simd::kPair<T>;
+  return key / kPanel * kPanel * head_dim + channel / kStep * kPanel * kStep +
+         key % kPanel * kStep + channel % kStep;
+}
+/// For values it is the other way round.
+template <class T>
+std::int64_t value_offset(std::int64_t key, std::int64_t channel, std::int64_t page_keys) {
+  constexpr std::int64_t kStep = simd::kPair<T>;
+  return channel / kPanel * kPanel * page_keys + key / kStep * kPanel * kStep +
+         channel % kPanel * kStep + key % kStep;
+}
+
+/// Puts one token's key and value of one head into a page. The value after an even key is cleared:
+/// it is multiplied by a probability of zero until its own token arrives, and must not be a stale
+/// NaN.
+template <class T>
+void write_token(const T* k, const T* v, std::int64_t key, std::int64_t head_dim,
+                 std::int64_t page_keys, T* key_page, T* value_page) {
+  for (std::int64_t c = 0; c < head_dim; ++c) key_page[key_offset<T>(key, c, head_dim)] = k[c];
+  for (std::int64_t c = 0; c < head_dim; ++c) {
+    T* to = value_page + value_offset<T>(key, c, page_keys);
+    to[0] = v[c];
+    if constexpr (simd::kPair<T> == 2)
+      if (key % 2 == 0) to[1] = T{};
+  }
+}
+
+std::int64_t head_bytes(DType dtype, std::int64_t longest, std::int64_t head_dim) {
+  const std::int64_t keys = round_up(longest, kTile);
+  return round_up(
+      keys * (head_dim + round_up(head_dim, kPanel)) * static_cast<std::int64_t>(size_bytes(dtype)),
+      64);
+}
+
+}  // namespace
+
+std::size_t attention_scratch_bytes(Device device, DType dtype, int threads, std::int64_t longest,
+                                    std::int64_t head_dim) {
+  if (device.type == DeviceType::kCuda) return 0;
+  return static_cast<std::size_t>(threads * head_bytes(dtype, longest, head_dim));
+}
+
+void attention(Cpu, Context& ctx, ConstTensorView q, ConstTensorView k, ConstTensorView v,
+               std::span<const std::int64_t> cu_seqlens, float scale, TensorView y,
+               std::byte* scratch) {
+  on_float_dtype(q.dtype(), [&](auto element) {
+    using T = decltype(element);
+    const simd::Kernels<T>& kernels = simd::kernels<T>(ctx.cpu_isa());
+    const std::int64_t heads = q.dim(1), head_dim = q.dim(2);
+    const auto segments = static_cast<std::int64_t>(cu_seqlens.size()) - 1;
+    std::int64_t longest = 0;
+    for (std::int64_t s = 0; s < segments; ++s)
+      longest = std::max(longest, cu_seqlens[static_cast<std::size_t>(s) + 1] -
+                                      cu_seqlens[static_cast<std::size_t>(s)]);
+    const std::int64_t per_thread = head_bytes(q.dtype(), longest, head_dim);
+    // One piece of work is one head of one segment: its keys and values are laid out once, by the
+    // thread that uses them.
+    parallel_for(ctx, segments * heads, 1, [&](std::int64_t begin, std::int64_t end) {
+      T* keys = reinterpret_cast<T*>(scratch + omp_get_thread_num() * per_thread);
+      T* values = keys + round_up(longest, kTile) * head_dim;
+      std::vector<const T*> key_pages, value_pages;
+      std::vector<std::int64_t> row_keys;
+      for (std::int64_t item = begin; item < end; ++item) {
+        const auto segment = static_cast<std::size_t>(item / heads);
+        const std::int64_t head = item % heads;
+        const std::int64_t first = cu_seqlens[segment], length = cu_seqlens[segment + 1] - first;
+        key_pages.clear(), value_pages.clear();
+        const std::int64_t value_page = kTile * round_up(head_dim, kPanel);
+        for (std::int64_t page = 0; page * kTile < length; ++page) {
+          T* key_page = keys + page * kTile * head_dim;
+          T* values_of_page = values + page * value_page;
+          const std::int64_t in_page = std::min(kTile, length - page * kTile);
+          for (std::int64_t j = 0; j < in_page; ++j) {
+            const std::int64_t row = first + page * kTile + j;
+            write_token(k.data<T>() + row * k.row_stride() + head * head_dim,
+                        v.data<T>() + row * v.row_stride() + head * head_dim, j, head_dim, kTile,
+                        key_page, values_of_page);
+          }
+          key_pages.push_back(key_page), value_pages.push_back(values_of_page);
+        }
+        row_keys.assign(static_cast<std::size_t>(length), length);
+        kernels.attention({q.data<T>() + first * q.row_stride() + head * head_dim, q.row_stride(),
+                           length, head_dim, key_pages.data(), value_pages.data(), kTile,
+                           row_keys.data(), scale,
+                           y.data<T>() + first * y.row_stride() + head * head_dim, y.row_stride()});
+      }
+    });
+  });
+}
+
+void kv_write(Cpu, Context& ctx, ConstTensorView k, ConstTensorView v, ConstTensorView slot_mapping,
+              const KvView& cache) {
+  on_float_dtype(k.dtype(), [&](auto element) {
+    using T = decltype(element);
+    const std::int64_t head_dim = cache.head_dim, block = cache.block_size;
+    const std::int64_t head_numel = 2 * block * head_dim;
+    // A head's tokens stay on one thread: two tokens of a pair share a word.
+    parallel_for(ctx, cache.kv_heads_per_rank, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t head = begin; head < end; ++head)
+        for (std::int64_t t = 0; t < k.dim(0); ++t) {
+          const std::int64_t slot = slot_mapping.data<std::int32_t>()[t];
+          T* page =
+              cache.data.data<T>() + slot / block * cache.data.row_stride() + head * head_numel;
+          write_token(k.data<T>() + t * k.row_stride() + head * head_dim,
+                      v.data<T>() + t * v.row_stride() + head * head_dim, slot % block, head_dim,
+                      block, page, page + block * head_dim);
+        }
+    });
+  });
+}
+
+void paged_attention(Cpu, Context& ctx, ConstTensorView q, const KvView& cache,
+                     ConstTensorView block_table, ConstTensorView cu_seqlens,
+                     ConstTensorView seq_lens, float scale, TensorView y) {
+  on_float_dtype(q.dtype(), [&](auto element) {
+    using T = decltype(element);
+    const simd::Kernels<T>& kernels = simd::kernels<T>(ctx.cpu_isa());
+    const std::int64_t heads = q.dim(1), head_dim = q.dim(2);
+    const std::int64_t group = heads / cache.kv_heads_per_rank;
+    const std::int64_t head_numel = 2 * cache.block_size * head_dim;
+    const auto* starts = cu_seqlens.data<std::int32_t>();
+    const auto* lengths = seq_lens.data<std::int32_t>();
+
+    // The query heads of a group share keys, so they are rows of one block: of one token in decode,
+    // of several tokens in prefill. A piece of work is some tokens of one sequence with one KV
+    // head.
+    struct Piece {
+      std::int64_t seq, kv_head, first, tokens;
+    };
+    std::vector<Piece> pieces;
+    const std::int64_t tokens_per_piece = std::max<std::int64_t>(1, 64 / group);
+    for (std::int64_t s = 0; s < seq_lens.numel(); ++s)
+      for (std::int64_t h = 0; h < cache.kv_heads_per_rank; ++h)
+        for (std::int64_t t = starts[s + 1]; t > starts[s];
+             t -= std::min<std::int64_t>(tokens_per_piece, t - starts[s])) {
+          const std::int64_t count = std::min<std::int64_t>(tokens_per_piece, t - starts[s]);
+          pieces.push_back({s, h, t - count, count});
+        }
+    parallel_for(
+        ctx, static_cast<std::int64_t>(pieces.size()), 1,
+        [&](std::int64_t begin, std::int64_t end) {
+          std::vector<const T*> key_pages, value_pages;
+          std::vector<T> rows, out;
+          std::vector<std::int64_t> row_keys;
+          for (std::int64_t i = begin; i < end; ++i) {
+            const Piece& piece = pieces[static_cast<std::size_t>(i)];
+            // Position of the piece's first token in its sequence.
+            const std::int64_t position =
+                lengths[piece.seq] - (starts[piece.seq + 1] - piece.first);
+            const std::int64_t pages =
+                (position + piece.tokens + cache.block_size - 1) / cache.block_size;
+            key_pages.clear(), value_pages.clear();
+            for (std::int64_t p = 0; p < pages; ++p) {
+              const std::int64_t id =
+                  block_table.data<std::int32_t>()[piece.seq * block_table.row_stride() + p];
+              const T* page =
+                  cache.data.data<T>() + id * cache.data.row_stride() + piece.kv_head * head_numel;
+              key_pages.push_back(page), value_pages.push_back(page + cache.block_size * head_dim);
+            }
+            const std::int64_t width = group * head_dim;
+            rows.resize(static_cast<std::size_t>(piece.tokens * width)), out.resize(rows.size());
+            row_keys.resize(static_cast<std::size_t>(piece.tokens * group));
+            for (std::int64_t t = 0; t < piece.tokens; ++t) {
+              std::memcpy(rows.data() + t * width,
+                          q.data<T>() + (piece.first + t) * q.row_stride() + piece.kv_head * width,
+                          static_cast<std::size_t>(width) * sizeof(T));
+              for (std::int64_t g = 0; g < group; ++g)
+                row_keys[static_cast<std::size_t>(t * group + g)] = position + t + 1;
+            }
+            kernels.attention({rows.data(), head_dim, piece.tokens * group, head_dim,
+                               key_pages.data(), value_pages.data(), cache.block_size,
+                               row_keys.data(), scale, out.data(), head_dim});
+            for (std::int64_t t = 0; t < piece.tokens; ++t)
+              std::memcpy(y.data<T>() + (piece.first + t) * y.row_stride() + piece.kv_head * width,
+                          out.data() + t * width, static_cast<std::size_t>(width) * sizeof(T));
+          }
+        });
+  });
+}
+
+}  // namespace retinue::ops::detail

@@ -1,0 +1,98 @@
+#include "layers/ops/matmul.h"
+
+#include "layers/kernels/cpu/parallel_for.h"
+#include "layers/kernels/cpu/simd/kernels.h"
+
+#include <cstring>
+
+namespace retinue::ops {
+
+namespace {
+
+constexpr std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
+constexpr std::int64_t pair(DType dtype) { return dtype == DType::kBF16 ? 2 : 1; }
+/// Rows that one sweep over a block of panels takes: their packed form should stay in the
+/// last-level cache.
+constexpr std::int64_t kRowsPerSweep = 2048;
+/// Panels per piece of work, a multiple of every tile width of the micro-kernels but one.
+constexpr std::int64_t kPanelGrain = 24;
+
+}  // namespace
+
+std::int64_t packed_numel(Device device, DType dtype, std::int64_t outputs, std::int64_t inputs) {
+  if (device.type == DeviceType::kCuda) return outputs * inputs;
+  return round_up(outputs, simd::kPanel) * round_up(inputs, pair(dtype));
+}
+
+namespace detail {
+
+std::size_t matmul_scratch_bytes(Device device, DType dtype, std::int64_t rows,
+                                 std::int64_t inputs) {
+  if (device.type == DeviceType::kCuda) return 0;
+  return static_cast<std::size_t>(rows * round_up(inputs, pair(dtype))) * size_bytes(dtype);
+}
+
+void pack_rows(Cpu, Context& ctx, ConstTensorView rows, std::int64_t first_output,
+               const PackedMatrix& w) {
+  on_float_dtype(w.data.dtype(), [&](auto element) {
+    using T = decltype(element);
+    constexpr std::int64_t kStep = simd::kPair<T>;
+    const T* from = rows.data<T>();
+    T* to = w.data.data<T>();
+    const std::int64_t padded = round_up(w.inputs, kStep);
+    parallel_for(ctx, rows.dim(0), 1 + 65536 / std::max<std::int64_t>(1, w.inputs),
+                 [&](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t r = begin; r < end; ++r) {
+                     const std::int64_t n = first_output + r;
+                     T* out =
+                         to + n / simd::kPanel * simd::kPanel * padded + n % simd::kPanel * kStep;
+                     const T* in = from + r * rows.row_stride();
+                     for (std::int64_t k = 0; k < w.inputs; ++k)
+                       out[k / kStep * simd::kPanel * kStep + k % kStep] = in[k];
+                   }
+                 });
+  });
+}
+
+void matmul(Cpu, Context& ctx, const MatmulArgs& a) {
+  on_float_dtype(a.x.dtype(), [&](auto element) {
+    using T = decltype(element);
+    const simd::Kernels<T>& kernels = simd::kernels<T>(ctx.cpu_isa());
+    const std::int64_t rows = a.x.dim(0), k = round_up(a.w.inputs, simd::kPair<T>);
+    auto* packed = reinterpret_cast<T*>(a.scratch);
+    const std::int64_t tiles = round_up(rows, 8) / 8;
+    parallel_for(ctx, tiles, 1 + 32768 / k, [&](std::int64_t begin, std::int64_t end) {
+      const std::int64_t first = begin * 8, last = std::min(end * 8, rows);
+      kernels.pack_rows({a.x.data<T>() + first * a.x.row_stride(), a.x.row_stride(), last - first,
+                         a.w.inputs, k, packed + first * k});
+    });
+    const std::int64_t panels = round_up(a.w.outputs, simd::kPanel) / simd::kPanel;
+    const auto y_size = static_cast<std::int64_t>(size_bytes(a.y.dtype()));
+    for (std::int64_t first = 0; first < rows; first += kRowsPerSweep) {
+      const std::int64_t count = std::min(kRowsPerSweep, rows - first);
+      const std::int64_t groups = (panels + kPanelGrain - 1) / kPanelGrain;
+      const bool wide = groups >= ctx.threads();
+      const std::int64_t grain =
+          wide ? kPanelGrain : std::max<std::int64_t>(1, panels / ctx.threads());
+      const std::int64_t pieces = (panels + grain - 1) / grain;
+      parallel_for(ctx, pieces, 1, [&](std::int64_t begin, std::int64_t end) {
+        const std::int64_t panel = begin * grain, column = panel * simd::kPanel;
+        simd::MatmulBlock<T> block{};
+        block.x = packed + first * k;
+        block.panels = a.w.data.data<T>() + column * k;
+        block.k = k;
+        block.leaf_k = a.leaves == 1 ? k : k / a.leaves;
+        block.rows = count;
+        block.columns = std::min(end * grain * simd::kPanel, a.w.outputs) - column;
+        block.bias = a.bias.numel() > 0 ? a.bias.data<T>() + column : nullptr;
+        block.y = a.y.bytes() + (first * a.y.row_stride() + column) * y_size;
+        block.y_stride = a.y.row_stride();
+        block.y_is_f32 = a.y.dtype() == DType::kF32;
+        kernels.matmul(block);
+      });
+    }
+  });
+}
+
+}  // namespace detail
+}  // namespace retinue::ops

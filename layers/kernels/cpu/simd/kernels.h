@@ -1,0 +1,86 @@
+#pragma once
+
+#include "parallel/device/cpu/isa.h"
+#include "parallel/device/dtype.h"
+
+#include <cstdint>
+
+namespace retinue::ops::simd {
+
+/// Weights and keys lie in panels of sixteen outputs: element (n, k) of T at
+///   panel n/16, then k / pair, then n%16, then k%pair      pair = 2 for bf16, 1 for f32
+/// so that one load brings sixteen outputs' next operand(s), for one row as for many.
+inline constexpr int kPanel = 16;
+template <class T>
+inline constexpr int kPair = sizeof(T) == 2 ? 2 : 1;
+
+/// y[m, n] = Σ_k x[m, k] · w[n, k] (+ bias[n]) for a block of rows and panels.
+template <class T>
+struct MatmulBlock {
+  const T* x;             ///< rows packed by pack_rows, of all of K
+  const T* panels;        ///< first panel of the block
+  std::int64_t k;         ///< a multiple of kPair<T> (zero-padded)
+  std::int64_t leaf_k;    ///< K is cut into leaves of this many, combined in the fixed tree
+  std::int64_t rows;      ///< rows of the block
+  std::int64_t columns;   ///< outputs of the block; the last panel may be partly used
+  const T* bias;          ///< [columns] or null
+  void* y;                ///< first output
+  std::int64_t y_stride;  ///< elements between rows of y
+  bool y_is_f32;          ///< else y is T
+};
+
+/// Rows in the order in which a MatmulBlock wants them: tiles of as many rows as the registers
+/// hold, what is left over in halves of that; in each tile k / pair, then row, then k%pair.
+template <class T>
+struct RowPacking {
+  const T* x;
+  std::int64_t x_stride;
+  std::int64_t rows;
+  std::int64_t k;         ///< as given
+  std::int64_t padded_k;  ///< rounded up to kPair<T>
+  T* packed;              ///< [rows · padded_k]
+};
+
+/// One row block of attention over panelled keys and values; see attention.simd.cpp.
+template <class T>
+struct AttentionBlock {
+  const T* q;  ///< [rows, head_dim] at q_stride
+  std::int64_t q_stride;
+  std::int64_t rows;
+  std::int64_t head_dim;
+  const T* const* key_pages;  ///< page j holds keys [j · page_keys, …) in panels
+  const T* const* value_pages;
+  std::int64_t page_keys;        ///< a multiple of 16 that divides 128
+  const std::int64_t* row_keys;  ///< [rows] keys that a row sees: its own position + 1, or all
+  float scale;
+  T* y;  ///< [rows, head_dim] at y_stride
+  std::int64_t y_stride;
+};
+inline constexpr int kAttentionTile = 128;
+inline constexpr int kAttentionSplit = 512;
+inline constexpr int kMaxHeadDim = 256;
+
+template <class T>
+struct Kernels {
+  void (*pack_rows)(const RowPacking<T>&);
+  void (*matmul)(const MatmulBlock<T>&);
+  void (*attention)(const AttentionBlock<T>&);
+  /// n elements each; y may be x. silu_mul: gate and up → y.
+  void (*silu_mul)(const T* gate, const T* up, T* y, std::int64_t n);
+  void (*gelu_tanh)(const T* x, T* y, std::int64_t n);
+  void (*gelu_erf)(const T* x, T* y, std::int64_t n);
+  void (*add)(const T* a, const T* b, T* y, std::int64_t n);
+  void (*cast_from_f32)(const float* x, T* y, std::int64_t n);
+  void (*rms_norm)(const T* x, const T* weight, float eps, T* y, std::int64_t n);
+  void (*layer_norm)(const T* x, const T* weight, const T* bias, float eps, T* y, std::int64_t n);
+};
+
+/// The table for an instruction set that this machine has.
+template <class T>
+const Kernels<T>& kernels(CpuIsa isa);
+
+/// One per instruction set; defined by compiling table.simd.cpp with RETINUE_ISA set.
+template <CpuIsa isa, class T>
+Kernels<T> make_kernels();
+
+}  // namespace retinue::ops::simd

@@ -1,0 +1,173 @@
+// Micro-kernels of y = x · Wᵀ. Included once by table.simd.cpp.
+//
+// Each output is one f32 accumulator that walks K upwards, one instruction per kPair elements; that
+// is the whole order of the sum. It depends neither on how many rows or columns share a tile nor on
+// how threads cut the work, so one row alone and a thousand rows give the same bits.
+
+#pragma once
+
+#include "layers/kernels/cpu/simd/kernels.h"
+#include "layers/kernels/cpu/simd/simd.h"
+
+namespace retinue::ops::simd {
+namespace {
+
+/// acc + Σ over the pair of x · w, for sixteen outputs. `x` is one packed operand of a row.
+RETINUE_INLINE Vf dot_step(Vf acc, const float* w, const float* x) {
+  return fma(splat(*x), load(w), acc);
+}
+
+#if defined(__AVX512BF16__)
+RETINUE_INLINE Vf dot_step(Vf acc, const BFloat16* w, const BFloat16* x) {
+  std::int32_t pair;
+  std::memcpy(&pair, x, sizeof pair);
+  Vi operand;
+  std::memcpy(&operand, w, sizeof operand);
+  return reinterpret_cast<Vf>(
+      _mm512_dpbf16_ps(reinterpret_cast<__m512>(acc), reinterpret_cast<__m512bh>(operand),
+                       reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair))));
+}
+#else
+RETINUE_INLINE Vf dot_step(Vf acc, const BFloat16* w, const BFloat16* x) {
+  Vu operand;
+  std::memcpy(&operand, w, sizeof operand);
+  acc = fma(splat(to_float(x[1])), as_float(operand & 0xFFFF0000U), acc);
+  return fma(splat(to_float(x[0])), as_float(operand << 16), acc);
+}
+#endif
+
+/// How many accumulators of sixteen lanes the registers hold, and how many rows share a tile.
+#if defined(__AVX512F__)
+inline constexpr int kAccumulators = 24;
+inline constexpr int kTileRows = 8;
+#elif defined(__AVX2__)
+inline constexpr int kAccumulators = 4;
+inline constexpr int kTileRows = 4;
+#else
+inline constexpr int kAccumulators = 2;
+inline constexpr int kTileRows = 2;
+#endif
+/// Eight panels are as many streams as the prefetchers of current cores follow.
+template <int rows>
+inline constexpr int kTilePanels = kAccumulators / rows < 8 ? kAccumulators / rows : 8;
+
+/// Binary counter of pending subtrees: leaf sums meet as ((0+1)+(2+3))+((4+5)+(6+7)).
+template <int size>
+struct LeafTree {
+  Vf pending[4][size];
+
+  /// Takes leaf number `leaf` of `leaves`; after the last one the sum is in `acc`.
+  RETINUE_INLINE void push(Vf (&acc)[size], std::int64_t leaf) {
+    int level = 0;
+    for (; (leaf >> level) & 1; ++level)
+      for (int i = 0; i < size; ++i) acc[i] = pending[level][i] + acc[i];
+    for (int i = 0; i < size; ++i) pending[level][i] = acc[i];
+  }
+};
+
+/// acc[r, p] += the steps' products. `x` walks a packed row tile, `w` walks each panel.
+template <class T, int rows, int panels>
+RETINUE_INLINE void accumulate(const T* x, const T* w, std::int64_t panel_stride,
+                               std::int64_t steps, Vf (&acc)[rows * panels]) {
+  constexpr int kStep = kPair<T>;
+  for (std::int64_t step = 0; step < steps; ++step) {
+#pragma GCC unroll 32
+    for (int p = 0; p < panels; ++p)
+#pragma GCC unroll 32
+      for (int r = 0; r < rows; ++r)
+        acc[r * panels + p] = dot_step(acc[r * panels + p], w + p * panel_stride, x + r * kStep);
+    w += kPanel * kStep;
+    x += rows * kStep;
+  }
+}
+
+template <class T, int rows, int panels>
+void tile(const MatmulBlock<T>& b, const T* x, std::int64_t row, std::int64_t panel) {
+  constexpr int kStep = kPair<T>;
+  const std::int64_t panel_stride = b.k * kPanel;
+  const T* w = b.panels + panel * panel_stride;
+  Vf acc[rows * panels] = {};
+  if (b.leaf_k == b.k) {
+    accumulate<T, rows, panels>(x, w, panel_stride, b.k / kStep, acc);
+  } else {
+    LeafTree<rows * panels> tree;
+    const std::int64_t leaves = b.k / b.leaf_k;
+    for (std::int64_t leaf = 0; leaf < leaves; ++leaf) {
+      for (Vf& a : acc) a = Vf{};
+      accumulate<T, rows, panels>(x + leaf * b.leaf_k * rows, w + leaf * b.leaf_k * kPanel,
+                                  panel_stride, b.leaf_k / kStep, acc);
+      tree.push(acc, leaf);
+    }
+  }
+  for (int p = 0; p < panels; ++p) {
+    const std::int64_t column = (panel + p) * kPanel;
+    const std::int64_t used = b.columns - column < kPanel ? b.columns - column : kPanel;
+    Vf bias{};
+    if (b.bias != nullptr)
+      bias = used == kPanel ? load(b.bias + column) : load_part(b.bias + column, used);
+    for (int r = 0; r < rows; ++r) {
+      const Vf value = b.bias != nullptr ? acc[r * panels + p] + bias : acc[r * panels + p];
+      const std::int64_t at = (row + r) * b.y_stride + column;
+      if (b.y_is_f32) {
+        float* y = static_cast<float*>(b.y) + at;
+        used == kPanel ? store(y, value) : store_part(y, value, used);
+      } else {
+        T* y = static_cast<T*>(b.y) + at;
+        used == kPanel ? store(y, value) : store_part(y, value, used);
+      }
+    }
+  }
+}
+
+/// Rows against the panels [panel, panel + panels): these stay in cache while the rows stream.
+template <class T, int rows, int panels>
+void tiles_of(const MatmulBlock<T>& b, std::int64_t first_row, std::int64_t count,
+              std::int64_t panel) {
+  for (std::int64_t row = first_row; row + rows <= first_row + count; row += rows)
+    tile<T, rows, panels>(b, b.x + row * b.k, row, panel);
+}
+
+template <class T, int rows, int panels>
+void columns_of(const MatmulBlock<T>& b, std::int64_t first_row, std::int64_t count) {
+  const std::int64_t all = (b.columns + kPanel - 1) / kPanel;
+  std::int64_t panel = 0;
+  for (; panel + panels <= all; panel += panels)
+    tiles_of<T, rows, panels>(b, first_row, count, panel);
+  for (; panel < all; ++panel) tiles_of<T, rows, 1>(b, first_row, count, panel);
+}
+
+/// Rows from `row` on in tiles of `rows`, what is left over in smaller ones.
+template <class T, int rows>
+void row_tiles(const MatmulBlock<T>& b, std::int64_t row) {
+  const std::int64_t whole = (b.rows - row) / rows * rows;
+  if (whole > 0) columns_of<T, rows, kTilePanels<rows>>(b, row, whole);
+  if constexpr (rows > 1) row_tiles<T, rows / 2>(b, row + whole);
+}
+
+template <class T>
+void matmul_block(const MatmulBlock<T>& b) {
+  row_tiles<T, kTileRows>(b, 0);
+}
+
+template <class T>
+void pack_rows(const RowPacking<T>& p) {
+  constexpr int kStep = kPair<T>;
+  std::int64_t row = 0;
+  for (int tile_rows = kTileRows; tile_rows >= 1; tile_rows /= 2) {
+    for (; row + tile_rows <= p.rows; row += tile_rows) {
+      T* out = p.packed + row * p.padded_k;
+      for (int r = 0; r < tile_rows; ++r) {
+        const T* x = p.x + (row + r) * p.x_stride;
+        T* to = out + r * kStep;
+        std::int64_t k = 0;
+        for (; k + kStep <= p.k; k += kStep, to += tile_rows * kStep)
+          std::memcpy(to, x + k, kStep * sizeof(T));
+        if constexpr (kStep == 2)
+          if (k < p.padded_k) to[0] = x[k], to[1] = T{};
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace retinue::ops::simd

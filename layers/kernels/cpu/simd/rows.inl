@@ -1,0 +1,120 @@
+// Element-wise and row-wise kernels. Included once by table.simd.cpp. All arithmetic is f32; a
+// value is rounded to T exactly where the reference's bf16 tensors would be.
+
+#pragma once
+
+#include "layers/kernels/cpu/simd/kernels.h"
+#include "layers/kernels/cpu/simd/simd.h"
+
+namespace retinue::ops::simd {
+namespace {
+
+/// Calls body(offset, count) for each sixteen elements; count < 16 only at the end.
+template <class Body>
+RETINUE_INLINE void for_lanes(std::int64_t n, Body&& body) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) body(i, std::int64_t{kLanes});
+  if (i < n) body(i, n - i);
+}
+template <class T>
+RETINUE_INLINE Vf load_lanes(const T* p, std::int64_t count) {
+  return count == kLanes ? load(p) : load_part(p, count);
+}
+template <class T>
+RETINUE_INLINE void store_lanes(T* p, Vf x, std::int64_t count) {
+  count == kLanes ? store(p, x) : store_part(p, x, count);
+}
+
+/// x · σ(x)
+RETINUE_INLINE Vf silu(Vf x) { return x / (exp(-x) + 1.0F); }
+
+template <class T>
+void silu_mul(const T* gate, const T* up, T* y, std::int64_t n) {
+  for_lanes(n, [&](std::int64_t i, std::int64_t count) {
+    const Vf activated = round_to(silu(load_lanes(gate + i, count)), y);
+    store_lanes(y + i, activated * load_lanes(up + i, count), count);
+  });
+}
+
+/// 0.5 x (1 + tanh u) = x · σ(2u), u = √(2/π) (x + 0.044715 x³)
+template <class T>
+void gelu_tanh(const T* x, T* y, std::int64_t n) {
+  for_lanes(n, [&](std::int64_t i, std::int64_t count) {
+    const Vf v = load_lanes(x + i, count);
+    const Vf u = (v + v * v * v * 0.044715F) * 0.797884561F;
+    store_lanes(y + i, v / (exp(u * -2.0F) + 1.0F), count);
+  });
+}
+
+/// x · Φ(x). erfc(t) = e^(-t²) · P(τ), τ = 1 / (1 + 0.38 t): P fitted to erfcx on [0, 12], relative
+/// error below 2.1e-8, so that the negative tail keeps its relative accuracy too.
+template <class T>
+void gelu_erf(const T* x, T* y, std::int64_t n) {
+  constexpr float kP[] = {0.21441187F,   0.213904988F, 0.204002269F, 0.138298485F, 0.230805381F,
+                          -0.162532789F, 0.364757585F, -0.26269696F, 0.0590491911F};
+  for_lanes(n, [&](std::int64_t i, std::int64_t count) {
+    const Vf v = load_lanes(x + i, count);
+    const Vf t = as_float(as_bits(v) & 0x7FFFFFFFU) * 0.707106781F;
+    const Vf tau = 1.0F / (t * 0.38F + 1.0F);
+    Vf p = splat(kP[8]);
+    for (int k = 7; k >= 0; --k) p = fma(p, tau, splat(kP[k]));
+    const Vf half_tail = exp(-(t * t)) * (p * tau) * 0.5F;
+    store_lanes(y + i, v * select(v < 0.0F, half_tail, 1.0F - half_tail), count);
+  });
+}
+
+template <class T>
+void add(const T* a, const T* b, T* y, std::int64_t n) {
+  for_lanes(n, [&](std::int64_t i, std::int64_t count) {
+    store_lanes(y + i, load_lanes(a + i, count) + load_lanes(b + i, count), count);
+  });
+}
+
+template <class T>
+void cast_from_f32(const float* x, T* y, std::int64_t n) {
+  for_lanes(n, [&](std::int64_t i, std::int64_t count) {
+    store_lanes(y + i, load_lanes(x + i, count), count);
+  });
+}
+
+/// Σ term(i) over a row: sixteen running sums, then the tree over lanes.
+template <class Term>
+RETINUE_INLINE float sum_row(std::int64_t n, Term&& term) {
+  Vf sum{};
+  for_lanes(n, [&](std::int64_t i, std::int64_t count) { sum += term(i, count); });
+  return sum_lanes(sum);
+}
+
+template <class T>
+void rms_norm(const T* x, const T* weight, float eps, T* y, std::int64_t n) {
+  const float squares = sum_row(n, [&](std::int64_t i, std::int64_t count) {
+    const Vf v = load_lanes(x + i, count);
+    return v * v;
+  });
+  const float scale = 1.0F / __builtin_sqrtf(squares / static_cast<float>(n) + eps);
+  for_lanes(n, [&](std::int64_t i, std::int64_t count) {
+    const Vf normed = round_to(load_lanes(x + i, count) * scale, y);
+    store_lanes(y + i, load_lanes(weight + i, count) * normed, count);
+  });
+}
+
+template <class T>
+void layer_norm(const T* x, const T* weight, const T* bias, float eps, T* y, std::int64_t n) {
+  const float mean =
+      sum_row(n, [&](std::int64_t i, std::int64_t count) { return load_lanes(x + i, count); }) /
+      static_cast<float>(n);
+  const Vi lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const float squares = sum_row(n, [&](std::int64_t i, std::int64_t count) {
+    const Vf centred = load_lanes(x + i, count) - mean;
+    return select(lane < static_cast<std::int32_t>(count), centred * centred, Vf{});
+  });
+  const float scale = 1.0F / __builtin_sqrtf(squares / static_cast<float>(n) + eps);
+  for_lanes(n, [&](std::int64_t i, std::int64_t count) {
+    const Vf normed = (load_lanes(x + i, count) - mean) * scale;
+    store_lanes(y + i, fma(normed, load_lanes(weight + i, count), load_lanes(bias + i, count)),
+                count);
+  });
+}
+
+}  // namespace
+}  // namespace retinue::ops::simd

@@ -1,0 +1,142 @@
+#pragma once
+
+// Sixteen floats as one value, for the sources in this folder only. Each of those sources is
+// compiled once per instruction set; everything here has internal linkage, so that no object built
+// for a wide set can lend a function to one built for a narrow set.
+
+#include "parallel/device/dtype.h"
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace retinue::ops::simd {
+namespace {  // NOLINT: internal linkage is the point
+
+inline constexpr int kLanes = 16;
+
+using Vf = float __attribute__((vector_size(64)));
+using Vi = std::int32_t __attribute__((vector_size(64)));
+using Vu = std::uint32_t __attribute__((vector_size(64)));
+using Vh = std::uint16_t __attribute__((vector_size(32)));
+
+#define RETINUE_INLINE inline __attribute__((always_inline))
+
+RETINUE_INLINE Vf splat(float x) { return Vf{} + x; }
+RETINUE_INLINE Vu as_bits(Vf x) { return reinterpret_cast<Vu>(x); }
+RETINUE_INLINE Vf as_float(Vu x) { return reinterpret_cast<Vf>(x); }
+/// mask lanes are all ones or all zeros.
+RETINUE_INLINE Vf select(Vi mask, Vf yes, Vf no) {
+  return as_float((as_bits(yes) & reinterpret_cast<Vu>(mask)) |
+                  (as_bits(no) & ~reinterpret_cast<Vu>(mask)));
+}
+RETINUE_INLINE Vf max(Vf a, Vf b) { return select(a > b, a, b); }
+RETINUE_INLINE Vf min(Vf a, Vf b) { return select(a < b, a, b); }
+
+/// a · b + c, rounded once where the machine can.
+RETINUE_INLINE Vf fma(Vf a, Vf b, Vf c) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Vf>(_mm512_fmadd_ps(
+      reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(c)));
+#elif defined(__FMA__)
+  __m256 x[2], y[2], z[2];
+  std::memcpy(x, &a, 64), std::memcpy(y, &b, 64), std::memcpy(z, &c, 64);
+  z[0] = _mm256_fmadd_ps(x[0], y[0], z[0]), z[1] = _mm256_fmadd_ps(x[1], y[1], z[1]);
+  Vf result;
+  std::memcpy(&result, z, 64);
+  return result;
+#else
+  return a * b + c;
+#endif
+}
+
+RETINUE_INLINE Vf load(const float* p) {
+  Vf x;
+  std::memcpy(&x, p, sizeof x);
+  return x;
+}
+RETINUE_INLINE void store(float* p, Vf x) { std::memcpy(p, &x, sizeof x); }
+
+RETINUE_INLINE Vf load(const BFloat16* p) {
+  Vh half;
+  std::memcpy(&half, p, sizeof half);
+  return as_float(__builtin_convertvector(half, Vu) << 16);
+}
+/// Rounds to nearest even; NaN stays NaN.
+RETINUE_INLINE void store(BFloat16* p, Vf x) {
+  const Vu bits = as_bits(x);
+  const Vu rounded = (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
+  const Vu nan = (bits >> 16) | 0x40U;
+  const Vu is_nan = reinterpret_cast<Vu>(x != x);
+  const Vh half = __builtin_convertvector((nan & is_nan) | (rounded & ~is_nan), Vh);
+  std::memcpy(p, &half, sizeof half);
+}
+/// Rounds to T and back: what storing and loading would give.
+RETINUE_INLINE Vf round_to(Vf x, const float*) { return x; }
+RETINUE_INLINE Vf round_to(Vf x, const BFloat16*) {
+  const Vu bits = as_bits(x);
+  const Vu rounded = (bits + 0x7FFFU + ((bits >> 16) & 1U)) & 0xFFFF0000U;
+  return select(x != x, x, as_float(rounded));
+}
+
+/// The first `count` < 16 elements; the others are zero.
+template <class T>
+RETINUE_INLINE Vf load_part(const T* p, std::int64_t count) {
+  T part[kLanes] = {};
+  std::memcpy(part, p, static_cast<std::size_t>(count) * sizeof(T));
+  return load(part);
+}
+template <class T>
+RETINUE_INLINE void store_part(T* p, Vf x, std::int64_t count) {
+  T part[kLanes];
+  store(part, x);
+  std::memcpy(p, part, static_cast<std::size_t>(count) * sizeof(T));
+}
+
+/// Lanes added pairwise at distance 8, 4, 2, 1: the fixed tree of a row.
+RETINUE_INLINE float sum_lanes(Vf x) {
+  float lane[kLanes];
+  store(lane, x);
+  for (int step = 8; step > 0; step /= 2)
+    for (int i = 0; i < step; ++i) lane[i] += lane[i + step];
+  return lane[0];
+}
+RETINUE_INLINE float max_lanes(Vf x) {
+  float lane[kLanes];
+  store(lane, x);
+  for (int step = 8; step > 0; step /= 2)
+    for (int i = 0; i < step; ++i) lane[i] = lane[i] > lane[i + step] ? lane[i] : lane[i + step];
+  return lane[0];
+}
+
+/// e^x within 2 ulp; inf where that overflows; 0 below -104 (so also for -inf); NaN stays NaN.
+/// Cody-Waite reduction by ln 2 in two parts, then the Taylor sum to r⁷: |r| ≤ ln2/2, next term
+/// below 2⁻²⁷.
+RETINUE_INLINE Vf exp(Vf x) {
+  const Vf clamped = max(min(x, splat(90.0F)), splat(-104.0F));
+  // Adding 1.5 · 2²³ rounds to an integer in the low bits.
+  const Vf shifted = clamped * 1.44269504F + 12582912.0F;
+  const Vf n = shifted - 12582912.0F;
+  Vf r = fma(n, splat(-0.693359375F), clamped);
+  r = fma(n, splat(2.12194440e-4F), r);
+  Vf p = splat(1.0F / 5040);
+  p = fma(p, r, splat(1.0F / 720));
+  p = fma(p, r, splat(1.0F / 120));
+  p = fma(p, r, splat(1.0F / 24));
+  p = fma(p, r, splat(1.0F / 6));
+  p = fma(p, r, splat(0.5F));
+  p = fma(p * r, r, r) + 1.0F;
+  // 2ⁿ in two factors, so that results below the smallest normal are reached too.
+  const Vi exponent = __builtin_convertvector(n, Vi);
+  const Vi half = exponent >> 1;
+  const Vf scale_a = as_float(reinterpret_cast<Vu>((half + 127) << 23));
+  const Vf scale_b = as_float(reinterpret_cast<Vu>((exponent - half + 127) << 23));
+  const Vf result = select(x < -104.0F, splat(0.0F), p * scale_a * scale_b);
+  return select(x != x, x, result);
+}
+
+}  // namespace
+}  // namespace retinue::ops::simd

@@ -1,0 +1,28 @@
+// Compiled once per instruction set, with RETINUE_ISA naming it: see CMakeLists.txt in the folder
+// above.
+#include "layers/kernels/cpu/simd/attention.inl"
+#include "layers/kernels/cpu/simd/kernels.h"
+#include "layers/kernels/cpu/simd/matmul.inl"
+#include "layers/kernels/cpu/simd/rows.inl"
+
+namespace retinue::ops::simd {
+namespace {
+
+template <class T>
+Kernels<T> table() {
+  return {pack_rows<T>, matmul_block<T>, attention_block<T>, silu_mul<T>, gelu_tanh<T>,
+          gelu_erf<T>,  add<T>,          cast_from_f32<T>,   rms_norm<T>, layer_norm<T>};
+}
+
+}  // namespace
+
+template <>
+Kernels<float> make_kernels<CpuIsa::RETINUE_ISA, float>() {
+  return table<float>();
+}
+template <>
+Kernels<BFloat16> make_kernels<CpuIsa::RETINUE_ISA, BFloat16>() {
+  return table<BFloat16>();
+}
+
+}  // namespace retinue::ops::simd

@@ -1,0 +1,76 @@
+#include "layers/model/qwen3_vl.h"
+
+#include "layers/spec/numerics.h"
+
+#include <cstring>
+
+namespace retinue::layers {
+
+namespace {
+
+std::int64_t page_numel(const ModelConfig& config, const TensorAxis& axis,
+                        const ModelOptions& options) {
+  return ops::KvView::page_numel(options.kv_block_size,
+                                 DecoderAttention::kv_heads_per_rank(config.text, axis),
+                                 config.text.head_dim);
+}
+
+/// Memory of the device, or, when planning, a view that only has a shape.
+TensorView place(Tensor& owner, bool planning, MemoryLedger& ledger, Device device, DType dtype,
+                 Shape shape, MemoryTag tag) {
+  if (planning) return {nullptr, dtype, shape};
+  owner = Tensor(ledger, device, dtype, shape, tag);
+  // Pages and features that were never written are read under a probability of zero; they must be
+  // finite.
+  std::memset(owner.view().bytes(), 0, owner.view().size_bytes());
+  return owner.view();
+}
+
+}  // namespace
+
+std::int64_t Qwen3Vl::kv_block_bytes(const ModelConfig& config, const TensorAxis& axis,
+                                     const ModelOptions& options) {
+  return config.text.num_hidden_layers * page_numel(config, axis, options) *
+         static_cast<std::int64_t>(size_bytes(options.dtype));
+}
+
+Qwen3Vl::Qwen3Vl(Context& ctx, MemoryLedger& ledger, const ModelConfig& config,
+                 const TensorAxis& axis, WeightSource* source, const ModelOptions& options)
+    : config_(config), axis_(axis), options_(options), store_(ctx, ledger, source, options.dtype) {
+  axis_.leaves = reduction_leaves(config.text);
+  check_tensor_size(axis.size, config.text.num_attention_heads, config.text.num_key_value_heads,
+                    config.text.intermediate_size, config.text.vocab_size, axis_.leaves);
+  vision_ = std::make_unique<VisionTower>(store_, config.vision, options.pixel_values);
+  decoder_ = std::make_unique<Decoder>(store_, config.text, axis_);
+  if (source != nullptr) source->finish();
+
+  const std::int64_t kv_heads = DecoderAttention::kv_heads_per_rank(config.text, axis_);
+  const std::int64_t layers = config.text.num_hidden_layers,
+                     page = page_numel(config, axis_, options);
+  const TensorView kv = place(kv_, source == nullptr, ledger, ctx.device(), options.dtype,
+                              Shape{layers, options.kv_blocks, page}, MemoryTag::kKv);
+  kv_bytes_ = static_cast<std::int64_t>(kv.size_bytes());
+  for (std::int64_t i = 0; i < layers; ++i)
+    caches_.push_back({kv.rows(i, 1).reshape({options.kv_blocks, kv_heads, page / kv_heads}),
+                       options.kv_block_size, kv_heads, config.text.head_dim});
+  features_view_ =
+      place(features_, source == nullptr, ledger, ctx.device(), options.dtype,
+            Shape{options.feature_rows, config.vision.feature_width()}, MemoryTag::kFeatures);
+  feature_bytes_ = static_cast<std::int64_t>(features_view_.size_bytes());
+}
+
+void Qwen3Vl::encode(Context& ctx, ConstTensorView patches, std::span<const GridThw> mine,
+                     std::span<const ExchangedImage> images) {
+  Frame frame(ctx);
+  const std::int64_t visual_tokens = patches.dim(0) / config_.vision.merge_unit();
+  TensorView encoded = ctx.alloc({visual_tokens, config_.vision.feature_width()}, options_.dtype);
+  if (visual_tokens > 0) vision_->forward(ctx, patches, mine, encoded);
+  exchange_features(ctx, axis_, images, encoded, features_view_);
+}
+
+void Qwen3Vl::forward(Context& ctx, const StepInputs& inputs, TensorView logits) {
+  decoder_->forward(ctx, inputs, {features_view_, config_.text.hidden_size}, config_.vision.taps(),
+                    caches_, logits);
+}
+
+}  // namespace retinue::layers

@@ -1,0 +1,69 @@
+#pragma once
+
+#include "layers/decoder/decoder.h"
+#include "layers/model/feature_exchange.h"
+#include "layers/vision/vision_tower.h"
+
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace retinue::layers {
+
+/// What is fixed when a model is built.
+struct ModelOptions {
+  DType dtype = DType::kBF16;
+  std::int64_t kv_blocks = 0;       ///< pages in the cache
+  std::int64_t kv_block_size = 32;  ///< tokens per page
+  std::int64_t feature_rows = 0;    ///< visual tokens whose features are held at once
+  std::vector<float> pixel_values;  ///< [channels, 256] what each byte stands for
+};
+
+/// One rank's share of a Qwen3-VL: the whole vision tower, a slice of the decoder, its key-value
+/// cache and the features of the images in flight.  HF Qwen3VLForConditionalGeneration.
+class Qwen3Vl {
+ public:
+  /// `source` null: a planned model without memory.
+  /// Throws: UsageError when config and weights do not fit, SystemError when memory is short.
+  Qwen3Vl(Context& ctx, MemoryLedger& ledger, const ModelConfig& config, const TensorAxis& axis,
+          WeightSource* source, const ModelOptions& options);
+
+  /// Encodes this rank's images of one exchange and shares them with the replica.
+  ///   patches  u8 rows of this rank's images, one image after the other
+  ///   mine     their grids
+  ///   images   all images of the exchange; every rank enters with the same list, whoever owns them
+  void encode(Context& ctx, ConstTensorView patches, std::span<const GridThw> mine,
+              std::span<const ExchangedImage> images);
+
+  /// One step of the decoder; every rank of the axis enters.   logits [rows, vocab_per_rank]
+  void forward(Context& ctx, const StepInputs& inputs, TensorView logits);
+
+  [[nodiscard]] const ModelConfig& config() const { return config_; }
+  [[nodiscard]] const TensorAxis& axis() const { return axis_; }
+  [[nodiscard]] DType dtype() const { return options_.dtype; }
+  [[nodiscard]] const ModelOptions& options() const { return options_; }
+  [[nodiscard]] std::int64_t first_id() const { return decoder_->first_id(); }
+  [[nodiscard]] std::int64_t vocab_per_rank() const { return decoder_->vocab_per_rank(); }
+  [[nodiscard]] std::int64_t weight_bytes() const { return store_.bytes(); }
+  [[nodiscard]] std::int64_t kv_bytes() const { return kv_bytes_; }
+  [[nodiscard]] std::int64_t feature_bytes() const { return feature_bytes_; }
+  /// Bytes of one page over all layers of one rank.
+  static std::int64_t kv_block_bytes(const ModelConfig& config, const TensorAxis& axis,
+                                     const ModelOptions& options);
+
+ private:
+  ModelConfig config_;
+  TensorAxis axis_;
+  ModelOptions options_;
+  WeightStore store_;
+  std::unique_ptr<VisionTower> vision_;
+  std::unique_ptr<Decoder> decoder_;
+  Tensor kv_;
+  Tensor features_;
+  TensorView features_view_;
+  std::vector<ops::KvView> caches_;
+  std::int64_t kv_bytes_ = 0;
+  std::int64_t feature_bytes_ = 0;
+};
+
+}  // namespace retinue::layers

@@ -1,0 +1,49 @@
+#pragma once
+
+#include "layers/modules/tensor_axis.h"
+#include "layers/ops/matmul.h"
+#include "layers/weights/weight_store.h"
+
+#include <string>
+#include <vector>
+
+namespace retinue::layers {
+
+/// Splits outputs over the tensor axis: no communication.  Shoeybi et al. 2019, arXiv:1909.08053.
+class ColumnParallelLinear {
+ public:
+  /// `parts`: this rank's rows of one or more stored matrices, one after the other.
+  ColumnParallelLinear(WeightStore& store, const std::vector<MatrixPart>& parts,
+                       std::int64_t inputs)
+      : weight_(store.matrix(parts, 0, inputs)) {}
+
+  ///   x [tokens, inputs]   y [tokens, outputs_per_rank]
+  void forward(Context& ctx, ConstTensorView x, TensorView y) const {
+    ops::matmul(ctx, x, weight_, {}, y);
+  }
+  [[nodiscard]] std::int64_t outputs_per_rank() const { return weight_.outputs; }
+
+ private:
+  ops::PackedMatrix weight_;
+};
+
+/// Splits inputs over the tensor axis and sums over it: every rank of the axis enters forward. The
+/// sum is cut into the model's leaves whatever the axis is, so its bits do not depend on it; f32
+/// travels.
+class RowParallelLinear {
+ public:
+  RowParallelLinear(WeightStore& store, const std::string& name, std::int64_t outputs,
+                    std::int64_t inputs, const TensorAxis& axis);
+
+  ///   x [tokens, inputs_per_rank]   y [tokens, outputs], the same on every rank
+  void forward(Context& ctx, ConstTensorView x, TensorView y) const;
+
+ private:
+  TensorAxis axis_;
+  ops::PackedMatrix weight_;
+};
+
+/// Sums f32 partials over the axis, in place; the identity in a world of one or when planning.
+void reduce_over(Context& ctx, const TensorAxis& axis, TensorView partial);
+
+}  // namespace retinue::layers

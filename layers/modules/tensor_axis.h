@@ -1,0 +1,31 @@
+#pragma once
+
+#include "parallel/base/check.h"
+#include "parallel/comm/communicator.h"
+
+#include <cstdint>
+
+namespace retinue::layers {
+
+/// This rank's place on the tensor axis: which slice of a sharded dimension is mine, and with whom
+/// row-parallel sums are shared. Without a communicator the axis is planned, not run.
+struct TensorAxis {
+  int rank = 0;
+  int size = 1;
+  Communicator* comm = nullptr;  ///< null: planning, or a world of one
+  int leaves = 1;                ///< of every row-parallel sum, over all ranks
+
+  [[nodiscard]] std::int64_t per_rank(std::int64_t dim) const {
+    check(dim % size == 0, "a sharded dimension divides by the tensor axis");
+    return dim / size;
+  }
+  [[nodiscard]] std::int64_t first(std::int64_t dim) const { return per_rank(dim) * rank; }
+  [[nodiscard]] int leaves_per_rank() const { return leaves / size; }
+};
+
+/// Throws: UsageError when the model does not split over `tensor` ranks, naming what does not and
+/// what would.
+void check_tensor_size(int tensor, std::int64_t heads, std::int64_t kv_heads,
+                       std::int64_t intermediate, std::int64_t vocab, int leaves);
+
+}  // namespace retinue::layers

@@ -1,0 +1,17 @@
+#pragma once
+
+#include "parallel/device/context.h"
+
+namespace retinue::ops {
+
+/// y = a + b, one rounding: the residual.
+///   a, b, y  [rows, width]  f32 | bf16   y may be a or b
+/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
+/// or dtype.
+void add(Context& ctx, ConstTensorView a, ConstTensorView b, TensorView y);
+
+namespace detail {
+void add(Cpu, Context& ctx, ConstTensorView a, ConstTensorView b, TensorView y);
+void add(Cuda, Context& ctx, ConstTensorView a, ConstTensorView b, TensorView y);
+}  // namespace detail
+}  // namespace retinue::ops

@@ -1,0 +1,53 @@
+#include "layers/ops/matmul.h"
+
+#include "layers/ops/dispatch.h"
+#include "parallel/base/reduce_tree.h"
+
+namespace retinue::ops {
+
+namespace {
+
+bool is_float(DType dtype) { return dtype == DType::kF32 || dtype == DType::kBF16; }
+
+void run(Context& ctx, ConstTensorView x, const PackedMatrix& w, ConstTensorView bias, int leaves,
+         TensorView y) {
+  check(x.shape().rank() == 2 && y.shape().rank() == 2, "matmul: x and y are matrices");
+  check(is_float(x.dtype()) && w.data.dtype() == x.dtype(),
+        "matmul: x and w are both f32 or both bf16");
+  check(y.dtype() == x.dtype() || y.dtype() == DType::kF32, "matmul: y has the dtype of x, or f32");
+  check(x.dim(1) == w.inputs, "matmul: columns of x are the inputs of w");
+  check(y.dim(0) == x.dim(0) && y.dim(1) == w.outputs, "matmul: y is [tokens, outputs]");
+  check(bias.numel() == 0 || (bias.numel() == w.outputs && bias.dtype() == x.dtype()),
+        "matmul: bias is [outputs]");
+  check(is_tree_size(leaves) && w.inputs % leaves == 0, "matmul: leaves divide the inputs");
+  check(leaves == 1 || x.dtype() == DType::kF32 || (w.inputs / leaves) % 2 == 0,
+        "matmul: a bf16 leaf has an even number of inputs");
+  std::byte* scratch =
+      ctx.scratch(detail::matmul_scratch_bytes(ctx.device(), x.dtype(), x.dim(0), w.inputs));
+  if (x.dim(0) == 0 || w.outputs == 0) return;
+  on_backend(ctx, "matmul", [&](auto backend) {
+    detail::matmul(backend, ctx, {x, w, bias, leaves, y, scratch});
+  });
+}
+
+}  // namespace
+
+void pack_rows(Context& ctx, ConstTensorView rows, std::int64_t first_output,
+               const PackedMatrix& w) {
+  check(rows.shape().rank() == 2 && rows.dim(1) == w.inputs && rows.dtype() == w.data.dtype(),
+        "pack_rows: rows are [count, inputs] of w's dtype");
+  check(first_output >= 0 && first_output + rows.dim(0) <= w.outputs, "pack_rows: rows beyond w");
+  on_backend(ctx, "pack_rows",
+             [&](auto backend) { detail::pack_rows(backend, ctx, rows, first_output, w); });
+}
+
+void matmul(Context& ctx, ConstTensorView x, const PackedMatrix& w, ConstTensorView bias,
+            TensorView y) {
+  run(ctx, x, w, bias, 1, y);
+}
+
+void matmul_tree(Context& ctx, ConstTensorView x, const PackedMatrix& w, int leaves, TensorView y) {
+  run(ctx, x, w, {}, leaves, y);
+}
+
+}  // namespace retinue::ops

@@ -1,0 +1,62 @@
+#pragma once
+
+#include "parallel/device/context.h"
+
+#include <cstdint>
+
+namespace retinue::ops {
+
+/// The weight of a linear layer, [outputs, inputs], in the layout that a device multiplies with: on
+/// CPU panels of sixteen outputs (see kernels/cpu/simd/kernels.h). Borrowed from the weight store.
+struct PackedMatrix {
+  TensorView data;  ///< [packed_numel] f32 | bf16
+  std::int64_t outputs = 0;
+  std::int64_t inputs = 0;
+};
+
+/// Elements that a packed [outputs, inputs] matrix occupies, padding included.
+std::int64_t packed_numel(Device device, DType dtype, std::int64_t outputs, std::int64_t inputs);
+
+/// Puts `rows` [count, inputs] in place as outputs [first_output, first_output + count). Padding
+/// must have been zeroed. At load time only.
+void pack_rows(Context& ctx, ConstTensorView rows, std::int64_t first_output,
+               const PackedMatrix& w);
+
+/// y[t, n] = Σ_k x[t, k] · w[n, k] (+ bias[n])
+///   x     [tokens, inputs]   f32 | bf16   rows may be strided
+///   w     packed [outputs, inputs]        dtype of x
+///   bias  [outputs]          dtype of x   empty: none
+///   y     [tokens, outputs]  dtype of x, or f32
+/// Numerics: one f32 accumulator per output that walks k upwards; bias added in f32; one rounding.
+/// The
+///           bits of a row depend on that row alone, not on tokens, outputs or threads.
+/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
+/// or dtype.
+void matmul(Context& ctx, ConstTensorView x, const PackedMatrix& w, ConstTensorView bias,
+            TensorView y);
+
+/// The same sum cut into `leaves` equal, contiguous parts of k that are combined in the fixed tree
+/// of reduce_tree.h, in f32. With fewer than all leaves this is a subtree: what a rank of the
+/// tensor axis owns.
+///   leaves  a power of two that divides inputs (bf16: into even parts)
+void matmul_tree(Context& ctx, ConstTensorView x, const PackedMatrix& w, int leaves, TensorView y);
+
+namespace detail {
+struct MatmulArgs {
+  ConstTensorView x;
+  PackedMatrix w;
+  ConstTensorView bias;
+  int leaves;
+  TensorView y;
+  std::byte* scratch;
+};
+std::size_t matmul_scratch_bytes(Device device, DType dtype, std::int64_t rows,
+                                 std::int64_t inputs);
+void matmul(Cpu, Context& ctx, const MatmulArgs& args);
+void matmul(Cuda, Context& ctx, const MatmulArgs& args);
+void pack_rows(Cpu, Context& ctx, ConstTensorView rows, std::int64_t first_output,
+               const PackedMatrix& w);
+void pack_rows(Cuda, Context& ctx, ConstTensorView rows, std::int64_t first_output,
+               const PackedMatrix& w);
+}  // namespace detail
+}  // namespace retinue::ops

@@ -1,0 +1,34 @@
+#pragma once
+
+#include "layers/ops/kv_view.h"
+#include "parallel/device/context.h"
+
+namespace retinue::ops {
+
+/// Causal attention of this step's tokens over their sequences' pages, grouped-query: query head g
+/// reads KV head g / (heads / kv_heads).  Kwon et al. 2023, arXiv:2309.06180; Ainslie et al. 2023,
+/// arXiv:2305.13245.
+///   q            [tokens, heads_per_rank, head_dim]   f32 | bf16   rows may be strided
+///   block_table  [seqs, max_blocks] i32               pages of each sequence in order
+///   cu_seqlens   [seqs + 1]         i32               which rows of q belong to which sequence
+///   seq_lens     [seqs]             i32               tokens in the cache, this step's included
+///   y            [tokens, heads_per_rank · head_dim]  dtype of q
+/// Numerics: f32 scores, maximum and sums; probabilities rounded to the dtype before they multiply
+/// v;
+///           keys in tiles of 128 and splits of 512 from position 0, so that prefill, chunked
+///           prefill and decode give one row the same bits.
+/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
+/// or dtype.
+void paged_attention(Context& ctx, ConstTensorView q, const KvView& cache,
+                     ConstTensorView block_table, ConstTensorView cu_seqlens,
+                     ConstTensorView seq_lens, float scale, TensorView y);
+
+namespace detail {
+void paged_attention(Cpu, Context& ctx, ConstTensorView q, const KvView& cache,
+                     ConstTensorView block_table, ConstTensorView cu_seqlens,
+                     ConstTensorView seq_lens, float scale, TensorView y);
+void paged_attention(Cuda, Context& ctx, ConstTensorView q, const KvView& cache,
+                     ConstTensorView block_table, ConstTensorView cu_seqlens,
+                     ConstTensorView seq_lens, float scale, TensorView y);
+}  // namespace detail
+}  // namespace retinue::ops

@@ -1,0 +1,14 @@
+#include "layers/ops/silu_mul.h"
+
+#include "layers/ops/dispatch.h"
+
+namespace retinue::ops {
+
+void silu_mul(Context& ctx, ConstTensorView gate_up, TensorView y) {
+  check(gate_up.shape().rank() == 2 && y.shape().rank() == 2 && gate_up.dtype() == y.dtype() &&
+            y.dim(0) == gate_up.dim(0) && 2 * y.dim(1) == gate_up.dim(1),
+        "silu_mul: gate_up is [tokens, 2 · intermediate], y [tokens, intermediate]");
+  on_backend(ctx, "silu_mul", [&](auto backend) { detail::silu_mul(backend, ctx, gate_up, y); });
+}
+
+}  // namespace retinue::ops

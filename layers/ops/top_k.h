@@ -1,0 +1,25 @@
+#pragma once
+
+#include "parallel/device/context.h"
+
+#include <cstdint>
+
+namespace retinue::ops {
+
+/// The k largest of each row, largest first; equal values in the order of their ids. k = 1 is
+/// arg-max.
+///   logits  [rows, n]  f32 | bf16
+///   values  [rows, k]  f32
+///   ids     [rows, k]  i32   first_id + column
+/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
+/// or dtype.
+void top_k(Context& ctx, ConstTensorView logits, std::int64_t first_id, TensorView values,
+           TensorView ids);
+
+namespace detail {
+void top_k(Cpu, Context& ctx, ConstTensorView logits, std::int64_t first_id, TensorView values,
+           TensorView ids);
+void top_k(Cuda, Context& ctx, ConstTensorView logits, std::int64_t first_id, TensorView values,
+           TensorView ids);
+}  // namespace detail
+}  // namespace retinue::ops

@@ -1,0 +1,243 @@
+#include "layers/spec/config.h"
+
+#include "parallel/base/check.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <fstream>
+#include <numeric>
+#include <sstream>
+
+namespace retinue::layers {
+
+namespace {
+
+using nlohmann::json;
+
+/// One object of the file, for messages that name the key.
+class Section {
+ public:
+  Section(const json& value, std::string where, std::string name)
+      : value_(value), where_(std::move(where)), name_(std::move(name)) {}
+
+  [[noreturn]] void fail(const std::string& key, const std::string& message) const {
+    throw UsageError(fmt::format("[config] {}: {}{}{} {}", where_, name_, name_.empty() ? "" : ".",
+                                 key, message));
+  }
+  [[nodiscard]] bool has(const char* key) const {
+    return value_.contains(key) && !value_[key].is_null();
+  }
+  [[nodiscard]] const json& raw(const char* key) const { return value_[key]; }
+  [[nodiscard]] Section object(const char* key) const {
+    if (!has(key) || !value_[key].is_object()) fail(key, "is missing or is no object");
+    return {value_[key], where_, name_.empty() ? key : name_ + "." + key};
+  }
+
+  [[nodiscard]] std::int64_t size(const char* key) const {
+    if (!has(key)) fail(key, "is missing");
+    if (!value_[key].is_number_integer()) fail(key, "is no integer");
+    const auto number = value_[key].get<std::int64_t>();
+    if (number < 1 || number > (std::int64_t{1} << 40))
+      fail(key, fmt::format("is {}, out of range", number));
+    return number;
+  }
+  [[nodiscard]] std::int64_t size_or(const char* key, std::int64_t otherwise) const {
+    return has(key) ? size(key) : otherwise;
+  }
+  [[nodiscard]] std::int64_t id(const char* key) const {
+    if (!has(key) || !value_[key].is_number_integer()) fail(key, "is missing or is no integer");
+    return value_[key].get<std::int64_t>();
+  }
+  [[nodiscard]] double number(const char* key) const {
+    if (!has(key) || !value_[key].is_number()) fail(key, "is missing or is no number");
+    return value_[key].get<double>();
+  }
+  [[nodiscard]] std::string text_or(const char* key, const char* otherwise) const {
+    if (!has(key)) return otherwise;
+    if (!value_[key].is_string()) fail(key, "is no string");
+    return value_[key].get<std::string>();
+  }
+  [[nodiscard]] std::vector<std::int64_t> sizes(const char* key) const {
+    if (!has(key) || !value_[key].is_array()) fail(key, "is missing or is no list");
+    std::vector<std::int64_t> list;
+    for (const json& item : value_[key]) {
+      if (!item.is_number_integer() || item.get<std::int64_t>() < 0)
+        fail(key, "is no list of counts");
+      list.push_back(item.get<std::int64_t>());
+    }
+    return list;
+  }
+
+ private:
+  const json& value_;
+  std::string where_;
+  std::string name_;
+};
+
+void refuse_other_models(const Section& top) {
+  const std::string type = top.text_or("model_type", "");
+  if (type == "qwen3_vl_moe")
+    top.fail("model_type",
+             "is qwen3_vl_moe: mixture-of-experts checkpoints are not served yet. Use a dense "
+             "Qwen3-VL (2B, 4B, 8B or 32B).");
+  if (type != "qwen3_vl")
+    top.fail("model_type",
+             fmt::format("is \"{}\", wanted \"qwen3_vl\". Retinue runs the Qwen3-VL family only.",
+                         type));
+  if (top.has("quantization_config"))
+    top.fail("quantization_config",
+             "is present: quantised (FP8) checkpoints are not served yet. Use the bfloat16 "
+             "checkpoint of the same size.");
+}
+
+/// T457: rope_theta beside rope_scaling. T5: rope_parameters holds all. Mixtures exist.
+void read_rope(const Section& text, TextConfig& config) {
+  const char* key = text.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
+  const bool has_dict = text.has(key);
+  const Section rope = has_dict ? text.object(key) : text;
+  if (has_dict && rope.has("rope_theta"))
+    config.rope_theta = rope.number("rope_theta");
+  else
+    config.rope_theta = text.number("rope_theta");
+  if (!(config.rope_theta > 1)) text.fail("rope_theta", "must be greater than 1");
+  config.mrope_section = {24, 20, 20};
+  if (!has_dict) return;
+  if (rope.has("mrope_section")) {
+    const auto sections = rope.sizes("mrope_section");
+    if (sections.size() != 3) rope.fail("mrope_section", "must have three entries");
+    std::copy(sections.begin(), sections.end(), config.mrope_section.begin());
+  }
+  const std::string type = rope.text_or(rope.has("rope_type") ? "rope_type" : "type", "default");
+  if (type == "yarn") {
+    config.yarn_factor = rope.number("factor");
+    config.yarn_original_max_position_embeddings =
+        rope.size_or("original_max_position_embeddings", config.max_position_embeddings);
+    if (!(config.yarn_factor >= 1)) rope.fail("factor", "must be at least 1");
+  } else if (type != "default" && type != "mrope") {
+    rope.fail("rope_type", fmt::format("is \"{}\", wanted default, mrope or yarn", type));
+  }
+  if (rope.has("partial_rotary_factor") && rope.number("partial_rotary_factor") != 1.0)
+    rope.fail("partial_rotary_factor", "other than 1 is not served");
+}
+
+TextConfig read_text(const Section& top, const Section& text) {
+  TextConfig c;
+  c.hidden_size = text.size("hidden_size");
+  c.intermediate_size = text.size("intermediate_size");
+  c.num_hidden_layers = text.size("num_hidden_layers");
+  c.num_attention_heads = text.size("num_attention_heads");
+  c.num_key_value_heads = text.size_or("num_key_value_heads", c.num_attention_heads);
+  c.head_dim = text.size_or("head_dim", 128);
+  c.vocab_size = text.size("vocab_size");
+  c.max_position_embeddings = text.size_or("max_position_embeddings", 128000);
+  c.rms_norm_eps =
+      text.has("rms_norm_eps") ? static_cast<float>(text.number("rms_norm_eps")) : 1e-6F;
+  const Section& tie = top.has("tie_word_embeddings") ? top : text;
+  if (tie.has("tie_word_embeddings")) {
+    if (!tie.raw("tie_word_embeddings").is_boolean())
+      tie.fail("tie_word_embeddings", "is no boolean");
+    c.tie_word_embeddings = tie.raw("tie_word_embeddings").get<bool>();
+  }
+  read_rope(text, c);
+  if (text.text_or("hidden_act", "silu") != "silu") text.fail("hidden_act", "must be silu");
+  if (text.has("attention_bias") && text.raw("attention_bias") == json(true))
+    text.fail("attention_bias", "true is not part of Qwen3-VL");
+  if (text.has("num_experts") && text.raw("num_experts").is_number() &&
+      text.raw("num_experts").get<double>() > 0)
+    text.fail("num_experts", "is set: mixture-of-experts checkpoints are not served yet");
+  if (c.num_attention_heads % c.num_key_value_heads != 0)
+    text.fail("num_key_value_heads",
+              fmt::format("is {}, which does not divide num_attention_heads = {}",
+                          c.num_key_value_heads, c.num_attention_heads));
+  if (c.head_dim % 16 != 0 || c.head_dim > 256)
+    text.fail("head_dim", fmt::format("is {}, wanted a multiple of 16 up to 256", c.head_dim));
+  if (std::accumulate(c.mrope_section.begin(), c.mrope_section.end(), std::int64_t{0}) !=
+      c.head_dim / 2)
+    text.fail("rope_scaling.mrope_section",
+              fmt::format("must add up to head_dim / 2 = {}", c.head_dim / 2));
+  if (c.hidden_size % 2 != 0 || c.intermediate_size % 2 != 0)
+    text.fail("hidden_size", "and intermediate_size must be even");
+  return c;
+}
+
+VisionConfig read_vision(const Section& vision) {
+  VisionConfig c;
+  c.depth = vision.size_or("depth", 27);
+  c.hidden_size = vision.size_or("hidden_size", 1152);
+  c.intermediate_size = vision.size_or("intermediate_size", 4304);
+  c.num_heads = vision.size_or("num_heads", 16);
+  c.in_channels = vision.size_or("in_channels", 3);
+  c.patch_size = vision.size_or("patch_size", 16);
+  c.temporal_patch_size = vision.size_or("temporal_patch_size", 2);
+  c.spatial_merge_size = vision.size_or("spatial_merge_size", 2);
+  c.out_hidden_size = vision.size_or("out_hidden_size", 3584);
+  c.num_position_embeddings = vision.size_or("num_position_embeddings", 2304);
+  c.deepstack_visual_indexes = vision.has("deepstack_visual_indexes")
+                                   ? vision.sizes("deepstack_visual_indexes")
+                                   : std::vector<std::int64_t>{8, 16, 24};
+  if (vision.text_or("hidden_act", "gelu_pytorch_tanh") != "gelu_pytorch_tanh")
+    vision.fail("hidden_act", "must be gelu_pytorch_tanh");
+  if (c.in_channels != 3) vision.fail("in_channels", "must be 3");
+  if (c.hidden_size % c.num_heads != 0 || c.head_dim() % 4 != 0 || c.head_dim() > 256)
+    vision.fail("num_heads",
+                fmt::format("is {}: hidden_size / num_heads must be a multiple of 4 up to 256",
+                            c.num_heads));
+  std::int64_t side = 1;
+  while (side * side < c.num_position_embeddings) ++side;
+  if (side * side != c.num_position_embeddings)
+    vision.fail("num_position_embeddings", "must be a square");
+  for (std::size_t i = 0; i < c.deepstack_visual_indexes.size(); ++i)
+    if (c.deepstack_visual_indexes[i] >= c.depth ||
+        (i > 0 && c.deepstack_visual_indexes[i] <= c.deepstack_visual_indexes[i - 1]))
+      vision.fail("deepstack_visual_indexes",
+                  fmt::format("must rise and be below depth = {}", c.depth));
+  return c;
+}
+
+DType read_dtype(const Section& top, const Section& text) {
+  const Section& owner = text.has("dtype") || text.has("torch_dtype") ? text : top;
+  const std::string dtype = owner.text_or(owner.has("dtype") ? "dtype" : "torch_dtype", "bfloat16");
+  if (dtype == "bfloat16") return DType::kBF16;
+  if (dtype == "float32") return DType::kF32;
+  owner.fail("dtype", fmt::format("is \"{}\", wanted bfloat16 or float32", dtype));
+}
+
+}  // namespace
+
+ModelConfig parse_model_config(std::string_view text, const std::string& where) {
+  const json root = json::parse(text, nullptr, false);
+  if (root.is_discarded() || !root.is_object())
+    throw UsageError(fmt::format("[config] {} is not a JSON object. Is the copy complete?", where));
+  const Section top(root, where, "");
+  refuse_other_models(top);
+  const Section text_section = top.object("text_config");
+  ModelConfig config;
+  config.text = read_text(top, text_section);
+  config.vision = read_vision(top.object("vision_config"));
+  config.dtype = read_dtype(top, text_section);
+  config.image_token_id = top.id("image_token_id");
+  config.video_token_id = top.id("video_token_id");
+  config.vision_start_token_id = top.id("vision_start_token_id");
+  config.vision_end_token_id = top.id("vision_end_token_id");
+  if (config.vision.out_hidden_size != config.text.hidden_size)
+    top.fail("vision_config.out_hidden_size",
+             fmt::format("is {}, text_config.hidden_size is {}: they must be equal",
+                         config.vision.out_hidden_size, config.text.hidden_size));
+  if (config.vision.taps() > config.text.num_hidden_layers)
+    top.fail("vision_config.deepstack_visual_indexes", "has more taps than the decoder has layers");
+  return config;
+}
+
+ModelConfig load_model_config(const std::string& model_dir) {
+  const std::string path = model_dir + "/config.json";
+  std::ifstream file(path);
+  if (!file)
+    throw UsageError(fmt::format(
+        "[config] {} cannot be read. --model wants a Hugging Face checkpoint folder.", path));
+  std::stringstream content;
+  content << file.rdbuf();
+  return parse_model_config(content.str(), path);
+}
+
+}  // namespace retinue::layers

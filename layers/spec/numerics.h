@@ -1,0 +1,24 @@
+#pragma once
+
+#include "layers/spec/config.h"
+#include "parallel/device/context.h"
+
+#include <cstdint>
+#include <string>
+
+namespace retinue::layers {
+
+/// Parts that every row-parallel sum is cut into: 8, or the largest power of two below that divides
+/// the heads and the intermediate size in blocks of 32 columns. The tensor axis divides it.
+int reduction_leaves(const TextConfig& text);
+
+/// Everything that decides bits, as text, and its SHA-256: leaves, tiles, splits, dtype, kernel
+/// path, device type, revision of the contract. Tensor size, batch and replica count are not in it:
+/// equal fingerprints promise equal bits.
+struct Numerics {
+  std::string description;
+  std::string fingerprint;
+};
+Numerics numerics(const ModelConfig& config, DType dtype, const Context& ctx);
+
+}  // namespace retinue::layers

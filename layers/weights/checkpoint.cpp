@@ -1,0 +1,82 @@
+#include "layers/weights/checkpoint.h"
+
+#include "parallel/base/check.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+namespace retinue::layers {
+
+namespace {
+constexpr const char* kWhole = "model.safetensors";
+constexpr const char* kIndex = "model.safetensors.index.json";
+}  // namespace
+
+Checkpoint::Checkpoint(const std::string& model_dir) {
+  const std::string index_path = model_dir + "/" + kIndex;
+  if (!std::filesystem::exists(index_path)) {
+    if (!std::filesystem::exists(model_dir + "/" + kWhole))
+      throw UsageError(
+          fmt::format("[checkpoint] {} holds neither {} nor {}. --model wants a Hugging Face "
+                      "checkpoint folder; --weights random needs only config.json.",
+                      model_dir, kWhole, kIndex));
+    add(model_dir + "/" + kWhole);
+    return;
+  }
+  std::ifstream file(index_path);
+  const auto root = nlohmann::json::parse(file, nullptr, false);
+  if (root.is_discarded() || !root.is_object() || !root.contains("weight_map") ||
+      !root["weight_map"].is_object())
+    throw UsageError(fmt::format(
+        "[checkpoint] {}: no JSON object with a weight_map. Copy it again.", index_path));
+  std::set<std::string> shards;
+  for (const auto& [name, shard] : root["weight_map"].items()) {
+    if (!shard.is_string() || shard.get<std::string>().find('/') != std::string::npos)
+      throw UsageError(
+          fmt::format("[checkpoint] {}: the shard of {} is no file name", index_path, name));
+    shards.insert(shard.get<std::string>());
+  }
+  for (const std::string& shard : shards) {
+    if (!std::filesystem::exists(model_dir + "/" + shard))
+      throw UsageError(
+          fmt::format("[checkpoint] {} names shard {}, which is missing. The copy is incomplete; "
+                      "copy it again.",
+                      index_path, shard));
+    add(model_dir + "/" + shard);
+  }
+  for (const auto& [name, shard] : root["weight_map"].items()) {
+    const auto found = owner_.find(name);
+    if (found == owner_.end() || !found->second->path().ends_with("/" + shard.get<std::string>()))
+      throw UsageError(fmt::format("[checkpoint] {} says that {} is in {}, which does not hold it",
+                                   index_path, name, shard.get<std::string>()));
+  }
+}
+
+void Checkpoint::add(const std::string& path) {
+  files_.push_back(std::make_unique<SafetensorsFile>(path));
+  for (const auto& [name, tensor] : files_.back()->tensors())
+    if (const auto [at, fresh] = owner_.emplace(name, files_.back().get()); !fresh)
+      throw UsageError(fmt::format("[checkpoint] tensor {} stands in {} and in {}", name,
+                                   at->second->path(), path));
+}
+
+const StoredTensor* Checkpoint::find(const std::string& name) const {
+  const auto found = owner_.find(name);
+  return found == owner_.end() ? nullptr : &found->second->tensors().at(name);
+}
+
+const std::string& Checkpoint::file_of(const std::string& name) const {
+  return owner_.at(name)->path();
+}
+
+std::vector<std::string> Checkpoint::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, file] : owner_) names.push_back(name);
+  return names;
+}
+
+}  // namespace retinue::layers

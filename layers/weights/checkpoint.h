@@ -1,0 +1,33 @@
+#pragma once
+
+#include "layers/weights/safetensors.h"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace retinue::layers {
+
+/// The tensors of a Hugging Face folder: model.safetensors, or the shards that
+/// model.safetensors.index.json names.
+class Checkpoint {
+ public:
+  /// Throws: UsageError for a missing shard, an index that lies, a tensor that stands in two
+  /// shards.
+  explicit Checkpoint(const std::string& model_dir);
+
+  /// Null when there is none of this name.
+  [[nodiscard]] const StoredTensor* find(const std::string& name) const;
+  /// The file that holds it, for messages.
+  [[nodiscard]] const std::string& file_of(const std::string& name) const;
+  [[nodiscard]] std::vector<std::string> names() const;
+
+ private:
+  void add(const std::string& path);
+
+  std::vector<std::unique_ptr<SafetensorsFile>> files_;
+  std::map<std::string, const SafetensorsFile*> owner_;
+};
+
+}  // namespace retinue::layers

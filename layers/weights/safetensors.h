@@ -1,0 +1,53 @@
+#pragma once
+
+#include "parallel/device/shape.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+
+namespace retinue::layers {
+
+/// Element types that a safetensors file may hold and this reader serves.
+enum class StoredType : std::uint8_t { kF32, kF16, kBF16, kI64, kI32, kU8 };
+std::size_t size_bytes(StoredType type);
+
+/// One tensor of a file: type, shape and the bytes that the header gives it, row-major.
+struct StoredTensor {
+  StoredType type = StoredType::kBF16;
+  Shape shape;
+  std::span<const std::byte> bytes;
+};
+
+/// A safetensors file, mapped into memory. Every claim of its header is checked against the file
+/// before anything is read: length, JSON, types, shapes, ranges that overlap, leave holes or end
+/// elsewhere. https://github.com/huggingface/safetensors, format description.
+class SafetensorsFile {
+ public:
+  /// Throws: UsageError naming the file, what was claimed, what was found and what to do.
+  explicit SafetensorsFile(const std::string& path);
+  ~SafetensorsFile();
+  SafetensorsFile(const SafetensorsFile&) = delete;
+  SafetensorsFile& operator=(const SafetensorsFile&) = delete;
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
+
+ private:
+  void map_file();
+  void parse_header();
+
+  std::string path_;
+  std::span<const std::byte> file_;
+  std::map<std::string, StoredTensor> tensors_;
+};
+
+/// Parses a header that stands before `data`. For SafetensorsFile and its fuzzer.
+std::map<std::string, StoredTensor> parse_safetensors_header(const std::string& path,
+                                                             std::string_view header,
+                                                             std::span<const std::byte> data);
+
+}  // namespace retinue::layers

@@ -1,0 +1,61 @@
+#pragma once
+
+#include "layers/model/qwen3_vl.h"
+#include "parallel/base/clock.h"
+#include "parallel/comm/communicator.h"
+#include "runtime/engine/request.h"
+#include "runtime/engine/stats.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace retinue::runtime {
+
+/// What bounds a replica; from the memory plan (engine_plan.h).
+struct EngineLimits {
+  std::int64_t max_batch_tokens = 2048;  ///< rows of one decoder step
+  std::int64_t max_sequences = 32;       ///< running at once
+  std::int64_t max_sequence_tokens = 0;  ///< prompt and output of one request
+  std::int64_t kv_blocks = 0;
+  std::int64_t kv_block_tokens = 32;
+  std::int64_t max_item_patches = 0;  ///< of one image or video
+  std::int64_t encode_patches = 0;    ///< a rank encodes per step, at least max_item_patches
+  std::int64_t feature_rows = 0;      ///< visual tokens held at once
+  std::int64_t max_logit_rows = 0;    ///< of one step that get logits, at least max_sequences
+};
+
+/// Turns requests into completions on the ranks of one replica. Rank 0 of the tensor axis leads: it
+/// takes requests, plans each step and samples; every rank executes the broadcast plan. Knows ids,
+/// patches, grids and limits; opens no file, prints nothing.
+class Engine {
+ public:
+  /// Every rank of the axis builds one, with equal limits. `pixels` and `clock` outlive it.
+  Engine(Context& ctx, layers::Qwen3Vl& model, const EngineLimits& limits, PixelSource& pixels,
+         const Clock& clock);
+  ~Engine();
+
+  /// Lead only. Nothing when accepted; the reason when it can never run (too long, grid too large).
+  std::optional<DataError> submit(Request request);
+  /// Lead only: no more requests will come; the engine ends when all are done.
+  void drain();
+  /// Lead only: finished requests since the last call.
+  std::vector<Completion> poll();
+  /// Lead only: requests submitted and not finished. A job keeps this at a few times max_sequences.
+  [[nodiscard]] std::int64_t live() const;
+
+  /// All ranks of the axis, in step: plan, exchange, decode, sample. False when drained.
+  /// Throws: SystemError when a peer is lost.
+  bool step();
+
+  [[nodiscard]] const EngineStats& stats() const;
+
+ private:
+  class Lead;
+  class Rank;
+  std::unique_ptr<Lead> lead_;  ///< null on other ranks
+  std::unique_ptr<Rank> rank_;
+};
+
+}  // namespace retinue::runtime

@@ -1,0 +1,30 @@
+#pragma once
+
+#include "parallel/base/clock.h"
+#include "parallel/base/log.h"
+#include "parallel/comm/communicator.h"
+#include "runtime/jobs/options.h"
+
+#include <cstdio>
+
+namespace retinue::runtime {
+
+/// What the launcher hands to a job on every rank.
+struct Session {
+  Communicator& world;
+  int node_rank = 0;  ///< among the ranks of this host
+  int node_size = 1;
+  Log& log;
+  const Clock& clock;
+};
+
+/// The verbs. Every rank of the world enters with equal options; the exit code is the same on all
+/// (CONTRIBUTING.md lists them). Results go to files or to rank 0's stdout, progress to its stderr.
+/// Throws: UsageError before the first collective, or on every rank alike; SystemError; BugError.
+int run_caption(const Session& session, const CaptionOptions& options);
+int run_ask(const Session& session, const AskOptions& options);
+int run_trace(const Session& session, const TraceOptions& options);
+/// Needs no other rank: plans for `ranks` of them.
+int run_check(const CaptionOptions& options, int ranks, double gpu_memory_gib, std::FILE* out);
+
+}  // namespace retinue::runtime

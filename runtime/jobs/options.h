@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace retinue::runtime {
+
+/// What all running verbs share, under the names of the command line (dashes are underscores). The
+/// launcher fills these from flags and --config through one table per struct.
+struct RunOptions {
+  std::string model;
+  std::string weights = "checkpoint";  ///< or random[:SEED]
+  int tensor_parallel = 0;             ///< 0: chosen
+  std::string device = "auto";
+  std::string dtype = "auto";
+  std::string reduce = "ordered";
+  int threads = 0;  ///< 0: cores / ranks of this host
+  std::optional<std::int64_t> max_batch_tokens, max_sequences, kv_block_tokens;
+  std::optional<double> kv_memory_gib;
+  std::optional<std::int64_t> min_pixels, max_pixels;
+  std::string alpha = "white";         ///< or drop
+  std::string exif = "apply";          ///< or ignore
+  std::string video_prompt = "inner";  ///< or outer
+};
+
+struct SamplingOptions {
+  std::int64_t max_new_tokens = 256;
+  std::string sampling;  ///< "model": from generation_config.json; empty: the flags
+  std::optional<double> temperature, top_p, min_p, repetition_penalty, presence_penalty;
+  std::optional<std::int64_t> top_k;
+  std::uint64_t seed = 0;
+  std::vector<std::string> stop;
+  bool ignore_eos = false;
+};
+
+struct CaptionOptions {
+  RunOptions run;
+  SamplingOptions sampling;
+  std::vector<std::string> input;
+  std::string input_format;  ///< empty: read from the content
+  std::string output;
+  std::string prompt = "Describe this image.";
+  std::string prompt_file;
+  std::string system;
+  std::int64_t limit = 0;  ///< 0: all
+  std::string shard;       ///< "I/N", I from 0
+  std::optional<std::uint64_t> shuffle;
+  bool retry_failed = false;
+  std::string max_failures;  ///< "N" or "P%"; empty: no budget
+  std::int64_t fsync_interval_ms = 50;
+  bool logprobs = false;
+  bool no_progress = false;
+  bool quiet = false;
+};
+
+struct AskOptions {
+  RunOptions run;
+  SamplingOptions sampling;
+  std::vector<std::string> image, video;
+  std::string prompt;
+  std::string messages;  ///< file of OpenAI-style messages
+  std::string system;
+};
+
+struct TraceOptions {
+  AskOptions ask;
+  std::string output;
+  std::int64_t decode = 0;
+};
+
+}  // namespace retinue::runtime

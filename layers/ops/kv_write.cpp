@@ -6,6 +6,9 @@ namespace retinue::ops {
 
 void kv_write(Context& ctx, ConstTensorView k, ConstTensorView v, ConstTensorView slot_mapping,
               const KvView& cache) {
+  check(cache.data.shape() ==
+            Shape{cache.blocks(), cache.kv_heads_per_rank, 2 * cache.block_size * cache.head_dim},
+        "kv_write: pages are [blocks, kv_heads_per_rank, 2 · block_size · head_dim]");
   check(k.shape() == Shape({k.dim(0), cache.kv_heads_per_rank, cache.head_dim}) &&
             k.shape() == v.shape(),
         "kv_write: k and v are [tokens, kv_heads_per_rank, head_dim]");

@@ -6,7 +6,8 @@ namespace retinue::ops {
 
 void layer_norm(Context& ctx, ConstTensorView x, ConstTensorView weight, ConstTensorView bias,
                 float eps, TensorView y) {
-  check(x.shape() == y.shape() && x.dtype() == y.dtype(), "layer_norm: y is like x");
+  check(x.shape().rank() == 2 && x.shape() == y.shape() && x.dtype() == y.dtype(),
+        "layer_norm: x is [rows, hidden], y like x");
   check(weight.shape() == Shape{x.dim(-1)} && weight.dtype() == x.dtype(),
         "layer_norm: weight is [hidden]");
   check(bias.shape() == weight.shape() && bias.dtype() == x.dtype(),

@@ -9,12 +9,16 @@ void paged_attention(Context& ctx, ConstTensorView q, const KvView& cache,
                      ConstTensorView seq_lens, float scale, TensorView y) {
   check(q.shape().rank() == 3 && q.dim(2) == cache.head_dim,
         "paged_attention: q is [tokens, heads, head_dim]");
+  check(cache.data.shape() ==
+            Shape{cache.blocks(), cache.kv_heads_per_rank, 2 * cache.block_size * cache.head_dim},
+        "paged_attention: pages are [blocks, kv_heads_per_rank, 2 · block_size · head_dim]");
   check(q.dim(1) % cache.kv_heads_per_rank == 0, "paged_attention: KV heads divide heads");
   check(q.dtype() == cache.data.dtype() && q.dtype() == y.dtype(), "paged_attention: one dtype");
   check(y.shape() == Shape({q.dim(0), q.dim(1) * q.dim(2)}),
         "paged_attention: y is [tokens, heads · head_dim]");
-  check(128 % cache.block_size == 0 && cache.block_size % 16 == 0 && cache.head_dim % 16 == 0,
-        "paged_attention: pages of 16, 32, 64 or 128 tokens, head_dim a multiple of 16");
+  check(128 % cache.block_size == 0 && cache.block_size % 16 == 0 && cache.head_dim % 16 == 0 &&
+            cache.head_dim <= 256,
+        "paged_attention: pages of 16, 32, 64 or 128 tokens, head_dim 16 to 256 in sixteens");
   const std::int64_t seqs = seq_lens.numel();
   check(block_table.shape().rank() == 2 && block_table.dim(0) == seqs &&
             cu_seqlens.numel() == seqs + 1,

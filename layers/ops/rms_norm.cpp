@@ -5,7 +5,9 @@
 namespace retinue::ops {
 
 void rms_norm(Context& ctx, ConstTensorView x, ConstTensorView weight, float eps, TensorView y) {
-  check(x.shape() == y.shape() && x.dtype() == y.dtype(), "rms_norm: y is like x");
+  check((x.shape().rank() == 2 || x.shape().rank() == 3) && x.shape() == y.shape() &&
+            x.dtype() == y.dtype(),
+        "rms_norm: x is [tokens, hidden] or [tokens, heads, head_dim], y like x");
   check(weight.shape() == Shape{x.dim(-1)} && weight.dtype() == x.dtype(),
         "rms_norm: weight is [hidden]");
   on_backend(ctx, "rms_norm",

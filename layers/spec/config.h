@@ -41,7 +41,7 @@ struct VisionConfig {
   std::int64_t spatial_merge_size = 0;
   std::int64_t out_hidden_size = 0;
   std::int64_t num_position_embeddings = 0;
-  std::vector<std::int64_t> deepstack_visual_indexes;
+  std::vector<std::int64_t> deepstack_visual_indexes{};
 
   [[nodiscard]] std::int64_t head_dim() const { return hidden_size / num_heads; }
   [[nodiscard]] std::int64_t patch_width() const {

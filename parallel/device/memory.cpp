@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <sys/mman.h>
 #include <utility>
 
 namespace retinue {
@@ -39,9 +40,10 @@ Buffer::Buffer(MemoryLedger& ledger, Device device, std::size_t size_bytes, Memo
   check(device.type == DeviceType::kCpu, "this build allocates host memory only");
   if (size_bytes == 0) return;
   const bool told_to_fail = ledger.fail_after_ > 0 && --ledger.fail_after_ == 0;
-  // Large blocks start on a huge page, so that the kernel can back them with one.
-  const std::size_t alignment =
-      size_bytes >= (std::size_t{2} << 20) ? std::size_t{2} << 20 : kAlignment;
+  // Large blocks lie on huge pages: a panel of weights or a tile of rows spans many small ones, and
+  // neither the address translation nor the prefetchers of current cores cross those for nothing.
+  constexpr std::size_t kHugePage = std::size_t{2} << 20;
+  const std::size_t alignment = size_bytes >= kHugePage ? kHugePage : kAlignment;
   const std::size_t rounded = (size_bytes + alignment - 1) / alignment * alignment;
   if (!told_to_fail && rounded >= size_bytes)
     data_ = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded));
@@ -51,6 +53,8 @@ Buffer::Buffer(MemoryLedger& ledger, Device device, std::size_t size_bytes, Memo
                     "--max-batch-tokens or --max-pixels, or use more ranks.",
                     retinue::to_string(device), static_cast<double>(size_bytes) / 1048576.0,
                     name(tag), ledger.to_string()));
+  // Advice only: where the kernel has no huge page left it gives small ones.
+  if (alignment == kHugePage) madvise(data_, rounded, MADV_HUGEPAGE);
   ledger.bytes_[static_cast<std::size_t>(tag)] += static_cast<std::int64_t>(size_bytes);
 }
 

@@ -23,6 +23,7 @@ struct EngineLimits {
   std::int64_t max_item_patches = 0;  ///< of one image or video
   std::int64_t encode_patches = 0;    ///< a rank encodes per step, at least max_item_patches
   std::int64_t feature_rows = 0;      ///< visual tokens held at once
+  std::int64_t max_logit_rows = 0;    ///< of one step that get logits, at least max_sequences
 };
 
 /// Turns requests into completions on the ranks of one replica. Rank 0 of the tensor axis leads: it

@@ -18,6 +18,7 @@ struct EngineWishes {
   std::int64_t max_image_pixels = 0;    ///< after resizing
   std::int64_t max_video_pixels = 0;    ///< volume after resizing; 0: no videos
   std::int64_t max_items = 1;           ///< images and videos in one prompt, at most
+  std::int64_t max_logit_rows = 0;      ///< 0: one per sequence; trace wants one per prompt token
   std::int64_t max_text_tokens = 2048;  ///< of one prompt
 };
 

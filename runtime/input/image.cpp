@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace retinue::runtime {
 namespace {
@@ -119,9 +120,12 @@ std::string_view describe_content(std::span<const std::byte> bytes) {
   return "text";
 }
 
-Frames detail::empty_frame(ImageSize size) {
-  Frames frames{
-      .pixels = {}, .frames = 1, .height = size.height, .width = size.width, .timestamps_s = {}};
+Frames detail::sized_frame(ImageSize size, Frames recycled) {
+  Frames frames{.pixels = std::move(recycled.pixels),
+                .frames = 1,
+                .height = size.height,
+                .width = size.width,
+                .timestamps_s = {}};
   frames.pixels.resize(static_cast<std::size_t>(frames.size_bytes()));
   return frames;
 }
@@ -143,13 +147,16 @@ Result<ImageSize> image_size(std::span<const std::byte> bytes, const ImageOption
   return oriented_size(*size, image_orientation(bytes, image_kind(bytes)));
 }
 
-Result<Frames> decode_image(std::span<const std::byte> bytes, const ImageOptions& options) {
+Result<Frames> decode_image(std::span<const std::byte> bytes, const ImageOptions& options,
+                            Frames recycled) {
   const auto size = stored_size(bytes, options);
   if (!size.ok()) return size.error();
   const ImageKind kind = image_kind(bytes);
-  auto frames = kind == ImageKind::kJpeg  ? detail::decode_jpeg(bytes, *size)
-                : kind == ImageKind::kPng ? detail::decode_png(bytes, *size, options.alpha)
-                                          : detail::decode_webp(bytes, *size, options.alpha);
+  Frames target = detail::sized_frame(*size, std::move(recycled));
+  auto frames = kind == ImageKind::kJpeg ? detail::decode_jpeg(bytes, std::move(target))
+                : kind == ImageKind::kPng
+                    ? detail::decode_png(bytes, std::move(target), options.alpha)
+                    : detail::decode_webp(bytes, std::move(target), options.alpha);
   if (frames.ok() && options.exif_orientation == ExifOrientation::kApply)
     apply_orientation(*frames, image_orientation(bytes, kind));
   return frames;

@@ -11,11 +11,12 @@
 namespace retinue::runtime {
 
 /// What becomes of transparency. Every file that carries any is meant: gray + alpha, RGBA, palettes
-/// with tRNS, a transparent colour.
+/// with tRNS, a transparent colour. (qwen-vl-utils puts only RGBA on white and drops the others'.)
 enum class Alpha {
-  kWhite,  ///< on white: out = DIV255(v · a + 255 · (255 - a)), DIV255(t) = (t + 128 + ((t + 128)
-           ///< >> 8)) >> 8
-  kDrop,   ///< forgotten, as transformers does: colours under transparent pixels show
+  /// On white: DIV255(v · a + 255 · (255 - a)), DIV255(t) = (t + 128 + ((t + 128) >> 8)) >> 8.
+  kWhite,
+  /// Forgotten, as transformers does: colours under transparent pixels show.
+  kDrop,
 };
 
 enum class ExifOrientation {
@@ -39,6 +40,7 @@ std::string_view describe_content(std::span<const std::byte> bytes);
 
 /// One picture from the bytes of its file, as 8-bit RGB.  transformers: image_utils.load_image
 ///   bytes    a whole file: JPEG, PNG or WebP; of an animation the first frame
+///   recycled frames no longer needed, for their memory: fresh pages cost as much as the decoding
 ///   returns  one frame [1, height, width, 3], upright
 /// Numerics: equal, bit for bit, to Pillow's Image.open, exif_transpose, convert("RGB") under
 /// kDrop,
@@ -46,7 +48,8 @@ std::string_view describe_content(std::span<const std::byte> bytes);
 ///   a picture white.
 ///   No colour profile and no gamma is applied. CMYK becomes RGB by 255 - K - C·(255 - K)/255.
 /// Errors: content that is no such file, a file cut short, more pixels than allowed.
-Result<Frames> decode_image(std::span<const std::byte> bytes, const ImageOptions& options = {});
+Result<Frames> decode_image(std::span<const std::byte> bytes, const ImageOptions& options = {},
+                            Frames recycled = {});
 
 /// Height and width that decode_image would give, from the header alone.
 /// Errors: as decode_image, as far as the header shows them.

@@ -14,12 +14,13 @@ Result<ImageSize> jpeg_size(std::span<const std::byte> bytes);
 Result<ImageSize> png_size(std::span<const std::byte> bytes);
 Result<ImageSize> webp_size(std::span<const std::byte> bytes);
 
-Result<Frames> decode_jpeg(std::span<const std::byte> bytes, ImageSize size);
-Result<Frames> decode_png(std::span<const std::byte> bytes, ImageSize size, Alpha alpha);
-Result<Frames> decode_webp(std::span<const std::byte> bytes, ImageSize size, Alpha alpha);
+/// `frames` comes from sized_frame(): one frame of that size.
+Result<Frames> decode_jpeg(std::span<const std::byte> bytes, Frames frames);
+Result<Frames> decode_png(std::span<const std::byte> bytes, Frames frames, Alpha alpha);
+Result<Frames> decode_webp(std::span<const std::byte> bytes, Frames frames, Alpha alpha);
 
-/// One frame of that size, its pixels allocated.
-Frames empty_frame(ImageSize size);
+/// One frame of that size in the memory of `recycled`; its pixels are anything.
+Frames sized_frame(ImageSize size, Frames recycled);
 
 /// RGBA to RGB by `alpha`; `rgb` may be the start of `rgba`.
 void rgba_to_rgb(const std::uint8_t* rgba, std::uint8_t* rgb, std::int64_t pixels, Alpha alpha);

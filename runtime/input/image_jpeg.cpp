@@ -126,7 +126,8 @@ Result<ImageSize> jpeg_size(std::span<const std::byte> bytes) {
   return header->size;
 }
 
-Result<Frames> decode_jpeg(std::span<const std::byte> bytes, ImageSize size) {
+Result<Frames> decode_jpeg(std::span<const std::byte> bytes, Frames frames) {
+  const ImageSize size{.height = frames.height, .width = frames.width};
   const auto header = read_frame_header(bytes);
   if (!header.ok()) return header.error();
   const std::unique_ptr<void, Destroy> handle(tjInitDecompress());
@@ -134,7 +135,6 @@ Result<Frames> decode_jpeg(std::span<const std::byte> bytes, ImageSize size) {
     throw SystemError(fmt::format("[image] TurboJPEG does not start: {}", tjGetErrorStr2(nullptr)));
 
   const bool cmyk = header->components == 4;
-  Frames frames = empty_frame(size);
   std::vector<std::uint8_t> inks(cmyk ? static_cast<std::size_t>(size.pixels() * 4) : 0);
   const Target target{.pixels = cmyk ? inks.data() : frames.pixels.data(),
                       .size = size,

@@ -130,8 +130,8 @@ Result<ImageSize> png_size(std::span<const std::byte> bytes) {
   return size;
 }
 
-Result<Frames> decode_png(std::span<const std::byte> bytes, ImageSize size, Alpha alpha) {
-  Frames frames = empty_frame(size);
+Result<Frames> decode_png(std::span<const std::byte> bytes, Frames frames, Alpha alpha) {
+  const ImageSize size{.height = frames.height, .width = frames.width};
   std::vector<std::uint8_t> rgba;
   // libpng asks for a whole buffer of compressed data and gets nothing where the file ends inside
   // it, though the bytes before may hold the last pixels. A file that ended is read once more byte

@@ -6,6 +6,8 @@
 
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace retinue::runtime::detail {
 namespace {
@@ -26,7 +28,7 @@ DataError incomplete() {
 }
 
 /// Canvas of the first frame, the rest of it transparent black.
-Result<Frames> decode_animated(std::span<const std::byte> bytes, ImageSize size, Alpha alpha) {
+Result<Frames> decode_animated(std::span<const std::byte> bytes, Frames frames, Alpha alpha) {
   WebPAnimDecoderOptions options;
   if (WebPAnimDecoderOptionsInit(&options) == 0)
     throw SystemError("[image] libwebpdemux is of another version than it was built with");
@@ -37,8 +39,7 @@ Result<Frames> decode_animated(std::span<const std::byte> bytes, ImageSize size,
   int timestamp_ms = 0;
   if (!decoder || WebPAnimDecoderGetNext(decoder.get(), &rgba, &timestamp_ms) == 0)
     return incomplete();
-  Frames frames = empty_frame(size);
-  rgba_to_rgb(rgba, frames.pixels.data(), size.pixels(), alpha);
+  rgba_to_rgb(rgba, frames.pixels.data(), frames.height * frames.width, alpha);
   return frames;
 }
 
@@ -56,7 +57,8 @@ Result<ImageSize> webp_size(std::span<const std::byte> bytes) {
   }
 }
 
-Result<Frames> decode_webp(std::span<const std::byte> bytes, ImageSize size, Alpha alpha) {
+Result<Frames> decode_webp(std::span<const std::byte> bytes, Frames frames, Alpha alpha) {
+  const ImageSize size{.height = frames.height, .width = frames.width};
   const WebPData data{.bytes = data_of(bytes), .size = bytes.size()};
   // The reference opens every file through the demuxer, which wants all of it.
   const std::unique_ptr<WebPDemuxer, Delete> demuxer(WebPDemux(&data));
@@ -64,9 +66,8 @@ Result<Frames> decode_webp(std::span<const std::byte> bytes, ImageSize size, Alp
   const std::uint32_t flags = WebPDemuxGetI(demuxer.get(), WEBP_FF_FORMAT_FLAGS);
   const bool has_alpha = (flags & ALPHA_FLAG) != 0;
   if ((flags & ANIMATION_FLAG) != 0)
-    return decode_animated(bytes, size, has_alpha ? alpha : Alpha::kDrop);
+    return decode_animated(bytes, std::move(frames), has_alpha ? alpha : Alpha::kDrop);
 
-  Frames frames = empty_frame(size);
   if (!has_alpha || alpha == Alpha::kDrop) {
     if (WebPDecodeRGBInto(data.bytes, data.size, frames.pixels.data(), frames.pixels.size(),
                           static_cast<int>(size.width * 3)) == nullptr)

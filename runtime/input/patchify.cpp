@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
+#include <vector>
 
 namespace retinue::runtime {
 namespace {
@@ -58,6 +60,77 @@ Result<ImageSize> resized(std::int64_t frames, ImageSize size, const VisionProce
   return smart_resize_image(size, spec.factor(), spec.image);
 }
 
+/// Puts rows of a final picture at their places in the patches.
+class PatchWriter {
+ public:
+  PatchWriter(const VisionProcessorSpec& spec, ImageSize size, std::int64_t frames,
+              layers::Patches& patches)
+      : spec_(spec), columns_(size.width / spec.patch_size), frames_(frames), patches_(patches) {
+    const std::int64_t temporal = spec.temporal_patch_size;
+    patches.grid_thw = {.frames = (frames + temporal - 1) / temporal,
+                        .rows = size.height / spec.patch_size,
+                        .columns = columns_};
+    plane_ = temporal * spec.patch_size * spec.patch_size;
+    patches.pixels.resize(static_cast<std::size_t>(patches.grid_thw.patches() * 3 * plane_));
+    const bool wide = spec.patch_size % 16 == 0 && detail::best_isa() == detail::Isa::kAvx2;
+    split_ = wide ? detail::split_patch_avx2 : detail::split_patch;
+  }
+
+  /// `rows`: patch_size rows of a frame, those of one row of patches. The last frame also fills
+  /// what is left of its group.
+  void write(const std::uint8_t* rows, std::int64_t frame, std::int64_t patch_row) {
+    const std::int64_t temporal = spec_.temporal_patch_size;
+    const std::int64_t end = frame + 1 < frames_ ? frame + 1 : patches_.grid_thw.frames * temporal;
+    std::int64_t slot = frame;
+    // Two slots at once while the pixels are in registers.
+    for (; slot + 1 < end; slot += 2)
+      write_slot(rows, slot, patch_row, spec_.patch_size * spec_.patch_size);
+    if (slot < end) write_slot(rows, slot, patch_row, 0);
+  }
+
+ private:
+  void write_slot(const std::uint8_t* rows, std::int64_t slot, std::int64_t patch_row,
+                  std::int64_t copy) {
+    const std::int64_t patch = spec_.patch_size;
+    const std::int64_t merge = spec_.merge_size;
+    const std::int64_t group = slot / spec_.temporal_patch_size * patches_.grid_thw.rows * columns_;
+    std::uint8_t* first = patches_.pixels.data() + slot % spec_.temporal_patch_size * patch * patch;
+    for (std::int64_t x = 0; x < columns_; ++x) {
+      const std::int64_t block = patch_row / merge * (columns_ / merge) + x / merge;
+      const std::int64_t index = group + (block * merge + patch_row % merge) * merge + x % merge;
+      split_(rows + x * patch * 3, columns_ * patch * 3, patch, first + index * 3 * plane_, plane_,
+             copy);
+    }
+  }
+
+  const VisionProcessorSpec& spec_;
+  std::int64_t columns_;
+  std::int64_t frames_;
+  std::int64_t plane_ = 0;  ///< one channel of a patch
+  layers::Patches& patches_;
+  decltype(&detail::split_patch) split_ = nullptr;
+};
+
+/// Resizes and cuts, one row of patches at a time.
+layers::Patches cut(const Frames& frames, ImageSize to, const VisionProcessorSpec& spec,
+                    layers::Patches patches) {
+  check(std::ssize(frames.pixels) == frames.size_bytes(),
+        "patches: pixels are not [frames, height, width, 3]");
+  const ImageSize from{.height = frames.height, .width = frames.width};
+  PatchWriter writer(spec, to, frames.frames, patches);
+  detail::BandResizer resizer(from, to, detail::best_isa());
+  std::vector<std::uint8_t> scratch(static_cast<std::size_t>(spec.patch_size * to.width * 3));
+  for (std::int64_t f = 0; f < frames.frames; ++f) {
+    resizer.start(frames.pixels.data() + f * from.pixels() * 3);
+    for (std::int64_t row = 0; row < patches.grid_thw.rows; ++row) {
+      const std::int64_t y = row * spec.patch_size;
+      writer.write(resizer.band(y, y + spec.patch_size, scratch.data()), f, row);
+    }
+  }
+  detail::publish_patches();
+  return patches;
+}
+
 }  // namespace
 
 Result<ImageSize> smart_resize_image(ImageSize size, std::int64_t factor,
@@ -92,75 +165,26 @@ Result<layers::GridThw> patch_grid(std::int64_t frames, ImageSize size,
 }
 
 layers::Patches patchify(const Frames& frames, const VisionProcessorSpec& spec) {
-  const std::int64_t patch = spec.patch_size;
-  const std::int64_t temporal = spec.temporal_patch_size;
-  const std::int64_t merge = spec.merge_size;
   check(frames.frames > 0 && frames.height > 0 && frames.width > 0, "patchify: nothing to cut");
   check(frames.height % spec.factor() == 0 && frames.width % spec.factor() == 0,
         "patchify: not whole merge blocks");
-  check(std::ssize(frames.pixels) == frames.size_bytes(),
-        "patchify: pixels are not [frames, height, width, 3]");
-
-  layers::Patches patches;
-  patches.grid_thw = {.frames = (frames.frames + temporal - 1) / temporal,
-                      .rows = frames.height / patch,
-                      .columns = frames.width / patch};
-  const std::int64_t plane = temporal * patch * patch;  // one channel of a patch
-  patches.pixels.resize(static_cast<std::size_t>(patches.grid_thw.patches() * 3 * plane));
-  const bool wide = patch % 16 == 0 && detail::best_isa() == detail::Isa::kAvx2;
-  const auto split = wide ? detail::split_channels_avx2 : detail::split_channels;
-  // A still image: both slots are written while its pixels are in registers.
-  const bool still = frames.frames == 1 && temporal == 2;
-  const std::ptrdiff_t copy = still ? patch * patch : 0;
-  for (std::int64_t slot = 0; slot < patches.grid_thw.frames * temporal; slot += still ? 2 : 1) {
-    const std::uint8_t* row =
-        frames.pixels.data() + std::min(slot, frames.frames - 1) * frames.height * frames.width * 3;
-    std::uint8_t* group = patches.pixels.data() + slot / temporal * patches.grid_thw.rows *
-                                                      patches.grid_thw.columns * 3 * plane;
-    for (std::int64_t y = 0; y < frames.height; ++y, row += frames.width * 3) {
-      const std::int64_t block_row = y / patch / merge;
-      const std::int64_t inner_row = y / patch % merge;
-      for (std::int64_t x = 0; x < patches.grid_thw.columns; ++x) {
-        const std::int64_t block = block_row * (patches.grid_thw.columns / merge) + x / merge;
-        const std::int64_t index = (block * merge + inner_row) * merge + x % merge;
-        std::uint8_t* out =
-            group + index * 3 * plane + (slot % temporal * patch + y % patch) * patch;
-        split(row + x * patch * 3, patch, out, out + plane, out + 2 * plane, copy);
-      }
-    }
-  }
-  return patches;
+  return cut(frames, {.height = frames.height, .width = frames.width}, spec, {});
 }
 
-void detail::split_channels(const std::uint8_t* rgb, std::int64_t pixels, std::uint8_t* red,
-                            std::uint8_t* green, std::uint8_t* blue, std::ptrdiff_t copy) {
-  for (std::int64_t i = 0; i < pixels; ++i, rgb += 3) {
-    red[i] = red[i + copy] = rgb[0];
-    green[i] = green[i + copy] = rgb[1];
-    blue[i] = blue[i + copy] = rgb[2];
-  }
+void detail::split_patch(const std::uint8_t* rgb, std::int64_t row_bytes, std::int64_t patch,
+                         std::uint8_t* out, std::int64_t plane, std::int64_t copy) {
+  for (std::int64_t y = 0; y < patch; ++y, rgb += row_bytes)
+    for (std::int64_t x = 0; x < patch; ++x, ++out)
+      for (std::int64_t c = 0; c < 3; ++c) out[c * plane] = out[c * plane + copy] = rgb[x * 3 + c];
 }
 
 Result<layers::Patches> to_patches(const Frames& frames, const VisionProcessorSpec& spec,
-                                   bool video) {
+                                   bool video, layers::Patches recycled) {
   check(video || frames.frames == 1, "to_patches: a still image has one frame");
-  const ImageSize from{.height = frames.height, .width = frames.width};
-  const auto to = resized(frames.frames, from, spec, video);
+  const auto to =
+      resized(frames.frames, {.height = frames.height, .width = frames.width}, spec, video);
   if (!to.ok()) return to.error();
-  if (*to == from) return patchify(frames, spec);
-  Frames target{.pixels = {},
-                .frames = frames.frames,
-                .height = to->height,
-                .width = to->width,
-                .timestamps_s = {}};
-  target.pixels.resize(static_cast<std::size_t>(target.size_bytes()));
-  const auto in_bytes = static_cast<std::size_t>(from.pixels() * 3);
-  const auto out_bytes = static_cast<std::size_t>(to->pixels() * 3);
-  for (std::size_t f = 0; f < static_cast<std::size_t>(frames.frames); ++f) {
-    resize_bicubic_u8(std::span(frames.pixels).subspan(f * in_bytes, in_bytes), from,
-                      std::span(target.pixels).subspan(f * out_bytes, out_bytes), *to);
-  }
-  return patchify(target, spec);
+  return cut(frames, *to, spec, std::move(recycled));
 }
 
 }  // namespace retinue::runtime

@@ -39,8 +39,9 @@ Result<layers::GridThw> patch_grid(std::int64_t frames, ImageSize size,
 layers::Patches patchify(const Frames& frames, const VisionProcessorSpec& spec);
 
 /// Resizes and cuts: everything between decoded pixels and the vision tower.
+///   recycled   patches no longer needed, for their memory
 /// Errors: as smart_resize_*.
 Result<layers::Patches> to_patches(const Frames& frames, const VisionProcessorSpec& spec,
-                                   bool video);
+                                   bool video, layers::Patches recycled = {});
 
 }  // namespace retinue::runtime

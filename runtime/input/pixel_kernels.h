@@ -16,17 +16,24 @@ void resize_columns(const std::uint8_t* source, std::int64_t rows, std::int64_t 
 void resize_columns_avx2(const std::uint8_t* source, std::int64_t rows, std::int64_t in_width,
                          const AxisWeights& weights, std::uint8_t* target);
 
-/// Rows: [in_rows, row_bytes] → [weights.first.size(), row_bytes].
-void resize_rows(const std::uint8_t* source, std::int64_t row_bytes, const AxisWeights& weights,
+/// Output rows [begin, end) of the vertical pass: row i of `source` is input row `source_row` + i.
+void resize_rows(const std::uint8_t* source, std::int64_t source_row, std::int64_t row_bytes,
+                 const AxisWeights& weights, std::int64_t begin, std::int64_t end,
                  std::uint8_t* target);
-void resize_rows_avx2(const std::uint8_t* source, std::int64_t row_bytes,
-                      const AxisWeights& weights, std::uint8_t* target);
+void resize_rows_avx2(const std::uint8_t* source, std::int64_t source_row, std::int64_t row_bytes,
+                      const AxisWeights& weights, std::int64_t begin, std::int64_t end,
+                      std::uint8_t* target);
 
-/// `pixels` RGB triples to three planes, each written at its pointer and again `copy` bytes after
-/// it when `copy` is not 0. `pixels` is a multiple of 16 for the AVX2 form.
-void split_channels(const std::uint8_t* rgb, std::int64_t pixels, std::uint8_t* red,
-                    std::uint8_t* green, std::uint8_t* blue, std::ptrdiff_t copy);
-void split_channels_avx2(const std::uint8_t* rgb, std::int64_t pixels, std::uint8_t* red,
-                         std::uint8_t* green, std::uint8_t* blue, std::ptrdiff_t copy);
+/// One patch [patch, patch, 3], whose rows are `row_bytes` apart, to its planes of red, green and
+/// blue: [patch, patch] each at `out`, `out` + `plane` and `out` + 2 · `plane`, and all three once
+/// more `copy` bytes further when `copy` is not 0. The AVX2 form wants `patch` to be a multiple
+/// of 16.
+void split_patch(const std::uint8_t* rgb, std::int64_t row_bytes, std::int64_t patch,
+                 std::uint8_t* out, std::int64_t plane, std::int64_t copy);
+void split_patch_avx2(const std::uint8_t* rgb, std::int64_t row_bytes, std::int64_t patch,
+                      std::uint8_t* out, std::int64_t plane, std::int64_t copy);
+/// After the last split_patch_avx2 of a thread: its stores go past the cache, in no order, and a
+/// lock that hands the patches to another thread does not wait for such stores.
+void publish_patches();
 
 }  // namespace retinue::runtime::detail

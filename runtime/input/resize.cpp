@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace retinue::runtime {
 namespace detail {
@@ -94,14 +95,15 @@ void resize_columns(const std::uint8_t* source, std::int64_t rows, std::int64_t 
   }
 }
 
-void resize_rows(const std::uint8_t* source, std::int64_t row_bytes, const AxisWeights& axis,
+void resize_rows(const std::uint8_t* source, std::int64_t source_row, std::int64_t row_bytes,
+                 const AxisWeights& axis, std::int64_t begin, std::int64_t end,
                  std::uint8_t* target) {
   std::vector<std::int32_t> sums(static_cast<std::size_t>(row_bytes));
-  for (std::size_t y = 0; y < axis.first.size(); ++y) {
+  for (auto y = static_cast<std::size_t>(begin); y < static_cast<std::size_t>(end); ++y) {
     std::ranges::fill(sums, 1 << (axis.fraction_bits - 1));
     const std::int16_t* w = axis.weights.data() + y * static_cast<std::size_t>(axis.stride);
     for (std::int32_t j = 0; j < axis.count[y]; ++j) {
-      const std::uint8_t* row = source + (axis.first[y] + j) * row_bytes;
+      const std::uint8_t* row = source + (axis.first[y] + j - source_row) * row_bytes;
       for (std::size_t x = 0; x < sums.size(); ++x) sums[x] += row[x] * w[j];
     }
     for (const std::int32_t sum : sums) *target++ = round_to_u8(sum, axis.fraction_bits);
@@ -116,26 +118,71 @@ Isa best_isa() {
 #endif
 }
 
-void resize_bicubic_u8(std::span<const std::uint8_t> source, ImageSize from,
-                       std::span<std::uint8_t> target, ImageSize to, Isa isa) {
+BandResizer::BandResizer(ImageSize from, ImageSize to, Isa isa) : from_(from), to_(to), isa_(isa) {
   check(from.height > 0 && from.width > 0 && to.height > 0 && to.width > 0,
         "resize: an empty side");
+  if (from.width != to.width) columns_ = bicubic_weights(from.width, to.width);
+  if (from.height != to.height) rows_ = bicubic_weights(from.height, to.height);
+}
+
+void BandResizer::start(const std::uint8_t* source) {
+  source_ = source;
+  kept_begin_ = 0;
+  kept_end_ = 0;
+}
+
+const std::uint8_t* BandResizer::columns_of(std::int64_t begin, std::int64_t end) {
+  const auto row_bytes = static_cast<std::size_t>(to_.width * 3);
+  // The vector form takes four rows at a time.
+  end = std::min((end + 3) / 4 * 4, from_.height);
+  const auto kept = static_cast<std::size_t>(std::max<std::int64_t>(kept_end_ - begin, 0));
+  const auto rows = static_cast<std::size_t>(end - begin);
+  if (between_.size() < rows * row_bytes) between_.resize(rows * row_bytes);
+  if (kept > 0) {
+    const auto skipped = static_cast<std::size_t>(begin - kept_begin_);
+    std::memmove(between_.data(), between_.data() + skipped * row_bytes, kept * row_bytes);
+  }
+  const std::int64_t first = begin + static_cast<std::int64_t>(kept);
+  if (first < end) {
+    const auto columns = isa_ == Isa::kAvx2 ? resize_columns_avx2 : resize_columns;
+    columns(source_ + first * from_.width * 3, end - first, from_.width, columns_,
+            between_.data() + kept * row_bytes);
+  }
+  kept_begin_ = begin;
+  kept_end_ = std::max(end, first);
+  return between_.data();
+}
+
+const std::uint8_t* BandResizer::band(std::int64_t begin, std::int64_t end, std::uint8_t* scratch) {
+  const bool same_width = from_.width == to_.width;
+  if (from_.height == to_.height) {
+    if (same_width) return source_ + begin * to_.width * 3;
+    const auto columns = isa_ == Isa::kAvx2 ? resize_columns_avx2 : resize_columns;
+    columns(source_ + begin * from_.width * 3, end - begin, from_.width, columns_, scratch);
+    return scratch;
+  }
+  const auto first = static_cast<std::size_t>(begin);
+  const auto last = static_cast<std::size_t>(end - 1);
+  const std::int64_t top = rows_.first[first];
+  const std::int64_t bottom = rows_.first[last] + rows_.count[last];
+  const std::uint8_t* between = same_width ? source_ : columns_of(top, bottom);
+  const auto rows = isa_ == Isa::kAvx2 ? resize_rows_avx2 : resize_rows;
+  rows(between, same_width ? 0 : top, to_.width * 3, rows_, begin, end, scratch);
+  return scratch;
+}
+
+void resize_bicubic_u8(std::span<const std::uint8_t> source, ImageSize from,
+                       std::span<std::uint8_t> target, ImageSize to, Isa isa) {
   check(std::ssize(source) == from.pixels() * 3, "resize: source is not [height, width, 3]");
   check(std::ssize(target) == to.pixels() * 3, "resize: target is not [height, width, 3]");
-  const auto columns = isa == Isa::kAvx2 ? resize_columns_avx2 : resize_columns;
-  const auto rows = isa == Isa::kAvx2 ? resize_rows_avx2 : resize_rows;
-  if (from.width == to.width && from.height == to.height) {
-    std::ranges::copy(source, target.begin());
-  } else if (from.height == to.height) {
-    columns(source.data(), from.height, from.width, bicubic_weights(from.width, to.width),
-            target.data());
-  } else if (from.width == to.width) {
-    rows(source.data(), from.width * 3, bicubic_weights(from.height, to.height), target.data());
-  } else {
-    std::vector<std::uint8_t> between(static_cast<std::size_t>(from.height * to.width * 3));
-    columns(source.data(), from.height, from.width, bicubic_weights(from.width, to.width),
-            between.data());
-    rows(between.data(), to.width * 3, bicubic_weights(from.height, to.height), target.data());
+  BandResizer resizer(from, to, isa);
+  resizer.start(source.data());
+  constexpr std::int64_t kBand = 16;
+  for (std::int64_t y = 0; y < to.height; y += kBand) {
+    const std::int64_t end = std::min(y + kBand, to.height);
+    std::uint8_t* out = target.data() + y * to.width * 3;
+    const std::uint8_t* rows = resizer.band(y, end, out);
+    if (rows != out) std::copy_n(rows, (end - y) * to.width * 3, out);
   }
 }
 

@@ -11,10 +11,12 @@ import random
 import tempfile
 from pathlib import Path
 
+import jinja2
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 import common
 import text_strings
+import text_templates
 
 SEED = 457
 STRINGS = 5400
@@ -98,12 +100,81 @@ def write_tokenizer(folder, tokenizer):
     return Tokenizer.from_file(str(path))
 
 
+def render(template, messages, names):
+    """What transformers makes of it; None where it raises."""
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    names = dict(names)
+    try:
+        return render_jinja_template([messages], tools=names.pop("tools", None), chat_template=template,
+                                     add_generation_prompt=names.pop("add_generation_prompt", False), **names)[0][0]
+    except (jinja2.TemplateError, TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
+        return {"raises": type(error).__name__}
+
+
+def write_templates(folder):
+    """templates.json: own templates by feature, two own chat templates, and the real one, which is not in the file."""
+    own = {"vision": text_templates.VISION, "reasoning": text_templates.REASONING}
+    real = (test_data() / "qwen3-vl" / "chat_template.jinja").read_text(encoding="utf-8")
+    features = [{"template": t, "text": render(t, [], text_templates.DATA)} for t in text_templates.FEATURES]
+    refused = [case for case in features if not isinstance(case["text"], str)]
+    assert not refused, refused
+    failures, syntax = ([{"template": t, "error": render(t, [], text_templates.DATA)} for t in templates]
+                        for templates in (text_templates.ERRORS, text_templates.SYNTAX_ERRORS))
+    accepted = [case for case in failures + syntax if isinstance(case["error"], str)]
+    assert not accepted, accepted
+    chats = []
+    for messages, names in text_templates.CONVERSATIONS:
+        texts = {name: render(t, messages, names) for name, t in {**own, "qwen": real}.items()}
+        assert isinstance(texts["qwen"], str), texts
+        chats.append({"messages": messages, "names": names, "texts": texts})
+    data = {"data": text_templates.DATA, "features": features, "errors": failures, "syntax_errors": syntax, "templates": own,
+            "qwen_sha256": common.sha256(real.encode("utf-8")), "chats": chats}
+    (folder / "templates.json").write_text(json.dumps(data, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def write_prompts(folder):
+    """prompts.json: ids by transformers' own processor, its image and video processors replaced by given grids."""
+    import numpy as np
+    from transformers import PreTrainedTokenizerFast
+    from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
+    from transformers.video_utils import VideoMetadata
+
+    class Given:
+        merge_size = 2
+
+        def __init__(self, media, key):
+            self.media, self.key = media, key
+
+        def __call__(self, **_):
+            grids = np.array([m["grid"] for m in self.media])
+            frames = [VideoMetadata(total_num_frames=1, fps=m.get("fps"), frames_indices=list(m.get("frames", []))) for m in self.media]
+            return {self.key + "_grid_thw": grids, **({"video_metadata": frames} if self.key == "video" else {})}
+
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer" / "tokenizer.json"))
+    cases = []
+    for messages, media in text_templates.PROMPTS:
+        processor = object.__new__(Qwen3VLProcessor)
+        images, videos = [m for m in media if "fps" not in m], [m for m in media if "fps" in m]
+        processor.tokenizer = tokenizer
+        processor.image_processor, processor.video_processor = Given(images, "image"), Given(videos, "video")
+        processor.image_token, processor.video_token = "<|image_pad|>", "<|video_pad|>"
+        processor.image_token_id, processor.video_token_id = (tokenizer.convert_tokens_to_ids(t) for t in ("<|image_pad|>", "<|video_pad|>"))
+        processor.vision_start_token, processor.vision_end_token = "<|vision_start|>", "<|vision_end|>"
+        text = render(text_templates.VISION, messages, {"add_generation_prompt": True})
+        ids = processor(images=images or None, videos=videos or None, text=text)["input_ids"][0]
+        cases.append({"messages": messages, "media": media, "ids": [int(i) for i in ids]})
+    (folder / "prompts.jsonl").write_text("".join(map(line, cases)), encoding="utf-8")
+
+
 def main():
     folder = common.fresh_folder("text")
     own = write_tokenizer(folder, own_tokenizer())
     tokenizers = [qwen_tokenizer(), own]
     count = write_strings(folder, tokenizers)
     write_decodings(folder, tokenizers)
+    write_templates(folder)
+    write_prompts(folder)
     common.write_manifest(folder, strings=count, tokenizers=["qwen", "own"], qwen_sha256=QWEN_SHA256)
 
 

@@ -55,6 +55,31 @@ ConstTensorView view(std::span<const T> values, Shape shape) {
 std::vector<std::string> golden_configs() { return {"gqa8-tied", "mha-untied", "gqa4-wide"}; }
 std::vector<std::string> golden_cases() { return {"text", "image", "images", "frames", "mixed"}; }
 
+std::vector<layers::Patches> load_items(const std::string& config, const nlohmann::json& messages,
+                                        const std::string& folder, std::vector<bool>* is_video) {
+  const auto spec = runtime::load_processor_spec(kRoot + "configs/" + config);
+  std::vector<layers::Patches> items;
+  for (const auto& message : messages) {
+    if (!message["content"].is_array()) continue;
+    for (const auto& item : message["content"]) {
+      const bool video = item["type"] == "video";
+      if (!video && item["type"] != "image") continue;
+      runtime::Frames frames;
+      if (video)
+        for (const auto& path : item["video"]) {
+          const runtime::Frames frame = decode(folder + path.get<std::string>());
+          frames.height = frame.height, frames.width = frame.width, ++frames.frames;
+          frames.pixels.insert(frames.pixels.end(), frame.pixels.begin(), frame.pixels.end());
+        }
+      else
+        frames = decode(folder + item["image"].get<std::string>());
+      items.push_back(runtime::to_patches(frames, spec, video).value());
+      if (is_video != nullptr) is_video->push_back(video);
+    }
+  }
+  return items;
+}
+
 GoldenCase load_golden_case(const std::string& config, const std::string& name) {
   const std::string folder = kRoot + "cases/" + config + "/";
   std::ifstream file(folder + name + ".json");
@@ -68,31 +93,13 @@ GoldenCase load_golden_case(const std::string& config, const std::string& name) 
   golden.logits_first_row = json["logits_first_row"].get<std::int64_t>();
   golden.bf16_error = json["bf16_reference_error"].get<std::map<std::string, double>>();
 
-  const auto spec = runtime::load_processor_spec(kRoot + "configs/" + config);
   const auto model = layers::load_model_config(kRoot + "configs/" + config);
   // The reference runs the tower once for images and once for videos.
   std::vector<layers::Patches> images, videos;
   std::vector<bool> is_video;
-  for (const auto& message : json["messages"]) {
-    if (!message["content"].is_array()) continue;
-    for (const auto& item : message["content"]) {
-      if (item["type"] == "image") {
-        images.push_back(
-            runtime::to_patches(decode(folder + item["image"].get<std::string>()), spec, false)
-                .value());
-        is_video.push_back(false);
-      } else if (item["type"] == "video") {
-        runtime::Frames clip;
-        for (const auto& path : item["video"]) {
-          runtime::Frames frame = decode(folder + path.get<std::string>());
-          clip.height = frame.height, clip.width = frame.width, ++clip.frames;
-          clip.pixels.insert(clip.pixels.end(), frame.pixels.begin(), frame.pixels.end());
-        }
-        videos.push_back(runtime::to_patches(clip, spec, true).value());
-        is_video.push_back(true);
-      }
-    }
-  }
+  auto items = load_items(config, json["messages"], folder, &is_video);
+  for (std::size_t i = 0; i < items.size(); ++i)
+    (is_video[i] ? videos : images).push_back(std::move(items[i]));
   std::int32_t image_row = 0, video_row = 0;
   for (const auto& patches : images)
     video_row += static_cast<std::int32_t>(patches.grid_thw.patches() / 4);

@@ -3,6 +3,8 @@
 #include "layers/model/qwen3_vl.h"
 #include "parallel/comm/communicator.h"
 
+#include <nlohmann/json_fwd.hpp>
+
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -26,6 +28,10 @@ struct GoldenCase {
 };
 std::vector<std::string> golden_configs();
 std::vector<std::string> golden_cases();
+/// Pixels of the images and videos of `messages`, in prompt order; paths are relative to `folder`.
+std::vector<layers::Patches> load_items(const std::string& config, const nlohmann::json& messages,
+                                        const std::string& folder,
+                                        std::vector<bool>* is_video = nullptr);
 GoldenCase load_golden_case(const std::string& config, const std::string& name);
 
 /// A model of one of the golden configurations on this thread's rank, with its context and one

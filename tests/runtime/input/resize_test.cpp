@@ -91,16 +91,21 @@ TEST(ResizeKernels, VectorFormsEqualThePortableOnes) {
   }
 }
 
-TEST(ResizeKernels, SplittingChannelsIsTheSameInBothForms) {
+TEST(ResizeKernels, SplittingAPatchIsTheSameInBothForms) {
   if (detail::best_isa() == detail::Isa::kPortable) GTEST_SKIP() << "no wider instruction set here";
-  for (const std::ptrdiff_t copy : {0, 256}) {
-    for (const std::int64_t pixels : {16, 32, 48}) {
-      const Pixels source = random_bytes(7, static_cast<std::size_t>(pixels * 3));
-      Pixels wide(2048);
-      Pixels plain(2048);
-      detail::split_channels_avx2(source.data(), pixels, &wide[3], &wide[603], &wide[1203], copy);
-      detail::split_channels(source.data(), pixels, &plain[3], &plain[603], &plain[1203], copy);
-      EXPECT_EQ(wide, plain);
+  for (const std::int64_t patch : {16, 32}) {
+    const std::int64_t square = patch * patch;
+    for (const std::int64_t copy : {std::int64_t{0}, square}) {
+      const std::int64_t row_bytes = patch * 3 + 5;
+      const Pixels source = random_bytes(7, static_cast<std::size_t>(row_bytes * patch));
+      for (const std::size_t offset : {0, 1}) {  // lines are streamed only where they are aligned
+        Pixels wide(static_cast<std::size_t>(6 * square + 2));
+        Pixels plain(wide.size());
+        detail::split_patch_avx2(source.data(), row_bytes, patch, &wide[offset], 2 * square, copy);
+        detail::publish_patches();
+        detail::split_patch(source.data(), row_bytes, patch, &plain[offset], 2 * square, copy);
+        EXPECT_EQ(wide, plain);
+      }
     }
   }
 }

@@ -28,13 +28,31 @@ using Vh = std::uint16_t __attribute__((vector_size(32)));
 RETINUE_INLINE Vf splat(float x) { return Vf{} + x; }
 RETINUE_INLINE Vu as_bits(Vf x) { return reinterpret_cast<Vu>(x); }
 RETINUE_INLINE Vf as_float(Vu x) { return reinterpret_cast<Vf>(x); }
+#if defined(__AVX512F__)
+// The unmasked forms trip g++ 12's warning of uninitialised values; with all lanes on, the code is
+// the same.
+inline constexpr __mmask16 kAll = 0xFFFF;
+#endif
+
 /// mask lanes are all ones or all zeros.
-RETINUE_INLINE Vf select(Vi mask, Vf yes, Vf no) {
-  return as_float((as_bits(yes) & reinterpret_cast<Vu>(mask)) |
-                  (as_bits(no) & ~reinterpret_cast<Vu>(mask)));
+RETINUE_INLINE Vf select(Vi mask, Vf yes, Vf no) { return mask ? yes : no; }
+/// The second where they compare neither way: max(limit, x) lets a NaN in x through.
+RETINUE_INLINE Vf max(Vf a, Vf b) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Vf>(
+      _mm512_maskz_max_ps(kAll, reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b)));
+#else
+  return a > b ? a : b;
+#endif
 }
-RETINUE_INLINE Vf max(Vf a, Vf b) { return select(a > b, a, b); }
-RETINUE_INLINE Vf min(Vf a, Vf b) { return select(a < b, a, b); }
+RETINUE_INLINE Vf min(Vf a, Vf b) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Vf>(
+      _mm512_maskz_min_ps(kAll, reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b)));
+#else
+  return a < b ? a : b;
+#endif
+}
 
 /// a · b + c, rounded once where the machine can.
 RETINUE_INLINE Vf fma(Vf a, Vf b, Vf c) {
@@ -70,8 +88,7 @@ RETINUE_INLINE void store(BFloat16* p, Vf x) {
   const Vu bits = as_bits(x);
   const Vu rounded = (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
   const Vu nan = (bits >> 16) | 0x40U;
-  const Vu is_nan = reinterpret_cast<Vu>(x != x);
-  const Vh half = __builtin_convertvector((nan & is_nan) | (rounded & ~is_nan), Vh);
+  const Vh half = __builtin_convertvector(x != x ? nan : rounded, Vh);
   std::memcpy(p, &half, sizeof half);
 }
 /// Rounds to T and back: what storing and loading would give.
@@ -112,13 +129,27 @@ RETINUE_INLINE float max_lanes(Vf x) {
   return lane[0];
 }
 
-/// e^x for x ≤ 88.7 within 2 ulp; 0 below -104 (so also for -inf); NaN stays NaN. Cody-Waite
-/// reduction by ln 2 in two parts, then the Taylor sum to r⁷: |r| ≤ ln2/2, next term below 2⁻²⁷.
+/// p · 2ⁿ, n whole and within ±151, rounded where it leaves the normal numbers.
+RETINUE_INLINE Vf scale_by_power(Vf p, Vf n) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Vf>(
+      _mm512_maskz_scalef_ps(kAll, reinterpret_cast<__m512>(p), reinterpret_cast<__m512>(n)));
+#else
+  // In two factors, so that results below the smallest normal are reached too.
+  const Vi exponent = __builtin_convertvector(n, Vi);
+  const Vi half = exponent >> 1;
+  return p * as_float(reinterpret_cast<Vu>((half + 127) << 23)) *
+         as_float(reinterpret_cast<Vu>((exponent - half + 127) << 23));
+#endif
+}
+
+/// e^x within 2 ulp; inf where that overflows; 0 below -104 (so also for -inf); NaN stays NaN.
+/// Cody-Waite reduction by ln 2 in two parts, then the Taylor sum to r⁷: |r| ≤ ln2/2, next term
+/// below 2⁻²⁷.
 RETINUE_INLINE Vf exp(Vf x) {
-  const Vf clamped = max(min(x, splat(88.7F)), splat(-104.0F));
+  const Vf clamped = min(splat(90.0F), max(splat(-104.0F), x));
   // Adding 1.5 · 2²³ rounds to an integer in the low bits.
-  const Vf shifted = clamped * 1.44269504F + 12582912.0F;
-  const Vf n = shifted - 12582912.0F;
+  const Vf n = fma(clamped, splat(1.44269504F), splat(12582912.0F)) - 12582912.0F;
   Vf r = fma(n, splat(-0.693359375F), clamped);
   r = fma(n, splat(2.12194440e-4F), r);
   Vf p = splat(1.0F / 5040);
@@ -127,14 +158,7 @@ RETINUE_INLINE Vf exp(Vf x) {
   p = fma(p, r, splat(1.0F / 24));
   p = fma(p, r, splat(1.0F / 6));
   p = fma(p, r, splat(0.5F));
-  p = fma(p * r, r, r) + 1.0F;
-  // 2ⁿ in two factors, so that results below the smallest normal are reached too.
-  const Vi exponent = __builtin_convertvector(n, Vi);
-  const Vi half = exponent >> 1;
-  const Vf scale_a = as_float(reinterpret_cast<Vu>((half + 127) << 23));
-  const Vf scale_b = as_float(reinterpret_cast<Vu>((exponent - half + 127) << 23));
-  const Vf result = select(x < -104.0F, splat(0.0F), p * scale_a * scale_b);
-  return select(x != x, x, result);
+  return scale_by_power(fma(p * r, r, r) + 1.0F, n);
 }
 
 }  // namespace

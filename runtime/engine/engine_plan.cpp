@@ -1,0 +1,133 @@
+#include "runtime/engine/engine_plan.h"
+
+#include "layers/spec/numerics.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace retinue::runtime {
+
+namespace {
+
+constexpr std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
+
+/// A view that only has a shape.
+ConstTensorView planned(DType dtype, Shape shape) { return {nullptr, dtype, shape}; }
+
+/// Runs the largest steps that the limits allow through a planned model and returns its peaks.
+EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device, int tensor,
+                   int threads, const EngineLimits& limits) {
+  Context ctx = Context::plan(device, threads);
+  MemoryLedger ledger;
+  layers::TensorAxis axis;
+  axis.size = tensor;
+  layers::ModelOptions options;
+  options.dtype = dtype;
+  options.kv_blocks = limits.kv_blocks, options.kv_block_size = limits.kv_block_tokens;
+  options.feature_rows = limits.feature_rows;
+  options.pixel_values.resize(static_cast<std::size_t>(config.vision.in_channels * 256));
+  layers::Qwen3Vl model(ctx, ledger, config, axis, nullptr, options);
+
+  const std::int64_t merge_unit = config.vision.merge_unit();
+  if (limits.encode_patches > 0) {
+    // One square item of all the patches: attention's scratch grows with the longest slice.
+    const std::int64_t patches = limits.encode_patches;
+    const layers::GridThw grid{1, config.vision.spatial_merge_size,
+                               patches / config.vision.spatial_merge_size};
+    // Every rank may encode as much in one exchange; all of it is gathered.
+    std::vector<layers::ExchangedImage> images;
+    for (int r = 0; r < tensor; ++r) images.push_back({r, patches / merge_unit, 0});
+    const std::vector<layers::GridThw> grids = {grid};
+    model.encode(ctx, planned(DType::kU8, Shape{patches, config.vision.patch_width()}), grids,
+                 images);
+  }
+  const std::int64_t tokens = limits.max_batch_tokens,
+                     seqs = std::min(limits.max_sequences, tokens);
+  layers::StepInputs inputs;
+  inputs.ids = inputs.slot_mapping = planned(DType::kI32, Shape{tokens});
+  inputs.positions = planned(DType::kI32, Shape{3, tokens});
+  inputs.block_table = planned(DType::kI32, Shape{seqs, limits.kv_blocks});
+  inputs.cu_seqlens = planned(DType::kI32, Shape{seqs + 1});
+  inputs.seq_lens = planned(DType::kI32, Shape{seqs});
+  inputs.visual_sources = inputs.visual_rows =
+      planned(DType::kI32, Shape{std::min(tokens, limits.feature_rows)});
+  inputs.logit_rows = planned(DType::kI32, Shape{limits.max_logit_rows});
+  {
+    Frame frame(ctx);
+    TensorView logits = ctx.alloc({limits.max_logit_rows, model.vocab_per_rank()}, dtype);
+    model.forward(ctx, inputs, logits);
+  }
+  EnginePlan plan;
+  plan.limits = limits;
+  plan.weight_bytes = model.weight_bytes();
+  plan.kv_bytes = model.kv_bytes();
+  plan.feature_bytes = model.feature_bytes();
+  plan.activation_bytes = static_cast<std::int64_t>(ctx.arena().peak_bytes());
+  plan.scratch_bytes = static_cast<std::int64_t>(ctx.peak_scratch_bytes());
+  return plan;
+}
+
+}  // namespace
+
+EnginePlan plan_engine(const layers::ModelConfig& config, DType dtype, Device device, int tensor,
+                       int threads, std::int64_t memory_bytes, const EngineWishes& wishes) {
+  layers::check_tensor_size(tensor, config.text.num_attention_heads,
+                            config.text.num_key_value_heads, config.text.intermediate_size,
+                            config.text.vocab_size, layers::reduction_leaves(config.text));
+  const std::int64_t patch_area = config.vision.patch_size * config.vision.patch_size;
+  const std::int64_t merge_unit = config.vision.merge_unit();
+  EngineLimits limits;
+  limits.kv_block_tokens = wishes.kv_block_tokens.value_or(32);
+  if (limits.kv_block_tokens < 16 || 128 % limits.kv_block_tokens != 0)
+    throw UsageError(fmt::format("[engine] --kv-block-tokens is {}, wanted 16, 32, 64 or 128",
+                                 limits.kv_block_tokens));
+  limits.max_sequences = wishes.max_sequences.value_or(32);
+  limits.max_batch_tokens = std::max(wishes.max_batch_tokens.value_or(2048), limits.max_sequences);
+  if (limits.max_sequences < 1) throw UsageError("[engine] --max-sequences must be at least 1");
+  limits.max_logit_rows = std::max(wishes.max_logit_rows, limits.max_sequences);
+  const std::int64_t image_patches = wishes.max_image_pixels / patch_area;
+  const std::int64_t video_patches =
+      wishes.max_video_pixels / config.vision.temporal_patch_size / patch_area;
+  limits.max_item_patches = std::max(image_patches, video_patches) / merge_unit * merge_unit;
+  limits.encode_patches = limits.max_item_patches;
+  const std::int64_t prompt =
+      limits.max_item_patches / merge_unit * wishes.max_items + wishes.max_text_tokens;
+  limits.max_sequence_tokens =
+      std::min(config.text.max_position_embeddings, prompt + wishes.max_new_tokens);
+  // Room for the prompts in flight and those being encoded behind them.
+  limits.feature_rows =
+      limits.max_item_patches / merge_unit * std::max<std::int64_t>(wishes.max_items, 2);
+
+  limits.kv_blocks = 1;
+  const EnginePlan fixed = measure(config, dtype, device, tensor, threads, limits);
+  layers::TensorAxis axis;
+  axis.size = tensor;
+  layers::ModelOptions options;
+  options.dtype = dtype, options.kv_block_size = limits.kv_block_tokens;
+  const std::int64_t block_bytes = layers::Qwen3Vl::kv_block_bytes(config, axis, options);
+  const std::int64_t one =
+      round_up(limits.max_sequence_tokens, limits.kv_block_tokens) / limits.kv_block_tokens;
+  const std::int64_t left = memory_bytes - fixed.total_bytes();
+  const std::int64_t given =
+      wishes.kv_memory_gib ? static_cast<std::int64_t>(*wishes.kv_memory_gib * 1073741824.0) : left;
+  // More than every sequence at its longest is never used.
+  limits.kv_blocks = std::min(given / block_bytes, one * limits.max_sequences);
+  if (limits.kv_blocks < 1 || (!wishes.kv_memory_gib && limits.kv_blocks < one) || given > left) {
+    const auto gib = [](std::int64_t bytes) { return static_cast<double>(bytes) / 1073741824.0; };
+    throw UsageError(
+        fmt::format("[engine] a rank may use {:.2f} GiB; weights take {:.2f}, activations {:.2f}, "
+                    "features {:.2f}, scratch {:.2f}; "
+                    "one sequence of {} tokens needs {:.2f} GiB of cache. Lower --max-pixels, "
+                    "--max-batch-tokens or "
+                    "--max-new-tokens, or use a larger --tensor-parallel.",
+                    gib(memory_bytes), gib(fixed.weight_bytes), gib(fixed.activation_bytes),
+                    gib(fixed.feature_bytes), gib(fixed.scratch_bytes), limits.max_sequence_tokens,
+                    gib(one * block_bytes)));
+  }
+  limits.max_sequence_tokens =
+      std::min(limits.max_sequence_tokens, limits.kv_blocks * limits.kv_block_tokens);
+  return measure(config, dtype, device, tensor, threads, limits);
+}
+
+}  // namespace retinue::runtime

@@ -1,0 +1,29 @@
+#pragma once
+
+#include "runtime/engine/request.h"
+
+#include <cstdint>
+#include <span>
+
+namespace retinue::runtime {
+
+struct Sampled {
+  std::int32_t id = 0;
+  float logprob = 0;  ///< natural, of the unmodified distribution
+};
+
+/// True where the largest logit is the answer: greedy, and nothing changes the logits before.
+bool needs_only_argmax(const SamplingParams& params);
+
+/// Chooses the next token from one row of logits, which it changes.  HF GenerationMixin: repetition
+/// penalty, (presence penalty), temperature, top-k, top-p, min-p, softmax, draw.
+///   logits    [vocab]
+///   prompt, output  ids so far; the random number is keyed by stream and output.size()
+/// Numerics: f32 logits as in the reference, sums of probabilities in f64 in the order of ids; ties
+/// go to the
+///           lower id.
+Sampled sample(std::span<float> logits, const SamplingParams& params,
+               std::span<const std::int32_t> prompt, std::span<const std::int32_t> output,
+               std::uint64_t stream);
+
+}  // namespace retinue::runtime

@@ -1,0 +1,116 @@
+#pragma once
+
+#include "parallel/base/check.h"
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace retinue::runtime::jinja {
+
+/// A fault of a template or of what it was given. `offset` is a byte in the template's text.
+class TemplateError : public Error {
+ public:
+  static constexpr std::size_t kNowhere = ~std::size_t{0};
+  explicit TemplateError(const std::string& message, std::size_t offset = kNowhere)
+      : Error(message), offset_(offset) {}
+  [[nodiscard]] std::size_t offset() const { return offset_; }
+
+ private:
+  std::size_t offset_;
+};
+
+class Value;
+struct Function;
+using List = std::vector<Value>;
+
+/// String keys in order of insertion, as in a Python dict. Namespaces and `loop` are one as well.
+struct Dict {
+  enum class Kind { kPlain, kNamespace, kLoop };
+  Kind kind = Kind::kPlain;
+  std::vector<std::pair<std::string, Value>> items;
+
+  [[nodiscard]] const Value* find(std::string_view key) const;
+  void set(std::string_view key, Value value);
+};
+
+struct Undefined {
+  std::string name;  ///< for messages: what was looked for
+};
+struct None {};
+
+/// A value of a template, with Python's meaning of truth, equality, order and text.
+class Value {
+ public:
+  using Lists = std::shared_ptr<List>;
+  using Dicts = std::shared_ptr<Dict>;
+  using Functions = std::shared_ptr<const Function>;
+
+  Value() : v_(None{}) {}
+  Value(Undefined v) : v_(std::move(v)) {}                     // NOLINT: implicit
+  Value(bool v) : v_(v) {}                                     // NOLINT: implicit
+  Value(std::int64_t v) : v_(v) {}                             // NOLINT: implicit
+  Value(double v) : v_(v) {}                                   // NOLINT: implicit
+  Value(std::string v) : v_(std::move(v)) {}                   // NOLINT: implicit
+  Value(const char* v) : v_(std::string(v)) {}                 // NOLINT: implicit
+  Value(List v) : v_(std::make_shared<List>(std::move(v))) {}  // NOLINT: implicit
+  Value(Dict v) : v_(std::make_shared<Dict>(std::move(v))) {}  // NOLINT: implicit
+  Value(Functions v) : v_(std::move(v)) {}                     // NOLINT: implicit
+
+  template <class T>
+  [[nodiscard]] const T* as() const {
+    return std::get_if<T>(&v_);
+  }
+  [[nodiscard]] bool undefined() const { return as<Undefined>() != nullptr; }
+  [[nodiscard]] bool none() const { return as<None>() != nullptr; }
+  [[nodiscard]] const std::string* text() const { return as<std::string>(); }
+  [[nodiscard]] const List* list() const { return as<Lists>() ? as<Lists>()->get() : nullptr; }
+  [[nodiscard]] Dict* dict() const { return as<Dicts>() ? as<Dicts>()->get() : nullptr; }
+  [[nodiscard]] const Function* function() const;
+  /// bool, int or float as a number; false when it is none.
+  bool number(double& out) const;
+  /// bool or int; false when it is neither.
+  bool integer(std::int64_t& out) const;
+
+  [[nodiscard]] bool truth() const;
+  [[nodiscard]] std::string_view type_name() const;  ///< as Python calls it
+  friend bool operator==(const Value& a, const Value& b);
+
+ private:
+  std::variant<None, Undefined, bool, std::int64_t, double, std::string, Lists, Dicts, Functions>
+      v_;
+};
+
+/// What a call hands over.
+struct Arguments {
+  List positional;
+  std::vector<std::pair<std::string, Value>> named;
+
+  /// The `index`-th or the one called `name`; null when absent.
+  [[nodiscard]] const Value* get(std::size_t index, std::string_view name) const;
+};
+
+struct Function {
+  std::string name;
+  std::function<Value(const Arguments&)> call;
+};
+
+/// Throws: TemplateError for values nested deeper than 200.
+Value from_json(const nlohmann::ordered_json& json);
+
+std::string to_text(const Value& value);  ///< Python's str(); undefined is empty
+std::string to_repr(const Value& value);  ///< Python's repr()
+/// Python's json.dumps(ensure_ascii=False); `indent` < 0 writes one line.
+std::string to_json(const Value& value, int indent = -1);
+bool less(const Value& a, const Value& b);  ///< Throws: TemplateError for types without an order
+List items_of(const Value& value);          ///< what a loop visits; strings by character
+
+}  // namespace retinue::runtime::jinja

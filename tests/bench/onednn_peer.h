@@ -1,0 +1,15 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace retinue::bench {
+
+/// "2.6.0", or empty in a build without oneDNN.
+std::string onednn_version();
+/// oneDNN's bf16 product [m, k] · [k, n] on memory of its own, weights in the layout that it picks:
+/// each call of the result runs it once. Empty without oneDNN.
+std::function<void()> onednn_matmul(std::int64_t m, std::int64_t n, std::int64_t k, int threads);
+
+}  // namespace retinue::bench

@@ -1,0 +1,320 @@
+#include "layers/ops/paged_attention.h"
+
+#include "layers/ops/kv_write.h"
+#include "tests/support/op_test.h"
+#include "tests/support/reference.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+namespace retinue::test {
+namespace {
+
+/// One sequence's queries, keys and values from position 0 on.
+template <class T>
+struct Sequence {
+  std::int64_t tokens, heads, kv_heads, head_dim;
+  Guarded<T> q, k, v, y;
+
+  Sequence(std::int64_t n, std::int64_t h, std::int64_t kv, std::int64_t d, std::uint64_t key)
+      : tokens(n),
+        heads(h),
+        kv_heads(kv),
+        head_dim(d),
+        q(Guarded<T>::random({n, h, d}, 3 * key, 16, 2)),
+        k(Guarded<T>::random({n, kv, d}, 3 * key + 1, 48, 2)),
+        v(Guarded<T>::random({n, kv, d}, 3 * key + 2, 32)),
+        y({n, h * d}, 7) {}
+};
+
+/// Pages of a cache, all NaN at first, handed out backwards so that no sequence's pages lie in
+/// order.
+template <class T>
+class Cache {
+ public:
+  Cache(std::int64_t blocks, std::int64_t block_size, std::int64_t kv_heads, std::int64_t head_dim)
+      : data_(
+            Guarded<T>::filled({blocks, kv_heads, 2 * block_size * head_dim}, from_double<T>(NAN))),
+        view_{data_.view(), block_size, kv_heads, head_dim},
+        free_(blocks) {}
+  [[nodiscard]] const ops::KvView& view() const { return view_; }
+  std::int32_t take() { return static_cast<std::int32_t>(--free_); }
+  [[nodiscard]] bool intact() const { return data_.intact(); }
+
+ private:
+  Guarded<T> data_;
+  ops::KvView view_;
+  std::int64_t free_;
+};
+
+/// Steps sequences forward: writes their next tokens and attends, all of a step in one call.
+template <class T>
+class Stepper {
+ public:
+  Stepper(Context& ctx, Cache<T>& cache, std::vector<Sequence<T>*> sequences, float scale)
+      : ctx_(ctx), cache_(cache), sequences_(std::move(sequences)), scale_(scale) {
+    pages_.resize(sequences_.size()), done_.resize(sequences_.size());
+  }
+
+  /// counts[i]: tokens of sequence i in this step; 0: it is not in the batch.
+  void step(const std::vector<std::int64_t>& counts) {
+    std::vector<std::int32_t> cu = {0}, lengths, slots;
+    std::vector<std::size_t> batch;
+    const std::int64_t block = cache_.view().block_size;
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+      if (counts[i] == 0) continue;
+      batch.push_back(i);
+      cu.push_back(cu.back() + static_cast<std::int32_t>(counts[i]));
+      lengths.push_back(static_cast<std::int32_t>(done_[i] + counts[i]));
+      for (std::int64_t t = done_[i]; t < lengths.back(); ++t) {
+        if (t % block == 0) pages_[i].push_back(cache_.take());
+        slots.push_back(static_cast<std::int32_t>(pages_[i].back() * block + t % block));
+      }
+    }
+    const std::int64_t tokens = cu.back(), seqs = static_cast<std::int64_t>(batch.size());
+    const Sequence<T>& shape = *sequences_[0];
+    const std::int64_t d = shape.head_dim;
+    Guarded<T> q({tokens, shape.heads, d}, 16), k({tokens, shape.kv_heads, d}, 8);
+    Guarded<T> v({tokens, shape.kv_heads, d}), y({tokens, shape.heads * d}, 5);
+    std::int64_t longest = 0;
+    for (const std::size_t i : batch)
+      longest = std::max(longest, static_cast<std::int64_t>(pages_[i].size()));
+    // What lies behind a sequence's own pages is never read: page -1.
+    auto table = Guarded<std::int32_t>::filled({seqs, longest}, -1, 2);
+    for (std::size_t b = 0; b < batch.size(); ++b) {
+      Sequence<T>& s = *sequences_[batch[b]];
+      for (std::size_t p = 0; p < pages_[batch[b]].size(); ++p)
+        table.at(static_cast<std::int64_t>(b), static_cast<std::int64_t>(p)) = pages_[batch[b]][p];
+      for (std::int64_t t = 0; t < counts[batch[b]]; ++t) {
+        const std::int64_t to = cu[b] + t, from = done_[batch[b]] + t;
+        copy_row(s.q, from, q, to, shape.heads * d);
+        copy_row(s.k, from, k, to, shape.kv_heads * d);
+        copy_row(s.v, from, v, to, shape.kv_heads * d);
+      }
+    }
+    auto slot_mapping = Guarded<std::int32_t>::of({tokens}, slots);
+    auto cu_seqlens = Guarded<std::int32_t>::of({seqs + 1}, cu);
+    auto seq_lens = Guarded<std::int32_t>::of({seqs}, lengths);
+    ops::kv_write(ctx_, k, v, slot_mapping, cache_.view());
+    ops::paged_attention(ctx_, q, cache_.view(), table, cu_seqlens, seq_lens, scale_, y);
+    EXPECT_TRUE(y.intact() && cache_.intact());
+    for (std::size_t b = 0; b < batch.size(); ++b) {
+      for (std::int64_t t = 0; t < counts[batch[b]]; ++t)
+        copy_row(y, cu[b] + t, sequences_[batch[b]]->y, done_[batch[b]] + t, shape.heads * d);
+      done_[batch[b]] += counts[batch[b]];
+    }
+  }
+  /// All of every sequence, `chunk` tokens of each at a time.
+  void run(std::int64_t chunk) {
+    for (bool more = true; more;) {
+      std::vector<std::int64_t> counts;
+      more = false;
+      for (std::size_t i = 0; i < sequences_.size(); ++i) {
+        counts.push_back(std::min(chunk, sequences_[i]->tokens - done_[i]));
+        more |= counts.back() > 0;
+      }
+      if (more) step(counts);
+    }
+  }
+
+ private:
+  static void copy_row(Guarded<T>& from, std::int64_t a, Guarded<T>& to, std::int64_t b,
+                       std::int64_t n) {
+    std::memcpy(&to.at(b), &from.at(a), static_cast<std::size_t>(n) * sizeof(T));
+  }
+  Context& ctx_;
+  Cache<T>& cache_;
+  std::vector<Sequence<T>*> sequences_;
+  float scale_;
+  std::vector<std::vector<std::int32_t>> pages_;
+  std::vector<std::int64_t> done_;
+};
+
+struct Layout {
+  std::int64_t tokens, heads, kv_heads, head_dim, block_size;
+  [[nodiscard]] std::string text() const {
+    return dims({{"tokens", tokens},
+                 {"heads", heads},
+                 {"kv_heads", kv_heads},
+                 {"head_dim", head_dim},
+                 {"block_size", block_size}});
+  }
+};
+
+class PagedAttention : public testing::TestWithParam<Instance<Layout>> {};
+
+/// As in attention_test.cpp, for the longest row.
+Bound attention_bound(DType dtype, std::int64_t keys, std::int64_t head_dim, double score) {
+  const double steps =
+      static_cast<double>(2 * keys) + 2 * score * static_cast<double>(2 * head_dim) + 16;
+  Bound bound = bound_of(dtype, 1, steps);
+  const double probability = dtype == DType::kBF16 ? unit_roundoff(dtype) : 0;
+  bound.of_magnitude += probability, bound.spread += probability;
+  return bound;
+}
+
+TEST_P(PagedAttention, MatchesF64Reference) {
+  const Layout l = GetParam().shape;
+  const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(l.head_dim)));
+  for_dtype(GetParam().dtype, [&](auto element) {
+    using T = decltype(element);
+    Sequence<T> s(l.tokens, l.heads, l.kv_heads, l.head_dim, 1);
+    const auto head_of = [&](Guarded<T>& x, std::int64_t h) {
+      Doubles out;
+      for (std::int64_t t = 0; t < l.tokens; ++t)
+        for (std::int64_t c = 0; c < l.head_dim; ++c)
+          out.push_back(as_double(x.at(t, h * l.head_dim + c)));
+      return out;
+    };
+    std::vector<std::int64_t> row_keys(static_cast<std::size_t>(l.tokens));
+    std::iota(row_keys.begin(), row_keys.end(), 1);
+    std::vector<Expected> want;
+    for (std::int64_t h = 0; h < l.heads; ++h) {
+      const std::int64_t kv = h / (l.heads / l.kv_heads);
+      want.push_back(attention_reference(head_of(s.q, h), head_of(s.k, kv), head_of(s.v, kv),
+                                         row_keys, l.head_dim, scale));
+    }
+    for_each_isa([&](Context& ctx) {
+      Cache<T> cache(l.tokens / l.block_size + 2, l.block_size, l.kv_heads, l.head_dim);
+      Stepper<T>(ctx, cache, {&s}, scale).run(l.tokens);
+      for (std::int64_t h = 0; h < l.heads; ++h)
+        EXPECT_TRUE(close(head_of(s.y, h), want[static_cast<std::size_t>(h)],
+                          attention_bound(dtype_of<T>(), l.tokens, l.head_dim, 4)))
+            << "head " << h;
+    });
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, PagedAttention,
+                         testing::ValuesIn(in_each_dtype<Layout>({
+                             {1, 1, 1, 16, 16},
+                             {7, 2, 1, 32, 16},
+                             {17, 8, 2, 64, 32},
+                             {65, 5, 5, 48, 64},
+                             {129, 8, 1, 128, 128},  // one past a tile
+                             {513, 2, 2, 32, 64},    // one past a split
+                             {40, 3, 1, 256, 16},
+                         })),
+                         InstanceName{});
+
+template <class T>
+class PagedAttentionBits : public testing::Test {};
+using Elements = testing::Types<float, BFloat16>;
+TYPED_TEST_SUITE(PagedAttentionBits, Elements);
+
+/// Chunks of the prompt, pages, threads and company in the batch change no bit of a row.
+TYPED_TEST(PagedAttentionBits, DependOnTheSequenceAlone) {
+  using T = TypeParam;
+  constexpr std::int64_t kHeads = 4, kKvHeads = 2, kHeadDim = 32;
+  constexpr float kScale = 0.1767767F;
+  const std::vector<std::int64_t> lengths = {600, 1, 77, 513, 128};
+  for_each_isa([&](Context& ctx) {
+    std::vector<Sequence<T>> want;
+    for (std::size_t i = 0; i < lengths.size(); ++i) {
+      want.emplace_back(lengths[i], kHeads, kKvHeads, kHeadDim, i + 1);
+      Cache<T> cache(40, 64, kKvHeads, kHeadDim);
+      Stepper<T>(ctx, cache, {&want[i]}, kScale).run(1000);
+    }
+    struct Way {
+      std::int64_t chunk, block_size;
+      int threads;
+    };
+    for (const Way way : {Way{1, 64, 2}, Way{7, 16, 1}, Way{64, 128, 3}, Way{513, 32, 5},
+                          Way{1000, 16, 2}, Way{100, 128, 1}}) {
+      SCOPED_TRACE(testing::Message() << "chunk " << way.chunk << ", block " << way.block_size
+                                      << ", threads " << way.threads);
+      TestContext other(way.threads, ctx.cpu_isa());
+      std::vector<Sequence<T>> together;
+      std::vector<Sequence<T>*> batch;
+      for (std::size_t i = 0; i < lengths.size(); ++i)
+        together.emplace_back(lengths[i], kHeads, kKvHeads, kHeadDim, i + 1);
+      for (auto& s : together) batch.push_back(&s);
+      std::int64_t blocks = 0;
+      for (const std::int64_t n : lengths) blocks += n / way.block_size + 1;
+      Cache<T> cache(blocks, way.block_size, kKvHeads, kHeadDim);
+      Stepper<T>(other, cache, batch, kScale).run(way.chunk);
+      for (std::size_t i = 0; i < lengths.size(); ++i)
+        EXPECT_TRUE(same_bits(together[i].y, want[i].y)) << "sequence " << i;
+    }
+  });
+}
+
+/// Prefill of some beside decode of others, joined late.
+TYPED_TEST(PagedAttentionBits, DoNotDependOnMixedSteps) {
+  using T = TypeParam;
+  for_each_isa([&](Context& ctx) {
+    Sequence<T> a(150, 6, 3, 16, 1), b(40, 6, 3, 16, 2), a_alone(150, 6, 3, 16, 1),
+        b_alone(40, 6, 3, 16, 2);
+    Cache<T> one(20, 16, 3, 16), two(20, 16, 3, 16), both(20, 16, 3, 16);
+    Stepper<T>(ctx, one, {&a_alone}, 0.25F).run(150);
+    Stepper<T>(ctx, two, {&b_alone}, 0.25F).run(40);
+    Stepper<T> mixed(ctx, both, {&a, &b}, 0.25F);
+    mixed.step({100, 0});
+    for (int i = 0; i < 10; ++i) mixed.step({1, 3});
+    mixed.step({39, 1}), mixed.step({0, 9}), mixed.step({1, 0});
+    EXPECT_TRUE(same_bits(a.y, a_alone.y));
+    EXPECT_TRUE(same_bits(b.y, b_alone.y));
+  });
+}
+
+/// Every slot that is not written is NaN here (see Cache), and so is all of another sequence.
+TYPED_TEST(PagedAttentionBits, DoNotLetNaNOfOthersIn) {
+  using T = TypeParam;
+  for_each_isa([&](Context& ctx) {
+    Sequence<T> bad(90, 2, 1, 32, 1), good(61, 2, 1, 32, 2);
+    bad.q.for_each([](T& x) { x = from_double<T>(NAN); });
+    bad.k.for_each([](T& x) { x = from_double<T>(NAN); });
+    bad.v.for_each([](T& x) { x = from_double<T>(NAN); });
+    for (const std::int64_t chunk : {1, 3, 61}) {
+      Cache<T> cache(20, 16, 1, 32);
+      Stepper<T>(ctx, cache, {&bad, &good}, 0.25F).run(chunk);
+      for (const double value : good.y.doubles()) EXPECT_FALSE(std::isnan(value));
+      for (const double value : bad.y.doubles()) EXPECT_TRUE(std::isnan(value));
+    }
+  });
+}
+
+TEST(KvWrite, RefusesWhatDoesNotFit) {
+  TestContext ctx;
+  Cache<float> cache(2, 16, 2, 16);
+  Guarded<float> k({3, 2, 16}), heads({3, 1, 16}), wide({3, 2, 32}), tall({4, 2, 16});
+  Guarded<BFloat16> k_bf16({3, 2, 16});
+  auto slots = Guarded<std::int32_t>::filled({3}, 0),
+       short_slots = Guarded<std::int32_t>::filled({2}, 0);
+  EXPECT_THROW(ops::kv_write(ctx, heads, heads, slots, cache.view()), BugError);
+  EXPECT_THROW(ops::kv_write(ctx, wide, wide, slots, cache.view()), BugError);
+  EXPECT_THROW(ops::kv_write(ctx, k, tall, slots, cache.view()), BugError);
+  EXPECT_THROW(ops::kv_write(ctx, k_bf16, k_bf16, slots, cache.view()), BugError);
+  EXPECT_THROW(ops::kv_write(ctx, k, k, short_slots, cache.view()), BugError);
+  ops::KvView skewed = cache.view();
+  skewed.block_size = 32;
+  EXPECT_THROW(ops::kv_write(ctx, k, k, slots, skewed), BugError);
+}
+
+TEST(PagedAttention, RefusesWhatDoesNotFit) {
+  TestContext ctx;
+  Cache<float> cache(2, 16, 2, 16), odd(2, 24, 2, 16), large(1, 16, 2, 272);
+  Guarded<float> q({3, 4, 16}), q_wide({3, 4, 272}), q_heads({3, 3, 16}), y({3, 64}),
+      y_heads({3, 48});
+  Guarded<float> y_wide({3, 4 * 272}), float_table({1, 1});
+  Guarded<BFloat16> y_bf16({3, 64});
+  auto table = Guarded<std::int32_t>::filled({1, 1}, 0);
+  auto cu = Guarded<std::int32_t>::of({2}, {0, 3}),
+       cu_long = Guarded<std::int32_t>::of({3}, {0, 1, 3});
+  auto lens = Guarded<std::int32_t>::of({1}, {3});
+  const auto run = [&](TensorView a, Cache<float>& c, TensorView t, TensorView starts,
+                       TensorView to) {
+    ops::paged_attention(ctx, a, c.view(), t, starts, lens, 1, to);
+  };
+  EXPECT_THROW(run(q_heads, cache, table, cu, y_heads), BugError);
+  EXPECT_THROW(run(q, odd, table, cu, y), BugError);
+  EXPECT_THROW(run(q_wide, large, table, cu, y_wide), BugError);
+  EXPECT_THROW(run(q, cache, table, cu_long, y), BugError);
+  EXPECT_THROW(run(q, cache, float_table, cu, y), BugError);
+  EXPECT_THROW(run(q, cache, table, cu, y_heads), BugError);
+  EXPECT_THROW(run(q, cache, table, cu, y_bf16), BugError);
+}
+
+}  // namespace
+}  // namespace retinue::test

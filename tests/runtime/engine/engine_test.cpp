@@ -1,0 +1,245 @@
+// The engine on tiny models: greedy outputs equal the reference's, alone or in company, on one rank
+// or several.
+#include "runtime/engine/engine.h"
+
+#include "parallel/comm/local_communicator.h"
+#include "runtime/engine/engine_plan.h"
+#include "tests/support/tiny_model.h"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <fstream>
+#include <map>
+#include <thread>
+
+namespace retinue::runtime {
+namespace {
+
+using test::GoldenCase;
+
+constexpr std::uint64_t kSeed = 20251;
+const std::string kRoot = std::string(RETINUE_SOURCE_DIR) + "/tests/golden/model/";
+
+/// One prompt of greedy.json with its pixels.
+struct Prompt {
+  std::vector<std::int32_t> ids;
+  std::vector<layers::Patches> items;
+  double repetition_penalty = 1;
+  std::vector<std::int32_t> output;  ///< of the reference, 64 steps
+};
+
+std::vector<Prompt> load_prompts(const std::string& config) {
+  const std::string folder = kRoot + "cases/" + config + "/";
+  std::ifstream file(folder + "greedy.json");
+  std::vector<Prompt> prompts;
+  for (const auto& entry : nlohmann::json::parse(file)) {
+    Prompt prompt;
+    prompt.ids = entry["input_ids"].get<std::vector<std::int32_t>>();
+    prompt.output = entry["output_ids"].get<std::vector<std::int32_t>>();
+    prompt.repetition_penalty = entry["repetition_penalty"].get<double>();
+    prompt.items = test::load_items(config, entry["messages"], folder);
+    prompts.push_back(std::move(prompt));
+  }
+  return prompts;
+}
+
+/// Hands out pixels that are already there. With `delay`, only at the n-th question.
+class ReadyPixels final : public PixelSource {
+ public:
+  std::map<std::uint64_t, layers::Patches> pixels;
+  std::map<std::uint64_t, DataError> broken;
+  int delay = 0;
+
+  void prefetch(std::uint64_t key) override { asked_[key] = 0; }
+  std::optional<Result<layers::Patches>> take(std::uint64_t key) override {
+    if (asked_.at(key)++ < delay) return std::nullopt;
+    if (broken.contains(key)) return Result<layers::Patches>(broken.at(key));
+    return Result<layers::Patches>(pixels.at(key));
+  }
+
+ private:
+  std::map<std::uint64_t, int> asked_;
+};
+
+struct Conditions {
+  int tensor = 1;
+  std::int64_t max_sequences = 8;
+  std::int64_t max_batch_tokens = 64;
+  int pixel_delay = 0;
+  DType dtype = DType::kF32;
+  SamplingParams sampling{};
+  std::int64_t max_new_tokens = 64;
+  std::vector<std::int32_t> stop_ids{};
+  std::vector<std::size_t> broken{};  ///< prompts whose first item cannot be decoded
+};
+
+/// Completions in the order of the prompts.
+std::vector<Completion> run(const std::string& config, const std::vector<Prompt>& prompts,
+                            const Conditions& how) {
+  const auto model_config = layers::load_model_config(kRoot + "configs/" + config);
+  EngineWishes wishes;
+  wishes.max_sequences = how.max_sequences;
+  wishes.max_batch_tokens = how.max_batch_tokens;
+  wishes.max_new_tokens = 64;
+  wishes.max_image_pixels = wishes.max_video_pixels = 131072;
+  wishes.max_items = 4;
+  wishes.max_text_tokens = 128;
+  const EnginePlan plan =
+      plan_engine(model_config, how.dtype, Device{}, how.tensor, 1, std::int64_t{1} << 30, wishes);
+
+  auto group = make_local_group(how.tensor, "tensor", 60);
+  std::vector<Completion> completions(prompts.size());
+  std::vector<std::jthread> ranks;
+  for (std::size_t r = 0; r < group.size(); ++r)
+    ranks.emplace_back([&, r] {
+      MemoryLedger ledger;
+      Context ctx(Device{}, 1,
+                  Buffer(ledger, Device{}, static_cast<std::size_t>(plan.activation_bytes),
+                         MemoryTag::kActivations),
+                  Buffer(ledger, Device{}, static_cast<std::size_t>(plan.scratch_bytes),
+                         MemoryTag::kScratch));
+      layers::RandomSource source(kSeed);
+      layers::ModelOptions options;
+      options.dtype = how.dtype;
+      options.kv_blocks = plan.limits.kv_blocks,
+      options.kv_block_size = plan.limits.kv_block_tokens;
+      options.feature_rows = plan.limits.feature_rows;
+      for (int i = 0; i < 768; ++i)
+        options.pixel_values.push_back((static_cast<float>(i % 256) - 127.5F) / 127.5F);
+      layers::Qwen3Vl model(ctx, ledger, model_config,
+                            {static_cast<int>(r), how.tensor, group[r].get(), 1}, &source, options);
+      ReadyPixels pixels;
+      pixels.delay = how.pixel_delay;
+      const SteadyClock clock;
+      Engine engine(ctx, model, plan.limits, pixels, clock);
+      for (std::size_t i = 0; i < prompts.size(); ++i) {
+        Request request;
+        request.id = i;
+        request.ids = prompts[i].ids;
+        request.sampling = how.sampling;
+        request.sampling.repetition_penalty = prompts[i].repetition_penalty;
+        request.sampling_stream = i;
+        request.max_new_tokens = how.max_new_tokens;
+        request.stop_ids = how.stop_ids;
+        for (std::size_t k = 0; k < prompts[i].items.size(); ++k) {
+          request.items.push_back({i * 100 + k, prompts[i].items[k].grid_thw});
+          pixels.pixels[i * 100 + k] = prompts[i].items[k];
+        }
+        for (const std::size_t bad : how.broken)
+          if (bad == i) pixels.broken[i * 100] = {"image", "cut short"};
+        if (r == 0) {
+          ASSERT_FALSE(engine.submit(std::move(request)));
+        }
+      }
+      if (r == 0) engine.drain();
+      while (engine.step())
+        if (r == 0)
+          for (Completion& done : engine.poll()) completions[done.id] = std::move(done);
+      if (r == 0)
+        for (Completion& done : engine.poll()) completions[done.id] = std::move(done);
+      group[r]->barrier();
+    });
+  ranks.clear();
+  return completions;
+}
+
+class EngineGolden : public testing::TestWithParam<std::string> {
+ protected:
+  std::vector<Prompt> prompts_ = load_prompts(GetParam());
+
+  void expect_reference(const std::vector<Completion>& completions) {
+    for (std::size_t i = 0; i < prompts_.size(); ++i) {
+      ASSERT_FALSE(completions[i].error) << completions[i].error->message;
+      EXPECT_EQ(completions[i].ids, prompts_[i].output) << "prompt " << i;
+      EXPECT_EQ(completions[i].finish_reason, FinishReason::kLength);
+    }
+  }
+};
+
+TEST_P(EngineGolden, GreedyTokensEqualTheReferenceOver64Steps) {
+  ASSERT_GE(prompts_.size(), 10U);
+  expect_reference(run(GetParam(), prompts_, {}));
+}
+
+TEST_P(EngineGolden, OneAtATimeAndInSmallChunksGivesTheSameTokens) {
+  expect_reference(run(GetParam(), prompts_, {.max_sequences = 1, .max_batch_tokens = 7}));
+}
+
+TEST_P(EngineGolden, RanksOfATensorAxisShareTheWorkAndGiveTheSameTokens) {
+  for (const int tensor : {2, 4}) expect_reference(run(GetParam(), prompts_, {.tensor = tensor}));
+}
+
+TEST_P(EngineGolden, PixelsMayArriveLate) {
+  expect_reference(run(GetParam(), prompts_, {.pixel_delay = 40}));
+}
+
+TEST_P(EngineGolden, Bf16IsTheSameAloneInCompanyAndOnRanks) {
+  const auto together = run(GetParam(), prompts_, {.dtype = DType::kBF16});
+  const auto alone = run(GetParam(), prompts_,
+                         {.max_sequences = 1, .max_batch_tokens = 16, .dtype = DType::kBF16});
+  const auto ranks = run(GetParam(), prompts_, {.tensor = 4, .dtype = DType::kBF16});
+  for (std::size_t i = 0; i < prompts_.size(); ++i) {
+    EXPECT_EQ(alone[i].ids, together[i].ids);
+    EXPECT_EQ(ranks[i].ids, together[i].ids);
+  }
+}
+
+TEST_P(EngineGolden, SampledTokensDoNotDependOnCompany) {
+  Conditions how;
+  how.sampling.temperature = 1.0, how.sampling.top_p = 0.9, how.sampling.top_k = 50,
+  how.sampling.seed = 7;
+  const auto together = run(GetParam(), prompts_, how);
+  how.max_sequences = 1, how.tensor = 2;
+  const auto alone = run(GetParam(), prompts_, how);
+  bool differs_from_greedy = false;
+  for (std::size_t i = 0; i < prompts_.size(); ++i) {
+    EXPECT_EQ(alone[i].ids, together[i].ids);
+    differs_from_greedy |= together[i].ids != prompts_[i].output;
+  }
+  EXPECT_TRUE(differs_from_greedy);
+}
+
+TEST_P(EngineGolden, AnItemThatCannotBeDecodedFailsItsRequestAlone) {
+  std::size_t bad = 0;
+  while (prompts_[bad].items.empty()) ++bad;
+  const auto completions = run(GetParam(), prompts_, {.tensor = 2, .broken = {bad}});
+  for (std::size_t i = 0; i < prompts_.size(); ++i) {
+    if (i == bad) {
+      ASSERT_TRUE(completions[i].error);
+      EXPECT_EQ(completions[i].error->message, "cut short");
+    } else {
+      EXPECT_EQ(completions[i].ids, prompts_[i].output);
+    }
+  }
+}
+
+TEST_P(EngineGolden, AStopIdEndsARequestAndIsNotPartOfIt) {
+  const std::vector<std::int32_t>& all = prompts_[0].output;
+  // The first id that did not occur before it.
+  std::size_t at = 3;
+  while (std::find(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(at), all[at]) !=
+         all.begin() + static_cast<std::ptrdiff_t>(at))
+    ++at;
+  const auto stopped = run(GetParam(), {prompts_[0]}, {.stop_ids = {all[at]}});
+  EXPECT_EQ(stopped[0].ids,
+            std::vector<std::int32_t>(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(at)));
+  EXPECT_EQ(stopped[0].finish_reason, FinishReason::kStop);
+}
+
+TEST_P(EngineGolden, MaxNewTokensEndsARequest) {
+  const auto cut = run(GetParam(), {prompts_[0]}, {.max_new_tokens = 5});
+  EXPECT_EQ(cut[0].ids,
+            std::vector<std::int32_t>(prompts_[0].output.begin(), prompts_[0].output.begin() + 5));
+  EXPECT_EQ(cut[0].finish_reason, FinishReason::kLength);
+}
+
+INSTANTIATE_TEST_SUITE_P(, EngineGolden, testing::ValuesIn(test::golden_configs()),
+                         [](const auto& instance) {
+                           std::string name = instance.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace retinue::runtime

@@ -1,0 +1,223 @@
+#pragma once
+
+#include "layers/ops/matmul.h"
+#include "parallel/base/rng.h"
+#include "parallel/device/context.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace retinue::test {
+
+/// Every instruction set that this machine runs, narrowest first.
+inline std::vector<CpuIsa> cpu_isas() {
+  std::vector<CpuIsa> isas;
+  for (int i = 0; i <= static_cast<int>(detect_cpu_isa()); ++i)
+    isas.push_back(static_cast<CpuIsa>(i));
+  return isas;
+}
+
+/// A CPU context with memory of its own.
+class TestContext {
+ public:
+  explicit TestContext(int threads = 1, CpuIsa isa = detect_cpu_isa(),
+                       std::size_t scratch_bytes = std::size_t{16} << 20,
+                       std::size_t activation_bytes = std::size_t{1} << 20)
+      : ctx_({}, threads, Buffer(ledger_, {}, activation_bytes, MemoryTag::kActivations),
+             Buffer(ledger_, {}, scratch_bytes, MemoryTag::kScratch)) {
+    ctx_.set_cpu_isa(isa);
+  }
+  operator Context&() { return ctx_; }  // NOLINT: implicit
+  Context* operator->() { return &ctx_; }
+
+ private:
+  MemoryLedger ledger_;
+  Context ctx_;
+};
+
+inline float as_float(float x) { return x; }
+inline float as_float(BFloat16 x) { return to_float(x); }
+inline double as_double(float x) { return x; }
+inline double as_double(BFloat16 x) { return to_float(x); }
+template <class T>
+T from_double(double x) {
+  if constexpr (std::is_same_v<T, BFloat16>)
+    return to_bfloat16(static_cast<float>(x));
+  else
+    return static_cast<T>(x);
+}
+
+/// A tensor among canaries: before, behind and, with `gap` elements between its rows, inside too.
+/// A canary is all ones, NaN in floating point: whoever reads one shows it in the result.
+template <class T>
+class Guarded {
+ public:
+  explicit Guarded(const Shape& shape, std::int64_t gap = 0) : shape_(shape) {
+    row_numel_ = shape.with(0, 1).numel();
+    stride_ = row_numel_ + gap;
+    memory_.resize(static_cast<std::size_t>(2 * kGuard + shape[0] * stride_));
+    std::memset(memory_.data(), 0xFF, memory_.size() * sizeof(T));
+  }
+  /// With values in [-1, 1) drawn from `key`.
+  static Guarded random(const Shape& shape, std::uint64_t key, std::int64_t gap = 0,
+                        double scale = 1) {
+    Guarded g(shape, gap);
+    std::uint64_t counter = 0;
+    g.for_each([&](T& x) {
+      x = from_double<T>(scale * (2 * to_unit_double(random_bits(key, counter++)) - 1));
+    });
+    return g;
+  }
+  static Guarded of(const Shape& shape, const std::vector<T>& values, std::int64_t gap = 0) {
+    Guarded g(shape, gap);
+    std::size_t i = 0;
+    g.for_each([&](T& x) { x = values[i++]; });
+    return g;
+  }
+  static Guarded filled(const Shape& shape, T value, std::int64_t gap = 0) {
+    Guarded g(shape, gap);
+    g.for_each([&](T& x) { x = value; });
+    return g;
+  }
+
+  [[nodiscard]] TensorView view() {
+    return {reinterpret_cast<std::byte*>(memory_.data() + kGuard), dtype_of<T>(), shape_, stride_};
+  }
+  operator TensorView() { return view(); }            // NOLINT: implicit
+  operator ConstTensorView() { return view(); }       // NOLINT: implicit
+  T& at(std::int64_t row, std::int64_t column = 0) {  ///< column: inside the row, all dimensions
+    return memory_[static_cast<std::size_t>(kGuard + row * stride_ + column)];
+  }
+  /// The elements without what lies between rows.
+  [[nodiscard]] std::vector<T> values() {
+    std::vector<T> out;
+    for_each([&](T& x) { out.push_back(x); });
+    return out;
+  }
+  [[nodiscard]] std::vector<double> doubles() {
+    std::vector<double> out;
+    for_each([&](T& x) { out.push_back(as_double(x)); });
+    return out;
+  }
+  /// No canary has changed.
+  [[nodiscard]] bool intact() const {
+    const auto is_canary = [](const T& x) {
+      const auto* byte = reinterpret_cast<const unsigned char*>(&x);
+      for (std::size_t i = 0; i < sizeof(T); ++i)
+        if (byte[i] != 0xFF) return false;
+      return true;
+    };
+    const std::int64_t size = static_cast<std::int64_t>(memory_.size());
+    for (std::int64_t i = 0; i < size; ++i) {
+      const std::int64_t at = i - kGuard;
+      const bool inside = at >= 0 && at < shape_[0] * stride_ && at % stride_ < row_numel_;
+      if (!inside && !is_canary(memory_[static_cast<std::size_t>(i)])) return false;
+    }
+    return true;
+  }
+  template <class Body>
+  void for_each(Body&& body) {
+    for (std::int64_t r = 0; r < shape_[0]; ++r)
+      for (std::int64_t c = 0; c < row_numel_; ++c) body(at(r, c));
+  }
+
+ private:
+  static constexpr std::int64_t kGuard = 67;  // odd, so that nothing is aligned by chance
+
+  Shape shape_;
+  std::int64_t row_numel_ = 0;
+  std::int64_t stride_ = 0;
+  std::vector<T> memory_;
+};
+
+/// Bits equal; NaN equals itself, -0.0 is not 0.0.
+template <class T>
+testing::AssertionResult same_bits(Guarded<T>& a, Guarded<T>& b) {
+  const std::vector<T> x = a.values(), y = b.values();
+  if (x.size() != y.size()) return testing::AssertionFailure() << "sizes differ";
+  std::size_t differing = 0, first = 0;
+  for (std::size_t i = 0; i < x.size(); ++i)
+    if (std::memcmp(&x[i], &y[i], sizeof(T)) != 0 && differing++ == 0) first = i;
+  if (differing == 0) return testing::AssertionSuccess();
+  return testing::AssertionFailure()
+         << differing << " of " << x.size() << " elements differ, the first at " << first << ": "
+         << as_float(x[first]) << " and " << as_float(y[first]);
+}
+
+/// A weight [outputs, inputs] and its packed form. Padding is zero, as the loader leaves it.
+template <class T>
+class Packed {
+ public:
+  Packed(Context& ctx, Guarded<T>& rows, std::int64_t outputs, std::int64_t inputs)
+      : data_(Guarded<T>::filled(Shape{packed_size(outputs, inputs)}, T{})) {
+    matrix_ = {data_.view(), outputs, inputs};
+    ops::pack_rows(ctx, rows, 0, matrix_);
+  }
+  [[nodiscard]] const ops::PackedMatrix& matrix() const { return matrix_; }
+  [[nodiscard]] bool intact() const { return data_.intact(); }
+
+ private:
+  static std::int64_t packed_size(std::int64_t outputs, std::int64_t inputs) {
+    return ops::packed_numel({}, dtype_of<T>(), outputs, inputs);
+  }
+  Guarded<T> data_;
+  ops::PackedMatrix matrix_;
+};
+
+/// body(T{}) for f32 and bf16.
+template <class Body>
+void for_dtype(DType dtype, Body&& body) {
+  dtype == DType::kF32 ? body(float{}) : body(BFloat16{});
+}
+
+/// body(ctx) on every instruction set, with a trace that names it.
+template <class Body>
+void for_each_isa(Body&& body, int threads = 2) {
+  for (const CpuIsa isa : cpu_isas()) {
+    SCOPED_TRACE(std::string(name(isa)));
+    TestContext ctx(threads, isa);
+    body(static_cast<Context&>(ctx));
+  }
+}
+
+/// A case of a table in one dtype: "cpu_bf16_tokens7_hidden5120".
+template <class Case>
+struct Instance {
+  DType dtype;
+  Case shape;
+  friend void PrintTo(const Instance& i, std::ostream* out) { *out << instance_text(i); }
+  static std::string instance_text(const Instance& i) {
+    return "cpu_" + std::string(name(i.dtype)) + "_" + i.shape.text();
+  }
+};
+template <class Case>
+std::vector<Instance<Case>> in_each_dtype(const std::vector<Case>& cases) {
+  std::vector<Instance<Case>> out;
+  for (const DType dtype : {DType::kF32, DType::kBF16})
+    for (const Case& c : cases) out.push_back({dtype, c});
+  return out;
+}
+struct InstanceName {
+  template <class Info>
+  std::string operator()(const Info& info) const {
+    return info.param.instance_text(info.param);
+  }
+};
+inline std::string dims(std::initializer_list<std::pair<const char*, std::int64_t>> parts) {
+  std::string text;
+  for (const auto& [word, n] : parts)
+    text += (text.empty() ? "" : "_") + std::string(word) + std::to_string(n);
+  return text;
+}
+/// For tables of matrices.
+struct RowsWidth {
+  std::int64_t rows, width;
+  [[nodiscard]] std::string text() const { return dims({{"tokens", rows}, {"hidden", width}}); }
+};
+
+}  // namespace retinue::test

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -194,8 +195,13 @@ int run_command(const std::vector<std::string>& words) {
       throw SystemError(
           fmt::format("[launch] lost sight of {}: {}.", words[0], std::strerror(errno)));
   g_child = 0;
-  if (WIFSIGNALED(status)) return 75;
-  const int code = exit_code_of(WEXITSTATUS(status));
+  const int launcher_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  const int code = exit_code_of(launcher_code);
+  if (code != launcher_code && g_stops == 0)
+    std::fprintf(stderr,
+                 "retinue: [launch] %s ended with %d: a rank was killed or a machine was lost. The "
+                 "same command goes on.\n",
+                 words[0].c_str(), launcher_code);
   // A launcher that was told to stop has an exit code of its own.
   return g_stops > 0 && code == 1 ? 75 : code;
 }

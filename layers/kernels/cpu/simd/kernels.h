@@ -41,7 +41,7 @@ struct RowPacking {
   T* packed;              ///< [rows · padded_k]
 };
 
-/// One row block of attention over panelled keys and values; see attention.simd.cpp.
+/// One row block of attention over panelled keys and values; see attention.inl.
 template <class T>
 struct AttentionBlock {
   const T* q;  ///< [rows, head_dim] at q_stride

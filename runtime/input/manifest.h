@@ -1,0 +1,20 @@
+#pragma once
+
+#include "runtime/input/source.h"
+
+#include <istream>
+#include <string>
+#include <vector>
+
+namespace retinue::runtime::detail {
+
+/// Reads a manifest, one JSON object per line:
+///   {"id"?, "image" | "images" | "video" | "messages", "fps"?, "prompt"?}
+/// Paths are relative to `base_dir`; without an id the path of the first image or video is it, else
+/// file and line. Empty lines are passed over; a line that cannot be used becomes a failed item.
+///   name   for messages and Item::source
+/// Throws: UsageError for an OpenAI batch file, which is not served yet.
+void read_manifest(std::istream& lines, const std::string& name, const std::string& base_dir,
+                   std::vector<Item>& items);
+
+}  // namespace retinue::runtime::detail

@@ -1,0 +1,186 @@
+#include "runtime/input/media_files.h"
+
+#include "parallel/base/hash.h"
+#include "runtime/input/patchify.h"
+#include "runtime/input/video.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <numeric>
+#include <optional>
+#include <sys/stat.h>
+
+namespace retinue::runtime {
+namespace {
+
+DataError unreadable(const std::string& path, const char* why) {
+  return {"read", fmt::format("{}: {}", path, why)};
+}
+
+Result<FileBytes> read_file(const std::string& path) {
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
+                                                       &std::fclose);
+  if (file == nullptr) return unreadable(path, std::strerror(errno));
+  struct stat facts {};
+  if (fstat(fileno(file.get()), &facts) != 0) return unreadable(path, std::strerror(errno));
+  if (!S_ISREG(facts.st_mode)) return unreadable(path, "is not a file");
+  FileBytes bytes(static_cast<std::size_t>(facts.st_size));
+  const std::size_t read = std::fread(bytes.data(), 1, bytes.size(), file.get());
+  if (std::ferror(file.get()) != 0) return unreadable(path, std::strerror(errno));
+  if (read != bytes.size()) return unreadable(path, "became shorter while it was read");
+  return bytes;
+}
+
+int base64_value(char c) {
+  if (c >= 'A' && c <= 'Z') return c - 'A';
+  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+  if (c >= '0' && c <= '9') return c - '0' + 52;
+  if (c == '+' || c == '-') return 62;
+  if (c == '/' || c == '_') return 63;
+  return -1;
+}
+
+/// data:[type][;base64],text
+Result<FileBytes> read_data_address(const std::string& address) {
+  const auto comma = address.find(',');
+  if (comma == std::string::npos || !address.substr(0, comma).ends_with(";base64"))
+    return DataError{"read", "a data: address without \";base64,\""};
+  FileBytes bytes;
+  std::uint32_t bits = 0;
+  int count = 0;
+  for (const char c : std::string_view(address).substr(comma + 1)) {
+    if (c == '=' || c == '\n' || c == '\r') continue;
+    const int value = base64_value(c);
+    if (value < 0) return DataError{"read", "a data: address with characters outside base64"};
+    bits = (bits << 6) | static_cast<std::uint32_t>(value);
+    count += 6;
+    if (count >= 8) {
+      count -= 8;
+      bytes.push_back(static_cast<std::byte>((bits >> count) & 0xFFU));
+    }
+  }
+  return bytes;
+}
+
+bool is_video(const MediaReference& media) { return media.kind == MediaKind::kVideo; }
+
+/// The name for messages: a data: address is long.
+std::string shown(const std::string& path) {
+  return path.starts_with("data:") ? "data: address" : path;
+}
+
+DataError at_file(const std::string& path, const DataError& error) {
+  return {error.stage, fmt::format("{}: {}", shown(path), error.message)};
+}
+
+/// The size that every file of the item has.
+Result<ImageSize> common_size(const MediaReference& media, const std::vector<FileBytes>& files,
+                              const ImageOptions& options) {
+  check(files.size() == media.paths.size() && !files.empty(), "one file per path");
+  if (is_video(media) && files.size() == 1 && image_kind(files[0]) == ImageKind::kOther) {
+    return DataError{"video",
+                     fmt::format("{}: {}; files of video are not served yet. Give the frames as a "
+                                 "list of pictures.",
+                                 shown(media.paths[0]), describe_content(files[0]))};
+  }
+  std::optional<ImageSize> first;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const auto size = image_size(files[i], options);
+    if (!size.ok()) return at_file(media.paths[i], size.error());
+    if (first && *size != *first) {
+      return DataError{"video", fmt::format("{}: a frame of {} x {} pixels among others of {} x {}",
+                                            shown(media.paths[i]), size->width, size->height,
+                                            first->width, first->height)};
+    }
+    first = *size;
+  }
+  return *first;
+}
+
+}  // namespace
+
+Result<MediaReference> expand_frame_folder(MediaReference media) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (!is_video(media) || media.paths.size() != 1 || !fs::is_directory(media.paths[0], error))
+    return media;
+  const std::string folder = media.paths[0];
+  media.paths.clear();
+  for (auto at = fs::directory_iterator(folder, error); !error && at != fs::directory_iterator();
+       at.increment(error)) {
+    std::error_code ignored;
+    if (at->is_regular_file(ignored)) media.paths.push_back(at->path().string());
+  }
+  if (error) return unreadable(folder, error.message().c_str());
+  if (media.paths.empty()) return unreadable(folder, "holds no frames");
+  std::sort(media.paths.begin(), media.paths.end());
+  return media;
+}
+
+Result<MediaBytes> read_media(const MediaReference& media) {
+  std::vector<FileBytes> files;
+  for (const std::string& path : media.paths) {
+    auto bytes = path.starts_with("data:") ? read_data_address(path) : read_file(path);
+    if (!bytes.ok()) return bytes.error();
+    files.push_back(std::move(bytes).value());
+  }
+  return MediaBytes(std::make_shared<const std::vector<FileBytes>>(std::move(files)));
+}
+
+std::string sha256_of(std::span<const MediaBytes> media) {
+  Sha256 hash;
+  for (const MediaBytes& files : media)
+    for (const FileBytes& bytes : *files) hash.update(bytes);
+  return hash.finish_hex();
+}
+
+Result<MediaHeader> read_header(const MediaReference& media, const std::vector<FileBytes>& files,
+                                const VisionProcessorSpec& spec, const ImageOptions& options) {
+  const auto size = common_size(media, files, options);
+  if (!size.ok()) return size.error();
+  MediaHeader header;
+  header.size = *size;
+  header.frames = static_cast<std::int64_t>(files.size());
+  const auto grid = patch_grid(header.frames, *size, spec, is_video(media));
+  if (!grid.ok()) return at_file(media.paths[0], grid.error());
+  header.grid.kind = media.kind;
+  header.grid.grid_thw = *grid;
+  if (is_video(media)) {
+    std::vector<std::int64_t> indices(files.size());
+    std::iota(indices.begin(), indices.end(), std::int64_t{0});
+    header.grid.timestamps_s = frame_timestamps(
+        indices, media.fps > 0 ? std::optional(media.fps) : std::nullopt, spec.temporal_patch_size);
+  }
+  return header;
+}
+
+Result<layers::Patches> read_patches(const MediaReference& media,
+                                     const std::vector<FileBytes>& files,
+                                     const VisionProcessorSpec& spec, const ImageOptions& options) {
+  if (const auto size = common_size(media, files, options); !size.ok()) return size.error();
+  Frames clip;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    auto frame = decode_image(files[i], options);
+    if (!frame.ok()) return at_file(media.paths[i], frame.error());
+    if (i == 0) {
+      clip = std::move(frame).value();
+      continue;
+    }
+    if (frame->height != clip.height || frame->width != clip.width)
+      return DataError{"video", fmt::format("{}: a frame of another size than its header says",
+                                            shown(media.paths[i]))};
+    clip.pixels.insert(clip.pixels.end(), frame->pixels.begin(), frame->pixels.end());
+    ++clip.frames;
+  }
+  auto patches = to_patches(clip, spec, is_video(media));
+  if (!patches.ok()) return at_file(media.paths[0], patches.error());
+  return patches;
+}
+
+}  // namespace retinue::runtime

@@ -1,0 +1,51 @@
+#pragma once
+
+#include "layers/spec/inputs.h"
+#include "parallel/base/result.h"
+#include "runtime/input/image.h"
+#include "runtime/input/processor_spec.h"
+#include "runtime/input/prompt.h"
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace retinue::runtime {
+
+/// The whole files behind one image or video, in the order of MediaReference::paths.
+using FileBytes = std::vector<std::byte>;
+using MediaBytes = std::shared_ptr<const std::vector<FileBytes>>;
+
+/// What the headers alone say: enough for a prompt.
+struct MediaHeader {
+  MediaGrid grid;
+  ImageSize size;  ///< of the picture, or of every frame, before resizing
+  std::int64_t frames = 1;
+};
+
+/// A video that is named as one folder becomes the list of the pictures in it, by name.
+/// Errors: a folder that cannot be read or holds no pictures.
+Result<MediaReference> expand_frame_folder(MediaReference media);
+
+/// Reads every file of an item; data: addresses (base64) are decoded.
+/// Errors: stage "read": a file that is missing, unreadable or no file.
+Result<MediaBytes> read_media(const MediaReference& media);
+
+/// SHA-256 of the files' bytes, one after the other; of a single file what sha256sum prints.
+std::string sha256_of(std::span<const MediaBytes> media);
+
+/// Grid, size and timestamps, without decoding. A list of frames has its own rate, or
+/// kAssumedFps, and frame i stands at i / rate, as in the reference.
+/// Errors: as image_size and patch_grid; frames of different sizes; containers of video, which are
+/// not served yet.
+Result<MediaHeader> read_header(const MediaReference& media, const std::vector<FileBytes>& files,
+                                const VisionProcessorSpec& spec, const ImageOptions& options);
+
+/// Decodes, resizes and cuts.   Errors: as read_header, and what only decoding shows.
+Result<layers::Patches> read_patches(const MediaReference& media,
+                                     const std::vector<FileBytes>& files,
+                                     const VisionProcessorSpec& spec, const ImageOptions& options);
+
+}  // namespace retinue::runtime

@@ -1,0 +1,68 @@
+#include "runtime/jobs/agree.h"
+#include "runtime/jobs/feeder.h"
+#include "runtime/jobs/job.h"
+#include "runtime/jobs/question.h"
+#include "runtime/jobs/replica.h"
+#include "runtime/output/output_text.h"
+
+#include <fmt/format.h>
+
+namespace retinue::runtime {
+namespace {
+
+void print(const std::string& text) {
+  if (text.empty()) return;
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+/// The lead's part: asks, prints what comes. Returns the exit code.
+int lead(Engine& engine, Question question, OutputText& text) {
+  // The engine asks after every token whether a stop text has come; that is also the moment to show
+  // the token.
+  question.request.stop = [&](std::span<const std::int32_t> ids) {
+    const bool stopped = text.update(ids);
+    print(text.take());
+    return stopped;
+  };
+  if (const auto refused = engine.submit(std::move(question.request)))
+    throw UsageError(fmt::format("[{}] {}", refused->stage, refused->message));
+  engine.drain();
+  while (engine.step()) {
+  }
+  const auto completions = engine.poll();
+  check(completions.size() == 1, "one question has one answer");
+  print(text.finish() + "\n");
+  if (!completions[0].error) return 0;
+  std::fprintf(stderr, "retinue: [%s] %s\n", completions[0].error->stage.c_str(),
+               completions[0].error->message.c_str());
+  return 3;
+}
+
+}  // namespace
+
+int run_ask(const Session& session, const AskOptions& options) {
+  const ModelFiles model = load_model_files(options.run);
+  const Sampling sampling = resolve_sampling(options.sampling, model);
+  const std::vector<Item> items = {item_of(options)};
+  Question question = ask_question(items[0], options, model, sampling);
+  EngineWishes wishes = wishes_for(options.run, model, items, sampling.max_new_tokens);
+  fit_wishes(wishes, question, model);
+
+  const Mesh mesh(session.world, choose_mesh(options.run, session.world.size()));
+  // One question fills one replica; the others' ranks wait.
+  if (mesh.data_index() != 0) return await_end(session.world);
+  Feeder feeder(items, model.processor, model.image, 2);
+  Replica replica(options.run, model, mesh, session.node_size, wishes, feeder, session.clock);
+  if (!mesh.is_lead()) {
+    while (replica.engine().step()) {
+    }
+    return await_end(session.world);
+  }
+  OutputText text(model.detokenizer, sampling.stop);
+  const int code = lead(replica.engine(), std::move(question), text);
+  announce_end(session.world, code);
+  return code;
+}
+
+}  // namespace retinue::runtime

@@ -1,0 +1,95 @@
+#include "runtime/jobs/feeder.h"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+namespace retinue::runtime {
+
+namespace {
+std::size_t bytes_of(const MediaBytes& files) {
+  std::size_t bytes = 0;
+  for (const FileBytes& file : *files) bytes += file.size();
+  return bytes;
+}
+}  // namespace
+
+Feeder::Feeder(std::span<const Item> items, const VisionProcessorSpec& spec,
+               const ImageOptions& image, int threads)
+    : items_(items), spec_(spec), image_(image) {
+  for (int i = 0; i < std::max(1, threads); ++i)
+    threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
+}
+
+Feeder::~Feeder() = default;
+
+void Feeder::prefetch(std::uint64_t key) {
+  const auto item = static_cast<std::size_t>(key >> 16);
+  check(item < items_.size() && (key & 0xFFFFU) < items_[item].media.size(),
+        "a key names an image or video of the table");
+  const std::lock_guard lock(mutex_);
+  queue_.push_back(key);
+  wake_.notify_one();
+}
+
+std::optional<Result<layers::Patches>> Feeder::take(std::uint64_t key) {
+  const std::lock_guard lock(mutex_);
+  const auto found = ready_.find(key);
+  if (found == ready_.end()) return std::nullopt;
+  Result<layers::Patches> patches = std::move(found->second);
+  ready_.erase(found);
+  return patches;
+}
+
+void Feeder::keep(std::uint64_t key, MediaBytes files) {
+  const std::size_t bytes = bytes_of(files);
+  const std::lock_guard lock(mutex_);
+  if (kept_bytes_ + bytes > kKeptBytes) return;
+  if (kept_.emplace(key, std::move(files)).second) kept_bytes_ += bytes;
+}
+
+void Feeder::forget(std::uint64_t key) {
+  const std::lock_guard lock(mutex_);
+  const auto found = kept_.find(key);
+  if (found == kept_.end()) return;
+  kept_bytes_ -= bytes_of(found->second);
+  kept_.erase(found);
+}
+
+void Feeder::work(const std::stop_token& stop) {
+  while (true) {
+    std::uint64_t key = 0;
+    MediaBytes kept;
+    {
+      std::unique_lock lock(mutex_);
+      if (!wake_.wait(lock, stop, [&] { return !queue_.empty(); }) || stop.stop_requested()) return;
+      key = queue_.front();
+      queue_.pop_front();
+      if (const auto found = kept_.find(key); found != kept_.end()) {
+        kept = std::move(found->second);
+        kept_bytes_ -= bytes_of(kept);
+        kept_.erase(found);
+      }
+    }
+    Result<layers::Patches> patches = decode(key, kept);
+    const std::lock_guard lock(mutex_);
+    ready_.insert_or_assign(key, std::move(patches));
+  }
+}
+
+Result<layers::Patches> Feeder::decode(std::uint64_t key, const MediaBytes& kept) const {
+  const MediaReference& media = items_[static_cast<std::size_t>(key >> 16)].media[key & 0xFFFFU];
+  try {
+    MediaBytes files = kept;
+    if (files == nullptr) {
+      auto read = read_media(media);
+      if (!read.ok()) return read.error();
+      files = std::move(read).value();
+    }
+    return read_patches(media, *files, spec_, image_);
+  } catch (const std::bad_alloc&) {
+    return DataError{"image", "no memory for its pixels"};
+  }
+}
+
+}  // namespace retinue::runtime

@@ -1,0 +1,58 @@
+#pragma once
+
+#include "runtime/engine/request.h"
+#include "runtime/input/media_files.h"
+#include "runtime/input/source.h"
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <span>
+#include <thread>
+#include <vector>
+
+namespace retinue::runtime {
+
+/// Names an image or video to every rank: item of the table that all ranks hold, place in it.
+constexpr std::uint64_t media_key(std::size_t item, std::size_t media) {
+  return (static_cast<std::uint64_t>(item) << 16) | static_cast<std::uint64_t>(media);
+}
+constexpr std::size_t kMaxMediaPerItem = std::size_t{1} << 16;
+
+/// Reads and decodes on its own threads what this rank will encode.
+class Feeder final : public PixelSource {
+ public:
+  /// `items`, `spec` outlive it; `threads` at least 1.
+  Feeder(std::span<const Item> items, const VisionProcessorSpec& spec, const ImageOptions& image,
+         int threads);
+  ~Feeder() override;
+
+  void prefetch(std::uint64_t key) override;
+  std::optional<Result<layers::Patches>> take(std::uint64_t key) override;
+
+  /// The lead has read these files for the prompt; if it also encodes them, they are not read
+  /// again. Kept until prefetch() or forget(), within a bound of memory.
+  void keep(std::uint64_t key, MediaBytes files);
+  void forget(std::uint64_t key);
+
+ private:
+  void work(const std::stop_token& stop);
+  Result<layers::Patches> decode(std::uint64_t key, const MediaBytes& kept) const;
+
+  static constexpr std::size_t kKeptBytes = std::size_t{256} << 20;
+
+  std::span<const Item> items_;
+  const VisionProcessorSpec& spec_;
+  ImageOptions image_;
+  std::mutex mutex_;
+  std::condition_variable_any wake_;
+  std::deque<std::uint64_t> queue_;
+  std::map<std::uint64_t, Result<layers::Patches>> ready_;
+  std::map<std::uint64_t, MediaBytes> kept_;
+  std::size_t kept_bytes_ = 0;
+  std::vector<std::jthread> threads_;  // last: they use all of the above
+};
+
+}  // namespace retinue::runtime

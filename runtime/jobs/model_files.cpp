@@ -1,0 +1,227 @@
+#include "runtime/jobs/model_files.h"
+
+#include "parallel/base/build_config.h"
+#include "parallel/base/hash.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+namespace retinue::runtime {
+namespace {
+
+using Json = nlohmann::json;
+
+std::optional<std::string> read_text(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return std::nullopt;
+  return std::string((std::istreambuf_iterator<char>(file)), {});
+}
+
+/// The object in `path`; nothing where there is no such file.
+std::optional<Json> read_object(const std::string& path) {
+  const auto text = read_text(path);
+  if (!text) return std::nullopt;
+  Json json = Json::parse(*text, nullptr, false);
+  if (!json.is_object())
+    throw UsageError(fmt::format("[model] {}: wanted a JSON object. Copy the file again.", path));
+  return json;
+}
+
+std::vector<std::int32_t> read_ids(const Json& json, const std::string& path) {
+  if (json.is_number_integer()) return {json.get<std::int32_t>()};
+  if (json.is_array() &&
+      std::all_of(json.begin(), json.end(), [](const Json& id) { return id.is_number_integer(); }))
+    return json.get<std::vector<std::int32_t>>();
+  throw UsageError(
+      fmt::format("[model] {}: eos_token_id is {}, wanted an id or a list", path, json.dump()));
+}
+
+template <class T>
+void read_number(const Json& json, const char* key, T& value) {
+  if (const auto found = json.find(key); found != json.end() && found->is_number())
+    value = found->get<T>();
+}
+
+void read_generation(const std::string& folder, ModelFiles& model) {
+  const std::string path = folder + "/generation_config.json";
+  const auto generation = read_object(path);
+  if (generation) {
+    if (const auto eos = generation->find("eos_token_id");
+        eos != generation->end() && !eos->is_null())
+      model.eos_ids = read_ids(*eos, path);
+    SamplingParams& params = model.generation;
+    if (generation->value("do_sample", Json(false)) == Json(true)) {
+      params.temperature = 1;
+      params.top_k = 50;  // the reference's default where the file does not say
+      read_number(*generation, "temperature", params.temperature);
+      read_number(*generation, "top_p", params.top_p);
+      read_number(*generation, "top_k", params.top_k);
+      read_number(*generation, "min_p", params.min_p);
+    }
+    read_number(*generation, "repetition_penalty", params.repetition_penalty);
+  }
+  if (!model.eos_ids.empty()) return;
+  const std::string config_path = folder + "/config.json";
+  const auto config = read_object(config_path);
+  for (const Json* at :
+       {&*config, config->contains("text_config") ? &(*config)["text_config"] : nullptr})
+    if (at != nullptr && at->is_object() && at->contains("eos_token_id") &&
+        !(*at)["eos_token_id"].is_null() && model.eos_ids.empty())
+      model.eos_ids = read_ids((*at)["eos_token_id"], config_path);
+}
+
+void check_choice(const char* flag, const std::string& value,
+                  std::initializer_list<const char*> known) {
+  std::string list;
+  for (const char* name : known) {
+    if (value == name) return;
+    list += (list.empty() ? "" : ", ") + std::string(name);
+  }
+  throw UsageError(fmt::format("[{}] is '{}', wanted one of {}", flag, value, list));
+}
+
+void check_options(const RunOptions& options) {
+  if (options.model.empty()) throw UsageError("[--model] names no checkpoint folder");
+  check_choice("--device", options.device, {"auto", "cpu", "cuda"});
+  check_choice("--dtype", options.dtype, {"auto", "bfloat16", "float32"});
+  check_choice("--reduce", options.reduce, {"ordered", "nccl"});
+  check_choice("--alpha", options.alpha, {"white", "drop"});
+  check_choice("--exif", options.exif, {"apply", "ignore"});
+  check_choice("--video-prompt", options.video_prompt, {"inner", "outer"});
+  if (options.device == "cuda" && !build::kCuda)
+    throw UsageError("[--device] cuda: this build has no CUDA. Use --device cpu.");
+  if (options.reduce == "nccl")
+    throw UsageError("[--reduce] nccl: this device is a CPU. Use --reduce ordered.");
+  if (options.tensor_parallel < 0)
+    throw UsageError("[--tensor-parallel] wants a number of ranks, 0 to choose");
+}
+
+void apply_pixel_flags(const RunOptions& options, VisionProcessorSpec& spec) {
+  for (const auto& [flag, value] : {std::pair{"--min-pixels", options.min_pixels},
+                                    std::pair{"--max-pixels", options.max_pixels}})
+    if (value && *value < 1)
+      throw UsageError(fmt::format("[{}] is {}, wanted 1 or more", flag, *value));
+  if (options.min_pixels) spec.image.min_pixels = *options.min_pixels;
+  if (options.max_pixels) spec.image.max_pixels = *options.max_pixels;
+  if (spec.image.min_pixels > spec.image.max_pixels)
+    throw UsageError(fmt::format("[--min-pixels] is {}, more than --max-pixels {}",
+                                 spec.image.min_pixels, spec.image.max_pixels));
+  if (spec.image.max_pixels < spec.factor() * spec.factor())
+    throw UsageError(fmt::format("[--max-pixels] is {}, one block of patches has {}",
+                                 spec.image.max_pixels, spec.factor() * spec.factor()));
+}
+
+/// Contents of the small files; of weights name and size, which is what tells two models apart
+/// without reading them.
+std::string identity_of(const RunOptions& options) {
+  std::string all = options.weights + "\n";
+  for (const char* name :
+       {"config.json", "generation_config.json", "preprocessor_config.json",
+        "video_preprocessor_config.json", "tokenizer.json", "tokenizer_config.json",
+        "chat_template.jinja", "chat_template.json", "model.safetensors.index.json"})
+    if (const auto text = read_text(options.model + "/" + name))
+      all += fmt::format("{} {}\n", name, sha256_hex(*text));
+  std::vector<std::string> weights;
+  std::error_code error;
+  if (options.weights == "checkpoint")
+    for (const auto& entry : std::filesystem::directory_iterator(options.model, error))
+      if (entry.path().extension() == ".safetensors")
+        weights.push_back(
+            fmt::format("{} {}\n", entry.path().filename().string(), entry.file_size(error)));
+  std::sort(weights.begin(), weights.end());
+  for (const std::string& line : weights) all += line;
+  return sha256_hex(all);
+}
+
+}  // namespace
+
+ModelFiles load_model_files(const RunOptions& options) {
+  check_options(options);
+  std::error_code error;
+  if (!std::filesystem::is_directory(options.model, error))
+    throw UsageError(fmt::format("[--model] {}: no such folder", options.model));
+  const std::string& folder = options.model;
+  Tokenizer tokenizer = Tokenizer::load(folder + "/tokenizer.json");
+  Detokenizer detokenizer(tokenizer.token_bytes(), tokenizer.special_flags());
+  ModelFiles model{.config = layers::load_model_config(folder),
+                   .dtype = {},
+                   .device = {},
+                   .processor = load_processor_spec(folder),
+                   .image = {},
+                   .tokenizer = std::move(tokenizer),
+                   .detokenizer = std::move(detokenizer),
+                   .chat_template = ChatTemplate::load(folder),
+                   .prompt = {},
+                   .eos_ids = {},
+                   .generation = {},
+                   .identity = identity_of(options)};
+  model.dtype = options.dtype == "auto"       ? model.config.dtype
+                : options.dtype == "bfloat16" ? DType::kBF16
+                                              : DType::kF32;
+  apply_pixel_flags(options, model.processor);
+  const layers::VisionConfig& vision = model.config.vision;
+  if (model.processor.patch_size != vision.patch_size ||
+      model.processor.temporal_patch_size != vision.temporal_patch_size ||
+      model.processor.merge_size != vision.spatial_merge_size)
+    throw UsageError(
+        fmt::format("[model] {}: preprocessor_config.json and config.json name different patches. "
+                    "Copy both from one checkpoint.",
+                    folder));
+  model.image.alpha = options.alpha == "white" ? Alpha::kWhite : Alpha::kDrop;
+  model.image.exif_orientation =
+      options.exif == "apply" ? ExifOrientation::kApply : ExifOrientation::kIgnore;
+  model.prompt.video = options.video_prompt == "inner" ? VideoPrompt::kInner : VideoPrompt::kOuter;
+  model.prompt.tokens = {static_cast<std::int32_t>(model.config.image_token_id),
+                         static_cast<std::int32_t>(model.config.video_token_id),
+                         static_cast<std::int32_t>(model.config.vision_start_token_id),
+                         static_cast<std::int32_t>(model.config.vision_end_token_id)};
+  model.prompt.spatial_merge_size = vision.spatial_merge_size;
+  read_generation(folder, model);
+  return model;
+}
+
+Sampling resolve_sampling(const SamplingOptions& options, const ModelFiles& model) {
+  if (!options.sampling.empty() && options.sampling != "model")
+    throw UsageError(
+        fmt::format("[--sampling] is '{}', wanted 'model' or nothing", options.sampling));
+  Sampling sampling;
+  SamplingParams& params = sampling.params;
+  if (options.sampling == "model") params = model.generation;
+  params.temperature = options.temperature.value_or(params.temperature);
+  params.top_p = options.top_p.value_or(params.top_p);
+  params.top_k = options.top_k.value_or(params.top_k);
+  params.min_p = options.min_p.value_or(params.min_p);
+  params.repetition_penalty = options.repetition_penalty.value_or(params.repetition_penalty);
+  params.presence_penalty = options.presence_penalty.value_or(params.presence_penalty);
+  params.seed = options.seed;
+  const auto want = [](bool ok, const char* flag, double got, const char* range) {
+    if (!ok) throw UsageError(fmt::format("[{}] is {}, wanted {}", flag, got, range));
+  };
+  want(params.temperature >= 0, "--temperature", params.temperature, "0 or more");
+  want(params.top_p > 0 && params.top_p <= 1, "--top-p", params.top_p, "above 0, at most 1");
+  want(params.top_k >= 0, "--top-k", static_cast<double>(params.top_k), "0 or more");
+  want(params.min_p >= 0 && params.min_p <= 1, "--min-p", params.min_p, "0 to 1");
+  want(params.repetition_penalty > 0, "--repetition-penalty", params.repetition_penalty, "above 0");
+  want(options.max_new_tokens >= 1, "--max-new-tokens", static_cast<double>(options.max_new_tokens),
+       "1 or more");
+  for (const std::string& stop : options.stop)
+    if (stop.empty()) throw UsageError("[--stop] is an empty text");
+  sampling.max_new_tokens = options.max_new_tokens;
+  sampling.stop = options.stop;
+  if (!options.ignore_eos) sampling.stop_ids = model.eos_ids;
+  return sampling;
+}
+
+std::vector<float> pixel_values(const layers::VisionConfig& vision) {
+  std::vector<float> values;
+  for (std::int64_t channel = 0; channel < vision.in_channels; ++channel)
+    for (int byte = 0; byte < 256; ++byte)
+      values.push_back((static_cast<float>(byte) - 127.5F) / 127.5F);
+  return values;
+}
+
+}  // namespace retinue::runtime

@@ -1,0 +1,57 @@
+#pragma once
+
+#include "layers/spec/config.h"
+#include "runtime/engine/request.h"
+#include "runtime/input/chat_template.h"
+#include "runtime/input/image.h"
+#include "runtime/input/processor_spec.h"
+#include "runtime/input/prompt.h"
+#include "runtime/input/tokenizer.h"
+#include "runtime/jobs/options.h"
+#include "runtime/output/detokenizer.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace retinue::runtime {
+
+/// Everything that a checkpoint folder says beside its weights, under the flags of this run. Each
+/// rank reads it alike, before any collective.
+struct ModelFiles {
+  layers::ModelConfig config;
+  DType dtype = DType::kBF16;
+  Device device;
+  VisionProcessorSpec processor;  ///< with --min-pixels and --max-pixels
+  ImageOptions image;
+  Tokenizer tokenizer;
+  Detokenizer detokenizer;
+  ChatTemplate chat_template;
+  PromptOptions prompt;
+  std::vector<std::int32_t> eos_ids;  ///< of generation_config.json, else of config.json
+  SamplingParams generation;          ///< what generation_config.json asks for
+  /// Hash of all these files, and of the weights' names and sizes: which model this is.
+  std::string identity;
+};
+
+/// Throws: UsageError naming flag or file for what is missing, ill-formed or not served.
+ModelFiles load_model_files(const RunOptions& options);
+
+/// How outputs are made and where they end.
+struct Sampling {
+  SamplingParams params;
+  std::int64_t max_new_tokens = 256;
+  std::vector<std::int32_t> stop_ids;
+  std::vector<std::string> stop;  ///< texts
+};
+
+/// Flags over generation_config.json (--sampling model), else over greedy.
+/// Throws: UsageError naming the flag that is out of range.
+Sampling resolve_sampling(const SamplingOptions& options, const ModelFiles& model);
+
+/// Normalised value of every byte, [channels, 256]: f32((u8 - 127.5) / 127.5), as the reference's
+/// fused rescale and normalise gives for mean and deviation 0.5.
+std::vector<float> pixel_values(const layers::VisionConfig& vision);
+
+}  // namespace retinue::runtime

@@ -1,0 +1,123 @@
+#include "runtime/jobs/replica.h"
+
+#include "layers/weights/weight_source.h"
+#include "runtime/jobs/host_memory.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <thread>
+
+namespace retinue::runtime {
+namespace {
+
+std::unique_ptr<layers::WeightSource> open_weights(const RunOptions& options,
+                                                   const layers::ModelConfig& config) {
+  if (options.weights == "checkpoint") {
+    auto source = std::make_unique<layers::CheckpointSource>(options.model);
+    if (config.text.tie_word_embeddings) source->allow_unused("lm_head.weight");
+    return source;
+  }
+  const std::string_view text = options.weights;
+  std::uint64_t seed = 0;
+  bool ok = text == "random";
+  if (text.starts_with("random:")) {
+    const char* end = text.data() + text.size();
+    const auto [at, error] = std::from_chars(text.data() + 7, end, seed);
+    ok = error == std::errc() && at == end;
+  }
+  if (!ok)
+    throw UsageError(fmt::format("[--weights] is '{}', wanted checkpoint, random or random:SEED",
+                                 options.weights));
+  return std::make_unique<layers::RandomSource>(seed);
+}
+
+/// The smallest of the ranks' budgets: limits must be equal on all ranks of an axis.
+std::int64_t common_budget(Communicator& tensor, std::int64_t mine) {
+  const auto ranks = static_cast<std::size_t>(tensor.size());
+  std::vector<std::int64_t> all(ranks);
+  const std::vector<std::int64_t> rows(ranks, 1);
+  tensor.all_gather(
+      Stream{Device{}},
+      ConstTensorView(reinterpret_cast<const std::byte*>(&mine), DType::kI64, Shape{1}),
+      TensorView(reinterpret_cast<std::byte*>(all.data()), DType::kI64,
+                 Shape{static_cast<std::int64_t>(ranks)}),
+      rows);
+  return *std::min_element(all.begin(), all.end());
+}
+
+}  // namespace
+
+int thread_count(const RunOptions& options, int local_ranks) {
+  if (options.threads < 0)
+    throw UsageError(fmt::format("[--threads] is {}, wanted 1 or more", options.threads));
+  if (options.threads > 0) return options.threads;
+  const auto cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  return std::max(1, cores / std::max(1, local_ranks));
+}
+
+MeshShape choose_mesh(const RunOptions& options, int ranks) {
+  return mesh_shape(ranks, std::max(1, options.tensor_parallel));
+}
+
+EngineWishes wishes_for(const RunOptions& options, const ModelFiles& model,
+                        std::span<const Item> items, std::int64_t max_new_tokens) {
+  EngineWishes wishes;
+  wishes.max_batch_tokens = options.max_batch_tokens;
+  wishes.max_sequences = options.max_sequences;
+  wishes.kv_block_tokens = options.kv_block_tokens;
+  wishes.kv_memory_gib = options.kv_memory_gib;
+  wishes.max_new_tokens = max_new_tokens;
+  wishes.max_items = 0;
+  for (const Item& item : items) {
+    std::int64_t text_bytes =
+        static_cast<std::int64_t>(item.messages.size() + item.prompt.value_or("").size());
+    for (const MediaReference& media : item.media) {
+      if (media.kind == MediaKind::kImage) {
+        wishes.max_image_pixels = model.processor.image.max_pixels;
+      } else {
+        wishes.max_video_pixels = model.processor.video.max_pixels;
+        // A time, and start and end, per pair of frames.
+        text_bytes += static_cast<std::int64_t>(media.paths.size()) * 8;
+      }
+    }
+    wishes.max_items = std::max(wishes.max_items, static_cast<std::int64_t>(item.media.size()));
+    wishes.max_text_tokens = std::max(wishes.max_text_tokens, text_bytes);
+  }
+  return wishes;
+}
+
+Replica::Replica(const RunOptions& options, const ModelFiles& model, const Mesh& mesh,
+                 int local_ranks, const EngineWishes& wishes, PixelSource& pixels,
+                 const Clock& clock) {
+  const int threads = thread_count(options, local_ranks);
+  const std::int64_t memory = common_budget(mesh.tensor(), memory_per_rank(local_ranks));
+  plan_ = plan_engine(model.config, model.dtype, model.device, mesh.shape().tensor, threads, memory,
+                      wishes);
+  const auto source = open_weights(options, model.config);
+  ctx_ = std::make_unique<Context>(
+      model.device, threads,
+      Buffer(ledger_, model.device, static_cast<std::size_t>(plan_.activation_bytes),
+             MemoryTag::kActivations),
+      Buffer(ledger_, model.device, static_cast<std::size_t>(plan_.scratch_bytes),
+             MemoryTag::kScratch));
+  layers::TensorAxis axis;
+  axis.rank = mesh.tensor_index(), axis.size = mesh.shape().tensor;
+  axis.comm = axis.size > 1 ? &mesh.tensor() : nullptr;
+  layers::ModelOptions parts;
+  parts.dtype = model.dtype;
+  parts.kv_blocks = plan_.limits.kv_blocks;
+  parts.kv_block_size = plan_.limits.kv_block_tokens;
+  parts.feature_rows = plan_.limits.feature_rows;
+  parts.pixel_values = pixel_values(model.config.vision);
+  model_ =
+      std::make_unique<layers::Qwen3Vl>(*ctx_, ledger_, model.config, axis, source.get(), parts);
+  engine_ = std::make_unique<Engine>(*ctx_, *model_, plan_.limits, pixels, clock);
+}
+
+layers::Numerics numerics_of(const ModelFiles& model) {
+  return layers::numerics(model.config, model.dtype, Context::plan(model.device, 1));
+}
+
+}  // namespace retinue::runtime

@@ -1,0 +1,52 @@
+#pragma once
+
+#include "layers/model/qwen3_vl.h"
+#include "layers/spec/numerics.h"
+#include "parallel/base/clock.h"
+#include "parallel/mesh/mesh.h"
+#include "runtime/engine/engine.h"
+#include "runtime/engine/engine_plan.h"
+#include "runtime/input/source.h"
+#include "runtime/jobs/model_files.h"
+#include "runtime/jobs/options.h"
+
+#include <memory>
+#include <span>
+
+namespace retinue::runtime {
+
+/// CPU threads of this rank: --threads, else the cores of the host over its ranks.
+int thread_count(const RunOptions& options, int local_ranks);
+
+/// --tensor-parallel, or what it defaults to. Throws: UsageError when the ranks do not divide.
+MeshShape choose_mesh(const RunOptions& options, int ranks);
+
+/// The sizes to plan for: flags, and what the items may bring. The same on every rank.
+EngineWishes wishes_for(const RunOptions& options, const ModelFiles& model,
+                        std::span<const Item> items, std::int64_t max_new_tokens);
+
+/// This rank's share of a replica: context, model and engine, sized by the memory plan.
+class Replica {
+ public:
+  /// Collective over the tensor axis of `mesh`. `pixels`, `clock` and the mesh outlive it.
+  ///   local_ranks  ranks that share this host's memory
+  /// Throws: UsageError when plan or weights do not fit; SystemError when memory is short.
+  Replica(const RunOptions& options, const ModelFiles& model, const Mesh& mesh, int local_ranks,
+          const EngineWishes& wishes, PixelSource& pixels, const Clock& clock);
+
+  [[nodiscard]] Engine& engine() { return *engine_; }
+  [[nodiscard]] Context& ctx() { return *ctx_; }
+  [[nodiscard]] const EnginePlan& plan() const { return plan_; }
+
+ private:
+  EnginePlan plan_;
+  MemoryLedger ledger_;
+  std::unique_ptr<Context> ctx_;
+  std::unique_ptr<layers::Qwen3Vl> model_;
+  std::unique_ptr<Engine> engine_;
+};
+
+/// What decides bits of this model on this build and device.
+layers::Numerics numerics_of(const ModelFiles& model);
+
+}  // namespace retinue::runtime

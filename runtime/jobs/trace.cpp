@@ -1,0 +1,188 @@
+#include "layers/decoder/mrope.h"
+#include "layers/weights/safetensors_writer.h"
+#include "parallel/base/build_config.h"
+#include "parallel/base/hash.h"
+#include "runtime/jobs/agree.h"
+#include "runtime/jobs/feeder.h"
+#include "runtime/jobs/job.h"
+#include "runtime/jobs/question.h"
+#include "runtime/jobs/replica.h"
+#include "runtime/jobs/stage_record.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <filesystem>
+
+namespace retinue::runtime {
+namespace {
+
+using layers::SafetensorsWriter;
+
+template <class T>
+std::vector<std::int64_t> to_i64(const std::vector<T>& values) {
+  return {values.begin(), values.end()};
+}
+
+/// Items in the order of the reference's rows: it runs the tower on the images, then on the videos.
+std::vector<std::size_t> reference_order(const Item& item) {
+  std::vector<std::size_t> order;
+  for (const MediaKind kind : {MediaKind::kImage, MediaKind::kVideo})
+    for (std::size_t i = 0; i < item.media.size(); ++i)
+      if (item.media[i].kind == kind) order.push_back(i);
+  return order;
+}
+
+void add_inputs(SafetensorsWriter& file, const Item& item, const Question& question,
+                const ModelFiles& model) {
+  const auto tokens = static_cast<std::int64_t>(question.request.ids.size());
+  file.add("input_ids", Shape{tokens}, to_i64(question.request.ids));
+  std::vector<layers::GridThw> grids;
+  for (const VisualItem& visual : question.request.items) grids.push_back(visual.grid);
+  const auto positions = layers::prompt_positions(model.config, question.request.ids, grids);
+  file.add("position_ids", Shape{3, tokens}, to_i64(positions.values));
+
+  const std::vector<float> table = pixel_values(model.config.vision);
+  const std::int64_t width = model.config.vision.patch_width();
+  const std::size_t channel = static_cast<std::size_t>(width / model.config.vision.in_channels);
+  for (const MediaKind kind : {MediaKind::kImage, MediaKind::kVideo}) {
+    std::vector<float> values;
+    std::vector<std::int64_t> grid_thw;
+    for (std::size_t i = 0; i < item.media.size(); ++i) {
+      if (item.media[i].kind != kind) continue;
+      const auto patches =
+          read_patches(item.media[i], *question.files[i], model.processor, model.image);
+      if (!patches.ok())
+        throw UsageError(fmt::format("[{}] {}", patches.error().stage, patches.error().message));
+      for (std::size_t at = 0; at < patches->pixels.size(); ++at)
+        values.push_back(
+            table[at % static_cast<std::size_t>(width) / channel * 256 + patches->pixels[at]]);
+      for (const std::int64_t n : {grids[i].frames, grids[i].rows, grids[i].columns})
+        grid_thw.push_back(n);
+    }
+    if (grid_thw.empty()) continue;
+    const bool video = kind == MediaKind::kVideo;
+    file.add(video ? "pixel_values_videos" : "pixel_values",
+             Shape{static_cast<std::int64_t>(values.size()) / width, width}, values);
+    file.add(video ? "video_grid_thw" : "image_grid_thw",
+             Shape{static_cast<std::int64_t>(grid_thw.size()) / 3, 3}, grid_thw);
+  }
+}
+
+std::vector<float> to_floats(std::span<const std::byte> bytes, DType dtype) {
+  std::vector<float> values(bytes.size() / size_bytes(dtype));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (dtype == DType::kF32) {
+      std::memcpy(&values[i], bytes.data() + i * sizeof(float), sizeof(float));
+    } else {
+      BFloat16 value;
+      std::memcpy(&value, bytes.data() + i * sizeof value, sizeof value);
+      values[i] = to_float(value);
+    }
+  }
+  return values;
+}
+
+void add_stages(SafetensorsWriter& file, const std::map<std::string, StageRecord::Rows>& stages,
+                bool vision) {
+  for (const auto& [name, stage] : stages)
+    if (name.starts_with("vision.") == vision)
+      file.add(name, Shape{stage.rows(), stage.width}, stage.values);
+}
+
+/// Rank 0: logits, output ids and metadata on top of the stages; then the file and the digest.
+void finish(SafetensorsWriter& file, const TraceOptions& options, const ModelFiles& model,
+            const MeshShape& mesh, const Completion& completion) {
+  const std::int64_t vocab = model.config.text.vocab_size;
+  const std::string digest = sha256_hex(completion.prompt_logits);
+  file.add("logits", Shape{completion.prompt_tokens, vocab},
+           to_floats(completion.prompt_logits, model.dtype));
+  if (options.decode > 0)
+    file.add("output_ids", Shape{static_cast<std::int64_t>(completion.ids.size())},
+             to_i64(completion.ids));
+  const layers::Numerics numerics = numerics_of(model);
+  file.add_metadata("retinue_version", std::string(build::kVersion));
+  file.add_metadata("retinue_revision", std::string(build::kRevision));
+  file.add_metadata("compiler", std::string(build::kCompiler));
+  file.add_metadata("numerics", numerics.description);
+  file.add_metadata("fingerprint", numerics.fingerprint);
+  file.add_metadata("dtype", std::string(name(model.dtype)));
+  file.add_metadata("mesh", fmt::format("data={} tensor={}", mesh.data, mesh.tensor));
+  file.add_metadata("model", model.identity);
+  file.add_metadata("finish_reason", name(completion.finish_reason));
+  file.add_metadata("logits_sha256", digest);
+  file.write(options.output);
+  fmt::print("logits_sha256 {}\n", digest);
+  std::fflush(stdout);
+}
+
+void check_output(const std::string& path) {
+  if (path.empty()) throw UsageError("[--output] names no file");
+  std::error_code error;
+  const auto folder = std::filesystem::path(path).parent_path();
+  if (!folder.empty() && !std::filesystem::is_directory(folder, error))
+    throw UsageError(fmt::format("[--output] {}: no such folder", folder.string()));
+}
+
+}  // namespace
+
+int run_trace(const Session& session, const TraceOptions& options) {
+  check_output(options.output);
+  if (options.decode < 0) throw UsageError("[--decode] wants a number of tokens, 0 for none");
+  const ModelFiles model = load_model_files(options.ask.run);
+  Sampling sampling = resolve_sampling(options.ask.sampling, model);
+  sampling.max_new_tokens = options.decode;
+  const std::vector<Item> items = {item_of(options.ask)};
+  Question question = ask_question(items[0], options.ask, model, sampling);
+  const auto tokens = static_cast<std::int64_t>(question.request.ids.size());
+  EngineWishes wishes = wishes_for(options.ask.run, model, items, options.decode);
+  fit_wishes(wishes, question, model);
+  wishes.max_logit_rows = tokens;
+  // Logits of every token want the prompt in one piece.
+  wishes.max_batch_tokens = std::max(tokens, wishes.max_batch_tokens.value_or(tokens));
+
+  const Mesh mesh(session.world, choose_mesh(options.ask.run, session.world.size()));
+  if (mesh.data_index() != 0) return await_end(session.world);
+  Feeder feeder(items, model.processor, model.image, 2);
+  RecordingSource pixels(feeder, items[0].media.size());
+  Replica replica(options.ask.run, model, mesh, session.node_size, wishes, pixels, session.clock);
+  StageRecord record(tokens);
+  replica.ctx().set_stage_sink([&](std::string_view name, int index, ConstTensorView value) {
+    record.add(name, index, value);
+  });
+
+  Engine& engine = replica.engine();
+  Request request = question.request;
+  request.prompt_logits = true;
+  if (mesh.is_lead()) {
+    if (const auto refused = engine.submit(std::move(request)))
+      throw UsageError(fmt::format("[{}] {}", refused->stage, refused->message));
+    engine.drain();
+  }
+  while (engine.step()) {
+  }
+  std::vector<layers::GridThw> grids;
+  for (const VisualItem& item : question.request.items) grids.push_back(item.grid);
+  const auto vision = gather_vision_stages(mesh.tensor(), model.config.vision, record,
+                                           pixels.owned(), grids, reference_order(items[0]));
+  if (!mesh.is_lead()) return await_end(session.world);
+
+  const auto completions = engine.poll();
+  check(completions.size() == 1, "one request has one completion");
+  int code = 0;
+  if (completions[0].error) {
+    std::fprintf(stderr, "retinue: [%s] %s\n", completions[0].error->stage.c_str(),
+                 completions[0].error->message.c_str());
+    code = 3;
+  } else {
+    SafetensorsWriter file;
+    add_inputs(file, items[0], question, model);
+    add_stages(file, vision, true);
+    add_stages(file, record.stages(), false);
+    finish(file, options, model, mesh.shape(), completions[0]);
+  }
+  announce_end(session.world, code);
+  return code;
+}
+
+}  // namespace retinue::runtime

@@ -1,0 +1,87 @@
+#include "tests/support/job_ranks.h"
+
+#include "parallel/comm/local_communicator.h"
+
+#include <atomic>
+#include <exception>
+#include <fstream>
+#include <stdexcept>
+#include <stdlib.h>
+#include <thread>
+#include <vector>
+
+namespace retinue::test {
+
+int run_job(int ranks, const std::function<int(const runtime::Session&)>& job) {
+  auto group = make_local_group(ranks, "world", 60);
+  std::vector<int> codes(static_cast<std::size_t>(ranks), -1);
+  std::vector<std::exception_ptr> failures(codes.size());
+  std::atomic<int> first = -1;
+  const SteadyClock clock;
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t r = 0; r < codes.size(); ++r)
+      threads.emplace_back([&, r] {
+        try {
+          Log log({.rank = static_cast<int>(r),
+                   .place = "",
+                   .level = LogLevel::kError,
+                   .directory = "",
+                   .to_stderr = false});
+          codes[r] = job({.world = *group[r],
+                          .node_rank = static_cast<int>(r),
+                          .node_size = ranks,
+                          .log = log,
+                          .clock = clock});
+        } catch (const std::exception& error) {
+          failures[r] = std::current_exception();
+          int none = -1;
+          first.compare_exchange_strong(none, static_cast<int>(r));
+          group[r]->abort(error.what());
+        }
+      });
+  }
+  if (first >= 0) std::rethrow_exception(failures[static_cast<std::size_t>(first.load())]);
+  for (const int code : codes)
+    if (code != codes[0]) throw std::runtime_error("ranks left with different exit codes");
+  return codes[0];
+}
+
+TemporaryFolder::TemporaryFolder() {
+  std::string name = (std::filesystem::temp_directory_path() / "retinue-XXXXXX").string();
+  if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
+  path_ = name;
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+std::string read_text(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {(std::istreambuf_iterator<char>(file)), {}};
+}
+
+void write_text(const std::string& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+std::string golden_folder() { return std::string(RETINUE_SOURCE_DIR) + "/tests/golden/model"; }
+std::string golden_config(const std::string& config) {
+  return golden_folder() + "/configs/" + config;
+}
+
+runtime::RunOptions golden_run(const std::string& config) {
+  runtime::RunOptions options;
+  options.model = golden_config(config);
+  options.weights = "random:20251";
+  options.dtype = "float32";
+  options.alpha = "drop";
+  options.threads = 1;
+  options.max_batch_tokens = 256;
+  options.max_sequences = 8;
+  return options;
+}
+
+}  // namespace retinue::test

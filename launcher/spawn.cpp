@@ -1,5 +1,6 @@
 #include "launcher/spawn.h"
 
+#include "launcher/text_file.h"
 #include "parallel/base/check.h"
 
 #include <fmt/format.h>
@@ -11,7 +12,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <iterator>
 #include <numeric>
 #include <sys/prctl.h>
@@ -64,11 +64,7 @@ Launch plan_launch(const LaunchOptions& options, const Getenv& getenv) {
     throw UsageError("[launch] --hosts and --hostfile both name machines. Use one of them.");
   if (!options.hosts.empty()) launch.hosts = parse_hosts(options.hosts);
   if (!options.hostfile.empty()) {
-    std::ifstream in(options.hostfile);
-    const std::string text{std::istreambuf_iterator<char>(in), {}};
-    if (!in)
-      throw UsageError(fmt::format("[launch] {} cannot be read. Name another file with --hostfile.",
-                                   options.hostfile));
+    const std::string text = read_text_file(options.hostfile, "[launch]", "--hostfile");
     launch.hosts = parse_hostfile(text, options.hostfile);
     launch.hostfile = options.hostfile;
   }

@@ -23,14 +23,13 @@ if [ -z "${RETINUE_JOBS:-}" ]; then
   if [ "$fit" -lt "$RETINUE_JOBS" ]; then RETINUE_JOBS=$((fit > 1 ? fit : 1)); fi
 fi
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+mkdir -p "build/$preset"
+log=build/$preset/configure.log
 if ! cmake --preset "$preset" >"$log" 2>&1; then
   cat "$log" >&2
   echo "[build] configuration failed. Is something missing? scripts/setup.sh installs it." >&2
   exit 1
 fi
-grep -E '^-- Left out' "$log" || true
 cmake --build --preset "$preset" -j "$RETINUE_JOBS"
 if [[ $preset == *-release ]]; then
   mkdir -p build/bin

@@ -11,7 +11,7 @@ output=runs/quickstart-$(basename "$model")
 scripts/setup.sh --yes
 scripts/build.sh
 
-arguments=(--model "$model" --input configs/examples --output "$output" --max-new-tokens 24)
+arguments=(--model "$model" --input configs/examples/manifest.jsonl --output "$output" --max-new-tokens 24)
 if [ ! -e "$model/model.safetensors" ] && [ ! -e "$model/model.safetensors.index.json" ]; then
   arguments+=(--weights random:1)
   untrained=1

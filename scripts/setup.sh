@@ -9,7 +9,7 @@
 set -euo pipefail
 
 # Every package stands here for something that CMakeLists.txt asks for.
-build=(g++ cmake ninja-build pkg-config make)
+build=(g++ cmake ninja-build pkg-config python3)
 core=(
   libopenmpi-dev openmpi-bin  # ranks
   libfmt-dev                  # messages
@@ -21,7 +21,7 @@ core=(
   libgtest-dev libgmock-dev   # tests
 )
 video=(libavformat-dev libavcodec-dev libswscale-dev libavutil-dev)
-dev=(ccache clang clang-format clang-tidy gdb git iproute2 libdnnl-dev openssh-client python3 xz-utils)
+dev=(ccache clang clang-format clang-tidy gdb git iproute2 libdnnl-dev openssh-client)
 
 yes=0
 packages=("${build[@]}" "${core[@]}")

@@ -40,11 +40,8 @@ fi
 # The numbers of <testsuite tests="…" failures="…" disabled="…" skipped="…">.
 count() { sed -n "s/.*[[:space:]]$1=\"\([0-9]*\)\".*/\1/p" "$results" | head -n 1; }
 total=$(count tests) failed=$(count failures) skipped=$(($(count skipped) + $(count disabled)))
-left_out=$root/build/$preset/left-out.txt
-if [ -s "$left_out" ]; then
-  echo "left out on this machine:"
-  sed 's/^/  /' "$left_out"
-fi
+left_out=$(sed -n 's/^-- Left out: */  /p' "build/$preset/configure.log")
+if [ -n "$left_out" ]; then printf 'left out on this machine:\n%s\n' "$left_out"; fi
 if [ "$skipped" -gt 0 ]; then echo "$skipped of $total were skipped"; fi
 if [ "$total" -eq 0 ]; then
   echo "[test] no test has the label '$label'" >&2

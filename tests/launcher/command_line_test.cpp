@@ -35,6 +35,7 @@ class CommandLine : public testing::Test {
   }
 
   std::string refusal(const Words& words, const std::string& verb = "caption") {
+    options = {};
     try {
       parse(words, verb);
     } catch (const UsageError& error) {

@@ -1,16 +1,12 @@
 #include "launcher/command_line.h"
 
+#include "launcher/text_file.h"
 #include "parallel/base/check.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <iterator>
-#include <optional>
 #include <set>
 
 namespace retinue::launcher {
@@ -99,16 +95,6 @@ std::vector<Given> read_flags(std::string_view verb, std::span<const Table> tabl
   return given;
 }
 
-std::string read_file(const std::string& path) {
-  errno = 0;
-  std::ifstream in(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(in), {}};
-  if (!in)
-    throw UsageError(fmt::format("[config] {} cannot be read: {}. Name another file with --config.",
-                                 path, errno != 0 ? std::strerror(errno) : "it is no file"));
-  return text;
-}
-
 }  // namespace
 
 std::string nearest(std::string_view name, std::span<const std::string> candidates) {
@@ -158,7 +144,7 @@ Asked parse_command_line(std::string_view verb, std::span<const Table> tables,
   std::string config;
   for (const Given& flag : given)
     if (flag.option->name == kConfig) config = flag.value;
-  if (!config.empty()) apply_config(tables, read_file(config), config);
+  if (!config.empty()) apply_config(tables, read_text_file(config, "[config]", "--config"), config);
 
   std::set<const Option*> begun;
   for (const Given& flag : given) {

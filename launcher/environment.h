@@ -34,7 +34,7 @@ double deadline_s(const Getenv& getenv = process_getenv);
 
 /// One machine of --hosts or --hostfile. 0 slots: not said.
 struct Host {
-  std::string name;
+  std::string name = {};
   int slots = 0;
 };
 /// "a,b" or "a:2,b:4". Throws: UsageError.

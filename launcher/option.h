@@ -17,12 +17,13 @@ using Target = std::variant<bool*, int*, std::int64_t*, std::uint64_t*, double*,
 /// One row of a table: the flag `--name`, and the key of --config, which is the name with
 /// underscores. A bool is set by the bare flag; a vector takes the flag several times.
 struct Option {
-  std::string_view name;      ///< "max-new-tokens"
-  std::string_view type;      ///< as help shows it: "N", "DIR"; lower-case "a|b" admits just these
-  std::string_view unit;      ///< "tokens"; empty: none
-  std::string_view fallback;  ///< what holds when it is not given; empty: the value in the struct
-  std::string_view help;
-  Target target;
+  std::string_view name;       ///< "max-new-tokens"
+  std::string_view type = {};  ///< as help shows it: "N", "DIR"; lower-case "a|b" admits just these
+  std::string_view unit = {};  ///< "tokens"; empty: none
+  /// What holds when it is not given; empty: the value in the struct.
+  std::string_view fallback = {};
+  std::string_view help = {};
+  Target target = {};
   bool required = false;
   double at_least = 0;  ///< of numbers
 };

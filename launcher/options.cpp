@@ -352,7 +352,7 @@ const std::vector<Verb>& verbs() {
       {"ask", "one question about images or videos, answered on stdout",
        "--model DIR [--image FILE]... [--video FILE]... [--prompt TEXT | --messages FILE]"},
       {"trace", "one request, every stage's tensors written to a .safetensors file",
-       "--model DIR [--image FILE]... [--prompt TEXT] --output FILE.safetensors [--decode N]"},
+       "--model DIR [--image FILE]... [--prompt TEXT] --output FILE [--decode N]"},
       {"check", "all that can be checked without running: configuration, mesh, memory plan, input",
        "--model DIR [--ranks N] [--tensor-parallel N] [--input PATH]..."},
       {"study", "scaling study over layouts and sizes (not served yet)", "", false},

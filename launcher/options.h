@@ -11,13 +11,13 @@ namespace retinue::launcher {
 /// What the launcher itself needs for a verb that runs; all else goes to the job.
 struct LaunchOptions {
   int ranks = 0;  ///< 0: one per host named, else one
-  std::string hostfile;
-  std::string hosts;  ///< "a,b" or "a:2,b:2"
+  std::string hostfile = {};
+  std::string hosts = {};  ///< "a,b" or "a:2,b:2"
   bool share_device = false;
   bool print_launch = false;
-  std::string config;
+  std::string config = {};
   std::string log_level = "info";
-  std::string log_dir;
+  std::string log_dir = {};
   bool quiet = false;
   bool no_progress = false;
 };
@@ -30,7 +30,7 @@ struct CheckOptions {
 
 /// Named in the contract, refused when used: what it needs is not built yet.
 struct MonitorOptions {
-  std::string monitor;
+  std::string monitor = {};
 };
 
 struct InfoOptions {

@@ -1,5 +1,6 @@
 #include "launcher/spawn.h"
 
+#include "launcher/text_file.h"
 #include "parallel/base/check.h"
 
 #include <fmt/format.h>
@@ -9,8 +10,8 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <iterator>
 #include <numeric>
 #include <sys/prctl.h>
@@ -63,11 +64,7 @@ Launch plan_launch(const LaunchOptions& options, const Getenv& getenv) {
     throw UsageError("[launch] --hosts and --hostfile both name machines. Use one of them.");
   if (!options.hosts.empty()) launch.hosts = parse_hosts(options.hosts);
   if (!options.hostfile.empty()) {
-    std::ifstream in(options.hostfile);
-    const std::string text{std::istreambuf_iterator<char>(in), {}};
-    if (!in)
-      throw UsageError(fmt::format("[launch] {} cannot be read. Name another file with --hostfile.",
-                                   options.hostfile));
+    const std::string text = read_text_file(options.hostfile, "[launch]", "--hostfile");
     launch.hosts = parse_hostfile(text, options.hostfile);
     launch.hostfile = options.hostfile;
   }
@@ -194,8 +191,13 @@ int run_command(const std::vector<std::string>& words) {
       throw SystemError(
           fmt::format("[launch] lost sight of {}: {}.", words[0], std::strerror(errno)));
   g_child = 0;
-  if (WIFSIGNALED(status)) return 75;
-  const int code = exit_code_of(WEXITSTATUS(status));
+  const int launcher_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  const int code = exit_code_of(launcher_code);
+  if (code != launcher_code && g_stops == 0)
+    std::fprintf(stderr,
+                 "retinue: [launch] %s ended with %d: a rank was killed or a machine was lost. The "
+                 "same command goes on.\n",
+                 words[0].c_str(), launcher_code);
   // A launcher that was told to stop has an exit code of its own.
   return g_stops > 0 && code == 1 ? 75 : code;
 }

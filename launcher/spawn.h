@@ -11,12 +11,12 @@ namespace retinue::launcher {
 /// Ranks, and where: what a plain call is turned into.
 struct Launch {
   int ranks = 1;
-  std::vector<Host> hosts;  ///< empty: this machine
-  std::string hostfile;     ///< handed to mpirun as it is; else `hosts`
-  Cores cores;              ///< of this machine, taken to be those of all
-  bool root = false;        ///< mpirun refuses root unless told
+  std::vector<Host> hosts = {};  ///< empty: this machine
+  std::string hostfile = {};     ///< handed to mpirun as it is; else `hosts`
+  Cores cores;                   ///< of this machine, taken to be those of all
+  bool root = false;             ///< mpirun refuses root unless told
   std::string mpirun = "mpirun";
-  std::vector<std::string> exported;  ///< variables that other machines get, too
+  std::vector<std::string> exported = {};  ///< variables that other machines get, too
 };
 
 /// From the options and this machine. Reads the host file.

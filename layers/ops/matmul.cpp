@@ -15,7 +15,7 @@ void run(Context& ctx, ConstTensorView x, const PackedMatrix& w, ConstTensorView
   check(is_float(x.dtype()) && w.data.dtype() == x.dtype(),
         "matmul: x and w are both f32 or both bf16");
   check(y.dtype() == x.dtype() || y.dtype() == DType::kF32, "matmul: y has the dtype of x, or f32");
-  check(x.dim(1) == w.inputs, "matmul: columns of x are the inputs of w");
+  check(x.dim(1) == w.inputs && w.inputs >= 1, "matmul: columns of x are the inputs of w");
   check(y.dim(0) == x.dim(0) && y.dim(1) == w.outputs, "matmul: y is [tokens, outputs]");
   check(bias.numel() == 0 || (bias.numel() == w.outputs && bias.dtype() == x.dtype()),
         "matmul: bias is [outputs]");

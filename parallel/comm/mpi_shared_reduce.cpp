@@ -5,6 +5,7 @@
 #include "parallel/comm/ordered_sum.h"
 
 #include <algorithm>
+#include <emmintrin.h>
 
 namespace retinue {
 namespace {
@@ -17,6 +18,18 @@ constexpr std::int64_t kTurns = 2;
 std::int64_t whole_lines(std::int64_t elements) {
   const std::int64_t bytes = elements * static_cast<std::int64_t>(sizeof(float));
   return (bytes + kLineBytes - 1) / kLineBytes * kLineBytes;
+}
+
+/// Copies past the caches. A plain store to a line that a peer read last must first take it from
+/// the peer's cache, one at a time; measured on two cores of a Zen 4 guest, 1.3 MB took 0.6 ms that
+/// way in the guest's slow moments and 0.13 ms this way, and 10 MB never took longer.
+/// The barrier's fence makes it visible.
+void copy_past_caches(const float* from, const float* end, float* to) {
+  constexpr int kLine = 16;
+  while (from != end && reinterpret_cast<std::uintptr_t>(to) % kLineBytes != 0) *to++ = *from++;
+  for (; end - from >= kLine; from += kLine, to += kLine)
+    for (int i = 0; i < kLine; i += 4) _mm_stream_ps(to + i, _mm_loadu_ps(from + i));
+  std::copy(from, end, to);
 }
 
 }  // namespace
@@ -56,6 +69,7 @@ void SharedReduce::barrier(Poll poll) {
   const auto counter = [&](int rank) {
     return std::atomic_ref(*reinterpret_cast<std::uint64_t*>(memory_ + rank * kLineBytes));
   };
+  _mm_sfence();  // what went past the caches is ordered by nothing else
   ++epoch_;
   counter(rank_).store(epoch_, std::memory_order_release);
   for (int peer = 0; peer < size_; ++peer)
@@ -94,14 +108,13 @@ void SharedReduce::sum_long(std::span<float> x, Poll poll) {
   const auto own_slice = [&](std::int64_t b) {
     return detail::slice_of_count(length(b), rank_, size_);
   };
-  // Two runs of elements that are not this rank's.
-  const auto copy_others = [&](std::int64_t b, const float* from, float* to) {
-    const auto own = own_slice(b);
-    std::copy(from, from + own.begin, to);
-    std::copy(from + own.end, from + length(b), to + own.end);
-  };
   for (std::int64_t p = 0; p < blocks + 2; ++p) {
-    if (p < blocks) copy_others(p, x.data() + p * blocks_.block, partial(p, rank_));
+    if (p < blocks) {
+      const auto own = own_slice(p);
+      const float* from = x.data() + p * blocks_.block;
+      copy_past_caches(from, from + own.begin, partial(p, rank_));
+      copy_past_caches(from + own.end, from + length(p), partial(p, rank_) + own.end);
+    }
     if (p >= 1 && p <= blocks) {
       const std::int64_t b = p - 1;
       const auto own = own_slice(b);
@@ -110,9 +123,15 @@ void SharedReduce::sum_long(std::span<float> x, Poll poll) {
         parts_[static_cast<std::size_t>(peer)] =
             peer == rank_ ? own_x : partial(b, peer) + own.begin;
       ordered_sum(parts_, own.end - own.begin, own_x);
-      std::copy(own_x, own_x + (own.end - own.begin), result(b) + own.begin);
+      copy_past_caches(own_x, own_x + (own.end - own.begin), result(b) + own.begin);
     }
-    if (p >= 2) copy_others(p - 2, result(p - 2), x.data() + (p - 2) * blocks_.block);
+    if (p >= 2) {
+      const std::int64_t b = p - 2;
+      const auto own = own_slice(b);
+      float* to = x.data() + b * blocks_.block;
+      std::copy(result(b), result(b) + own.begin, to);
+      std::copy(result(b) + own.end, result(b) + length(b), to + own.end);
+    }
     if (p <= blocks) barrier(poll);
   }
 }

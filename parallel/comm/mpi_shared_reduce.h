@@ -11,14 +11,13 @@
 namespace retinue {
 
 /// Ordered all-reduce of the ranks of one host, through memory that all of them map. Each rank
-/// sums its slice of every block in the order of reduce_tree.h; blocks are small, so the shared
-/// memory stays in cache and main memory sees x read once and written once. Knows no MPI: the
-/// window is mpi_communicator.cpp's, a test maps it for threads.
+/// sums its slice of every block in the order of reduce_tree.h, and blocks are pipelined. Knows no
+/// MPI: the window is mpi_communicator.cpp's, a test maps it for threads.
 class SharedReduce {
  public:
   /// How long blocks are. Bits do not depend on it.
   struct Blocks {
-    std::int64_t block = 32 * 1024;         ///< elements per block of a long message
+    std::int64_t block = 128 * 1024;        ///< elements per block of a long message
     std::int64_t short_message = 8 * 1024;  ///< up to here every rank sums everything itself
   };
 

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdlib>
+#include <exception>
 #include <sched.h>
 #include <unistd.h>
 
@@ -25,10 +26,13 @@ std::string host_name() {
   return name.data();
 }
 
-int cores() {
+/// Cores that the ranks of this host may use between them, however they are bound.
+int cores_of(MPI_Comm node) {
   cpu_set_t set;
   CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+  sched_getaffinity(0, sizeof(set), &set);
+  RETINUE_MPI_CHECK(MPI_Allreduce(MPI_IN_PLACE, &set, sizeof(set), MPI_BYTE, MPI_BOR, node));
+  return CPU_COUNT(&set);
 }
 
 }  // namespace
@@ -47,7 +51,7 @@ bool World::launched() {
   return false;
 }
 
-World::World(const Options& options) : host_(host_name()) {
+World::World(const Options& options) : host_(host_name()), exceptions_(std::uncaught_exceptions()) {
   if (!launched()) {
     comm_ = make_single("world");
     return;
@@ -68,18 +72,17 @@ World::World(const Options& options) : host_(host_name()) {
       MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node));
   RETINUE_MPI_CHECK(MPI_Comm_rank(node, &node_rank_));
   RETINUE_MPI_CHECK(MPI_Comm_size(node, &node_size_));
+  session.policy.spins = node_size_ <= cores_of(node) ? kSpins : 0;
   RETINUE_MPI_CHECK(MPI_Comm_free(&node));
-  // A rank that is bound to cores of its own has them for itself, however few they are.
-  const int total_cores = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
-  const bool bound = cores() < total_cores;
   session.policy.deadline_s = options.deadline_s;
-  session.policy.spins = bound || node_size_ <= total_cores ? kSpins : 0;
   comm_ = duplicate("world");
 }
 
 World::~World() {
   comm_.reset();
-  if (!mpi_ || mpi_->session->broken.is_set()) return;
+  // Peers may never come to the end of a world that is broken or that an exception unwinds: then
+  // this process only leaves, and mpirun ends the rest.
+  if (!mpi_ || mpi_->session->broken.is_set() || std::uncaught_exceptions() > exceptions_) return;
   detail::MpiSession& session = *mpi_->session;
   for (MPI_Win& window : session.windows) MPI_Win_free(&window);
   for (MPI_Comm& comm : session.comms) MPI_Comm_free(&comm);

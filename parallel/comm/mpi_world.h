@@ -24,7 +24,8 @@ class World {
   /// where every task would be a world of its own.
   explicit World(const Options& options);
   World() : World(Options()) {}
-  /// Ends MPI, together with all ranks; a broken world (Communicator::abort) only leaves.
+  /// Ends MPI, together with all ranks; a world that is broken (Communicator::abort) or that an
+  /// exception unwinds only leaves.
   ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;
@@ -55,6 +56,7 @@ class World {
   int node_rank_ = 0;
   int node_size_ = 1;
   std::string host_;
+  int exceptions_;  ///< in flight when this was made
 };
 
 }  // namespace retinue

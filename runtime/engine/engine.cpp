@@ -93,8 +93,9 @@ class Engine::Lead {
         fail(sequence, {"decode", "the logits are not finite"});
         continue;
       }
-      const Sampled sampled = sample(logits_, sequence->request.sampling, sequence->request.ids,
-                                     sequence->completion.ids, sequence->request.sampling_stream);
+      const Sampled sampled =
+          sample_token(logits_, sequence->request.sampling, sequence->request.ids,
+                       sequence->completion.ids, sequence->request.sampling_stream);
       append(sequence, sampled.id, sampled.logprob);
     }
   }

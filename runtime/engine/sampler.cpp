@@ -94,9 +94,9 @@ bool needs_only_argmax(const SamplingParams& p) {
   return p.temperature <= 0 && p.repetition_penalty == 1 && p.presence_penalty == 0;
 }
 
-Sampled sample(std::span<float> logits, const SamplingParams& p,
-               std::span<const std::int32_t> prompt, std::span<const std::int32_t> output,
-               std::uint64_t stream) {
+Sampled sample_token(std::span<float> logits, const SamplingParams& p,
+                     std::span<const std::int32_t> prompt, std::span<const std::int32_t> output,
+                     std::uint64_t stream) {
   const std::vector<float> raw(logits.begin(), logits.end());
   penalize(logits, p, prompt, output);
   std::size_t id = largest(logits);

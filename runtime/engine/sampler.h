@@ -22,8 +22,8 @@ bool needs_only_argmax(const SamplingParams& params);
 /// Numerics: f32 logits as in the reference, sums of probabilities in f64 in the order of ids; ties
 /// go to the
 ///           lower id.
-Sampled sample(std::span<float> logits, const SamplingParams& params,
-               std::span<const std::int32_t> prompt, std::span<const std::int32_t> output,
-               std::uint64_t stream);
+Sampled sample_token(std::span<float> logits, const SamplingParams& params,
+                     std::span<const std::int32_t> prompt, std::span<const std::int32_t> output,
+                     std::uint64_t stream);
 
 }  // namespace retinue::runtime

@@ -8,7 +8,7 @@
 namespace retinue::runtime::jinja {
 namespace {
 
-constexpr std::int64_t kMaxSteps = 20'000'000;
+constexpr std::int64_t kMaxSteps = 5'000'000;
 constexpr int kMaxCalls = 40;
 constexpr int kMaxDepth = 600;  // of statements and expressions inside each other
 
@@ -16,6 +16,8 @@ constexpr int kMaxDepth = 600;  // of statements and expressions inside each oth
 struct Frame {
   Frame* outer = nullptr;
   std::vector<std::pair<std::string, Value>> names;
+  const List* items = nullptr;  // of the loop whose iteration this is
+  std::size_t index = 0;
 
   void set(const std::string& name, Value value) {
     for (auto& entry : names) {
@@ -118,7 +120,7 @@ class Evaluator {
 
   /// What a block writes, as a value; its names are its own.
   Value captured(const Body& body, Frame& frame) {
-    Frame inner{&frame, {}};
+    Frame inner{&frame, {}, nullptr, 0};
     std::string text;
     execute(body, inner, text);
     return text;
@@ -148,22 +150,21 @@ class Evaluator {
     if (s.filter) {
       List kept;
       for (Value& item : items) {
-        Frame inner{&frame, {}};
+        Frame inner{&frame, {}, nullptr, 0};
         assign(s.targets, item, inner);
         if (value(*s.filter, inner).truth()) kept.push_back(std::move(item));
       }
       items = std::move(kept);
     }
     if (items.empty() && s.branches.size() > 1) {
-      Frame inner{&frame, {}};
+      Frame inner{&frame, {}, nullptr, 0};
       execute(s.branches[1].body, inner, out);
       return;
     }
     for (std::size_t i = 0; i < items.size(); ++i) {
       step(s.offset);
-      Frame inner{&frame, {}};
+      Frame inner{&frame, {}, &items, i};
       assign(s.targets, items[i], inner);
-      inner.set("loop", loop_object(items, i));
       if (execute(s.branches[0].body, inner, out) == Flow::kBreak) break;
     }
   }
@@ -195,7 +196,7 @@ class Evaluator {
           }
           if (calls_ >= kMaxCalls) throw TemplateError("macros call each other too deeply");
           ++calls_;
-          Frame frame{&root_, {}};
+          Frame frame{&root_, {}, nullptr, 0};
           for (std::size_t i = 0; i < s.parameters.size(); ++i) {
             const auto& [name, otherwise] = s.parameters[i];
             const Value* given = a.get(i, name);
@@ -217,6 +218,8 @@ class Evaluator {
       for (const auto& entry : f->names) {
         if (entry.first == name) return entry.second;
       }
+      // Made when asked for: most iterations do not.
+      if (f->items != nullptr && name == "loop") return loop_object(*f->items, f->index);
     }
     if (const Value* found = globals_.find(name)) return *found;
     return Undefined{fmt::format("'{}' is undefined", name)};
@@ -230,7 +233,8 @@ class Evaluator {
       Value result = evaluate_at(e, frame, input);
       // Long values cost what it takes to make them.
       if (result.list() != nullptr) steps_ += static_cast<std::int64_t>(result.list()->size() / 16);
-      if (result.text() != nullptr) steps_ += static_cast<std::int64_t>(result.text()->size() / 256);
+      if (result.text() != nullptr)
+        steps_ += static_cast<std::int64_t>(result.text()->size() / 256);
       return result;
     } catch (const TemplateError& error) {
       if (error.offset() != TemplateError::kNowhere) throw;

@@ -11,7 +11,7 @@ namespace retinue::runtime::jinja {
 ///   globals   what a name means that the template does not set
 /// Throws: TemplateError with the offset of the expression at fault: raise_exception, a field of
 ///         something undefined, an operator on the wrong types; also for a template that runs for
-///         more than 20 million steps or writes more than 64 MiB.
+///         more than 5 million steps or writes more than 64 MiB.
 std::string evaluate(const Body& body, Dict globals);
 
 /// range, namespace, dict, raise_exception.

@@ -28,7 +28,8 @@ Value length(const Value& v, const Arguments&) {
 }
 
 /// "a.b.0" from each item, as the `attribute` of join, map and selectattr.
-Value attribute_of(const Value& item, const Value& path) {
+/// `otherwise`, when given, stands for what is undefined on the way.
+Value attribute_of(const Value& item, const Value& path, const Value* otherwise = nullptr) {
   if (path.text() == nullptr) return get_item(item, path);
   Value at = item;
   std::string_view rest = *path.text();
@@ -40,6 +41,7 @@ Value attribute_of(const Value& item, const Value& path) {
     const auto read = std::from_chars(part.data(), end, index);
     const bool number = read.ec == std::errc() && read.ptr == end;
     at = get_item(at, number ? Value(index) : Value(part));
+    if (at.undefined() && otherwise != nullptr) at = *otherwise;
     if (dot == std::string_view::npos) return at;
     rest.remove_prefix(dot + 1);
   }
@@ -93,6 +95,17 @@ Value tojson(const Value& v, const Arguments& a) {
   const std::int64_t width =
       indent == nullptr || indent->none() ? -1 : want_integer(*indent, "tojson");
   return within_bounds(to_json(v, static_cast<int>(std::clamp<std::int64_t>(width, -1, 64))));
+}
+
+/// Unlike str.title: words begin behind white space and -([{<, and nowhere else.
+Value title(const Value& v, const Arguments&) {
+  std::string out = change_case(to_text(v), false);
+  bool begins = true;
+  for (char& c : out) {
+    if (begins) c = change_case(std::string(1, c), true)[0];
+    begins = std::string_view("-([{< \t\n\r\f\v").find(c) != std::string_view::npos;
+  }
+  return out;
 }
 
 Value to_int(const Value& v, const Arguments& a) {
@@ -164,8 +177,7 @@ Value map(const Value& v, const Arguments& a) {
   if (attribute == nullptr && a.positional.empty()) throw TemplateError("map wants a filter");
   for (const Value& item : items_of(v)) {
     if (attribute != nullptr) {
-      Value part = attribute_of(item, *attribute);
-      out.push_back(part.undefined() && otherwise != nullptr ? *otherwise : std::move(part));
+      out.push_back(attribute_of(item, *attribute, otherwise));
     } else {
       out.push_back(apply_filter(want_text(a.positional[0], "map"), item, rest));
     }
@@ -240,7 +252,7 @@ const std::map<std::string_view, Filter>& filters() {
       {"upper", [](const Value& v, const Arguments&) { return method(v, "upper", {}); }},
       {"lower", [](const Value& v, const Arguments&) { return method(v, "lower", {}); }},
       {"capitalize", [](const Value& v, const Arguments&) { return method(v, "capitalize", {}); }},
-      {"title", [](const Value& v, const Arguments&) { return method(v, "title", {}); }},
+      {"title", title},
       {"replace", [](const Value& v, const Arguments& a) { return method(v, "replace", a); }},
       {"string", [](const Value& v, const Arguments&) -> Value { return to_text(v); }},
       {"safe", [](const Value& v, const Arguments&) -> Value { return to_text(v); }},

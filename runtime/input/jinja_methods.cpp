@@ -18,7 +18,7 @@ List split(const std::string& text, const std::string* separator, std::int64_t l
     rest = strip(rest, nullptr, true, false);
     while (!rest.empty()) {
       if (limit >= 0 && static_cast<std::int64_t>(out.size()) == limit) {
-        out.emplace_back(std::string(strip(rest, nullptr, false, true)));
+        out.emplace_back(std::string(rest));
         return out;
       }
       std::size_t end = 0;

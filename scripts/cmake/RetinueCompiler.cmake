@@ -22,6 +22,8 @@ if(RETINUE_SANITIZE)
 endif()
 
 find_program(RETINUE_CCACHE ccache)
-if(RETINUE_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${RETINUE_CCACHE}")
+if(RETINUE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # Two checkouts share what they have compiled: paths below the checkout count as relative.
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env "CCACHE_BASEDIR=${CMAKE_SOURCE_DIR}"
+    CCACHE_NOHASHDIR=1 "${RETINUE_CCACHE}")
 endif()

@@ -101,7 +101,7 @@ FEATURES = [
     "{{ 1 if 2 in [2] else 3 }} {{ (1 if t else 2) + 3 }}",
     # access
     "{{ d.a.k[0] }} {{ d['a']['k'][1] }} {{ d.a.k.2 }} {{ l[-1] }} {{ l[99] }}| {{ d.nope }}| {{ s[0] }} {{ s[-1] }} {{ people.1.pet.kind }}", "{{ l[::-1] }} {{ l[1:] }} {{ l[:-1] }} {{ l[1:3] }} {{ l[::2] }} {{ l[-2:] }} {{ l[3:1:-1] }} {{ l[10:] }}",
-    "{{ s[::-1] }} {{ s[:6] }} {{ s[-3:-1] }} {{ 'abc'[5:] }}|", "{{ d.items() }} {{ d.keys()|list }} {{ d.values()|list|length }} {{ d.get('b') }} {{ d.get('q') }} {{ d.get('q', 4) }}", "{{ d['items'] is defined }} {{ {'items': 3}['items'] }} {{ {'items': 3}.x is defined }}",
+    "{{ s[::-1] }} {{ s[:6] }} {{ s[-3:-1] }} {{ 'abc'[5:] }}|", "{{ d.items()|length }} {{ d.keys()|list }} {{ d.values()|list|length }} {{ d.get('b') }} {{ d.get('q') }} {{ d.get('q', 4) }}", "{{ d['items'] is defined }} {{ {'items': 3}['items'] }} {{ {'items': 3}.x is defined }}",
     # undefined
     "{{ nope }}|{{ nope is defined }}|{{ nope is undefined }}|{{ not nope }}|{{ nope ~ 'x' }}|{{ nope|length }}|{% for x in nope %}{% else %}none{% endfor %}", "{{ nope == nope2 }} {{ nope == none }} {{ 1 in nope }} {{ nope|default('d') }} {{ nope|d }}| {{ ''|default('d', true) }} {{ none|default('d') }}",
     "{{ nope is string }} {{ nope is none }} {{ nope is iterable }} {{ nope is mapping }} {{ nope|trim }}| {{ nope|join(',') }}| {{ nope|upper }}|",

@@ -285,6 +285,7 @@ class Bench {
     vision_attention(4096, 16, 72);
     causal_attention("prefill", 1, 1088, 1088, false);
     causal_attention("chunk", 1, 4096, 256, false);
+    causal_attention("decode", 1, 512, 1, true);
     causal_attention("decode", 32, 1152, 1, true);
     causal_attention("decode", 1, 32768, 1, true);
     Tensor data = tensor({64, 8, 2 * 64 * 128}, 5);

@@ -9,12 +9,14 @@
 #include <unistd.h>
 #include <vector>
 
-int main(int, char** argv) {
-  using namespace retinue;
-  const std::string_view how = argv[1];
+namespace retinue {
+namespace {
+
+int run(std::string_view how) {
   World world;
   std::fprintf(stdout, "pid %d\n", static_cast<int>(getpid()));
   std::fflush(stdout);
+  if (how == "before" && world.rank() == 2) throw SystemError("[host] too old");
   return run_ranks(world, [&]() -> int {
     const bool chosen = world.rank() == 2 % world.size();
     std::vector<float> x(1000);
@@ -36,4 +38,16 @@ int main(int, char** argv) {
     world.comm().barrier();
     return 0;
   });
+}
+
+}  // namespace
+}  // namespace retinue
+
+int main(int, char** argv) {
+  try {
+    return retinue::run(argv[1]);
+  } catch (const retinue::Error& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 75;
+  }
 }

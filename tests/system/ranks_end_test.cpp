@@ -97,6 +97,13 @@ TEST(RanksEnd, RanksThatComputeWithoutEndAreEnded) {
   EXPECT_THAT(outcome.first_line, HasSubstr("[disk] no space left"));
 }
 
+TEST(RanksEnd, AnExceptionThatUnwindsTheWorldDoesNotWaitForTheOthers) {
+  const Outcome outcome = run_ranks_that("before", 4);
+  expect_gone(outcome);
+  EXPECT_EQ(outcome.exit_code, 75) << outcome.output;
+  EXPECT_THAT(outcome.first_line, HasSubstr("[host] too old"));
+}
+
 TEST(RanksEnd, AKilledRankTakesTheOthersAlong) {
   const Outcome outcome = run_ranks_that("kill", 4);
   expect_gone(outcome);
@@ -105,7 +112,7 @@ TEST(RanksEnd, AKilledRankTakesTheOthersAlong) {
 
 TEST(RanksEnd, AnOrderlyEndGivesAllRanksTheWorstCode) {
   const Outcome outcome = run_ranks_that("codes", 4);
-  expect_gone(outcome);
+  EXPECT_TRUE(outcome.still_here.empty()) << outcome.output;
   EXPECT_EQ(outcome.exit_code, 3) << outcome.output;
 }
 

@@ -18,37 +18,6 @@ constexpr std::int64_t kPanel = simd::kPanel;
 
 constexpr std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 
-/// Where element (key, channel) lies in a page: keys are outputs of q · kᵀ, channels its inner
-/// dimension.
-template <class T>
-std::int64_t key_offset(std::int64_t key, std::int64_t channel, std::int64_t head_dim) {
-  constexpr std::int64_t kStep = simd::kPair<T>;
-  return key / kPanel * kPanel * head_dim + channel / kStep * kPanel * kStep +
-         key % kPanel * kStep + channel % kStep;
-}
-/// For values it is the other way round.
-template <class T>
-std::int64_t value_offset(std::int64_t key, std::int64_t channel, std::int64_t page_keys) {
-  constexpr std::int64_t kStep = simd::kPair<T>;
-  return channel / kPanel * kPanel * page_keys + key / kStep * kPanel * kStep +
-         channel % kPanel * kStep + key % kStep;
-}
-
-/// Puts one token's key and value of one head into a page. The value after an even key is cleared:
-/// it is multiplied by a probability of zero until its own token arrives, and must not be a stale
-/// NaN.
-template <class T>
-void write_token(const T* k, const T* v, std::int64_t key, std::int64_t head_dim,
-                 std::int64_t page_keys, T* key_page, T* value_page) {
-  for (std::int64_t c = 0; c < head_dim; ++c) key_page[key_offset<T>(key, c, head_dim)] = k[c];
-  for (std::int64_t c = 0; c < head_dim; ++c) {
-    T* to = value_page + value_offset<T>(key, c, page_keys);
-    to[0] = v[c];
-    if constexpr (simd::kPair<T> == 2)
-      if (key % 2 == 0) to[1] = T{};
-  }
-}
-
 std::int64_t head_bytes(DType dtype, std::int64_t longest, std::int64_t head_dim) {
   const std::int64_t keys = round_up(longest, kTile);
   return round_up(
@@ -96,9 +65,9 @@ void attention(Cpu, Context& ctx, ConstTensorView q, ConstTensorView k, ConstTen
           const std::int64_t in_page = std::min(kTile, length - page * kTile);
           for (std::int64_t j = 0; j < in_page; ++j) {
             const std::int64_t row = first + page * kTile + j;
-            write_token(k.data<T>() + row * k.row_stride() + head * head_dim,
-                        v.data<T>() + row * v.row_stride() + head * head_dim, j, head_dim, kTile,
-                        key_page, values_of_page);
+            kernels.write_token({k.data<T>() + row * k.row_stride() + head * head_dim,
+                                 v.data<T>() + row * v.row_stride() + head * head_dim, head_dim, j,
+                                 kTile, key_page, values_of_page});
           }
           key_pages.push_back(key_page), value_pages.push_back(values_of_page);
         }
@@ -116,6 +85,7 @@ void kv_write(Cpu, Context& ctx, ConstTensorView k, ConstTensorView v, ConstTens
               const KvView& cache) {
   on_float_dtype(k.dtype(), [&](auto element) {
     using T = decltype(element);
+    const simd::Kernels<T>& kernels = simd::kernels<T>(ctx.cpu_isa());
     const std::int64_t head_dim = cache.head_dim, block = cache.block_size;
     const std::int64_t head_numel = 2 * block * head_dim;
     // A head's tokens stay on one thread: two tokens of a pair share a word.
@@ -125,9 +95,9 @@ void kv_write(Cpu, Context& ctx, ConstTensorView k, ConstTensorView v, ConstTens
           const std::int64_t slot = slot_mapping.data<std::int32_t>()[t];
           T* page =
               cache.data.data<T>() + slot / block * cache.data.row_stride() + head * head_numel;
-          write_token(k.data<T>() + t * k.row_stride() + head * head_dim,
-                      v.data<T>() + t * v.row_stride() + head * head_dim, slot % block, head_dim,
-                      block, page, page + block * head_dim);
+          kernels.write_token({k.data<T>() + t * k.row_stride() + head * head_dim,
+                               v.data<T>() + t * v.row_stride() + head * head_dim, head_dim,
+                               slot % block, block, page, page + block * head_dim});
         }
     });
   });

@@ -1,5 +1,6 @@
 // Ops on positions: rotary tables and rotations, the interpolated position embedding.
 #include "layers/kernels/cpu/parallel_for.h"
+#include "layers/kernels/cpu/simd/kernels.h"
 #include "layers/ops/interpolate.h"
 #include "layers/ops/rope.h"
 
@@ -66,6 +67,7 @@ void rope(Cpu, Context& ctx, TensorView x, ConstTensorView cos, ConstTensorView 
           RopeRounding rounding) {
   on_float_dtype(x.dtype(), [&](auto element) {
     using T = decltype(element);
+    const simd::Kernels<T>& kernels = simd::kernels<T>(ctx.cpu_isa());
     const std::int64_t heads = x.dim(1), half = x.dim(2) / 2;
     const bool each_step = rounding == RopeRounding::kEachStep;
     parallel_for(ctx, x.dim(0), 1 + 8192 / (heads * half),
@@ -75,20 +77,7 @@ void rope(Cpu, Context& ctx, TensorView x, ConstTensorView cos, ConstTensorView 
                      const float* s = sin.data<float>() + t * sin.row_stride();
                      for (std::int64_t h = 0; h < heads; ++h) {
                        T* low = x.data<T>() + t * x.row_stride() + h * 2 * half;
-                       T* high = low + half;
-                       if (each_step) {
-                         for (std::int64_t j = 0; j < half; ++j) {
-                           const float a = to_float(low[j]), b = to_float(high[j]);
-                           const float ac = rounded(a * c[j], T{}), bs = rounded(-b * s[j], T{});
-                           const float bc = rounded(b * c[j], T{}), as = rounded(a * s[j], T{});
-                           put(low + j, ac + bs), put(high + j, bc + as);
-                         }
-                       } else {
-                         for (std::int64_t j = 0; j < half; ++j) {
-                           const float a = to_float(low[j]), b = to_float(high[j]);
-                           put(low + j, a * c[j] - b * s[j]), put(high + j, b * c[j] + a * s[j]);
-                         }
-                       }
+                       kernels.rotate({low, low + half, c, s, half, each_step});
                      }
                    }
                  });

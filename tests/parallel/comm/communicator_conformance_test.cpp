@@ -28,8 +28,9 @@ std::size_t index(int i) { return static_cast<std::size_t>(i); }
 TEST_P(CommunicatorConformance, AllReduceHasTheBitsOfTheSerialTree) {
   // One below, at and above every place where an implementation cuts: cache lines, short messages,
   // blocks, pieces between hosts.
-  for (const std::int64_t count : {0, 1, 7, 15, 16, 17, 33, 129, 1000, 8191, 8192, 8193, 16384,
-                                   16385, 32767, 32768, 32769, 100'003, 1'000'003}) {
+  for (const std::int64_t count :
+       {0,    1,     7,     15,    16,    17,    33,      129,     1000,    8191,     8192,
+        8193, 16384, 16385, 32767, 32768, 32769, 100'003, 131'072, 131'073, 1'000'003}) {
     on_ranks([&](Communicator& comm) {
       const auto seed = static_cast<std::uint64_t>(count);
       std::vector<float> x = values_of_rank(comm.rank(), count, seed);
@@ -44,7 +45,7 @@ TEST_P(CommunicatorConformance, AllReducesInARowDoNotMix) {
   on_ranks([&](Communicator& comm) {
     for (std::uint64_t round = 0; round < 60; ++round) {
       // Short and long ones in turn share memory in some transports.
-      const std::int64_t count = round % 3 == 0 ? 70'001 : 5 + static_cast<std::int64_t>(round);
+      const std::int64_t count = round % 3 == 0 ? 150'001 : 5 + static_cast<std::int64_t>(round);
       std::vector<float> x = values_of_rank(comm.rank(), count, round);
       comm.all_reduce(stream_, view_of(x));
       ASSERT_TRUE(same_bits(x, test::tree_sum_of_ranks(comm.size(), count, round))) << round;

@@ -14,6 +14,32 @@
 namespace retinue::ops::simd {
 namespace {
 
+/// Puts one token's key and value of one head into a page. The value after an even key is cleared:
+/// it is multiplied by a probability of zero until its own token arrives, and must not be a stale
+/// NaN.
+template <class T>
+void write_token(const TokenToPage<T>& t) {
+  constexpr int kStep = kPair<T>;
+  // A key is an output of q · kᵀ, its channels are the inner dimension.
+  T* to = t.key_page + t.key / kPanel * kPanel * t.head_dim + t.key % kPanel * kStep;
+  for (std::int64_t c = 0; c < t.head_dim; c += kStep, to += kPanel * kStep)
+    std::memcpy(to, t.k + c, kStep * sizeof(T));
+  // For a value it is the other way round.
+  to = t.value_page + t.key / kStep * kPanel * kStep;
+  for (std::int64_t c = 0; c < t.head_dim; c += kPanel, to += t.page_keys * kPanel) {
+    const std::int64_t left = t.head_dim - c;
+    const Vf value = left >= kPanel ? load(t.v + c) : load_part(t.v + c, left);
+    if constexpr (kStep == 1) {
+      store(to, value);
+    } else {  // load() leaves a bf16 in the upper half of its lane
+      Vu pair;
+      std::memcpy(&pair, to, sizeof pair);
+      pair = t.key % 2 == 0 ? as_bits(value) >> 16 : (pair & 0xFFFFU) | as_bits(value);
+      std::memcpy(to, &pair, sizeof pair);
+    }
+  }
+}
+
 template <class T, int rows>
 class AttentionRows {
  public:
@@ -49,15 +75,14 @@ class AttentionRows {
   static constexpr float kNone = -__builtin_inff();
 
   struct State {
-    float largest[rows];
-    float sum[rows];
+    Vf largest;  ///< lane r is row r, as in sum
+    Vf sum;
     Vf out[rows][kMaxPanels];
 
     void reset(std::int64_t panels) {
-      for (int r = 0; r < rows; ++r) {
-        largest[r] = kNone, sum[r] = 0;
+      largest = splat(kNone), sum = Vf{};
+      for (int r = 0; r < rows; ++r)
         for (std::int64_t p = 0; p < panels; ++p) out[r][p] = Vf{};
-      }
     }
   };
 
@@ -69,7 +94,7 @@ class AttentionRows {
 
   /// scores_[r][j] = q_r · k_(key + j)
   void scores(std::int64_t key, std::int64_t count) {
-    constexpr int kGroup = kTilePanels < rows >> 2 ? 2 : kTilePanels<rows>;
+    constexpr int kGroup = kTilePanels<rows> >= 2 ? 2 : 1;
     const std::int64_t stride = b_.head_dim * kPanel;
     for (std::int64_t at = 0; at < count;) {
       const std::int64_t page = (key + at) / b_.page_keys, inside = (key + at) % b_.page_keys;
@@ -91,45 +116,47 @@ class AttentionRows {
       for (int p = 0; p < panels; ++p) store(&scores_[r][at + p * kPanel], acc[r * panels + p]);
   }
 
-  /// Masks, scales, updates maximum and sum; probabilities_ = e^(score - maximum), packed as rows.
+  /// Scales, masks, updates maximum and sum; probabilities_ = e^(score - maximum).
   void softmax(std::int64_t key, std::int64_t count) {
     const std::int64_t vectors = (count + kPanel - 1) / kPanel;
     const Vi lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    Vf found = splat(kNone);
     for (int r = 0; r < rows; ++r) {
       const std::int64_t seen = b_.row_keys[first_ + r] - key;
       const auto visible = static_cast<std::int32_t>(seen < 0 ? 0 : (seen < count ? seen : count));
-      Vf largest = splat(kNone);
-      for (std::int64_t v = 0; v < vectors; ++v) {
+      // Vectors that are seen in part, or not at all, are masked where they lie.
+      for (std::int64_t v = visible / kPanel; v < vectors; ++v) {
+        float* score = &scores_[r][v * kPanel];
         const Vi index = lane + static_cast<std::int32_t>(v * kPanel);
-        const Vf score = load(&scores_[r][v * kPanel]) * b_.scale;
-        const Vf masked = select(index < visible, score, splat(kNone));
-        store(&scores_[r][v * kPanel], masked);
-        largest = max(masked, largest);
+        store(score, select(index < visible, load(score), splat(kNone)));
       }
-      const float before = partial_.largest[r];
-      const float found = max_lanes(largest);
-      const float after = found > before ? found : before;
-      const float base = after == kNone ? 0 : after;  // nothing seen yet: e^(-inf - 0) is 0
+      Vf largest = splat(kNone);
+      for (std::int64_t v = 0; v < vectors; ++v)
+        largest = max(load(&scores_[r][v * kPanel]) * b_.scale, largest);
+      found[r] = max_lanes(largest);
+    }
+    // Lane r is row r from here on.
+    const Vf after = max(found, partial_.largest);
+    const Vf base = select(after == kNone, Vf{}, after);  // nothing seen: e^(-inf - 0) is 0
+    shrink_ = exp(partial_.largest - base);
+    partial_.largest = after;
+    Vf sums{};
+    for (int r = 0; r < rows; ++r) {
+      const float row_base = base[r];
       Vf sum{};
       for (std::int64_t v = 0; v < vectors; ++v) {
-        const Vf p = exp(load(&scores_[r][v * kPanel]) - base);
+        const Vf p = exp(load(&scores_[r][v * kPanel]) * b_.scale - row_base);
         sum += p;
-        T rounded[kPanel];
-        store(rounded, p);
-        for (int j = 0; j < kPanel; j += kStep)
-          std::memcpy(&probabilities_[((v * kPanel + j) / kStep * rows + r) * kStep], rounded + j,
-                      kStep * sizeof(T));
+        store_normal(&probabilities_[r][v * kPanel], p);
       }
-      const float shrink = exp(splat(before - base))[0];
-      partial_.largest[r] = after;
-      partial_.sum[r] = partial_.sum[r] * shrink + sum_lanes(sum);
-      shrink_[r] = shrink;
+      sums[r] = sum_lanes(sum);
     }
+    partial_.sum = partial_.sum * shrink_ + sums;
   }
 
   /// out = out · shrink + probabilities · v
   void values(std::int64_t key, std::int64_t count) {
-    constexpr int kGroup = kTilePanels < rows >> 2 ? 2 : kTilePanels<rows>;
+    constexpr int kGroup = kTilePanels<rows> >= 2 ? 2 : 1;
     std::int64_t p = 0;
     for (; kGroup == 2 && p + 2 <= value_panels_; p += 2) value_panels<kGroup>(p, key, count);
     for (; p < value_panels_; ++p) value_panels<1>(p, key, count);
@@ -142,9 +169,9 @@ class AttentionRows {
       const std::int64_t page = (key + at) / b_.page_keys, inside = (key + at) % b_.page_keys;
       const std::int64_t left =
           b_.page_keys - inside < count - at ? b_.page_keys - inside : count - at;
-      accumulate<T, rows, panels>(probabilities_ + at * rows,
-                                  b_.value_pages[page] + panel * stride + inside * kPanel, stride,
-                                  (left + kStep - 1) / kStep, acc);
+      accumulate<T, rows, panels, kAttentionTile>(
+          probabilities_[0] + at, b_.value_pages[page] + panel * stride + inside * kPanel, stride,
+          (left + kStep - 1) / kStep, acc);
       at += left;
     }
     for (int r = 0; r < rows; ++r)
@@ -154,20 +181,21 @@ class AttentionRows {
   }
 
   void merge(std::int64_t begin) {
-    for (int r = 0; r < rows; ++r) {
-      if (begin == 0) {
-        total_.largest[r] = partial_.largest[r], total_.sum[r] = partial_.sum[r];
+    if (begin == 0) {
+      total_.largest = partial_.largest, total_.sum = partial_.sum;
+      for (int r = 0; r < rows; ++r)
         for (std::int64_t p = 0; p < value_panels_; ++p) total_.out[r][p] = partial_.out[r][p];
-        continue;
-      }
+      return;
+    }
+    const Vf after = max(partial_.largest, total_.largest);
+    const Vf keep = exp(total_.largest - after), add = exp(partial_.largest - after);
+    for (int r = 0; r < rows; ++r) {
       if (begin >= b_.row_keys[first_ + r]) continue;
-      const float a = total_.largest[r], b = partial_.largest[r];
-      const float after = a > b ? a : b;
-      const float keep = exp(splat(a - after))[0], add = exp(splat(b - after))[0];
-      total_.largest[r] = after;
-      total_.sum[r] = total_.sum[r] * keep + partial_.sum[r] * add;
+      total_.largest[r] = after[r];
+      total_.sum[r] = total_.sum[r] * keep[r] + partial_.sum[r] * add[r];
       for (std::int64_t p = 0; p < value_panels_; ++p)
-        total_.out[r][p] = fma(partial_.out[r][p], splat(add), total_.out[r][p] * keep);
+        total_.out[r][p] =
+            fma(partial_.out[r][p], splat(add[r]), total_.out[r][p] * splat(keep[r]));
     }
   }
 
@@ -177,8 +205,8 @@ class AttentionRows {
   std::int64_t value_panels_;
   alignas(64) T q_[rows * kMaxHeadDim];
   alignas(64) float scores_[rows][kAttentionTile];
-  alignas(64) T probabilities_[rows * kAttentionTile];
-  float shrink_[rows];
+  alignas(64) T probabilities_[rows][kAttentionTile];
+  Vf shrink_;
   State partial_, total_;
 };
 

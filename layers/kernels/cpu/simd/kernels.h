@@ -41,7 +41,7 @@ struct RowPacking {
   T* packed;              ///< [rows · padded_k]
 };
 
-/// One row block of attention over panelled keys and values; see attention.simd.cpp.
+/// One row block of attention over panelled keys and values; see attention.inl.
 template <class T>
 struct AttentionBlock {
   const T* q;  ///< [rows, head_dim] at q_stride
@@ -56,6 +56,28 @@ struct AttentionBlock {
   T* y;  ///< [rows, head_dim] at y_stride
   std::int64_t y_stride;
 };
+/// One token's key and value of one head, and its place in a page.
+template <class T>
+struct TokenToPage {
+  const T* k;  ///< [head_dim]
+  const T* v;
+  std::int64_t head_dim;  ///< a multiple of kPair<T>
+  std::int64_t key;       ///< place in the page
+  std::int64_t page_keys;
+  T* key_page;
+  T* value_page;
+};
+/// One head's pairs (low[j], high[j]) turned by (cos[j], sin[j]); with each_step both products are
+/// rounded to T before they are added.
+template <class T>
+struct Rotation {
+  T* low;
+  T* high;
+  const float* cos;
+  const float* sin;
+  std::int64_t half;
+  bool each_step;
+};
 inline constexpr int kAttentionTile = 128;
 inline constexpr int kAttentionSplit = 512;
 inline constexpr int kMaxHeadDim = 256;
@@ -65,6 +87,8 @@ struct Kernels {
   void (*pack_rows)(const RowPacking<T>&);
   void (*matmul)(const MatmulBlock<T>&);
   void (*attention)(const AttentionBlock<T>&);
+  void (*write_token)(const TokenToPage<T>&);
+  void (*rotate)(const Rotation<T>&);
   /// n elements each; y may be x. silu_mul: gate and up → y.
   void (*silu_mul)(const T* gate, const T* up, T* y, std::int64_t n);
   void (*gelu_tanh)(const T* x, T* y, std::int64_t n);

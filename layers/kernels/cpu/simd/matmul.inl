@@ -65,19 +65,30 @@ struct LeafTree {
   }
 };
 
-/// acc[r, p] += the steps' products. `x` walks a packed row tile, `w` walks each panel.
-template <class T, int rows, int panels>
+/// Packed rows follow each other tile by tile, too many for the inner caches and in a stream too
+/// slow for the prefetchers to keep alive: asked for this far ahead they are there (0.84 → 0.94 of
+/// the peak at 1024 rows of 5120, Zen 4).
+inline constexpr int kRowPrefetchBytes = 2048;
+
+/// acc[r, p] += the steps' products. `w` walks each panel. `x` walks a packed row tile, or, with a
+/// `row_stride`, rows of which each is contiguous.
+template <class T, int rows, int panels, int row_stride = 0>
 RETINUE_INLINE void accumulate(const T* x, const T* w, std::int64_t panel_stride,
                                std::int64_t steps, Vf (&acc)[rows * panels]) {
   constexpr int kStep = kPair<T>;
+  constexpr int kNextRow = row_stride == 0 ? kStep : row_stride;
   for (std::int64_t step = 0; step < steps; ++step) {
+    if constexpr (row_stride == 0)
+      __builtin_prefetch(reinterpret_cast<const char*>(x) + kRowPrefetchBytes);
+      // Rows outside: one row's operand at a time needs a register, the panels' operands keep
+      // theirs.
 #pragma GCC unroll 32
-    for (int p = 0; p < panels; ++p)
+    for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 32
-      for (int r = 0; r < rows; ++r)
-        acc[r * panels + p] = dot_step(acc[r * panels + p], w + p * panel_stride, x + r * kStep);
+      for (int p = 0; p < panels; ++p)
+        acc[r * panels + p] = dot_step(acc[r * panels + p], w + p * panel_stride, x + r * kNextRow);
     w += kPanel * kStep;
-    x += rows * kStep;
+    x += row_stride == 0 ? rows * kStep : kStep;
   }
 }
 

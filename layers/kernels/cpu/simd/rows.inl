@@ -41,8 +41,8 @@ template <class T>
 void gelu_tanh(const T* x, T* y, std::int64_t n) {
   for_lanes(n, [&](std::int64_t i, std::int64_t count) {
     const Vf v = load_lanes(x + i, count);
-    const Vf u = (v + v * v * v * 0.044715F) * 0.797884561F;
-    store_lanes(y + i, v / (exp(u * -2.0F) + 1.0F), count);
+    const Vf minus_2u = v * fma(v * v, splat(-0.0713548163F), splat(-1.59576912F));
+    store_lanes(y + i, v / (exp(minus_2u) + 1.0F), count);
   });
 }
 
@@ -77,6 +77,21 @@ void cast_from_f32(const float* x, T* y, std::int64_t n) {
   });
 }
 
+template <class T>
+void rotate(const Rotation<T>& t) {
+  for_lanes(t.half, [&](std::int64_t i, std::int64_t count) {
+    const Vf a = load_lanes(t.low + i, count), b = load_lanes(t.high + i, count);
+    const Vf c = load_lanes(t.cos + i, count), s = load_lanes(t.sin + i, count);
+    Vf ac = a * c, bs = b * s, bc = b * c, as = a * s;
+    if (t.each_step) {
+      ac = round_to(ac, t.low), bs = round_to(bs, t.low);
+      bc = round_to(bc, t.low), as = round_to(as, t.low);
+    }
+    store_lanes(t.low + i, ac - bs, count);
+    store_lanes(t.high + i, bc + as, count);
+  });
+}
+
 /// Σ term(i) over a row: sixteen running sums, then the tree over lanes.
 template <class Term>
 RETINUE_INLINE float sum_row(std::int64_t n, Term&& term) {
@@ -106,6 +121,7 @@ void layer_norm(const T* x, const T* weight, const T* bias, float eps, T* y, std
   const Vi lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   const float squares = sum_row(n, [&](std::int64_t i, std::int64_t count) {
     const Vf centred = load_lanes(x + i, count) - mean;
+    if (count == kLanes) return centred * centred;
     return select(lane < static_cast<std::int32_t>(count), centred * centred, Vf{});
   });
   const float scale = 1.0F / __builtin_sqrtf(squares / static_cast<float>(n) + eps);

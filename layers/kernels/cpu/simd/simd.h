@@ -79,9 +79,16 @@ RETINUE_INLINE Vf load(const float* p) {
 RETINUE_INLINE void store(float* p, Vf x) { std::memcpy(p, &x, sizeof x); }
 
 RETINUE_INLINE Vf load(const BFloat16* p) {
+#if defined(__AVX512F__)
+  // One instruction; g++ 12 splits the conversion below in halves.
+  __m256i half;
+  std::memcpy(&half, p, sizeof half);
+  return as_float(reinterpret_cast<Vu>(_mm512_maskz_cvtepu16_epi32(kAll, half)) << 16);
+#else
   Vh half;
   std::memcpy(&half, p, sizeof half);
   return as_float(__builtin_convertvector(half, Vu) << 16);
+#endif
 }
 /// Rounds to nearest even; NaN stays NaN.
 RETINUE_INLINE void store(BFloat16* p, Vf x) {
@@ -90,6 +97,16 @@ RETINUE_INLINE void store(BFloat16* p, Vf x) {
   const Vu nan = (bits >> 16) | 0x40U;
   const Vh half = __builtin_convertvector(x != x ? nan : rounded, Vh);
   std::memcpy(p, &half, sizeof half);
+}
+/// The same for values of which none below the normal numbers matters: those may become zero.
+RETINUE_INLINE void store_normal(float* p, Vf x) { store(p, x); }
+RETINUE_INLINE void store_normal(BFloat16* p, Vf x) {
+#if defined(__AVX512BF16__)
+  const __m256bh half = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(x));
+  std::memcpy(p, &half, sizeof half);
+#else
+  store(p, x);
+#endif
 }
 /// Rounds to T and back: what storing and loading would give.
 RETINUE_INLINE Vf round_to(Vf x, const float*) { return x; }
@@ -113,20 +130,20 @@ RETINUE_INLINE void store_part(T* p, Vf x, std::int64_t count) {
   std::memcpy(p, part, static_cast<std::size_t>(count) * sizeof(T));
 }
 
-/// Lanes added pairwise at distance 8, 4, 2, 1: the fixed tree of a row.
+/// Lanes combined pairwise at distance 8, 4, 2, 1: the fixed tree of a row.
+template <class Combine>
+RETINUE_INLINE float combine_lanes(Vf x, Combine&& combine) {
+  const Vi lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  x = combine(x, __builtin_shuffle(x, lane + 8));
+  x = combine(x, __builtin_shuffle(x, lane + 4));
+  x = combine(x, __builtin_shuffle(x, lane + 2));
+  return combine(x, __builtin_shuffle(x, lane + 1))[0];
+}
 RETINUE_INLINE float sum_lanes(Vf x) {
-  float lane[kLanes];
-  store(lane, x);
-  for (int step = 8; step > 0; step /= 2)
-    for (int i = 0; i < step; ++i) lane[i] += lane[i + step];
-  return lane[0];
+  return combine_lanes(x, [](Vf a, Vf b) { return a + b; });
 }
 RETINUE_INLINE float max_lanes(Vf x) {
-  float lane[kLanes];
-  store(lane, x);
-  for (int step = 8; step > 0; step /= 2)
-    for (int i = 0; i < step; ++i) lane[i] = lane[i] > lane[i + step] ? lane[i] : lane[i + step];
-  return lane[0];
+  return combine_lanes(x, [](Vf a, Vf b) { return max(a, b); });
 }
 
 /// p · 2ⁿ, n whole and within ±151, rounded where it leaves the normal numbers.

@@ -10,8 +10,9 @@ namespace {
 
 template <class T>
 Kernels<T> table() {
-  return {pack_rows<T>, matmul_block<T>, attention_block<T>, silu_mul<T>, gelu_tanh<T>,
-          gelu_erf<T>,  add<T>,          cast_from_f32<T>,   rms_norm<T>, layer_norm<T>};
+  return {pack_rows<T>, matmul_block<T>,  attention_block<T>, write_token<T>,
+          rotate<T>,    silu_mul<T>,      gelu_tanh<T>,       gelu_erf<T>,
+          add<T>,       cast_from_f32<T>, rms_norm<T>,        layer_norm<T>};
 }
 
 }  // namespace

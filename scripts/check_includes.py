@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Checks who includes whom: the folders' order, and where third-party headers may stand.
+
+    scripts/check_includes.py [ROOT]
+
+Prints one line per breach, "file:line: what", and exits 1 when there is any. The rules are the tables
+below; ARCHITECTURE.md says why.
+"""
+
+import fnmatch
+import pathlib
+import re
+import sys
+
+# A folder may include itself and what stands left of it.
+TOP = ["parallel", "layers", "runtime", "launcher"]
+# folder -> folders of the same library that it may include, besides itself.
+INNER = {
+    "parallel/base": [],
+    "parallel/device": ["parallel/base"],
+    "parallel/comm": ["parallel/base", "parallel/device"],
+    "parallel/mesh": ["parallel/base", "parallel/device", "parallel/comm"],
+    "layers/spec": [],
+    "layers/ops": ["layers/spec"],
+    "layers/kernels": ["layers/spec", "layers/ops"],
+    "layers/weights": ["layers/spec", "layers/ops"],
+    "layers/modules": ["layers/spec", "layers/ops", "layers/weights"],
+    "layers/vision": ["layers/spec", "layers/ops", "layers/weights", "layers/modules"],
+    "layers/decoder": ["layers/spec", "layers/ops", "layers/weights", "layers/modules"],
+    "layers/model": ["layers/spec", "layers/ops", "layers/weights", "layers/modules", "layers/vision", "layers/decoder"],
+    "runtime/input": [],
+    "runtime/engine": [],
+    "runtime/output": [],
+    "runtime/jobs": ["runtime/input", "runtime/engine", "runtime/output"],
+    "runtime/monitor": ["runtime/input", "runtime/engine", "runtime/output", "runtime/jobs"],
+    "launcher": [],
+}
+# (including file, included header, why not): beyond the order of folders.
+FORBIDDEN = [
+    ("layers/vision/*", "parallel/comm/*", "the vision tower has no communicator"),
+    ("layers/vision/*", "parallel/mesh/*", "the vision tower has no mesh"),
+    ("layers/vision/*", "layers/modules/parallel_*", "vision weights are whole on every rank"),
+    ("layers/vision/*", "layers/modules/vocab_parallel_*", "vision weights are whole on every rank"),
+    ("runtime/engine/*", "filesystem", "the engine opens no file"),
+    ("runtime/engine/*", "fstream", "the engine opens no file"),
+    ("runtime/engine/*", "iostream", "the engine prints nothing"),
+    ("layers/*", "iostream", "layers print nothing"),
+]
+# (header, files that may include it). What is named nowhere is the standard library or the system.
+THIRD_PARTY = [
+    ("cuda*", ["parallel/device/cuda/*", "parallel/comm/nccl_*", "layers/kernels/cuda/*"]),
+    ("cublas*", ["layers/kernels/cuda/cublaslt_matmul.cpp"]),
+    ("nccl.h", ["parallel/comm/nccl_*"]),
+    ("nvtx3/*", ["parallel/device/cuda/*", "parallel/comm/nccl_*", "layers/kernels/cuda/*"]),
+    ("mpi.h", ["parallel/comm/mpi_*", "tests/support/*"]),
+    ("oneapi/dnnl/*", ["tests/bench/*"]),
+    ("omp.h", ["layers/kernels/cpu/*", "tests/bench/*"]),
+    ("immintrin.h", ["layers/kernels/cpu/*", "runtime/input/pixel_kernels_*", "parallel/*", "tests/bench/*"]),
+    ("turbojpeg.h", ["runtime/input/image_*.cpp", "tests/*"]),
+    ("png.h", ["runtime/input/image_*.cpp", "tests/*"]),
+    ("webp/*", ["runtime/input/image_*.cpp", "tests/*"]),
+    ("libav*", ["runtime/input/video_ffmpeg.cpp"]),
+    ("utf8proc.h", ["runtime/input/pretokenizer.cpp"]),
+    ("simdjson.h", ["runtime/input/tokenizer.cpp", "runtime/input/source.cpp"]),
+    ("zlib.h", ["runtime/input/parquet.cpp"]),
+    ("snappy*", ["runtime/input/parquet.cpp"]),
+    ("zstd.h", ["runtime/input/parquet.cpp"]),
+    ("nlohmann/json_fwd.hpp", ["layers/spec/*", "layers/weights/*", "runtime/*", "launcher/*", "tests/*"]),
+    ("nlohmann/*", ["layers/spec/*.cpp", "layers/weights/*.cpp", "runtime/input/*.cpp", "runtime/output/*.cpp",
+                    "runtime/jobs/*.cpp", "runtime/monitor/*.cpp", "launcher/*.cpp", "tests/*"]),
+    ("boost/*", ["runtime/monitor/http_server.cpp"]),
+    ("xxhash.h", ["parallel/base/hash.cpp"]),
+    ("fmt/*", ["*.cpp"]),
+    ("gtest/*", ["tests/*"]),
+    ("gmock/*", ["tests/*"]),
+    ("benchmark/*", ["tests/bench/*"]),
+]
+HEADER_LINES = 250  # a header is one idea
+
+INCLUDE = re.compile(r'\s*#\s*include\s+([<"])([^>"]+)[>"]')
+
+
+def folder_of(path):
+    """The folder of INNER that a file belongs to; none outside the four libraries."""
+    parts = path.split("/")
+    for depth in (2, 1):
+        if "/".join(parts[:depth]) in INNER:
+            return "/".join(parts[:depth])
+    return None
+
+
+def matches(path, patterns):
+    return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
+
+
+def breach(path, bracket, included):
+    """Why `path` may not include it, or nothing."""
+    for including, header, why in FORBIDDEN:
+        if fnmatch.fnmatchcase(path, including) and fnmatch.fnmatchcase(included, header):
+            return f"<{included}>: {why}"
+    if bracket == "<":
+        for header, files in THIRD_PARTY:
+            if fnmatch.fnmatchcase(included, header):
+                return None if matches(path, files) else f"<{included}> may stand in {', '.join(files)} only"
+        return None
+    here, there = path.split("/")[0], included.split("/")[0]
+    if "/" not in included:
+        return f'"{included}" must be named from the root of the repository'
+    if here not in TOP:
+        return None
+    if there not in TOP:
+        return f'"{included}": a library includes nothing of {there}/'
+    if TOP.index(there) > TOP.index(here):
+        return f'"{included}": {here} may not include {there}'
+    if here == there:
+        mine, its = folder_of(path), folder_of(included)
+        if mine is None or its is None:
+            return f'"{included}": no rule for this folder; add one to INNER of check_includes.py'
+        if its != mine and its not in INNER[mine]:
+            return f'"{included}": {mine} may not include {its}'
+    return None
+
+
+def check_file(root, path):
+    found = []
+    text = (root / path).read_text(encoding="utf-8")
+    lines = text.splitlines()
+    for number, line in enumerate(lines, 1):
+        include = INCLUDE.match(line)
+        if include:
+            why = breach(path, include[1], include[2])
+            if why:
+                found.append(f"{path}:{number}: {why}")
+    if path.endswith(".h"):
+        if "#pragma once" not in text:
+            found.append(f"{path}:1: no #pragma once")
+        if len(lines) > HEADER_LINES:
+            found.append(f"{path}:{HEADER_LINES}: a header of {len(lines)} lines; {HEADER_LINES} are the limit")
+    return found
+
+
+def self_test():
+    """The rules refuse what they are there for."""
+    for path, bracket, included in [
+        ("parallel/base/a.h", '"', "layers/spec/config.h"),
+        ("parallel/base/a.h", '"', "parallel/comm/communicator.h"),
+        ("layers/ops/a.cpp", '"', "layers/modules/linear.h"),
+        ("layers/decoder/a.cpp", '"', "layers/vision/vision_tower.h"),
+        ("layers/vision/a.cpp", '"', "parallel/comm/communicator.h"),
+        ("runtime/input/a.cpp", '"', "runtime/output/b.h"),
+        ("runtime/engine/a.cpp", "<", "fstream"),
+        ("runtime/engine/a.cpp", '"', "launcher/options.h"),
+        ("launcher/a.cpp", '"', "option.h"),
+        ("layers/a.cpp", '"', "tests/support/ranks.h"),
+        ("layers/ops/a.h", "<", "fmt/format.h"),
+        ("runtime/input/a.h", "<", "nlohmann/json.hpp"),
+        ("launcher/a.cpp", "<", "mpi.h"),
+    ]:
+        assert breach(path, bracket, included), (path, included)
+    for path, bracket, included in [
+        ("runtime/jobs/a.cpp", '"', "runtime/engine/engine.h"),
+        ("launcher/a.cpp", '"', "launcher/option.h"),
+        ("layers/kernels/cpu/simd/a.cpp", '"', "layers/ops/matmul.h"),
+        ("runtime/input/a.h", "<", "nlohmann/json_fwd.hpp"),
+        ("tests/launcher/a.cpp", '"', "launcher/option.h"),
+    ]:
+        assert not breach(path, bracket, included), (path, included)
+
+
+def main():
+    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parents[1]).resolve()
+    self_test()
+    found, files = [], 0
+    for top in [*TOP, "tests"]:
+        for path in sorted((root / top).rglob("*")):
+            if path.suffix in (".h", ".cpp", ".inl", ".inc", ".cuh", ".cu"):
+                files += 1
+                found += check_file(root, path.relative_to(root).as_posix())
+    print("\n".join(found) if found else f"{files} files include what they may")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# clang-tidy, with the checks of .clang-tidy, on the sources that differ from a revision.
+#   scripts/lint.sh [--all | REVISION]      REVISION: main
+# Needs build/cpu-debug/compile_commands.json, which it makes when absent.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+build=build/cpu-debug
+[ -e $build/compile_commands.json ] || cmake --preset cpu-debug >/dev/null
+case ${1:-main} in
+  --all) mapfile -t files < <(git ls-files 'parallel/*.cpp' 'layers/*.cpp' 'runtime/*.cpp' 'launcher/*.cpp') ;;
+  -*) echo "[lint] unknown option $1. Known: --all" >&2; exit 2 ;;
+  *) mapfile -t files < <(git diff --name-only --diff-filter=d "${1:-main}" -- 'parallel/*.cpp' 'layers/*.cpp' 'runtime/*.cpp' 'launcher/*.cpp') ;;
+esac
+# The kernels are compiled several times with flags that clang reads otherwise.
+checked=()
+for file in "${files[@]}"; do [[ $file == layers/kernels/cpu/simd/* ]] || checked+=("$file"); done
+if [ ${#checked[@]} -eq 0 ]; then
+  echo "[lint] nothing differs"
+  exit 0
+fi
+printf '%s\0' "${checked[@]}" | xargs -0 -n 1 -P "$(nproc)" clang-tidy --quiet -p $build

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Installs what Retinue is built from, on Debian 12 and Ubuntu 24.04. Prints it first, installs only
+# what is missing, and is done at once when nothing is.
+#   scripts/setup.sh [--yes] [--video] [--dev]
+#     --yes    do not ask
+#     --video  FFmpeg's libraries, for builds that read video files
+#     --dev    formatter, linter, fuzzing, benchmarks beside oneDNN, tools of tests with several hosts
+# Without root and without sudo it prints the list and exits 1.
+set -euo pipefail
+
+# Every package stands here for something that CMakeLists.txt asks for.
+build=(g++ cmake ninja-build pkg-config python3)
+core=(
+  libopenmpi-dev openmpi-bin  # ranks
+  libfmt-dev                  # messages
+  nlohmann-json3-dev          # configuration and records
+  libsimdjson-dev             # tokenizer.json
+  libturbojpeg0-dev libpng-dev libwebp-dev  # images
+  libutf8proc-dev             # NFC
+  libxxhash-dev               # checksums
+  libgtest-dev libgmock-dev   # tests
+)
+video=(libavformat-dev libavcodec-dev libswscale-dev libavutil-dev)
+dev=(ccache clang clang-format clang-tidy gdb git iproute2 libdnnl-dev openssh-client)
+
+yes=0
+packages=("${build[@]}" "${core[@]}")
+for argument in "$@"; do
+  case $argument in
+    --yes) yes=1 ;;
+    --video) packages+=("${video[@]}") ;;
+    --dev) packages+=("${dev[@]}") ;;
+    --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "[setup] unknown option $argument. Known: --yes --video --dev" >&2; exit 2 ;;
+  esac
+done
+
+if ! command -v apt-get >/dev/null; then
+  echo "[setup] this system has no apt. Install by your own means what Debian calls:" >&2
+  echo "  ${packages[*]}" >&2
+  exit 1
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+  if [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)" != installed ]; then
+    missing+=("$package")
+  fi
+done
+if [ ${#missing[@]} -eq 0 ]; then
+  echo "[setup] all ${#packages[@]} packages are there"
+  exit 0
+fi
+
+install=(apt-get install -y -q --no-install-recommends "${missing[@]}")
+as_root=()
+if [ "$(id -u)" != 0 ]; then
+  if ! command -v sudo >/dev/null; then
+    echo "[setup] needs root and there is no sudo. Ask for:" >&2
+    echo "  ${install[*]}" >&2
+    exit 1
+  fi
+  as_root=(sudo env DEBIAN_FRONTEND=noninteractive)
+fi
+echo "[setup] installs: ${missing[*]}"
+if [ $yes = 0 ]; then
+  if [ ! -t 0 ]; then
+    echo "[setup] nobody to ask: call it with --yes" >&2
+    exit 1
+  fi
+  read -r -p "[setup] go on? [y/N] " answer
+  [[ $answer == [yY]* ]] || exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+run() {
+  if ! "${as_root[@]}" "$@" >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    echo "[setup] failed: $*" >&2
+    exit 1
+  fi
+}
+run apt-get update -q
+run "${install[@]}"
+echo "[setup] installed ${#missing[@]} packages and what they need"

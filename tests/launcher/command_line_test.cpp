@@ -1,0 +1,169 @@
+#include "launcher/command_line.h"
+
+#include "launcher/options.h"
+#include "parallel/base/check.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <fstream>
+#include <string>
+#include <unistd.h>
+#include <vector>
+
+namespace retinue::launcher {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using Words = std::vector<std::string>;
+
+class CommandLine : public testing::Test {
+ protected:
+  Asked parse(const Words& words, const std::string& verb = "caption") {
+    const auto tables = tables_of(verb, options);
+    return parse_command_line(verb, tables, words);
+  }
+
+  /// With what caption requires in front.
+  Asked parse_rest(const Words& rest) {
+    Words words = {"--model", "m", "--input", "a", "--output", "o"};
+    words.insert(words.end(), rest.begin(), rest.end());
+    return parse(words);
+  }
+
+  std::string refusal(const Words& words, const std::string& verb = "caption") {
+    options = {};
+    try {
+      parse(words, verb);
+    } catch (const UsageError& error) {
+      return error.what();
+    }
+    return "accepted";
+  }
+
+  std::string config(const std::string& text) {
+    const std::string path =
+        testing::TempDir() + "retinue-config-" + std::to_string(getpid()) + ".json";
+    std::ofstream(path) << text;
+    return path;
+  }
+
+  CommandOptions options;
+};
+
+TEST_F(CommandLine, FillsEveryKindOfValue) {
+  EXPECT_EQ(parse_rest({"--tensor-parallel", "2", "--temperature=0.7", "--top-k", "40", "--stop",
+                        "a", "--stop", "b", "--logprobs", "--prompt=--why?", "--seed",
+                        "18446744073709551615", "--presence-penalty", "-0.5"}),
+            Asked::kRun);
+  const auto& caption = options.check.caption;
+  EXPECT_EQ(caption.run.model, "m");
+  EXPECT_THAT(caption.input, ElementsAre("a"));
+  EXPECT_EQ(caption.run.tensor_parallel, 2);
+  EXPECT_EQ(caption.sampling.temperature, 0.7);
+  EXPECT_EQ(caption.sampling.top_k, 40);
+  EXPECT_THAT(caption.sampling.stop, ElementsAre("a", "b"));
+  EXPECT_TRUE(caption.logprobs);
+  EXPECT_EQ(caption.prompt, "--why?");
+  EXPECT_EQ(caption.sampling.seed, 18446744073709551615u);
+  EXPECT_EQ(caption.sampling.presence_penalty, -0.5);
+  EXPECT_FALSE(caption.sampling.top_p);
+}
+
+TEST_F(CommandLine, TheLastOfTwoValuesStays) {
+  parse_rest({"--limit", "3", "--limit", "4", "--logprobs", "--logprobs=false"});
+  EXPECT_EQ(options.check.caption.limit, 4);
+  EXPECT_FALSE(options.check.caption.logprobs);
+}
+
+TEST_F(CommandLine, AStandaloneDashIsAValue) {
+  parse({"--model", "m", "--input", "-", "--output", "o"});
+  EXPECT_THAT(options.check.caption.input, ElementsAre("-"));
+}
+
+TEST_F(CommandLine, NamesTheNearestOption) {
+  EXPECT_THAT(refusal({"--tensr-parallel", "2"}),
+              AllOf(HasSubstr("--tensr-parallel"), HasSubstr("--tensor-parallel")));
+  EXPECT_THAT(refusal({"--max_new_tokens", "2"}), HasSubstr("is --max-new-tokens"));
+  EXPECT_THAT(refusal({"--tensor", "2"}), HasSubstr("is --tensor-parallel"));
+  EXPECT_THAT(refusal({"--outptu=x"}), HasSubstr("is --output"));
+  EXPECT_THAT(refusal({"--image", "x"}), HasSubstr("unknown option --image"));
+}
+
+TEST_F(CommandLine, RefusesWhatDoesNotFit) {
+  EXPECT_THAT(refusal({"photo.jpg"}), HasSubstr("--input photo.jpg"));
+  EXPECT_THAT(refusal({"-m", "x"}), HasSubstr("'-m' is no option"));
+  EXPECT_THAT(refusal({"--model"}), HasSubstr("wants a value: DIR"));
+  EXPECT_THAT(refusal({"--model", "--input"}), HasSubstr("wants a value"));
+  EXPECT_THAT(refusal({"--top-k", "4.5"}), HasSubstr("a whole number, got '4.5'"));
+  EXPECT_THAT(refusal({"--top-p", "much"}), HasSubstr("a number, got 'much'"));
+  EXPECT_THAT(refusal({"--top-p", "nan"}), HasSubstr("finite"));
+  EXPECT_THAT(refusal({"--max-new-tokens", "0"}), HasSubstr("at least 1"));
+  EXPECT_THAT(refusal({"--threads", "-2"}), HasSubstr("at least 0"));
+  EXPECT_THAT(refusal({"--ranks", "99999999999"}), HasSubstr("fits in 32 bits"));
+  EXPECT_THAT(refusal({"--device", "gpu"}), HasSubstr("auto|cpu|cuda, got 'gpu'"));
+  EXPECT_THAT(refusal({"--logprobs=maybe"}), HasSubstr("true or false"));
+}
+
+TEST_F(CommandLine, NamesWhatIsMissing) {
+  EXPECT_THAT(refusal({"--input", "a", "--output", "o"}), HasSubstr("--model DIR is required"));
+  EXPECT_THAT(refusal({"--model", "m", "--output", "o"}), HasSubstr("--input PATH is required"));
+  EXPECT_THAT(refusal({"--model", "m"}, "trace"), HasSubstr("--output FILE is required"));
+  EXPECT_EQ(refusal({"--model", "m"}, "check"), "accepted");
+  EXPECT_EQ(refusal({"--model", "m"}, "ask"), "accepted");
+}
+
+TEST_F(CommandLine, AnswersHelpBeforeAllElse) {
+  EXPECT_EQ(parse({"--no-such", "--help"}), Asked::kHelp);
+}
+
+TEST_F(CommandLine, ReadsTheFileFirstAndFlagsWin) {
+  const std::string file = config(R"({"model": "from-file", "input": ["x", "y"], "output": "o",
+      "max_new_tokens": 7, "temperature": 1, "logprobs": true, "ranks": 2, "stop": "end"})");
+  parse({"--max-new-tokens", "9", "--config", file});
+  const auto& caption = options.check.caption;
+  EXPECT_EQ(caption.run.model, "from-file");
+  EXPECT_THAT(caption.input, ElementsAre("x", "y"));
+  EXPECT_EQ(caption.sampling.max_new_tokens, 9);
+  EXPECT_EQ(caption.sampling.temperature, 1);
+  EXPECT_THAT(caption.sampling.stop, ElementsAre("end"));
+  EXPECT_TRUE(caption.logprobs);
+  EXPECT_EQ(options.launch.ranks, 2);
+}
+
+TEST_F(CommandLine, FlagsReplaceAListOfTheFile) {
+  const std::string file = config(R"({"model": "m", "input": ["x", "y"], "output": "o"})");
+  parse({"--config", file, "--input", "z", "--logprobs=false"});
+  EXPECT_THAT(options.check.caption.input, ElementsAre("z"));
+}
+
+TEST_F(CommandLine, RefusesUnknownKeysAndWrongKinds) {
+  EXPECT_THAT(refusal({"--config", config(R"({"max_tokens": 3})")}),
+              AllOf(HasSubstr("unknown key 'max_tokens'"), HasSubstr("'max_new_tokens'")));
+  EXPECT_THAT(refusal({"--config", config(R"({"max-new-tokens": 3})")}),
+              HasSubstr("'max_new_tokens'"));
+  EXPECT_THAT(refusal({"--config", config(R"({"config": "x"})")}), HasSubstr("unknown key"));
+  EXPECT_THAT(refusal({"--config", config(R"({"top_k": "3"})")}), HasSubstr("a number, got \"3\""));
+  EXPECT_THAT(refusal({"--config", config(R"({"top_k": 3.5})")}), HasSubstr("whole number"));
+  EXPECT_THAT(refusal({"--config", config(R"({"logprobs": 1})")}), HasSubstr("true or false"));
+  EXPECT_THAT(refusal({"--config", config(R"({"input": [1]})")}), HasSubstr("a string, got 1"));
+  EXPECT_THAT(refusal({"--config", config(R"({"exif": "drop"})")}), HasSubstr("apply|ignore"));
+  EXPECT_THAT(refusal({"--config", config(R"([])")}), HasSubstr("one JSON object, got array"));
+  EXPECT_THAT(refusal({"--config", config(R"({"a": )")}), HasSubstr("is no JSON"));
+  EXPECT_THAT(refusal({"--config", "/no/such/file"}), HasSubstr("No such file"));
+  EXPECT_THAT(refusal({"--config", "/"}), HasSubstr("cannot be read"));
+}
+
+TEST(Nearest, CountsEdits) {
+  const Words words = {"ask", "trace", "check"};
+  EXPECT_EQ(nearest("tarce", words), "trace");
+  EXPECT_EQ(nearest("chekc", words), "check");
+  EXPECT_EQ(nearest("", words), "ask");
+  EXPECT_EQ(nearest("x", {}), "");
+}
+
+}  // namespace
+}  // namespace retinue::launcher

@@ -1,0 +1,121 @@
+#include "launcher/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+#include <string>
+
+namespace retinue::launcher {
+namespace {
+
+std::map<std::string, std::string> defaults(const std::string& verb) {
+  CommandOptions options;
+  std::map<std::string, std::string> found;
+  for (const Table& table : tables_of(verb, options))
+    for (const Option& option : table.options)
+      EXPECT_TRUE(found.emplace(option.name, default_text(option)).second) << option.name;
+  return found;
+}
+
+// The contract of the command line: what is promised is there, with its default.
+const std::map<std::string, std::string> kRunning = {
+    {"model", "required"},
+    {"weights", "checkpoint"},
+    {"ranks", "one per visible GPU; on CPU one, or one per host named"},
+    {"hostfile", ""},
+    {"hosts", ""},
+    {"print-launch", "off"},
+    {"share-device", "off"},
+    {"tensor-parallel", "smallest power of two whose memory plan fits; 1 on CPU"},
+    {"device", "auto"},
+    {"dtype", "auto"},
+    {"reduce", "ordered on CPU; retinue info names it on CUDA"},
+    {"threads", "cores / ranks of the host"},
+    {"max-batch-tokens", "from the memory plan"},
+    {"max-sequences", "from the memory plan"},
+    {"kv-memory-gib", "from the memory plan"},
+    {"kv-block-tokens", "from the memory plan"},
+    {"min-pixels", "the model's"},
+    {"max-pixels", "the model's"},
+    {"alpha", "white"},
+    {"exif", "apply"},
+    {"video-prompt", "inner"},
+    {"max-new-tokens", "256"},
+    {"temperature", "0"},
+    {"top-p", "1"},
+    {"top-k", "0"},
+    {"min-p", "0"},
+    {"repetition-penalty", "1"},
+    {"presence-penalty", "0"},
+    {"seed", "0"},
+    {"stop", ""},
+    {"sampling", "the flags below"},
+    {"ignore-eos", "off"},
+    {"config", ""},
+    {"log-level", "info"},
+    {"log-dir", "no files"},
+    {"quiet", "off"},
+    {"no-progress", "off"},
+};
+
+void expect_has(const std::map<std::string, std::string>& has,
+                const std::map<std::string, std::string>& wanted) {
+  for (const auto& [name, value] : wanted) {
+    ASSERT_TRUE(has.contains(name)) << name;
+    EXPECT_EQ(has.at(name), value) << name;
+  }
+}
+
+TEST(Options, RunningVerbsShareTheirs) {
+  for (const char* verb : {"caption", "ask", "trace", "check"}) {
+    SCOPED_TRACE(verb);
+    expect_has(defaults(verb), kRunning);
+  }
+}
+
+TEST(Options, EachVerbHasItsOwn) {
+  expect_has(defaults("caption"), {{"input", "required"},
+                                   {"input-format", "read from the content"},
+                                   {"output", "required"},
+                                   {"prompt", "Describe this image."},
+                                   {"prompt-file", ""},
+                                   {"system", ""},
+                                   {"limit", "0"},
+                                   {"shard", ""},
+                                   {"shuffle", "input order"},
+                                   {"retry-failed", "off"},
+                                   {"max-failures", "no budget"},
+                                   {"fsync-interval-ms", "50"},
+                                   {"monitor", "off"},
+                                   {"logprobs", "off"}});
+  expect_has(defaults("check"), {{"input", ""}, {"output", ""}, {"gpu-memory-gib", "80"}});
+  expect_has(defaults("ask"), {{"image", ""}, {"video", ""}, {"prompt", ""}, {"messages", ""}});
+  expect_has(defaults("trace"), {{"image", ""}, {"output", "required"}, {"decode", "0"}});
+  expect_has(defaults("info"), {{"json", "off"}});
+}
+
+TEST(Options, NamesAreLongAndHelpIsWritten) {
+  CommandOptions options;
+  for (const Verb& verb : verbs())
+    for (const Table& table : tables_of(verb.name, options))
+      for (const Option& option : table.options) {
+        EXPECT_GT(option.name.size(), 2u);
+        EXPECT_EQ(option.name.find('_'), option.name.npos) << option.name;
+        EXPECT_FALSE(option.help.empty()) << option.name;
+        EXPECT_EQ(option.type.empty(), is_flag(option)) << option.name;
+        // A unit stands in the name or in the table.
+        EXPECT_EQ(option.name.ends_with("-ms"), option.unit == "ms") << option.name;
+        EXPECT_EQ(option.name.ends_with("-gib"), option.unit == "GiB") << option.name;
+      }
+}
+
+TEST(Options, VerbsNotServedReadNothing) {
+  CommandOptions options;
+  for (const Verb& verb : verbs())
+    EXPECT_EQ(tables_of(verb.name, options).empty(), !verb.served) << verb.name;
+}
+
+}  // namespace
+}  // namespace retinue::launcher

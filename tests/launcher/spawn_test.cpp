@@ -1,0 +1,87 @@
+#include "launcher/spawn.h"
+
+#include "parallel/base/check.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <unistd.h>
+
+namespace retinue::launcher {
+namespace {
+
+std::string text(const Launch& launch) {
+  return quoted(launch_command(launch, "/bin/retinue", {"ask", "--model", "m"}));
+}
+
+TEST(Spawn, OneRankIsThisProcess) {
+  EXPECT_FALSE(needs_spawn({}));
+  EXPECT_EQ(text({}), "/bin/retinue ask --model m");
+}
+
+TEST(Spawn, BindsRanksToTheirCores) {
+  EXPECT_EQ(text({.ranks = 4, .cores = {16, 8}}),
+            "mpirun --quiet -np 4 --map-by slot:PE=2 --bind-to core --mca pml ob1 --mca btl "
+            "self,vader,tcp --mca osc ^ucx,pt2pt /bin/retinue ask --model m");
+}
+
+TEST(Spawn, YieldsWhenRanksOutnumberCores) {
+  EXPECT_EQ(text({.ranks = 4, .cores = {4, 2}}),
+            "mpirun --quiet -np 4 --oversubscribe --bind-to none --mca mpi_yield_when_idle 1 --mca "
+            "pml ob1 --mca btl self,vader,tcp --mca osc ^ucx,pt2pt /bin/retinue ask --model m");
+}
+
+TEST(Spawn, TellsMpirunThatRootIsMeant) {
+  EXPECT_THAT(text({.ranks = 2, .cores = {2, 2}, .root = true}),
+              testing::StartsWith("mpirun --quiet --allow-run-as-root -np 2 "));
+}
+
+TEST(Spawn, FillsOneHostBeforeTheNext) {
+  EXPECT_EQ(text({.ranks = 4,
+                  .hosts = {{.name = "a"}, {.name = "b"}},
+                  .cores = {2, 2},
+                  .exported = {"RETINUE_DEADLINE_S"}}),
+            "mpirun --quiet -np 4 --host a:2,b:2 --map-by slot:PE=1 --bind-to core -x "
+            "RETINUE_DEADLINE_S /bin/retinue ask --model m");
+  EXPECT_THAT(text({.ranks = 5, .hosts = {{"a", 4}, {"b", 1}}, .hostfile = "h", .cores = {8, 8}}),
+              testing::HasSubstr("-np 5 --hostfile h --map-by slot:PE=2 --bind-to core /bin"));
+}
+
+TEST(Spawn, CountsRanksByHosts) {
+  const Getenv none = [](const std::string&) { return std::nullopt; };
+  EXPECT_EQ(plan_launch({}, none).ranks, 1);
+  EXPECT_EQ(plan_launch({.hosts = "a,b"}, none).ranks, 2);
+  EXPECT_EQ(plan_launch({.hosts = "a:2,b:4"}, none).ranks, 6);
+  EXPECT_EQ(plan_launch({.ranks = 8, .hosts = "a,b"}, none).ranks, 8);
+  EXPECT_THROW(plan_launch({.hostfile = "f", .hosts = "a"}, none), UsageError);
+  EXPECT_THROW(plan_launch({.hostfile = "/no/such/file"}, none), UsageError);
+}
+
+TEST(Spawn, QuotesWhatAShellWouldRead) {
+  EXPECT_EQ(quoted({"a", "", "b c", "it's", "$x", "--p=1"}), "a '' 'b c' 'it'\\''s' '$x' --p=1");
+}
+
+TEST(Spawn, KilledRanksMeanRunAgain) {
+  for (const int code : {0, 1, 2, 3, 4, 75}) EXPECT_EQ(exit_code_of(code), code);
+  for (const int code : {9, 130, 134, 137, 139, 143}) EXPECT_EQ(exit_code_of(code), 75);
+}
+
+TEST(Spawn, PassesTheExitCodeOn) {
+  EXPECT_EQ(run_command({"/bin/sh", "-c", "exit 3"}), 3);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(run_command({"/bin/sh", "-c", "kill -9 $$"}), 75);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::HasSubstr("ended with 137"));
+  EXPECT_EQ(run_command({"/no/such/mpirun"}), 2);
+}
+
+TEST(Spawn, TheFirstRequestToStopReachesTheRanksAsSigusr1) {
+  // The child answers SIGUSR1 with 75, once its parent, this process, has been told to stop.
+  EXPECT_EQ(run_command({"/bin/sh", "-c",
+                         "trap 'exit 75' USR1; trap 'exit 1' TERM; kill -TERM $PPID; "
+                         "for i in 1 2 3 4 5 6 7 8 9; do sleep 0.2; done; exit 0"}),
+            75);
+}
+
+}  // namespace
+}  // namespace retinue::launcher

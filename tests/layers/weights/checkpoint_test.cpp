@@ -1,0 +1,169 @@
+#include "layers/model/qwen3_vl.h"
+#include "layers/weights/weight_source.h"
+#include "parallel/base/check.h"
+#include "parallel/comm/local_communicator.h"
+#include "tests/support/temporary_folder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <fstream>
+
+namespace retinue::layers {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+const std::string kSharded =
+    std::string(RETINUE_SOURCE_DIR) + "/tests/golden/model/configs/sharded";
+
+/// A copy of the checkpoint that Hugging Face wrote, to be damaged.
+class DamagedCheckpoint : public testing::Test {
+ protected:
+  DamagedCheckpoint() { fs::copy(kSharded, folder_.path(), fs::copy_options::recursive); }
+
+  [[nodiscard]] std::vector<std::string> shards() const {
+    std::vector<std::string> found;
+    for (const auto& entry : fs::directory_iterator(folder_.path()))
+      if (entry.path().extension() == ".safetensors") found.push_back(entry.path().string());
+    std::sort(found.begin(), found.end());
+    return found;
+  }
+  /// Builds the model on `tensor` ranks' first; the message if that is refused.
+  std::string refusal(int tensor = 1) {
+    MemoryLedger ledger;
+    Context ctx(Device{}, 1, Buffer(ledger, Device{}, 1 << 20, MemoryTag::kActivations),
+                Buffer(ledger, Device{}, 1 << 20, MemoryTag::kScratch));
+    ModelOptions options;
+    options.kv_blocks = 4, options.feature_rows = 4;
+    options.pixel_values.resize(768);
+    try {
+      const ModelConfig config = load_model_config(folder_.path());
+      CheckpointSource source(folder_.path());
+      TensorAxis axis;
+      axis.size = tensor;
+      const Qwen3Vl model(ctx, ledger, config, axis, &source, options);
+      return "";
+    } catch (const UsageError& error) {
+      return error.what();
+    }
+  }
+  nlohmann::json read(const std::string& name) {
+    std::ifstream file(folder_.path() + "/" + name);
+    return nlohmann::json::parse(file);
+  }
+  void change_config(const std::function<void(nlohmann::json&)>& change) {
+    nlohmann::json config = read("config.json");
+    change(config);
+    folder_.write("config.json", config.dump());
+  }
+
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(DamagedCheckpoint, WholeItLoads) { EXPECT_EQ(refusal(), ""); }
+
+TEST_F(DamagedCheckpoint, AMissingShardIsNamed) {
+  fs::remove(shards()[1]);
+  EXPECT_THAT(refusal(), HasSubstr(fs::path(folder_.path()).filename().string()));
+  EXPECT_THAT(refusal(), HasSubstr("is missing. The copy is incomplete"));
+}
+
+TEST_F(DamagedCheckpoint, ATruncatedShardIsNamed) {
+  fs::resize_file(shards()[0], fs::file_size(shards()[0]) - 1);
+  EXPECT_THAT(refusal(), HasSubstr(fs::path(shards()[0]).filename().string()));
+  EXPECT_THAT(refusal(), HasSubstr("copy it again"));
+}
+
+TEST_F(DamagedCheckpoint, AnIndexThatLiesIsRefused) {
+  nlohmann::json index = read("model.safetensors.index.json");
+  const std::string first = index["weight_map"].begin().key(), other = shards()[1];
+  const std::string here = index["weight_map"][first];
+  for (const auto& shard : shards())
+    if (!shard.ends_with(here)) index["weight_map"][first] = fs::path(shard).filename().string();
+  folder_.write("model.safetensors.index.json", index.dump());
+  EXPECT_THAT(refusal(), HasSubstr("which does not hold it"));
+  folder_.write("model.safetensors.index.json", "{");
+  EXPECT_THAT(refusal(), HasSubstr("weight_map"));
+}
+
+TEST_F(DamagedCheckpoint, ATensorOfAnotherShapeIsNamedWithBothShapes) {
+  change_config([](nlohmann::json& c) {
+    c["text_config"]["intermediate_size"] = c["text_config"]["intermediate_size"].get<int>() * 2;
+  });
+  EXPECT_THAT(refusal(),
+              testing::AllOf(HasSubstr("mlp."), HasSubstr("has shape"), HasSubstr("asks for")));
+}
+
+TEST_F(DamagedCheckpoint, AMissingTensorIsNamed) {
+  change_config([](nlohmann::json& c) { c["text_config"]["num_hidden_layers"] = 3; });
+  EXPECT_THAT(refusal(), testing::AllOf(HasSubstr("layers.2."), HasSubstr("is missing")));
+}
+
+TEST_F(DamagedCheckpoint, AnUnknownTensorIsNamed) {
+  change_config([](nlohmann::json& c) { c["text_config"]["num_hidden_layers"] = 1; });
+  EXPECT_THAT(refusal(), testing::AllOf(HasSubstr("layers.1."), HasSubstr("does not have")));
+}
+
+TEST_F(DamagedCheckpoint, ATensorAxisThatDoesNotDivideIsRefusedWithThoseThatDo) {
+  EXPECT_THAT(refusal(3), testing::AllOf(HasSubstr("tensor=3"), HasSubstr("Use 1")));
+}
+
+TEST_F(DamagedCheckpoint, MixtureOfExpertsAndQuantisedAreRefused) {
+  change_config([](nlohmann::json& c) { c["model_type"] = "qwen3_vl_moe"; });
+  EXPECT_THAT(refusal(), HasSubstr("mixture-of-experts"));
+  change_config([](nlohmann::json& c) {
+    c["model_type"] = "qwen3_vl", c["quantization_config"] = {{"quant_method", "fp8"}};
+  });
+  EXPECT_THAT(refusal(), HasSubstr("FP8"));
+}
+
+// The checkpoint was written by Hugging Face from the rule of `--weights random`.
+TEST(WeightSource, AFileAndTheRuleGiveTheSameWeightsInAnySlice) {
+  CheckpointSource file(kSharded);
+  std::ifstream manifest_file(std::string(RETINUE_SOURCE_DIR) +
+                              "/tests/golden/model/manifest.json");
+  RandomSource rule(nlohmann::json::parse(manifest_file)["seed"].get<std::uint64_t>());
+  const ModelConfig config = load_model_config(kSharded);
+  const std::string name = "model.language_model.layers.1.mlp.down_proj.weight";
+  const Shape shape{config.text.hidden_size, config.text.intermediate_size};
+  for (const WeightSlice& slice :
+       {WeightSlice{0, shape[0], 0, shape[1]}, WeightSlice{3, 5, 7, 9}, WeightSlice{1, 1, 0, 1}}) {
+    std::vector<BFloat16> a(static_cast<std::size_t>(slice.rows * slice.columns)), b(a.size());
+    std::vector<float> wide(a.size());
+    const Shape part{slice.rows, slice.columns};
+    file.read(name, shape, slice,
+              TensorView(reinterpret_cast<std::byte*>(a.data()), DType::kBF16, part));
+    rule.read(name, shape, slice,
+              TensorView(reinterpret_cast<std::byte*>(b.data()), DType::kBF16, part));
+    file.read(name, shape, slice,
+              TensorView(reinterpret_cast<std::byte*>(wide.data()), DType::kF32, part));
+    EXPECT_EQ(a, b);
+    for (std::size_t i = 0; i < a.size(); ++i) EXPECT_EQ(wide[i], to_float(a[i]));
+  }
+}
+
+TEST(WeightSource, TheRuleMatchesTheGoldenMakersCheckValues) {
+  std::ifstream file(std::string(RETINUE_SOURCE_DIR) + "/tests/golden/model/manifest.json");
+  for (const auto& row : nlohmann::json::parse(file)["random_weights_check"]) {
+    const auto dims = row["shape"].get<std::vector<std::int64_t>>();
+    const Shape shape = dims.size() == 1   ? Shape{dims[0]}
+                        : dims.size() == 2 ? Shape{dims[0], dims[1]}
+                                           : Shape{dims[0], dims[1], dims[2], dims[3], dims[4]};
+    const std::int64_t width = shape.numel() / shape[0];
+    std::vector<BFloat16> values(static_cast<std::size_t>(shape.numel()));
+    RandomSource(row["seed"].get<std::uint64_t>())
+        .read(row["name"], shape, {0, shape[0], 0, width},
+              TensorView(reinterpret_cast<std::byte*>(values.data()), DType::kBF16,
+                         Shape{shape[0], width}));
+    for (std::size_t i = 0; i < row["bf16"].size(); ++i)
+      EXPECT_EQ(values[i].bits, std::stoul(row["bf16"][i].get<std::string>(), nullptr, 16))
+          << row["name"] << " " << i;
+  }
+}
+
+}  // namespace
+}  // namespace retinue::layers

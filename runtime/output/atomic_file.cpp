@@ -26,9 +26,10 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::fail(const char* what) const {
-  throw SystemError(fmt::format("[output] {} {}: {}. Make room or mend the disk, then run the same "
-                                "command again; finished items are kept.",
-                                path_, what, std::strerror(errno)));
+  throw SystemError(
+      fmt::format("[output] {} {}: {}. Make room or mend the disk, then run the same "
+                  "command again; finished items are kept.",
+                  path_, what, std::strerror(errno)));
 }
 
 void AtomicFile::write(std::string_view text) {
@@ -49,8 +50,8 @@ void sync_folder(const std::string& folder) {
   const int error = errno;
   if (fd >= 0) ::close(fd);
   if (!ok)
-    throw SystemError(fmt::format("[output] {}: cannot be made durable: {}", folder,
-                                  std::strerror(error)));
+    throw SystemError(
+        fmt::format("[output] {}: cannot be made durable: {}", folder, std::strerror(error)));
 }
 
 }  // namespace retinue::runtime

@@ -55,7 +55,7 @@ JobFolder::JobFolder(std::string path, const Json& question, const Json& about)
   std::filesystem::create_directories(path_ + "/journal", error);
   if (error)
     throw UsageError(fmt::format("[--output] {} cannot be made: {}", path_, error.message()));
-  lock();
+  lock_ = std::make_unique<Lock>(path_);
   const std::string job = path_ + "/job.json";
   if (std::filesystem::exists(job)) {
     std::ifstream file(job);
@@ -65,9 +65,10 @@ JobFolder::JobFolder(std::string path, const Json& question, const Json& about)
           fmt::format("[--output] {} is no job of this program. Choose another folder.", job));
     const std::string what = differences(before["question"], question);
     if (!what.empty())
-      throw UsageError(fmt::format("[--output] {} holds the answers to another question: {}. Choose "
-                                   "another folder, or ask as before.",
-                                   path_, what));
+      throw UsageError(
+          fmt::format("[--output] {} holds the answers to another question: {}. Choose "
+                      "another folder, or ask as before.",
+                      path_, what));
     return;
   }
   Json whole = about;
@@ -77,22 +78,19 @@ JobFolder::JobFolder(std::string path, const Json& question, const Json& about)
   written.commit();
 }
 
-JobFolder::~JobFolder() {
-  if (lock_ >= 0) ::close(lock_);
+JobFolder::Lock::~Lock() {
+  if (fd >= 0) ::close(fd);
 }
 
-void JobFolder::lock() {
-  const std::string path = path_ + "/lock";
-  lock_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (lock_ < 0)
-    throw SystemError(fmt::format("[output] {} cannot be made: {}", path, std::strerror(errno)));
-  if (flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
+JobFolder::Lock::Lock(const std::string& job) {
+  const std::string path = job + "/lock";
+  fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) return;
   const int error = errno;
-  ::close(lock_);
-  lock_ = -1;
+  if (fd >= 0) ::close(fd);
   if (error == EWOULDBLOCK)
     throw UsageError(fmt::format(
-        "[--output] {} is in use by a running job. Wait for it, or choose another folder.", path_));
+        "[--output] {} is in use by a running job. Wait for it, or choose another folder.", job));
   throw SystemError(fmt::format("[output] {} cannot be locked: {}", path, std::strerror(error)));
 }
 

@@ -21,9 +21,6 @@ class JobFolder {
   ///   SystemError when the disk refuses.
   JobFolder(std::string path, const nlohmann::ordered_json& question,
             const nlohmann::ordered_json& about);
-  ~JobFolder();
-  JobFolder(const JobFolder&) = delete;
-  JobFolder& operator=(const JobFolder&) = delete;
 
   [[nodiscard]] const std::string& path() const { return path_; }
 
@@ -35,10 +32,17 @@ class JobFolder {
   void write_report(const nlohmann::ordered_json& report) const;
 
  private:
-  void lock();
+  /// Goes with the process too, however that ends.
+  struct Lock {
+    explicit Lock(const std::string& job);
+    ~Lock();
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
+    int fd = -1;
+  };
 
   std::string path_;
-  int lock_ = -1;
+  std::unique_ptr<Lock> lock_;
 };
 
 }  // namespace retinue::runtime

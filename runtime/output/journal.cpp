@@ -80,9 +80,10 @@ SegmentWriter::~SegmentWriter() {
 }
 
 void SegmentWriter::fail(int error) const {
-  throw SystemError(fmt::format("[output] {} cannot be written: {}. Make room or mend the disk, then "
-                                "run the same command again; finished items are kept.",
-                                path_, std::strerror(error)));
+  throw SystemError(
+      fmt::format("[output] {} cannot be written: {}. Make room or mend the disk, then "
+                  "run the same command again; finished items are kept.",
+                  path_, std::strerror(error)));
 }
 
 void SegmentWriter::append(EntryType type, std::int64_t index, std::string_view json) {

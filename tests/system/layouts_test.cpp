@@ -1,41 +1,26 @@
 // The executable under mpirun: one request gives one digest of its logits, and one set of captions,
 // in every layout of ranks, on any number of threads, alone or in company.
+#include "tests/support/shell.h"
 #include "tests/support/temporary_folder.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
-#include <array>
-#include <cstdio>
 #include <fstream>
-#include <map>
 #include <sstream>
-#include <sys/wait.h>
 
 namespace retinue {
 namespace {
+
+using test::ShellOutcome;
 
 const std::string kRetinue = RETINUE_EXECUTABLE;
 const std::string kModel =
     std::string(RETINUE_SOURCE_DIR) + "/tests/golden/model/configs/gqa8-tied";
 const std::string kImages = std::string(RETINUE_SOURCE_DIR) + "/configs/examples";
 
-struct Outcome {
-  int exit_code = -1;
-  std::string output;
-};
-
-Outcome shell(const std::string& command) {
-  std::FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
-  Outcome outcome;
-  std::array<char, 4096> part;
-  while (const std::size_t n = std::fread(part.data(), 1, part.size(), pipe))
-    outcome.output.append(part.data(), n);
-  const int status = ::pclose(pipe);
-  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128;
-  return outcome;
-}
+/// Both streams.
+ShellOutcome shell(const std::string& command) { return test::shell("(" + command + ") 2>&1"); }
 
 struct Layout {
   int ranks, tensor, threads;
@@ -53,33 +38,33 @@ class Layouts : public testing::TestWithParam<std::string> {
  protected:
   /// The line that trace prints.
   std::string digest(const Layout& layout) {
-    const Outcome trace =
+    const ShellOutcome trace =
         shell(kRetinue + " trace" + model_flags(GetParam()) + flags(layout) + "--image " + kImages +
               "/" + first_image() + " --prompt 'What is it?' --output " + folder_.path() +
               "/trace.safetensors");
-    EXPECT_EQ(trace.exit_code, 0) << trace.output;
-    const std::size_t at = trace.output.find("logits_sha256");
-    EXPECT_NE(at, std::string::npos) << trace.output;
-    return at == std::string::npos ? trace.output
-                                   : trace.output.substr(at, trace.output.find('\n', at) - at);
+    EXPECT_EQ(trace.exit_code, 0) << trace.text;
+    const std::size_t at = trace.text.find("logits_sha256");
+    EXPECT_NE(at, std::string::npos) << trace.text;
+    return at == std::string::npos ? trace.text
+                                   : trace.text.substr(at, trace.text.find('\n', at) - at);
   }
   static std::string first_image() {
-    std::string name = shell("ls " + kImages + " | grep -E '\\.(jpg|png|webp)$' | head -1").output;
+    std::string name = shell("ls " + kImages + " | grep -E '\\.(jpg|png|webp)$' | head -1").text;
     name.pop_back();
     return name;
   }
   /// captions.jsonl of a job over the example images.
   std::string captions(const Layout& layout, int max_sequences) {
     const std::string output = folder_.path() + "/job" + std::to_string(job_++);
-    const Outcome job =
+    const ShellOutcome job =
         shell(kRetinue + " caption" + model_flags(GetParam()) + flags(layout) + "--input " +
               kImages + " --output " + output +
               " --max-new-tokens 12 --ignore-eos --max-sequences " + std::to_string(max_sequences));
-    EXPECT_EQ(job.exit_code, 0) << job.output;
+    EXPECT_EQ(job.exit_code, 0) << job.text;
     std::ifstream file(output + "/captions.jsonl");
     std::stringstream content;
     content << file.rdbuf();
-    EXPECT_NE(content.str(), "") << job.output;
+    EXPECT_NE(content.str(), "") << job.text;
     return content.str();
   }
 

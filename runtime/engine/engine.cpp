@@ -101,6 +101,9 @@ class Engine::Lead {
   }
 
   void drain() { draining_ = true; }
+  void cancel() {
+    for (Sequence* sequence : scheduler_.all()) fail(sequence, {"cancelled", "the job stops"});
+  }
   std::vector<Completion> poll() { return std::exchange(finished_, {}); }
   [[nodiscard]] std::int64_t live() const { return scheduler_.live(); }
 
@@ -162,6 +165,10 @@ std::optional<DataError> Engine::submit(Request request) {
 void Engine::drain() {
   check(lead_ != nullptr, "the lead drains");
   lead_->drain();
+}
+void Engine::cancel() {
+  check(lead_ != nullptr, "the lead cancels");
+  lead_->cancel();
 }
 std::vector<Completion> Engine::poll() {
   check(lead_ != nullptr, "completions are at the lead");

@@ -40,6 +40,8 @@ class Engine {
   std::optional<DataError> submit(Request request);
   /// Lead only: no more requests will come; the engine ends when all are done.
   void drain();
+  /// Lead only: ends every live request now; each completes with an error of stage "cancelled".
+  void cancel();
   /// Lead only: finished requests since the last call.
   std::vector<Completion> poll();
   /// Lead only: requests submitted and not finished. A job keeps this at a few times max_sequences.

@@ -72,6 +72,14 @@ class Scheduler {
   /// Takes a finished or failed sequence out and frees what it held.
   std::unique_ptr<Sequence> remove(Sequence* sequence);
 
+  /// Every sequence that waits or runs.
+  [[nodiscard]] std::vector<Sequence*> all() const {
+    std::vector<Sequence*> sequences;
+    for (const auto* list : {&waiting_, &running_})
+      for (const auto& sequence : *list) sequences.push_back(sequence.get());
+    return sequences;
+  }
+
   [[nodiscard]] std::int64_t live() const {
     return static_cast<std::int64_t>(waiting_.size() + running_.size());
   }

@@ -3,16 +3,10 @@
 #include "parallel/base/check.h"
 
 #include <chrono>
-#include <cstdint>
+#include <string>
 #include <thread>
 
 namespace retinue::runtime {
-
-namespace {
-TensorView view_of(int& value) {
-  return {reinterpret_cast<std::byte*>(&value), DType::kU8, Shape{sizeof value}};
-}
-}  // namespace
 
 void on_coordinator(Communicator& world, const std::function<void()>& work) {
   int code = 0;
@@ -34,17 +28,14 @@ void on_coordinator(Communicator& world, const std::function<void()>& work) {
 }
 
 void announce_end(Communicator& world, int exit_code) {
-  for (int rank = 1; rank < world.size(); ++rank)
-    world.send(Stream{Device{}}, view_of(exit_code), rank, static_cast<int>(JobTag::kEnd));
+  for (int rank = 1; rank < world.size(); ++rank) post(world, exit_code, rank, JobTag::kEnd);
 }
 
 int await_end(Communicator& world) {
-  int from = 0, code = 0;
-  std::int64_t bytes = 0;
-  while (!world.probe(from = 0, static_cast<int>(JobTag::kEnd), bytes))
+  while (true) {
+    if (const auto code = receive<int>(world, 0, JobTag::kEnd)) return *code;
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  world.recv(Stream{Device{}}, view_of(code), 0, static_cast<int>(JobTag::kEnd));
-  return code;
+  }
 }
 
 }  // namespace retinue::runtime

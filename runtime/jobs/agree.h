@@ -2,8 +2,10 @@
 
 #include "parallel/comm/communicator.h"
 
+#include <cstdint>
 #include <functional>
-#include <string>
+#include <optional>
+#include <type_traits>
 
 namespace retinue::runtime {
 
@@ -14,6 +16,29 @@ void on_coordinator(Communicator& world, const std::function<void()>& work);
 /// Messages between the ranks of a job, on the world. They come in between at any time, so they are
 /// looked for and never waited for.
 enum class JobTag : int { kCounts = 1, kStop = 2, kEnd = 3 };
+
+template <class T>
+void post(Communicator& world, const T& value, int to, JobTag tag) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  world.send(Stream{Device{}},
+             ConstTensorView(reinterpret_cast<const std::byte*>(&value), DType::kU8,
+                             Shape{static_cast<std::int64_t>(sizeof(T))}),
+             to, static_cast<int>(tag));
+}
+
+/// The oldest message of this kind from `from`, if there is one.
+template <class T>
+std::optional<T> receive(Communicator& world, int from, JobTag tag) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  std::int64_t bytes = 0;
+  if (!world.probe(from, static_cast<int>(tag), bytes)) return std::nullopt;
+  T value{};
+  world.recv(Stream{Device{}},
+             TensorView(reinterpret_cast<std::byte*>(&value), DType::kU8,
+                        Shape{static_cast<std::int64_t>(sizeof(T))}),
+             from, static_cast<int>(tag));
+  return value;
+}
 
 /// Rank 0 tells every other rank that the job is over, with its exit code.
 void announce_end(Communicator& world, int exit_code);

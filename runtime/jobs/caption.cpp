@@ -1,0 +1,198 @@
+#include "parallel/base/build_config.h"
+#include "runtime/jobs/agree.h"
+#include "runtime/jobs/caption_lead.h"
+#include "runtime/jobs/replica.h"
+#include "runtime/output/job_folder.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <iostream>
+#include <numeric>
+#include <unistd.h>
+
+namespace retinue::runtime {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// job.json beside the question: what people want to read in it.
+Json about(const CaptionJob& job) {
+  const layers::Numerics numerics = numerics_of(job.model);
+  Json json;
+  json["schema_version"] = 1;
+  json["version"] = build::kVersion;
+  json["model_folder"] = job.options.run.model;
+  json["input"] = job.options.input;
+  json["numerics"] = {{"description", numerics.description}, {"fingerprint", numerics.fingerprint}};
+  return json;
+}
+
+/// On rank 0: lists the items, opens the folder, reads what earlier runs left.
+std::unique_ptr<JobFolder> open_job(const Session& session, CaptionJob& job) {
+  job.items = list_items(source_options(job.options), std::cin);
+  auto folder = std::make_unique<JobFolder>(job.options.output, question_of(job), about(job));
+  const Journal journal(folder->path(), static_cast<std::int64_t>(job.items.size()));
+  job.epoch = journal.next_epoch();
+  job.open.resize(job.items.size());
+  for (std::size_t i = 0; i < job.items.size(); ++i) {
+    const auto index = static_cast<std::int64_t>(i);
+    const bool failed = journal.failed(index) && !job.options.retry_failed;
+    job.open[i] = !journal.done(index) && !failed ? 1 : 0;
+    job.done_before += journal.done(index) ? 1 : 0;
+    job.failed_before += failed ? 1 : 0;
+  }
+  if (journal.damaged_lines() > 0)
+    session.log.warning(
+        fmt::format("[journal] {} torn or damaged lines are left out; their items "
+                    "run again",
+                    journal.damaged_lines()));
+  const std::string fingerprint = numerics_of(job.model).fingerprint;
+  for (const std::string& start : journal.starts())
+    if (Json::parse(start, nullptr, false).value("fingerprint", fingerprint) != fingerprint) {
+      session.log.warning(
+          "[journal] an earlier run had another numerics fingerprint: its records may differ in "
+          "their last bits from those to come");
+      break;
+    }
+  return folder;
+}
+
+/// Every rank learns what rank 0 found.
+void share_job(Communicator& world, CaptionJob& job) {
+  std::string packed = world.rank() == 0 ? pack_items(job.items) : "";
+  broadcast_container(world, packed);
+  if (world.rank() != 0) job.items = unpack_items(packed);
+  broadcast_container(world, job.open);
+  broadcast_value(world, job.done_before);
+  broadcast_value(world, job.failed_before);
+  broadcast_value(world, job.epoch);
+}
+
+Json report_of(const CaptionJob& job, const MeshShape& mesh, const Counts& counts, double seconds,
+               const Journal& journal, int code) {
+  const layers::Numerics numerics = numerics_of(job.model);
+  const auto per_s = [&](std::int64_t n) {
+    return seconds > 0 ? static_cast<double>(n) / seconds : 0.0;
+  };
+  const EngineStats& engine = counts.engine;
+  Json json;
+  json["schema_version"] = 1;
+  json["exit_code"] = code;
+  json["items"] = {{"all", job.items.size()},
+                   {"done", journal.done_count()},
+                   {"failed", journal.failed_count()}};
+  json["this_run"] = {{"epoch", job.epoch},
+                      {"seconds", seconds},
+                      {"done", counts.done},
+                      {"failed", counts.failed},
+                      {"media", counts.media},
+                      {"prompt_tokens", counts.prompt_tokens},
+                      {"completion_tokens", counts.completion_tokens}};
+  json["rates"] = {{"media_per_s", per_s(counts.media)},
+                   {"prompt_tokens_per_s", per_s(counts.prompt_tokens)},
+                   {"completion_tokens_per_s", per_s(counts.completion_tokens)}};
+  // Summed over the leads.
+  json["stages"] = {{"steps", engine.steps},         {"idle_steps", engine.idle_steps},
+                    {"plan_s", engine.plan_s},       {"encode_s", engine.encode_s},
+                    {"forward_s", engine.forward_s}, {"sample_s", engine.sample_s},
+                    {"wait_s", engine.wait_s}};
+  json["mesh"] = {{"ranks", mesh.size()}, {"data", mesh.data}, {"tensor", mesh.tensor}};
+  json["dtype"] = name(job.model.dtype);
+  json["versions"] = {{"retinue", build::kVersion},
+                      {"revision", build::kRevision},
+                      {"build", build::kBuildType},
+                      {"compiler", build::kCompiler}};
+  json["numerics"] = {{"description", numerics.description}, {"fingerprint", numerics.fingerprint}};
+  return json;
+}
+
+/// Rank 0, when nothing runs any more: the files that people read, and the exit code.
+int seal(const JobFolder& folder, const CaptionJob& job, const MeshShape& mesh,
+         const Counts& counts, double seconds, int stop_code) {
+  const Journal journal(folder.path(), static_cast<std::int64_t>(job.items.size()));
+  const std::int64_t done = journal.done_count(), failed = journal.failed_count();
+  const bool finished = done + failed == static_cast<std::int64_t>(job.items.size());
+  int code = finished ? (failed > 0 ? 3 : 0) : stop_code;
+  if (stop_code == 4 || (finished && failed > job.failures_allowed())) code = 4;
+  check(code != 0 || finished, "a job that ends with 0 has done all items");
+  std::vector<std::int64_t> order(job.items.size());
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  std::sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+    return job.items[static_cast<std::size_t>(a)].ordinal <
+           job.items[static_cast<std::size_t>(b)].ordinal;
+  });
+  folder.seal(journal, order, finished);
+  folder.write_report(report_of(job, mesh, counts, seconds, journal, code));
+  return code;
+}
+
+const char* outcome(int code) {
+  switch (code) {
+    case 0:
+      return "all done";
+    case 3:
+      return "finished, some failed (failures.jsonl)";
+    case 4:
+      return "stopped, too many failed (failures.jsonl)";
+    default:
+      return "interrupted, the same command goes on";
+  }
+}
+
+}  // namespace
+
+int run_caption(const Session& session, const CaptionOptions& options) {
+  if (options.output.empty()) throw UsageError("[--output] names no folder");
+  CaptionJob job = prepare_caption(options);
+  Communicator& world = session.world;
+  const Mesh mesh(world, choose_mesh(options.run, world.size()));
+  std::unique_ptr<JobFolder> folder;
+  on_coordinator(world, [&] { folder = open_job(session, job); });
+  share_job(world, job);
+
+  const bool terminal = isatty(STDERR_FILENO) == 1;
+  Progress progress({.items = static_cast<std::int64_t>(job.items.size()),
+                     .done_before = job.done_before,
+                     .failed_before = job.failed_before,
+                     .show = !options.quiet && !options.no_progress,
+                     .terminal = terminal},
+                    session.log, session.clock);
+  Counts counts;
+  int stop_code = 0;
+  const bool work =
+      std::any_of(job.open.begin(), job.open.end(), [](auto open) { return open != 0; });
+  if (work) {
+    const EngineWishes wishes =
+        wishes_for(options.run, job.model, job.items, job.sampling.max_new_tokens);
+    const int threads = thread_count(options.run, session.node_size);
+    Feeder feeder(job.items, job.model.processor, job.model.image, std::clamp(threads / 4, 1, 8));
+    Replica replica(options.run, job.model, mesh, session.node_size, wishes, feeder, session.clock);
+    if (mesh.is_lead()) {
+      const bool coordinator = mesh.is_coordinator();
+      CaptionLead lead(session, mesh, job, replica.engine(),
+                       2 * replica.plan().limits.max_sequences, feeder,
+                       coordinator ? &progress : nullptr);
+      lead.run();
+      counts = lead.counts();
+      stop_code = lead.stop_code();
+    } else {
+      while (replica.engine().step()) {
+      }
+    }
+  }
+  if (!mesh.is_coordinator()) {
+    const int code = await_end(world);
+    // What was still on the way when this replica had already ended.
+    while (receive<int>(world, 0, JobTag::kStop)) {
+    }
+    return code;
+  }
+  const int code = seal(*folder, job, mesh.shape(), counts, progress.elapsed_s(), stop_code);
+  if (!options.quiet) progress.finish(counts, outcome(code));
+  announce_end(world, code);
+  return code;
+}
+
+}  // namespace retinue::runtime

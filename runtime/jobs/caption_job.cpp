@@ -1,0 +1,110 @@
+#include "runtime/jobs/caption_job.h"
+
+#include "parallel/base/hash.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <charconv>
+#include <fstream>
+
+namespace retinue::runtime {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+JobPrompt read_prompt(const CaptionOptions& options) {
+  JobPrompt prompt{options.prompt, options.system};
+  if (options.prompt_file.empty()) return prompt;
+  std::ifstream file(options.prompt_file, std::ios::binary);
+  if (!file)
+    throw UsageError(fmt::format("[--prompt-file] {}: cannot be read", options.prompt_file));
+  prompt.prompt.assign((std::istreambuf_iterator<char>(file)), {});
+  // The line end that editors leave is no part of the question.
+  while (prompt.prompt.ends_with('\n') || prompt.prompt.ends_with('\r')) prompt.prompt.pop_back();
+  return prompt;
+}
+
+/// "N" or "P%" of `items`.
+std::int64_t parse_failures(const std::string& text, std::int64_t items) {
+  if (text.empty()) return std::numeric_limits<std::int64_t>::max();
+  double value = 0;
+  const bool percent = text.ends_with('%');
+  const char* end = text.data() + text.size() - (percent ? 1 : 0);
+  const auto [at, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || at != end || !(value >= 0) || value > (percent ? 100.0 : 1e15))
+    throw UsageError(fmt::format("[--max-failures] is '{}', wanted a number of items or P%", text));
+  return static_cast<std::int64_t>(percent ? value / 100.0 * static_cast<double>(items) : value);
+}
+
+}  // namespace
+
+std::int64_t CaptionJob::failures_allowed() const {
+  return parse_failures(options.max_failures, static_cast<std::int64_t>(items.size()));
+}
+
+std::vector<std::size_t> CaptionJob::dealt_to(int index, int replicas) const {
+  std::vector<std::size_t> mine;
+  const auto stride = static_cast<std::size_t>(replicas);
+  for (std::size_t i = static_cast<std::size_t>(index); i < items.size(); i += stride)
+    if (open[i] != 0) mine.push_back(i);
+  return mine;
+}
+
+CaptionJob prepare_caption(const CaptionOptions& options) {
+  if (options.fsync_interval_ms < 0)
+    throw UsageError("[--fsync-interval-ms] wants milliseconds, 0 to sync every record");
+  parse_failures(options.max_failures, 0);
+  ModelFiles model = load_model_files(options.run);
+  Sampling sampling = resolve_sampling(options.sampling, model);
+  return {.options = options,
+          .model = std::move(model),
+          .sampling = std::move(sampling),
+          .prompt = read_prompt(options),
+          .items = {},
+          .open = {}};
+}
+
+SourceOptions source_options(const CaptionOptions& options) {
+  return {.inputs = options.input,
+          .format = options.input_format,
+          .limit = options.limit,
+          .shard = options.shard,
+          .shuffle = options.shuffle};
+}
+
+Json to_json(const Sampling& sampling) {
+  const SamplingParams& params = sampling.params;
+  Json json;
+  json["max_new_tokens"] = sampling.max_new_tokens;
+  json["temperature"] = params.temperature;
+  json["top_p"] = params.top_p;
+  json["top_k"] = params.top_k;
+  json["min_p"] = params.min_p;
+  json["repetition_penalty"] = params.repetition_penalty;
+  json["presence_penalty"] = params.presence_penalty;
+  json["seed"] = params.seed;
+  json["stop"] = sampling.stop;
+  json["stop_ids"] = sampling.stop_ids;
+  return json;
+}
+
+Json question_of(const CaptionJob& job) {
+  Json json;
+  json["model"] = job.model.identity;
+  json["weights"] = job.options.run.weights;
+  json["dtype"] = name(job.model.dtype);
+  json["prompt"] = job.prompt.prompt;
+  json["system"] = job.prompt.system;
+  json["sampling"] = to_json(job.sampling);
+  json["pixels"] = {{"min_pixels", job.model.processor.image.min_pixels},
+                    {"max_pixels", job.model.processor.image.max_pixels},
+                    {"alpha", job.options.run.alpha},
+                    {"exif", job.options.run.exif},
+                    {"video_prompt", job.options.run.video_prompt}};
+  json["logprobs"] = job.options.logprobs;
+  json["items"] = {{"count", job.items.size()}, {"sha256", sha256_hex(pack_items(job.items))}};
+  return json;
+}
+
+}  // namespace retinue::runtime

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "parallel/comm/communicator.h"
+#include "runtime/input/source.h"
+#include "runtime/jobs/model_files.h"
+#include "runtime/jobs/options.h"
+#include "runtime/jobs/question.h"
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace retinue::runtime {
+
+/// A caption job as every rank knows it.
+struct CaptionJob {
+  CaptionOptions options;
+  ModelFiles model;
+  Sampling sampling;
+  JobPrompt prompt;
+  std::vector<Item> items;         ///< in the order in which they are dealt
+  std::vector<std::uint8_t> open;  ///< per item: 1 where this run has to do it
+  std::int64_t done_before = 0;
+  std::int64_t failed_before = 0;
+  int epoch = 0;
+
+  /// More failed items than this stop the job.
+  [[nodiscard]] std::int64_t failures_allowed() const;
+  /// Indices of the open items of replica `index` of `replicas`.
+  [[nodiscard]] std::vector<std::size_t> dealt_to(int index, int replicas) const;
+};
+
+/// Options checked and files read, alike on every rank; items are still missing.
+/// Throws: UsageError.
+CaptionJob prepare_caption(const CaptionOptions& options);
+
+SourceOptions source_options(const CaptionOptions& options);
+
+/// What decides the records: it may not change while a folder lives.
+nlohmann::ordered_json question_of(const CaptionJob& job);
+
+/// Sampling as job.json and `retinue check` show it.
+nlohmann::ordered_json to_json(const Sampling& sampling);
+
+}  // namespace retinue::runtime

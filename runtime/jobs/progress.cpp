@@ -1,0 +1,87 @@
+#include "runtime/jobs/progress.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace retinue::runtime {
+namespace {
+
+/// 118,287
+std::string grouped(std::int64_t number) {
+  const std::string digits = std::to_string(number);
+  std::string text;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
+    text += digits[i];
+  }
+  return text;
+}
+
+std::string duration(double seconds) {
+  const auto whole = static_cast<std::int64_t>(seconds);
+  return fmt::format("{:02}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+}
+
+}  // namespace
+
+Counts& Counts::operator+=(const Counts& other) {
+  done += other.done, failed += other.failed, media += other.media;
+  prompt_tokens += other.prompt_tokens, completion_tokens += other.completion_tokens;
+  engine.steps += other.engine.steps, engine.idle_steps += other.engine.idle_steps;
+  engine.prefill_tokens += other.engine.prefill_tokens;
+  engine.decode_tokens += other.engine.decode_tokens;
+  engine.patches += other.engine.patches, engine.items += other.engine.items;
+  engine.plan_s += other.engine.plan_s, engine.encode_s += other.engine.encode_s;
+  engine.forward_s += other.engine.forward_s, engine.sample_s += other.engine.sample_s;
+  engine.wait_s += other.engine.wait_s;
+  interrupted = interrupted || other.interrupted;
+  finished = finished && other.finished;
+  return *this;
+}
+
+Progress::Progress(const Options& options, Log& log, const Clock& clock)
+    : options_(options),
+      log_(log),
+      clock_(clock),
+      started_s_(clock.now_s()),
+      shown_s_(started_s_) {}
+
+double Progress::elapsed_s() const { return clock_.now_s() - started_s_; }
+
+std::string Progress::line(const Counts& counts) const {
+  const double seconds = std::max(elapsed_s(), 1e-9);
+  const std::int64_t done = options_.done_before + counts.done;
+  const std::int64_t failed = options_.failed_before + counts.failed;
+  std::string text = fmt::format("{} / {} done, {} failed, {:.1f} images/s, {:.0f} tokens/s",
+                                 grouped(done), grouped(options_.items), grouped(failed),
+                                 static_cast<double>(counts.media) / seconds,
+                                 static_cast<double>(counts.completion_tokens) / seconds);
+  const std::int64_t ended = counts.done + counts.failed;
+  const std::int64_t left = options_.items - done - failed;
+  if (ended > 0 && left > 0)
+    text += fmt::format(", {} left",
+                        duration(seconds * static_cast<double>(left) / static_cast<double>(ended)));
+  return text;
+}
+
+void Progress::update(const Counts& counts) {
+  if (!options_.show) return;
+  const double now = clock_.now_s();
+  if (now - shown_s_ < (options_.terminal ? 0.2 : 10.0)) return;
+  shown_s_ = now;
+  if (options_.terminal)
+    std::fprintf(stderr, "\r\033[K%s", line(counts).c_str());
+  else
+    log_.info(line(counts));
+}
+
+void Progress::finish(const Counts& counts, std::string_view outcome) {
+  const std::string text =
+      fmt::format("{}: {} in {}", outcome, line(counts), duration(elapsed_s()));
+  std::fprintf(stderr, "%s%s\n", options_.show && options_.terminal ? "\r\033[K" : "",
+               text.c_str());
+}
+
+}  // namespace retinue::runtime

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdio>
+#include <string>
+#include <string_view>
+
+namespace retinue::runtime {
+
+/// A file that is whole or not there: written under another name, made durable, then renamed.
+class AtomicFile {
+ public:
+  /// Throws: SystemError, as the others, when the disk refuses.
+  explicit AtomicFile(std::string path);
+  /// Without commit() nothing remains.
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(std::string_view text);
+  void commit();
+
+ private:
+  [[noreturn]] void fail(const char* what) const;
+
+  std::string path_, part_;
+  std::FILE* file_ = nullptr;
+};
+
+/// Makes entries of a folder durable: new names, renames.   Throws: SystemError.
+void sync_folder(const std::string& folder);
+
+}  // namespace retinue::runtime

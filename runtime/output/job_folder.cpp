@@ -1,0 +1,115 @@
+#include "runtime/output/job_folder.h"
+
+#include "parallel/base/check.h"
+#include "runtime/output/atomic_file.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <sys/file.h>
+#include <unistd.h>
+
+namespace retinue::runtime {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// "sampling.seed was 0, now 7; …" for every leaf that differs; empty when none does.
+std::string differences(const Json& was, const Json& now) {
+  const Json before = was.flatten(), after = now.flatten();
+  std::string text;
+  const auto say = [&](std::string key, const Json& a, const Json& b) {
+    key.erase(0, 1);
+    for (char& c : key)
+      if (c == '/') c = '.';
+    const auto shown = [](const Json& value) {
+      const std::string whole = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+      return whole.size() > 60 ? whole.substr(0, 57) + "…" : whole;
+    };
+    text += fmt::format("{}{} was {}, now {}", text.empty() ? "" : "; ", key, shown(a), shown(b));
+  };
+  for (const auto& [key, value] : after.items())
+    if (!before.contains(key))
+      say(key, Json(), value);
+    else if (before[key] != value)
+      say(key, before[key], value);
+  for (const auto& [key, value] : before.items())
+    if (!after.contains(key)) say(key, value, Json());
+  return text;
+}
+
+std::string pretty(const Json& json) {
+  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+JobFolder::JobFolder(std::string path, const Json& question, const Json& about)
+    : path_(std::move(path)) {
+  std::error_code error;
+  std::filesystem::create_directories(path_ + "/journal", error);
+  if (error)
+    throw UsageError(fmt::format("[--output] {} cannot be made: {}", path_, error.message()));
+  lock_ = std::make_unique<Lock>(path_);
+  const std::string job = path_ + "/job.json";
+  if (std::filesystem::exists(job)) {
+    std::ifstream file(job);
+    const Json before = Json::parse(file, nullptr, false);
+    if (!before.is_object() || !before.contains("question"))
+      throw UsageError(
+          fmt::format("[--output] {} is no job of this program. Choose another folder.", job));
+    const std::string what = differences(before["question"], question);
+    if (!what.empty())
+      throw UsageError(
+          fmt::format("[--output] {} holds the answers to another question: {}. Choose "
+                      "another folder, or ask as before.",
+                      path_, what));
+    return;
+  }
+  Json whole = about;
+  whole["question"] = question;
+  AtomicFile written(job);
+  written.write(pretty(whole));
+  written.commit();
+}
+
+JobFolder::Lock::~Lock() {
+  if (fd >= 0) ::close(fd);
+}
+
+JobFolder::Lock::Lock(const std::string& job) {
+  const std::string path = job + "/lock";
+  fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) return;
+  const int error = errno;
+  if (fd >= 0) ::close(fd);
+  if (error == EWOULDBLOCK)
+    throw UsageError(fmt::format(
+        "[--output] {} is in use by a running job. Wait for it, or choose another folder.", job));
+  throw SystemError(fmt::format("[output] {} cannot be locked: {}", path, std::strerror(error)));
+}
+
+void JobFolder::seal(const Journal& journal, const std::vector<std::int64_t>& order,
+                     bool finished) const {
+  const auto write = [&](const char* name, bool (Journal::*wanted)(std::int64_t) const) {
+    AtomicFile file(path_ + "/" + name);
+    for (const std::int64_t index : order)
+      if ((journal.*wanted)(index)) file.write(journal.text(index) + "\n");
+    file.commit();
+  };
+  write("failures.jsonl", &Journal::failed);
+  if (finished) write("captions.jsonl", &Journal::done);
+}
+
+void JobFolder::write_report(const Json& report) const {
+  AtomicFile file(path_ + "/report.json");
+  file.write(pretty(report));
+  file.commit();
+}
+
+}  // namespace retinue::runtime

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "runtime/output/journal.h"
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace retinue::runtime {
+
+/// The folder of a job, held by rank 0 of its world. While it is held no other job gets it.
+class JobFolder {
+ public:
+  /// Makes or opens `path`.
+  ///   question  what decides the records: a folder that was made for another one is refused
+  ///   about     the rest of job.json, written when the folder is made
+  /// Throws: UsageError when another job runs in it, or when the question differs, naming in what;
+  ///   SystemError when the disk refuses.
+  JobFolder(std::string path, const nlohmann::ordered_json& question,
+            const nlohmann::ordered_json& about);
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+  /// captions.jsonl and failures.jsonl from the journal. Each is written whole or not at all.
+  ///   order  item indices as the input has them
+  /// Without `finished` only failures.jsonl is written: captions.jsonl stands for all of them.
+  /// Throws: SystemError.
+  void seal(const Journal& journal, const std::vector<std::int64_t>& order, bool finished) const;
+  void write_report(const nlohmann::ordered_json& report) const;
+
+ private:
+  /// Goes with the process too, however that ends.
+  struct Lock {
+    explicit Lock(const std::string& job);
+    ~Lock();
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
+    int fd = -1;
+  };
+
+  std::string path_;
+  std::unique_ptr<Lock> lock_;
+};
+
+}  // namespace retinue::runtime

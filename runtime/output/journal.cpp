@@ -1,0 +1,193 @@
+#include "runtime/output/journal.h"
+
+#include "parallel/base/check.h"
+#include "parallel/base/hash.h"
+#include "runtime/output/atomic_file.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <span>
+#include <unistd.h>
+
+namespace retinue::runtime {
+namespace {
+
+constexpr std::size_t kDigits = 16;
+
+std::string checksum(std::string_view text) {
+  return fmt::format("{:016x}", xxh3_64(std::as_bytes(std::span(text))));
+}
+
+/// A line whose checksum holds.
+struct Entry {
+  EntryType type = EntryType::kStart;
+  std::int64_t index = 0;
+  std::size_t json_at = 0;  ///< in the line
+};
+
+std::optional<Entry> parse(std::string_view line) {
+  // "<16 digits> T <index> <json>"
+  if (line.size() < kDigits + 6 || line[kDigits] != ' ' || line[kDigits + 2] != ' ')
+    return std::nullopt;
+  const std::string_view body = line.substr(kDigits + 1);
+  if (checksum(body) != line.substr(0, kDigits)) return std::nullopt;
+  Entry entry;
+  entry.type = static_cast<EntryType>(body[0]);
+  const auto [end, error] =
+      std::from_chars(body.data() + 2, body.data() + body.size(), entry.index);
+  if (error != std::errc() || end == body.data() + body.size() || *end != ' ') return std::nullopt;
+  entry.json_at = static_cast<std::size_t>(end + 1 - line.data());
+  return entry;
+}
+
+/// Rank and epoch of "r00017.e3.seg".
+std::optional<std::pair<int, int>> parse_name(const std::string& name) {
+  int rank = 0, epoch = 0, end = 0;
+  if (std::sscanf(name.c_str(), "r%d.e%d.seg%n", &rank, &epoch, &end) != 2 ||
+      static_cast<std::size_t>(end) != name.size())
+    return std::nullopt;
+  return std::pair{epoch, rank};
+}
+
+}  // namespace
+
+std::string segment_path(const std::string& job, int rank, int epoch) {
+  return fmt::format("{}/journal/r{:05}.e{}.seg", job, rank, epoch);
+}
+
+SegmentWriter::SegmentWriter(std::string path, std::int64_t fsync_interval_ms)
+    : path_(std::move(path)), fsync_interval_ms_(fsync_interval_ms) {
+  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd_ < 0) fail(errno);
+  if (fsync_interval_ms_ > 0)
+    syncer_ = std::jthread([this](const std::stop_token& stop) { sync_loop(stop); });
+}
+
+SegmentWriter::~SegmentWriter() {
+  syncer_.request_stop();
+  if (syncer_.joinable()) syncer_.join();
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void SegmentWriter::fail(int error) const {
+  throw SystemError(
+      fmt::format("[output] {} cannot be written: {}. Make room or mend the disk, then "
+                  "run the same command again; finished items are kept.",
+                  path_, std::strerror(error)));
+}
+
+void SegmentWriter::append(EntryType type, std::int64_t index, std::string_view json) {
+  check(json.find('\n') == std::string_view::npos, "a journal entry is one line");
+  const std::string body = fmt::format("{} {} {}", static_cast<char>(type), index, json);
+  const std::string line = checksum(body) + " " + body + "\n";
+  {
+    const std::lock_guard lock(mutex_);
+    if (sync_error_ != 0) fail(sync_error_);
+    for (std::size_t at = 0; at < line.size();) {
+      const auto written = ::write(fd_, line.data() + at, line.size() - at);
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) fail(errno);
+      at += static_cast<std::size_t>(written);
+    }
+    dirty_ = true;
+  }
+  if (fsync_interval_ms_ > 0)
+    wake_.notify_one();
+  else if (fdatasync(fd_) != 0)
+    fail(errno);
+}
+
+void SegmentWriter::sync_loop(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  while (wake_.wait(lock, stop, [&] { return dirty_; })) {
+    // A group: what comes within the interval shares the sync.
+    wake_.wait_for(lock, stop, std::chrono::milliseconds(fsync_interval_ms_), [] { return false; });
+    dirty_ = false;
+    lock.unlock();
+    const int error = fdatasync(fd_) == 0 ? 0 : errno;
+    lock.lock();
+    if (error != 0 && error != EINVAL) sync_error_ = error;
+  }
+}
+
+void SegmentWriter::close() {
+  syncer_.request_stop();
+  if (syncer_.joinable()) syncer_.join();
+  const int error = sync_error_ != 0 ? sync_error_ : (fsync(fd_) == 0 ? 0 : errno);
+  const int closed = ::close(fd_);
+  fd_ = -1;
+  if (error != 0 && error != EINVAL) fail(error);
+  if (closed != 0) fail(errno);
+}
+
+Journal::Journal(const std::string& job, std::int64_t items)
+    : places_(static_cast<std::size_t>(items)) {
+  std::vector<std::pair<std::pair<int, int>, std::string>> found;
+  std::error_code error;
+  for (auto at = std::filesystem::directory_iterator(job + "/journal", error);
+       !error && at != std::filesystem::directory_iterator(); at.increment(error))
+    if (const auto name = parse_name(at->path().filename().string()))
+      found.emplace_back(*name, at->path().string());
+  std::sort(found.begin(), found.end());
+  for (const auto& [name, path] : found) {
+    next_epoch_ = std::max(next_epoch_, name.first + 1);
+    read_segment(path);
+  }
+}
+
+void Journal::read_segment(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw SystemError(fmt::format("[journal] {} cannot be read", path));
+  const auto segment = static_cast<std::uint32_t>(segments_.size());
+  segments_.push_back(path);
+  std::int64_t offset = 0;
+  for (std::string line; std::getline(file, line);) {
+    const std::int64_t begin = offset;
+    offset += static_cast<std::int64_t>(line.size()) + 1;
+    // getline gives a last line without its end too: that one is torn, whatever it says.
+    const auto entry = file.eof() ? std::nullopt : parse(line);
+    if (!entry) {
+      ++damaged_lines_;
+    } else if (entry->type == EntryType::kStart) {
+      starts_.push_back(line.substr(entry->json_at));
+    } else if (entry->index >= 0 && entry->index < static_cast<std::int64_t>(places_.size())) {
+      places_[static_cast<std::size_t>(entry->index)] = {
+          entry->type, segment, static_cast<std::uint32_t>(line.size() - entry->json_at),
+          begin + static_cast<std::int64_t>(entry->json_at)};
+    }
+  }
+}
+
+bool Journal::is(std::int64_t index, EntryType type) const {
+  return places_.at(static_cast<std::size_t>(index)).type == type;
+}
+
+std::int64_t Journal::count(EntryType type) const {
+  return std::count_if(places_.begin(), places_.end(),
+                       [&](const Place& place) { return place.type == type; });
+}
+
+std::string Journal::text(std::int64_t index) const {
+  const Place& place = places_.at(static_cast<std::size_t>(index));
+  check(place.type != EntryType::kStart, "only finished items have a text");
+  std::string text(place.length, '\0');
+  const std::string& path = segments_[place.segment];
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const auto read = fd < 0 ? -1 : ::pread(fd, text.data(), text.size(), place.offset);
+  if (fd >= 0) ::close(fd);
+  if (read != static_cast<ssize_t>(text.size()))
+    throw SystemError(fmt::format("[journal] {} cannot be read: {}", path, std::strerror(errno)));
+  return text;
+}
+
+}  // namespace retinue::runtime

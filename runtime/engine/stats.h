@@ -12,7 +12,11 @@ struct EngineStats {
   std::int64_t decode_tokens = 0;
   std::int64_t patches = 0;  ///< encoded by this rank
   std::int64_t items = 0;    ///< images and videos encoded by this rank
-  double plan_s = 0, encode_s = 0, forward_s = 0, sample_s = 0, wait_s = 0;
+  double plan_s = 0;         ///< lead: choosing what the next step does
+  double wait_s = 0;         ///< for other ranks and for pixels
+  double encode_s = 0;       ///< vision tower and exchange
+  double forward_s = 0;      ///< decoder
+  double sample_s = 0;       ///< gathering candidates, choosing tokens, ending requests
 };
 
 }  // namespace retinue::runtime

@@ -124,7 +124,11 @@ int seal(const JobFolder& folder, const CaptionJob& job, const MeshShape& mesh,
            job.items[static_cast<std::size_t>(b)].ordinal;
   });
   folder.seal(journal, order, finished);
-  folder.write_report(report_of(job, mesh, counts, seconds, journal, code));
+  // A run that found everything done has nothing to report over the run that did it.
+  const bool worked =
+      std::any_of(job.open.begin(), job.open.end(), [](auto open) { return open != 0; });
+  if (worked || !folder.has_report())
+    folder.write_report(report_of(job, mesh, counts, seconds, journal, code));
   return code;
 }
 

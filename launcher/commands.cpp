@@ -78,8 +78,8 @@ int run_rank(const Command& command, const runtime::RunOptions& run, const Job& 
         return job(session, run.threads > 0 ? run.threads : default_threads(world));
       },
       [&](const Failure& first) {
-        // Once, from the first that failed; what all ranks find alike has no place.
-        if (first.rank != world.rank()) return;
+        // Once, and by a rank that can still speak: the one that failed may hang.
+        if (world.rank() != 0) return;
         const std::string line = first.exit_code == 2 || world.size() == 1
                                      ? fmt::format("retinue: {}\n", first.message)
                                      : fmt::format("retinue: rank {} ({}) failed: {}\n", first.rank,

@@ -9,7 +9,7 @@ model=${1:-configs/models/tiny-random}
 output=runs/quickstart-$(basename "$model")
 
 scripts/setup.sh --yes
-scripts/build.sh
+scripts/build.sh --target retinue
 
 arguments=(--model "$model" --input configs/examples/manifest.jsonl --output "$output" --max-new-tokens 24)
 if [ ! -e "$model/model.safetensors" ] && [ ! -e "$model/model.safetensors.index.json" ]; then

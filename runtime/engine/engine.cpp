@@ -154,7 +154,8 @@ class Engine::Rank : public EngineRank {
 Engine::Engine(Context& ctx, layers::Qwen3Vl& model, const EngineLimits& limits,
                PixelSource& pixels, const Clock& clock)
     : lead_(model.axis().rank == 0 ? std::make_unique<Lead>(model, limits, clock) : nullptr),
-      rank_(std::make_unique<Rank>(ctx, model, limits, pixels, clock)) {}
+      rank_(std::make_unique<Rank>(ctx, model, limits, pixels, clock)),
+      clock_(clock) {}
 
 Engine::~Engine() = default;
 
@@ -178,18 +179,28 @@ std::int64_t Engine::live() const { return lead_ != nullptr ? lead_->live() : 0;
 
 bool Engine::step() {
   Rank& rank = *rank_;
+  EngineStats& stats = rank.stats();
+  const double begin = clock_.now_s();
   rank.exchange_reports(rank.reports);
+  const double reported = clock_.now_s();
+  double planned = reported;
   if (lead_ != nullptr) {
     lead_->take_reports(rank.reports);
     lead_->plan(rank.plan);
+    planned = clock_.now_s();
     // Nothing to do until pixels arrive: leave the cores to those who decode them.
     if (rank.plan.idle() && !rank.plan.stop)
       std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
   rank.share(rank.plan);
+  const double shared = clock_.now_s();
+  stats.plan_s += planned - reported;
+  stats.wait_s += (reported - begin) + (shared - planned);
   if (rank.plan.stop) return false;
   rank.execute(rank.plan, rank.result);
+  const double executed = clock_.now_s();
   if (lead_ != nullptr) lead_->take_result(rank.result);
+  stats.sample_s += clock_.now_s() - executed;
   return true;
 }
 

@@ -58,6 +58,7 @@ class Engine {
   class Rank;
   std::unique_ptr<Lead> lead_;  ///< null on other ranks
   std::unique_ptr<Rank> rank_;
+  const Clock& clock_;
 };
 
 }  // namespace retinue::runtime

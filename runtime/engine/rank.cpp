@@ -81,6 +81,7 @@ void EngineRank::execute(const StepPlan& plan, StepResult& result) {
   if (!plan.encode.empty()) encode(plan);
   const double encoded = clock_.now_s();
   stats_.encode_s += encoded - begin;
+  stats_.tokens += static_cast<std::int64_t>(plan.ids.size());
   if (!plan.ids.empty()) decode(plan, result);
 }
 

@@ -30,8 +30,7 @@ Counts& Counts::operator+=(const Counts& other) {
   done += other.done, failed += other.failed, media += other.media;
   prompt_tokens += other.prompt_tokens, completion_tokens += other.completion_tokens;
   engine.steps += other.engine.steps, engine.idle_steps += other.engine.idle_steps;
-  engine.prefill_tokens += other.engine.prefill_tokens;
-  engine.decode_tokens += other.engine.decode_tokens;
+  engine.tokens += other.engine.tokens;
   engine.patches += other.engine.patches, engine.items += other.engine.items;
   engine.plan_s += other.engine.plan_s, engine.encode_s += other.engine.encode_s;
   engine.forward_s += other.engine.forward_s, engine.sample_s += other.engine.sample_s;

@@ -68,18 +68,29 @@ double sse_flops() {
   return 8.0 * kFew * kSteps;
 }
 
-void read_streams(const std::byte* data, std::size_t size_bytes) {
+/// Eight streams with a sum each, so that neither a dependency nor the width of a load is a limit.
+template <class Vector>
+__attribute__((always_inline)) inline void read_streams(const std::byte* data,
+                                                        std::size_t size_bytes) {
   constexpr int kStreams = 8;
-  const std::size_t per_stream = size_bytes / kStreams / 64 * 64;
-  __m128i sum = _mm_setzero_si128();
-  for (std::size_t i = 0; i < per_stream; i += 64)
-    for (int s = 0; s < kStreams; ++s) {
-      const auto* from =
-          reinterpret_cast<const __m128i*>(data + static_cast<std::size_t>(s) * per_stream + i);
-#pragma GCC unroll 4
-      for (int part = 0; part < 4; ++part) sum = _mm_xor_si128(sum, _mm_loadu_si128(from + part));
-    }
-  __asm__ volatile("" : "+x"(sum));
+  constexpr std::size_t kLine = 64;
+  const std::size_t per_stream = size_bytes / kStreams / kLine * kLine;
+  Vector sum[kStreams] = {};
+  for (std::size_t i = 0; i < per_stream; i += kLine)
+#pragma GCC unroll 8
+    for (int s = 0; s < kStreams; ++s)
+      for (std::size_t part = 0; part < kLine; part += sizeof(Vector))
+        sum[s] ^= *reinterpret_cast<const Vector*>(data + static_cast<std::size_t>(s) * per_stream +
+                                                   i + part);
+  for (Vector& x : sum) __asm__ volatile("" : : "m"(x));
+}
+using Wide = long long __attribute__((vector_size(64), aligned(16), may_alias));
+using Narrow = long long __attribute__((vector_size(16), aligned(16), may_alias));
+__attribute__((target("avx512f"))) void read_wide(const std::byte* data, std::size_t size_bytes) {
+  read_streams<Wide>(data, size_bytes);
+}
+void read_narrow(const std::byte* data, std::size_t size_bytes) {
+  read_streams<Narrow>(data, size_bytes);
 }
 
 }  // namespace
@@ -119,9 +130,9 @@ double register_peak(CpuIsa isa, bool bf16, int threads) {
 
 double read_bandwidth(const std::byte* data, std::size_t size_bytes, int threads) {
   const std::size_t part = size_bytes / static_cast<std::size_t>(threads);
+  const auto read = detect_cpu_isa() >= CpuIsa::kAvx512 ? read_wide : read_narrow;
   const double seconds = seconds_of(threads, [&] {
-    on_threads(threads,
-               [&](int i) { read_streams(data + static_cast<std::size_t>(i) * part, part); });
+    on_threads(threads, [&](int i) { read(data + static_cast<std::size_t>(i) * part, part); });
   });
   return static_cast<double>(part) * threads / seconds;
 }

@@ -1,40 +1,28 @@
+#include "tests/support/shell.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include <array>
-#include <cstdio>
 #include <string>
-#include <sys/wait.h>
 
 namespace {
 
 using testing::HasSubstr;
 using testing::StartsWith;
 
-struct Outcome {
-  int exit_code;
-  std::string text;
-};
+using retinue::test::ShellOutcome;
 
 /// `retinue ARGUMENTS` through the shell; `stream` is ">..." text that chooses what is read.
-Outcome retinue(const std::string& arguments, const std::string& stream = "2>/dev/null") {
-  const std::string command = std::string(RETINUE_PROGRAM) + " " + arguments + " " + stream;
-  std::FILE* pipe = popen(command.c_str(), "r");
-  Outcome outcome{};
-  std::array<char, 4096> bytes;
-  for (std::size_t n; (n = std::fread(bytes.data(), 1, bytes.size(), pipe)) > 0;)
-    outcome.text.append(bytes.data(), n);
-  const int status = pclose(pipe);
-  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return outcome;
+ShellOutcome retinue(const std::string& arguments, const std::string& stream = "2>/dev/null") {
+  return retinue::test::shell(std::string(RETINUE_PROGRAM) + " " + arguments + " " + stream);
 }
 
 constexpr const char* kErrors = "2>&1 >/dev/null";
 
 TEST(Program, HelpGoesToStdout) {
   for (const char* arguments : {"--help", "help", "caption --help", "info --help"}) {
-    const Outcome outcome = retinue(arguments);
+    const ShellOutcome outcome = retinue(arguments);
     EXPECT_EQ(outcome.exit_code, 0);
     EXPECT_THAT(outcome.text, HasSubstr("usage: retinue"));
   }
@@ -48,7 +36,7 @@ TEST(Program, UsageErrorsAreTwoAndSaidOnce) {
         "caption --model m --input i --output o --device cuda",
         "caption --model m --input i --output o --reduce nccl",
         "caption --model m --input i --output o --hosts a --hostfile b"}) {
-    const Outcome outcome = retinue(arguments, kErrors);
+    const ShellOutcome outcome = retinue(arguments, kErrors);
     EXPECT_EQ(outcome.exit_code, 2) << arguments;
     EXPECT_THAT(outcome.text, StartsWith("retinue: [")) << arguments;
     EXPECT_EQ(outcome.text.find('\n'), outcome.text.size() - 1) << outcome.text;
@@ -57,7 +45,8 @@ TEST(Program, UsageErrorsAreTwoAndSaidOnce) {
 }
 
 TEST(Program, PrintsTheLaunchInsteadOfRunningIt) {
-  const Outcome outcome = retinue("ask --model no-such --ranks 3 --prompt 'a b' --print-launch");
+  const ShellOutcome outcome =
+      retinue("ask --model no-such --ranks 3 --prompt 'a b' --print-launch");
   EXPECT_EQ(outcome.exit_code, 0);
   EXPECT_THAT(outcome.text, StartsWith("mpirun "));
   EXPECT_THAT(outcome.text, HasSubstr(" -np 3 "));
@@ -65,7 +54,7 @@ TEST(Program, PrintsTheLaunchInsteadOfRunningIt) {
 }
 
 TEST(Program, InfoIsJsonOnRequest) {
-  const Outcome outcome = retinue("info --json");
+  const ShellOutcome outcome = retinue("info --json");
   EXPECT_EQ(outcome.exit_code, 0);
   EXPECT_TRUE(nlohmann::json::parse(outcome.text).contains("revision"));
 }

@@ -15,17 +15,18 @@ arguments=(--model "$model" --input configs/examples/manifest.jsonl --output "$o
 if [ ! -e "$model/model.safetensors" ] && [ ! -e "$model/model.safetensors.index.json" ]; then
   arguments+=(--weights random:1)
   untrained=1
+  rm -rf "$output" # its question is the one of this checkout, not of an earlier one
 fi
 echo
 echo "build/bin/retinue caption ${arguments[*]}"
 build/bin/retinue caption "${arguments[@]}"
 
 echo
-cat "$output/captions.jsonl"
+sed -E 's/^\{"id":"([^"]*)","caption":"(.*)","finish_reason".*/  \1: \2/' "$output/captions.jsonl"
 echo
 if [ -n "${untrained:-}" ]; then
-  echo "These captions are noise: $model has no trained weights, every number in it is drawn from a"
-  echo "seed. The run shows that all parts work. For captions that mean something, call"
-  echo "  scripts/quickstart.sh DIR      with the folder of a Qwen3-VL checkpoint"
+  echo "These captions are noise: $model has no trained weights, every number in"
+  echo "it is drawn from a seed. The run shows that all parts work. For captions that mean something:"
+  echo "  scripts/quickstart.sh DIR      DIR: the folder of a Qwen3-VL checkpoint"
 fi
 echo "Captions: $output/captions.jsonl    what happened: $output/report.json"

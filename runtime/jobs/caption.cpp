@@ -173,6 +173,8 @@ int run_caption(const Session& session, const CaptionOptions& options) {
     const int threads = thread_count(options.run, session.node_size);
     Feeder feeder(job.items, job.model.processor, job.model.image, std::clamp(threads / 4, 1, 8));
     Replica replica(options.run, job.model, mesh, session.node_size, wishes, feeder, session.clock);
+    for (const std::string& line : start_block(options.run, job.model, mesh, replica))
+      session.log.info(line);
     if (mesh.is_lead()) {
       const bool coordinator = mesh.is_coordinator();
       CaptionLead lead(session, mesh, job, replica.engine(),

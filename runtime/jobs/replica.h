@@ -12,6 +12,8 @@
 
 #include <memory>
 #include <span>
+#include <string>
+#include <vector>
 
 namespace retinue::runtime {
 
@@ -45,6 +47,10 @@ class Replica {
   std::unique_ptr<layers::Qwen3Vl> model_;
   std::unique_ptr<Engine> engine_;
 };
+
+/// What runs where, a line each: for the log at the start of a job.
+std::vector<std::string> start_block(const RunOptions& options, const ModelFiles& model,
+                                     const Mesh& mesh, Replica& replica);
 
 /// What decides bits of this model on this build and device.
 layers::Numerics numerics_of(const ModelFiles& model);

@@ -1,0 +1,106 @@
+// A job that is killed or asked to stop, whenever that happens, and run again ends with the bytes
+// of one that was left alone.
+#include "parallel/base/rng.h"
+#include "tests/support/shell.h"
+#include "tests/support/temporary_folder.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+namespace retinue {
+namespace {
+
+std::string read_text(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {(std::istreambuf_iterator<char>(file)), {}};
+}
+
+/// The processes that `process` started, and those that they started.
+std::vector<pid_t> descendants(pid_t process) {
+  std::vector<pid_t> all;
+  std::istringstream children(read_text("/proc/" + std::to_string(process) + "/task/" +
+                                        std::to_string(process) + "/children"));
+  for (pid_t child = 0; children >> child;) {
+    all.push_back(child);
+    for (const pid_t below : descendants(child)) all.push_back(below);
+  }
+  return all;
+}
+
+class Resume : public testing::Test {
+ protected:
+  Resume() {
+    std::string list;
+    const std::string images = std::string(RETINUE_SOURCE_DIR) + "/tests/golden/model/images/";
+    const char* names[] = {"fence", "pond", "ridge", "stone", "tower"};
+    for (std::size_t i = 0; i < 300; ++i)
+      list += "{\"id\":\"" + std::to_string(i) + "\",\"image\":\"" + images + names[i % 5] +
+              ".png\",\"prompt\":\"Item " + std::to_string(i) + "\"}\n";
+    folder_.write("list.jsonl", list);
+  }
+
+  [[nodiscard]] std::string command(const std::string& output, int ranks, int tensor) const {
+    return std::string(RETINUE_EXECUTABLE) + " caption --model " + RETINUE_SOURCE_DIR +
+           "/tests/golden/model/configs/gqa8-tied --weights random:1 --threads 1 --quiet "
+           "--max-new-tokens 24 --input " +
+           folder_.path("list.jsonl") + " --output " + folder_.path(output) + " --ranks " +
+           std::to_string(ranks) + " --tensor-parallel " + std::to_string(tensor);
+  }
+  [[nodiscard]] std::string captions(const std::string& output) const {
+    return read_text(folder_.path(output) + "/captions.jsonl");
+  }
+  [[nodiscard]] bool started(const std::string& output) const {
+    return !read_text(folder_.path(output) + "/journal/r00000.e0.seg").empty();
+  }
+
+  /// Starts the job, hits one of its ranks with `signal` after a while, and returns the exit code.
+  int disturb(const std::string& output, int ranks, int tensor, int signal, std::uint64_t round) {
+    const std::string line = "exec " + command(output, ranks, tensor) + " >/dev/null 2>&1";
+    const pid_t job = ::fork();
+    if (job == 0) {
+      ::execl("/bin/sh", "sh", "-c", line.c_str(), nullptr);
+      ::_exit(127);
+    }
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (!started(output) && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    const std::uint64_t bits = random_bits(7, round);
+    std::this_thread::sleep_for(std::chrono::milliseconds(bits % 700));
+    // mpirun comes first; the last ones are the ranks.
+    const auto below = descendants(job);
+    if (below.size() > static_cast<std::size_t>(ranks))
+      ::kill(below[below.size() - 1 - (bits >> 20) % static_cast<std::uint64_t>(ranks)], signal);
+    int status = 0;
+    ::waitpid(job, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(Resume, EndsWithTheBytesOfAnUndisturbedRun) {
+  ASSERT_EQ(test::shell(command("whole", 1, 1)).exit_code, 0);
+  ASSERT_FALSE(captions("whole").empty());
+  std::uint64_t round = 0;
+  for (const int signal : {SIGKILL, SIGTERM})
+    for (const auto& [ranks, tensor] : {std::pair{2, 1}, std::pair{2, 2}, std::pair{4, 2}}) {
+      const std::string output = "job" + std::to_string(++round);
+      const int code = disturb(output, ranks, tensor, signal, round);
+      // 0: it was through before.
+      EXPECT_TRUE(code == 75 || code == 0) << output << " ended with " << code;
+      EXPECT_EQ(test::shell(command(output, tensor == 2 ? 2 : 3, 1)).exit_code, 0);
+      EXPECT_EQ(captions(output), captions("whole")) << output;
+    }
+}
+
+}  // namespace
+}  // namespace retinue

@@ -2,7 +2,6 @@
 
 #include "layers/weights/weight_source.h"
 #include "parallel/base/build_config.h"
-#include "runtime/jobs/host_memory.h"
 
 #include <fmt/format.h>
 
@@ -90,10 +89,10 @@ EngineWishes wishes_for(const RunOptions& options, const ModelFiles& model,
 }
 
 Replica::Replica(const RunOptions& options, const ModelFiles& model, const Mesh& mesh,
-                 int local_ranks, const EngineWishes& wishes, PixelSource& pixels,
+                 const RankShare& share, const EngineWishes& wishes, PixelSource& pixels,
                  const Clock& clock) {
-  const int threads = thread_count(options, local_ranks);
-  const std::int64_t memory = common_budget(mesh.tensor(), memory_per_rank(local_ranks));
+  const int threads = share.threads;
+  const std::int64_t memory = common_budget(mesh.tensor(), share.memory_bytes);
   plan_ = plan_engine(model.config, model.dtype, model.device, mesh.shape().tensor, threads, memory,
                       wishes);
   const auto source = open_weights(options, model.config);

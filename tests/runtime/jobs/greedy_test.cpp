@@ -48,8 +48,8 @@ class Greedy : public testing::TestWithParam<std::string> {
       const Sampling sampling = resolve_sampling(wanted, model);
       const Mesh mesh(session.world, choose_mesh(options, ranks));
       Feeder feeder(items_, model.processor, model.image, 2);
-      Replica replica(options, model, mesh, ranks, wishes_for(options, model, items_, 64), feeder,
-                      session.clock);
+      Replica replica(options, model, mesh, {options.threads, std::int64_t{1} << 30},
+                      wishes_for(options, model, items_, 64), feeder, session.clock);
       Engine& engine = replica.engine();
       if (mesh.is_lead()) {
         for (const std::size_t i : asked) {

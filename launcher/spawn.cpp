@@ -23,17 +23,24 @@ extern char** environ;
 namespace retinue::launcher {
 namespace {
 
+constexpr std::array kStops = {SIGTERM, SIGINT, SIGUSR1};
+
 // Signal handlers can reach nothing else.
 std::atomic<pid_t> g_child{0};
 std::atomic<int> g_stops{0};
 
-void forward(int signal) {
+void forward(int signal, siginfo_t* info, void*) {
   const pid_t child = g_child.load();
   if (child <= 0) return;
+  // The terminal sends SIGINT to the whole group: mpirun has its own and ends the ranks.
+  if (signal == SIGINT && info->si_code > 0) {
+    g_stops.fetch_add(1);
+    return;
+  }
   // mpirun kills its ranks two seconds after a SIGTERM, and hands SIGUSR1 on: the first request to
   // stop leaves a job the time to seal.
   const bool first = g_stops.fetch_add(1) == 0;
-  kill(child, signal == SIGTERM && !first ? SIGTERM : SIGUSR1);
+  kill(child, signal != SIGUSR1 && !first ? SIGTERM : SIGUSR1);
 }
 
 /// Slots per machine, in the order that fills one machine before the next.
@@ -152,11 +159,11 @@ int run_command(const std::vector<std::string>& words) {
 
   g_stops = 0;
   struct sigaction action {};
-  action.sa_handler = forward;
-  action.sa_flags = SA_RESTART;
+  action.sa_sigaction = forward;
+  action.sa_flags = SA_RESTART | SA_SIGINFO;
   sigset_t stops, before;
   sigemptyset(&stops);
-  for (const int signal : {SIGTERM, SIGUSR1}) sigaddset(&stops, signal);
+  for (const int signal : kStops) sigaddset(&stops, signal);
   sigprocmask(SIG_BLOCK, &stops, &before);  // none may come before the child is known
 
   const pid_t parent = getpid();
@@ -177,12 +184,7 @@ int run_command(const std::vector<std::string>& words) {
     _exit(why == ENOENT || why == EACCES ? 2 : 75);
   }
   g_child = child;
-  for (const int signal : {SIGTERM, SIGUSR1}) sigaction(signal, &action, nullptr);
-  // The terminal sends SIGINT to the whole group: mpirun ends the ranks, this process waits.
-  struct sigaction ignore {};
-  ignore.sa_handler = [](int) { g_stops.fetch_add(1); };
-  ignore.sa_flags = SA_RESTART;
-  sigaction(SIGINT, &ignore, nullptr);
+  for (const int signal : kStops) sigaction(signal, &action, nullptr);
   sigprocmask(SIG_SETMASK, &before, nullptr);
 
   int status = 0;

@@ -37,8 +37,8 @@ std::string quoted(const std::vector<std::string>& words);
 /// What a launcher's exit code means: ranks that were killed (137, 9, any signal) are 75.
 int exit_code_of(int launcher_code);
 
-/// Runs the command and returns the exit code for this process. SIGTERM and SIGUSR1 reach the ranks
-/// as SIGUSR1, which asks a job to end in order; a second SIGTERM ends them.
+/// Runs the command and returns the exit code for this process. SIGTERM, SIGINT and SIGUSR1 reach
+/// the ranks as SIGUSR1, which asks a job to end in order; a second one ends them.
 /// Throws: SystemError when it cannot be started.
 int run_command(const std::vector<std::string>& words);
 

@@ -76,11 +76,22 @@ TEST(Spawn, PassesTheExitCodeOn) {
 }
 
 TEST(Spawn, TheFirstRequestToStopReachesTheRanksAsSigusr1) {
-  // The child answers SIGUSR1 with 75, once its parent, this process, has been told to stop.
+  for (const char* signal : {"TERM", "INT", "USR1"}) {
+    SCOPED_TRACE(signal);
+    // The child tells its parent, this process, to stop, and answers what comes of it.
+    EXPECT_EQ(run_command({"/bin/sh", "-c",
+                           "trap 'exit 75' USR1; trap 'exit 1' TERM INT; kill -$0 $PPID; "
+                           "for i in 1 2 3 4 5 6 7 8 9; do sleep 0.2; done; exit 0",
+                           signal}),
+              75);
+  }
+}
+
+TEST(Spawn, TheSecondRequestToStopIsSigterm) {
   EXPECT_EQ(run_command({"/bin/sh", "-c",
-                         "trap 'exit 75' USR1; trap 'exit 1' TERM; kill -TERM $PPID; "
+                         "trap 'kill -TERM $PPID' USR1; trap 'exit 3' TERM; kill -TERM $PPID; "
                          "for i in 1 2 3 4 5 6 7 8 9; do sleep 0.2; done; exit 0"}),
-            75);
+            3);
 }
 
 }  // namespace

@@ -12,22 +12,21 @@ namespace {
 
 std::vector<MatrixPart> qkv_parts(const std::string& prefix, const TextConfig& c,
                                   const TensorAxis& axis) {
-  const std::int64_t kv_heads = DecoderAttention::kv_heads_per_rank(c, axis);
-  const std::int64_t first_kv_head = axis.rank * c.num_key_value_heads / axis.size;
+  const Slice kv_heads = axis.shard().kv_slice(c.num_key_value_heads, "num_key_value_heads");
   const std::int64_t q_width = c.num_attention_heads * c.head_dim,
                      kv_width = c.num_key_value_heads * c.head_dim;
   return {{prefix + ".q_proj.weight", Shape{q_width, c.hidden_size}, axis.first(q_width),
            axis.per_rank(q_width)},
-          {prefix + ".k_proj.weight", Shape{kv_width, c.hidden_size}, first_kv_head * c.head_dim,
-           kv_heads * c.head_dim},
-          {prefix + ".v_proj.weight", Shape{kv_width, c.hidden_size}, first_kv_head * c.head_dim,
-           kv_heads * c.head_dim}};
+          {prefix + ".k_proj.weight", Shape{kv_width, c.hidden_size}, kv_heads.begin * c.head_dim,
+           kv_heads.count * c.head_dim},
+          {prefix + ".v_proj.weight", Shape{kv_width, c.hidden_size}, kv_heads.begin * c.head_dim,
+           kv_heads.count * c.head_dim}};
 }
 
 }  // namespace
 
 std::int64_t DecoderAttention::kv_heads_per_rank(const TextConfig& config, const TensorAxis& axis) {
-  return std::max<std::int64_t>(1, config.num_key_value_heads / axis.size);
+  return axis.shard().kv_slice(config.num_key_value_heads, "num_key_value_heads").count;
 }
 
 DecoderAttention::DecoderAttention(WeightStore& store, const std::string& prefix,

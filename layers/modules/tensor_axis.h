@@ -1,7 +1,7 @@
 #pragma once
 
-#include "parallel/base/check.h"
 #include "parallel/comm/communicator.h"
+#include "parallel/mesh/shard.h"
 
 #include <cstdint>
 
@@ -15,12 +15,16 @@ struct TensorAxis {
   Communicator* comm = nullptr;  ///< null: planning, or a world of one
   int leaves = 1;                ///< of every row-parallel sum, over all ranks
 
+  [[nodiscard]] Shard shard() const { return {rank, size}; }
   [[nodiscard]] std::int64_t per_rank(std::int64_t dim) const {
-    check(dim % size == 0, "a sharded dimension divides by the tensor axis");
-    return dim / size;
+    return shard().slice(dim, "a sharded dimension").count;
   }
-  [[nodiscard]] std::int64_t first(std::int64_t dim) const { return per_rank(dim) * rank; }
-  [[nodiscard]] int leaves_per_rank() const { return leaves / size; }
+  [[nodiscard]] std::int64_t first(std::int64_t dim) const {
+    return shard().slice(dim, "a sharded dimension").begin;
+  }
+  [[nodiscard]] int leaves_per_rank() const {
+    return static_cast<int>(shard().leaf_slice(leaves).count);
+  }
 };
 
 /// Throws: UsageError when the model does not split over `tensor` ranks, naming what does not and

@@ -46,7 +46,15 @@ class Engine::Lead {
       for (std::int32_t i = 0; i < report.count; ++i) {
         const RankReport::Entry& entry = report.entries[static_cast<std::size_t>(i)];
         if (entry.failed == 0) {
-          scheduler_.mark_ready(entry.key);
+          Sequence* sequence = scheduler_.mark_ready(entry.key);
+          if (sequence == nullptr) continue;
+          for (const Sequence::Item& item : sequence->items)
+            if (item.visual.key == entry.key && item.visual.grid != entry.grid) {
+              // A file that changed between the prompt and its pixels: its own fault.
+              fail(sequence,
+                   {"image", "the pixels have another size than the prompt was made for"});
+              break;
+            }
         } else if (Sequence* sequence = scheduler_.find(entry.key)) {
           fail(sequence, {entry.stage.data(), entry.message.data()});
         }

@@ -40,6 +40,7 @@ void EngineRank::exchange_reports(std::vector<RankReport>& at_lead) {
     RankReport::Entry& entry = report.entries[static_cast<std::size_t>(report.count++)];
     entry.key = key;
     if (taken->ok()) {
+      entry.grid = taken->value().grid_thw;
       patches_.emplace(key, std::move(*taken).value());
     } else {
       entry.failed = 1;

@@ -192,6 +192,7 @@ std::vector<Item> list_items(const SourceOptions& options, std::istream& standar
     else
       add_glob(input, options.format, items);
   }
+  if (items.empty()) throw UsageError("[--input] names nothing: no item in any of the inputs");
   settle_ids(items);
   for (std::size_t i = 0; i < items.size(); ++i) items[i].ordinal = static_cast<std::int64_t>(i);
   if (options.shuffle)

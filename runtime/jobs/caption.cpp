@@ -1,6 +1,7 @@
 #include "parallel/base/build_config.h"
 #include "runtime/jobs/agree.h"
 #include "runtime/jobs/caption_lead.h"
+#include "runtime/jobs/host_memory.h"
 #include "runtime/jobs/replica.h"
 #include "runtime/output/job_folder.h"
 
@@ -124,7 +125,11 @@ int seal(const JobFolder& folder, const CaptionJob& job, const MeshShape& mesh,
            job.items[static_cast<std::size_t>(b)].ordinal;
   });
   folder.seal(journal, order, finished);
-  folder.write_report(report_of(job, mesh, counts, seconds, journal, code));
+  // A run that found everything done has nothing to report over the run that did it.
+  const bool worked =
+      std::any_of(job.open.begin(), job.open.end(), [](auto open) { return open != 0; });
+  if (worked || !folder.has_report())
+    folder.write_report(report_of(job, mesh, counts, seconds, journal, code));
   return code;
 }
 
@@ -145,6 +150,9 @@ const char* outcome(int code) {
 
 int run_caption(const Session& session, const CaptionOptions& options) {
   if (options.output.empty()) throw UsageError("[--output] names no folder");
+  // Every rank takes the signal, or one that does not lead would die of it.
+  const StopSignal signal;
+  const std::int64_t memory_bytes = memory_per_rank(session.node_size);
   CaptionJob job = prepare_caption(options);
   Communicator& world = session.world;
   const Mesh mesh(world, choose_mesh(options.run, world.size()));
@@ -168,11 +176,14 @@ int run_caption(const Session& session, const CaptionOptions& options) {
         wishes_for(options.run, job.model, job.items, job.sampling.max_new_tokens);
     const int threads = thread_count(options.run, session.node_size);
     Feeder feeder(job.items, job.model.processor, job.model.image, std::clamp(threads / 4, 1, 8));
-    Replica replica(options.run, job.model, mesh, session.node_size, wishes, feeder, session.clock);
+    Replica replica(options.run, job.model, mesh, {threads, memory_bytes}, wishes, feeder,
+                    session.clock);
+    for (const std::string& line : start_block(options.run, job.model, mesh, replica))
+      session.log.info(line);
     if (mesh.is_lead()) {
       const bool coordinator = mesh.is_coordinator();
       CaptionLead lead(session, mesh, job, replica.engine(),
-                       2 * replica.plan().limits.max_sequences, feeder,
+                       2 * replica.plan().limits.max_sequences, feeder, signal,
                        coordinator ? &progress : nullptr);
       lead.run();
       counts = lead.counts();

@@ -24,13 +24,15 @@ int helper_threads(const CaptionJob& job, int local_ranks) {
 }  // namespace
 
 CaptionLead::CaptionLead(const Session& session, const Mesh& mesh, const CaptionJob& job,
-                         Engine& engine, std::int64_t window, Feeder& feeder, Progress* progress)
+                         Engine& engine, std::int64_t window, Feeder& feeder,
+                         const StopSignal& signal, Progress* progress)
     : session_(session),
       mesh_(mesh),
       job_(job),
       engine_(engine),
       window_(window),
       feeder_(feeder),
+      signal_(signal),
       progress_(progress),
       dealt_(job.dealt_to(mesh.data_index(), mesh.shape().data)),
       journal_(segment_path(job.options.output, session.world.rank(), job.epoch),

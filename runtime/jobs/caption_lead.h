@@ -24,7 +24,7 @@ class CaptionLead {
  public:
   /// All arguments outlive it. `progress` null: not rank 0.
   CaptionLead(const Session& session, const Mesh& mesh, const CaptionJob& job, Engine& engine,
-              std::int64_t window, Feeder& feeder, Progress* progress);
+              std::int64_t window, Feeder& feeder, const StopSignal& signal, Progress* progress);
 
   /// Until this replica's items are through or the job stops; on rank 0 until all replicas' are.
   /// Throws: SystemError when a disk or a peer is lost.
@@ -57,8 +57,8 @@ class CaptionLead {
   Engine& engine_;
   std::int64_t window_;
   Feeder& feeder_;
+  const StopSignal& signal_;
   Progress* progress_;
-  StopSignal signal_;
   std::vector<std::size_t> dealt_;
   SegmentWriter journal_;
   Counts own_;

@@ -6,10 +6,23 @@
 #include <unistd.h>
 
 namespace retinue::runtime {
+namespace {
+
+/// "MemAvailable:   123 kB"; what the kernel would give without swapping. 0 where it does not say.
+std::int64_t available_bytes() {
+  std::ifstream file("/proc/meminfo");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("MemAvailable:")) return std::stoll(line.substr(13)) * 1024;
+  return 0;
+}
+
+}  // namespace
 
 std::int64_t memory_per_rank(int local_ranks) {
-  std::int64_t bytes = static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) *
-                       static_cast<std::int64_t>(sysconf(_SC_PAGE_SIZE));
+  std::int64_t bytes = available_bytes();
+  if (bytes == 0)
+    bytes = static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) *
+            static_cast<std::int64_t>(sysconf(_SC_PAGE_SIZE));
   // Version 2 and 1; "max" and the huge number that stands for no limit change nothing.
   for (const char* path :
        {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
@@ -17,7 +30,7 @@ std::int64_t memory_per_rank(int local_ranks) {
     std::int64_t limit = 0;
     if (file >> limit && limit > 0) bytes = std::min(bytes, limit);
   }
-  return bytes / 10 * 9 / std::max(1, local_ranks);
+  return bytes / 5 * 4 / std::max(1, local_ranks);
 }
 
 }  // namespace retinue::runtime

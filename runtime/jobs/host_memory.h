@@ -4,9 +4,8 @@
 
 namespace retinue::runtime {
 
-/// Bytes that one of `local_ranks` ranks of this host may plan with: its part of nine tenths of the
-/// memory that host and cgroup allow. What is in use by others is not taken off, so that the same
-/// command plans the same.
+/// Bytes that one of `local_ranks` ranks of this host may plan with: its part of four fifths of
+/// what is free now, or that its cgroup allows. To be asked before any of these ranks allocates.
 std::int64_t memory_per_rank(int local_ranks);
 
 }  // namespace retinue::runtime

@@ -1,7 +1,7 @@
 #include "runtime/jobs/replica.h"
 
 #include "layers/weights/weight_source.h"
-#include "runtime/jobs/host_memory.h"
+#include "parallel/base/build_config.h"
 
 #include <fmt/format.h>
 
@@ -89,10 +89,10 @@ EngineWishes wishes_for(const RunOptions& options, const ModelFiles& model,
 }
 
 Replica::Replica(const RunOptions& options, const ModelFiles& model, const Mesh& mesh,
-                 int local_ranks, const EngineWishes& wishes, PixelSource& pixels,
+                 const RankShare& share, const EngineWishes& wishes, PixelSource& pixels,
                  const Clock& clock) {
-  const int threads = thread_count(options, local_ranks);
-  const std::int64_t memory = common_budget(mesh.tensor(), memory_per_rank(local_ranks));
+  const int threads = share.threads;
+  const std::int64_t memory = common_budget(mesh.tensor(), share.memory_bytes);
   plan_ = plan_engine(model.config, model.dtype, model.device, mesh.shape().tensor, threads, memory,
                       wishes);
   const auto source = open_weights(options, model.config);
@@ -114,6 +114,25 @@ Replica::Replica(const RunOptions& options, const ModelFiles& model, const Mesh&
   model_ =
       std::make_unique<layers::Qwen3Vl>(*ctx_, ledger_, model.config, axis, source.get(), parts);
   engine_ = std::make_unique<Engine>(*ctx_, *model_, plan_.limits, pixels, clock);
+}
+
+std::vector<std::string> start_block(const RunOptions& options, const ModelFiles& model,
+                                     const Mesh& mesh, Replica& replica) {
+  const EnginePlan& plan = replica.plan();
+  const auto gib = [](std::int64_t bytes) { return static_cast<double>(bytes) / 1073741824.0; };
+  const MeshShape shape = mesh.shape();
+  return {
+      fmt::format("retinue {} ({}, {}), {} kernels {}, {} thread(s) per rank", build::kVersion,
+                  build::kRevision, build::kBuildType, to_string(model.device),
+                  name(replica.ctx().cpu_isa()), replica.ctx().threads()),
+      fmt::format("model {} ({:.12}), {}; {} rank(s) = data {} x tensor {}; numerics {:.12}",
+                  options.model, model.identity, name(model.dtype), shape.size(), shape.data,
+                  shape.tensor, numerics_of(model).fingerprint),
+      fmt::format("memory per rank: weights {:.2f} GiB, KV {:.2f}, features {:.2f}, activations "
+                  "{:.2f}, scratch {:.2f}; {} sequences of at most {} tokens, {} tokens per step",
+                  gib(plan.weight_bytes), gib(plan.kv_bytes), gib(plan.feature_bytes),
+                  gib(plan.activation_bytes), gib(plan.scratch_bytes), plan.limits.max_sequences,
+                  plan.limits.max_sequence_tokens, plan.limits.max_batch_tokens)};
 }
 
 layers::Numerics numerics_of(const ModelFiles& model) {

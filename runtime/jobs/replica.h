@@ -12,6 +12,8 @@
 
 #include <memory>
 #include <span>
+#include <string>
+#include <vector>
 
 namespace retinue::runtime {
 
@@ -25,14 +27,20 @@ MeshShape choose_mesh(const RunOptions& options, int ranks);
 EngineWishes wishes_for(const RunOptions& options, const ModelFiles& model,
                         std::span<const Item> items, std::int64_t max_new_tokens);
 
+/// What one rank may use of its host.
+struct RankShare {
+  int threads = 1;
+  std::int64_t memory_bytes = 0;  ///< taken before any rank of the host allocates
+};
+
 /// This rank's share of a replica: context, model and engine, sized by the memory plan.
 class Replica {
  public:
   /// Collective over the tensor axis of `mesh`. `pixels`, `clock` and the mesh outlive it.
-  ///   local_ranks  ranks that share this host's memory
   /// Throws: UsageError when plan or weights do not fit; SystemError when memory is short.
-  Replica(const RunOptions& options, const ModelFiles& model, const Mesh& mesh, int local_ranks,
-          const EngineWishes& wishes, PixelSource& pixels, const Clock& clock);
+  Replica(const RunOptions& options, const ModelFiles& model, const Mesh& mesh,
+          const RankShare& share, const EngineWishes& wishes, PixelSource& pixels,
+          const Clock& clock);
 
   [[nodiscard]] Engine& engine() { return *engine_; }
   [[nodiscard]] Context& ctx() { return *ctx_; }
@@ -45,6 +53,10 @@ class Replica {
   std::unique_ptr<layers::Qwen3Vl> model_;
   std::unique_ptr<Engine> engine_;
 };
+
+/// What runs where, a line each: for the log at the start of a job.
+std::vector<std::string> start_block(const RunOptions& options, const ModelFiles& model,
+                                     const Mesh& mesh, Replica& replica);
 
 /// What decides bits of this model on this build and device.
 layers::Numerics numerics_of(const ModelFiles& model);

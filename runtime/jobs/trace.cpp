@@ -4,6 +4,7 @@
 #include "parallel/base/hash.h"
 #include "runtime/jobs/agree.h"
 #include "runtime/jobs/feeder.h"
+#include "runtime/jobs/host_memory.h"
 #include "runtime/jobs/job.h"
 #include "runtime/jobs/question.h"
 #include "runtime/jobs/replica.h"
@@ -141,11 +142,13 @@ int run_trace(const Session& session, const TraceOptions& options) {
   // Logits of every token want the prompt in one piece.
   wishes.max_batch_tokens = std::max(tokens, wishes.max_batch_tokens.value_or(tokens));
 
+  const RankShare share{thread_count(options.ask.run, session.node_size),
+                        memory_per_rank(session.node_size)};
   const Mesh mesh(session.world, choose_mesh(options.ask.run, session.world.size()));
   if (mesh.data_index() != 0) return await_end(session.world);
   Feeder feeder(items, model.processor, model.image, 2);
   RecordingSource pixels(feeder, items[0].media.size());
-  Replica replica(options.ask.run, model, mesh, session.node_size, wishes, pixels, session.clock);
+  Replica replica(options.ask.run, model, mesh, share, wishes, pixels, session.clock);
   StageRecord record(tokens);
   replica.ctx().set_stage_sink([&](std::string_view name, int index, ConstTensorView value) {
     record.add(name, index, value);

@@ -106,6 +106,8 @@ void JobFolder::seal(const Journal& journal, const std::vector<std::int64_t>& or
   if (finished) write("captions.jsonl", &Journal::done);
 }
 
+bool JobFolder::has_report() const { return std::filesystem::exists(path_ + "/report.json"); }
+
 void JobFolder::write_report(const Json& report) const {
   AtomicFile file(path_ + "/report.json");
   file.write(pretty(report));

@@ -29,6 +29,7 @@ class JobFolder {
   /// Without `finished` only failures.jsonl is written: captions.jsonl stands for all of them.
   /// Throws: SystemError.
   void seal(const Journal& journal, const std::vector<std::int64_t>& order, bool finished) const;
+  [[nodiscard]] bool has_report() const;
   void write_report(const nlohmann::ordered_json& report) const;
 
  private:

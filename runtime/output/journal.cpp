@@ -138,6 +138,9 @@ Journal::Journal(const std::string& job, std::int64_t items)
        !error && at != std::filesystem::directory_iterator(); at.increment(error))
     if (const auto name = parse_name(at->path().filename().string()))
       found.emplace_back(*name, at->path().string());
+  // Unread entries would be done twice: a folder that is there must be readable.
+  if (error && error != std::errc::no_such_file_or_directory)
+    throw SystemError(fmt::format("[journal] {}/journal: {}", job, error.message()));
   std::sort(found.begin(), found.end());
   for (const auto& [name, path] : found) {
     next_epoch_ = std::max(next_epoch_, name.first + 1);

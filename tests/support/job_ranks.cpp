@@ -6,7 +6,6 @@
 #include <exception>
 #include <fstream>
 #include <stdexcept>
-#include <stdlib.h>
 #include <thread>
 #include <vector>
 
@@ -45,17 +44,6 @@ int run_job(int ranks, const std::function<int(const runtime::Session&)>& job) {
   for (const int code : codes)
     if (code != codes[0]) throw std::runtime_error("ranks left with different exit codes");
   return codes[0];
-}
-
-TemporaryFolder::TemporaryFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "retinue-XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-  path_ = name;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
 }
 
 std::string read_text(const std::string& path) {

@@ -1,8 +1,8 @@
 #pragma once
 
 #include "runtime/jobs/job.h"
+#include "tests/support/temporary_folder.h"
 
-#include <filesystem>
 #include <functional>
 #include <string>
 
@@ -11,21 +11,6 @@ namespace retinue::test {
 /// Runs a job with as many threads as ranks, each with its Session. Returns the exit code, on which
 /// all ranks must agree. What a rank throws is thrown here, the first of them; the others end too.
 int run_job(int ranks, const std::function<int(const runtime::Session&)>& job);
-
-/// A folder of its own that goes with the object.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  [[nodiscard]] std::string path(const std::string& name = "") const {
-    return name.empty() ? path_.string() : (path_ / name).string();
-  }
-
- private:
-  std::filesystem::path path_;
-};
 
 std::string read_text(const std::string& path);
 void write_text(const std::string& path, const std::string& text);

@@ -25,6 +25,7 @@ class TemporaryFolder {
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
 
   [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] std::string path(const std::string& name) const { return path_ + "/" + name; }
   /// Writes a file below the folder and returns its path.
   std::string write(const std::string& name, const std::string& content) const {
     const std::string path = path_ + "/" + name;

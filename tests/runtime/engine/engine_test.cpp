@@ -71,7 +71,9 @@ struct Conditions {
   SamplingParams sampling{};
   std::int64_t max_new_tokens = 64;
   std::vector<std::int32_t> stop_ids{};
-  std::vector<std::size_t> broken{};  ///< prompts whose first item cannot be decoded
+  std::vector<std::size_t> broken{};   ///< prompts whose first item cannot be decoded
+  std::vector<std::size_t> changed{};  ///< … or has become another picture since
+  int cancel_after = -1;               ///< steps
 };
 
 /// Completions in the order of the prompts.
@@ -128,14 +130,18 @@ std::vector<Completion> run(const std::string& config, const std::vector<Prompt>
         }
         for (const std::size_t bad : how.broken)
           if (bad == i) pixels.broken[i * 100] = {"image", "cut short"};
+        for (const std::size_t other : how.changed)
+          if (other == i) pixels.pixels[i * 100] = {std::vector<std::uint8_t>(4 * 1536), {1, 2, 2}};
         if (r == 0) {
           ASSERT_FALSE(engine.submit(std::move(request)));
         }
       }
       if (r == 0) engine.drain();
-      while (engine.step())
-        if (r == 0)
+      for (int steps = 1; engine.step(); ++steps)
+        if (r == 0) {
+          if (steps == how.cancel_after) engine.cancel();
           for (Completion& done : engine.poll()) completions[done.id] = std::move(done);
+        }
       if (r == 0)
         for (Completion& done : engine.poll()) completions[done.id] = std::move(done);
       group[r]->barrier();
@@ -211,6 +217,29 @@ TEST_P(EngineGolden, AnItemThatCannotBeDecodedFailsItsRequestAlone) {
     } else {
       EXPECT_EQ(completions[i].ids, prompts_[i].output);
     }
+  }
+}
+
+TEST_P(EngineGolden, AFileThatChangedFailsItsRequestAlone) {
+  std::size_t bad = 0;
+  while (prompts_[bad].items.empty()) ++bad;
+  for (const int tensor : {1, 2}) {
+    const auto completions = run(GetParam(), prompts_, {.tensor = tensor, .changed = {bad}});
+    for (std::size_t i = 0; i < prompts_.size(); ++i) {
+      if (i == bad)
+        EXPECT_EQ(completions[i].error.value_or(DataError{}).stage, "image");
+      else
+        EXPECT_EQ(completions[i].ids, prompts_[i].output);
+    }
+  }
+}
+
+TEST_P(EngineGolden, CancellingEndsWhatRunsAndWhatWaits) {
+  for (const int steps : {1, 2, 5, 20}) {
+    const auto completions =
+        run(GetParam(), prompts_, {.tensor = 2, .max_sequences = 3, .cancel_after = steps});
+    for (const Completion& completion : completions)
+      EXPECT_EQ(completion.error.value_or(DataError{}).stage, "cancelled") << steps;
   }
 }
 

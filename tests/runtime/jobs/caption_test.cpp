@@ -1,0 +1,297 @@
+#include "tests/support/job_ranks.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <sys/resource.h>
+#include <thread>
+
+namespace retinue::runtime {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+using testing::HasSubstr;
+
+std::vector<std::string> lines_of(const std::string& path) {
+  std::istringstream text(test::read_text(path));
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(text, line);) lines.push_back(line);
+  return lines;
+}
+
+class Caption : public testing::Test {
+ protected:
+  /// A manifest of pictures of the golden data, a clip and a text among them.
+  std::string manifest(std::size_t items) {
+    const std::string images = test::golden_folder() + "/images/";
+    const std::vector<std::string> names = {"fence.png", "pond.png",  "ridge.png",
+                                            "stone.png", "tower.png", "turn-3.png"};
+    std::ofstream file(folder_.path("list.jsonl"));
+    for (std::size_t i = 0; i < items; ++i) {
+      Json line;
+      line["id"] = "item-" + std::to_string(items - i);
+      if (i % 7 == 5) {
+        line["video"] = {images + "walk-0.png", images + "walk-1.png", images + "walk-2.png"};
+        line["fps"] = 2.0;
+      } else if (i % 7 == 6) {
+        line["prompt"] = "Say " + std::to_string(i);
+      } else if (i % 7 == 4) {
+        line["images"] = {images + names[i % 6], images + names[(i + 1) % 6]};
+      } else {
+        line["image"] = images + names[i % 6];
+      }
+      file << line.dump() << "\n";
+    }
+    return folder_.path("list.jsonl");
+  }
+
+  CaptionOptions options(const std::string& input, const std::string& output) {
+    CaptionOptions options;
+    options.run = test::golden_run("gqa8-tied");
+    options.sampling.max_new_tokens = 8;
+    options.input = {input};
+    options.output = folder_.path(output);
+    options.quiet = true;
+    options.fsync_interval_ms = 1;
+    return options;
+  }
+
+  int run(CaptionOptions asked, int data = 1, int tensor = 1) {
+    asked.run.tensor_parallel = tensor;
+    return test::run_job(data * tensor,
+                         [&](const Session& session) { return run_caption(session, asked); });
+  }
+
+  std::string captions(const std::string& output) {
+    return test::read_text(folder_.path(output + "/captions.jsonl"));
+  }
+
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(Caption, GivesTheSameBytesOnEveryMesh) {
+  const std::string input = manifest(17);
+  ASSERT_EQ(run(options(input, "1x1")), 0);
+  const auto lines = lines_of(folder_.path("1x1/captions.jsonl"));
+  ASSERT_EQ(lines.size(), 17U);
+  for (std::size_t i = 0; i < lines.size(); ++i)
+    EXPECT_EQ(Json::parse(lines[i])["id"], "item-" + std::to_string(17 - i)) << "input order";
+  for (const auto& [data, tensor] : {std::pair{2, 1}, std::pair{1, 2}, std::pair{3, 1},
+                                     std::pair{4, 1}, std::pair{2, 2}, std::pair{1, 4}}) {
+    const std::string mesh = std::to_string(data) + "x" + std::to_string(tensor);
+    EXPECT_EQ(run(options(input, mesh), data, tensor), 0);
+    EXPECT_EQ(captions(mesh), captions("1x1")) << mesh;
+  }
+}
+
+TEST_F(Caption, AnItemIsTheSameAloneAsAmongSixteenOthers) {
+  ASSERT_EQ(run(options(manifest(17), "all")), 0);
+  const auto all = lines_of(folder_.path("all/captions.jsonl"));
+  const auto asked = lines_of(folder_.path("list.jsonl"));
+  for (const std::size_t i : {0U, 4U, 5U, 6U, 16U}) {
+    const std::string name = "alone-" + std::to_string(i);
+    test::write_text(folder_.path(name + ".jsonl"), asked[i] + "\n");
+    ASSERT_EQ(run(options(folder_.path(name + ".jsonl"), name)), 0);
+    EXPECT_EQ(captions(name), all[i] + "\n");
+  }
+}
+
+TEST_F(Caption, SamplingDependsOnNeitherMeshNorOrder) {
+  CaptionOptions asked = options(manifest(9), "one");
+  asked.sampling.temperature = 1.0;
+  asked.sampling.top_p = 0.9;
+  asked.sampling.seed = 7;
+  ASSERT_EQ(run(asked), 0);
+  asked.output = folder_.path("four");
+  asked.run.max_sequences = 2;
+  ASSERT_EQ(run(asked, 2, 2), 0);
+  EXPECT_EQ(captions("four"), captions("one"));
+  asked.output = folder_.path("shuffled");
+  asked.shuffle = 3;
+  ASSERT_EQ(run(asked), 0);
+  EXPECT_EQ(captions("shuffled"), captions("one"));
+}
+
+TEST_F(Caption, ARecordSaysWhatTheContractSays) {
+  CaptionOptions asked = options(test::golden_folder() + "/images/pond.png", "out");
+  asked.logprobs = true;
+  ASSERT_EQ(run(asked), 0);
+  const Json record = Json::parse(captions("out"));
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : record.items()) keys.push_back(key);
+  EXPECT_THAT(
+      keys, testing::ElementsAre("id", "caption", "finish_reason", "prompt_tokens",
+                                 "completion_tokens", "input", "sha256", "token_ids", "logprobs"));
+  EXPECT_EQ(record["sha256"], "e6db82fec95c037c2ca010715cdf5c620fe02505be81c7b8e226992f60224299");
+  EXPECT_EQ(record["logprobs"].size(), record["completion_tokens"].get<std::size_t>());
+  const Json report = Json::parse(test::read_text(folder_.path("out/report.json")));
+  EXPECT_EQ(report["exit_code"], 0);
+  EXPECT_EQ(report["items"]["done"], 1);
+}
+
+TEST_F(Caption, StopTextsEndACaptionBeforeThem) {
+  CaptionOptions asked = options(manifest(1), "free");
+  ASSERT_EQ(run(asked), 0);
+  const std::string free = Json::parse(captions("free"))["caption"].get<std::string>();
+  ASSERT_GE(free.size(), 4U);
+  asked.output = folder_.path("stopped");
+  asked.sampling.stop = {free.substr(2, 2)};
+  ASSERT_EQ(run(asked), 0);
+  const Json record = Json::parse(captions("stopped"));
+  EXPECT_EQ(record["caption"], free.substr(0, free.find(asked.sampling.stop[0])));
+  EXPECT_EQ(record["finish_reason"], "stop");
+}
+
+TEST_F(Caption, BadItemsHurtNoOthers) {
+  const std::string images = test::golden_folder() + "/images/";
+  test::write_text(folder_.path("broken.png"), "no picture");
+  test::write_text(folder_.path("list.jsonl"),
+                   "{\"id\": \"a\", \"image\": \"" + images + "pond.png\"}\n" +
+                       "{\"id\": \"b\", \"image\": \"broken.png\"}\n" + "not json\n" +
+                       "{\"id\": \"c\", \"image\": \"missing.png\"}\n" +
+                       "{\"id\": \"a\", \"image\": \"" + images + "fence.png\"}\n" +
+                       "{\"id\": \"d\", \"image\": 5}\n" + "{\"id\": \"e\", \"image\": \"" +
+                       images + "fence.png\"}\n");
+  for (const auto& [data, tensor] : {std::pair{1, 1}, std::pair{3, 1}, std::pair{1, 2}}) {
+    const std::string out = "out" + std::to_string(data) + std::to_string(tensor);
+    EXPECT_EQ(run(options(folder_.path("list.jsonl"), out), data, tensor), 3);
+    const auto done = lines_of(folder_.path(out + "/captions.jsonl"));
+    ASSERT_EQ(done.size(), 2U);
+    EXPECT_EQ(Json::parse(done[0])["id"], "a");
+    EXPECT_EQ(Json::parse(done[1])["id"], "e");
+    const auto failed = lines_of(folder_.path(out + "/failures.jsonl"));
+    ASSERT_EQ(failed.size(), 5U);
+    EXPECT_THAT(failed[0], HasSubstr("broken.png"));
+    EXPECT_THAT(failed[1], HasSubstr("list.jsonl:3"));
+    EXPECT_THAT(failed[2], HasSubstr("missing.png"));
+    EXPECT_THAT(failed[3], HasSubstr("list.jsonl:1"));
+    EXPECT_THAT(failed[4], HasSubstr("list.jsonl:6"));
+  }
+}
+
+TEST_F(Caption, AllBadIsThreeAndOverTheBudgetFour) {
+  fs::create_directories(folder_.path("bad"));
+  for (int i = 0; i < 5; ++i)
+    test::write_text(folder_.path("bad/" + std::to_string(i) + ".png"), "x");
+  CaptionOptions asked = options(folder_.path("bad"), "free");
+  EXPECT_EQ(run(asked, 2), 3);
+  EXPECT_EQ(captions("free"), "");
+  EXPECT_EQ(lines_of(folder_.path("free/failures.jsonl")).size(), 5U);
+  asked.output = folder_.path("budget");
+  asked.max_failures = "2";
+  EXPECT_EQ(run(asked, 2), 4);
+  asked.output = folder_.path("percent");
+  asked.max_failures = "100%";
+  EXPECT_EQ(run(asked), 3);
+}
+
+TEST_F(Caption, FailedItemsRunAgainOnRequestOnly) {
+  fs::create_directories(folder_.path("in"));
+  fs::copy(test::golden_folder() + "/images/pond.png", folder_.path("in/a.png"));
+  test::write_text(folder_.path("in/b.png"), "not yet a picture");
+  CaptionOptions asked = options(folder_.path("in"), "out");
+  EXPECT_EQ(run(asked), 3);
+  fs::copy(test::golden_folder() + "/images/fence.png", folder_.path("in/b.png"),
+           fs::copy_options::overwrite_existing);
+  EXPECT_EQ(run(asked), 3);
+  asked.retry_failed = true;
+  EXPECT_EQ(run(asked), 0);
+  EXPECT_EQ(lines_of(folder_.path("out/captions.jsonl")).size(), 2U);
+  EXPECT_EQ(lines_of(folder_.path("out/failures.jsonl")).size(), 0U);
+}
+
+TEST_F(Caption, AnotherQuestionInTheSameFolderIsRefused) {
+  CaptionOptions asked = options(manifest(2), "out");
+  ASSERT_EQ(run(asked), 0);
+  const std::string before = captions("out");
+  CaptionOptions other = asked;
+  other.prompt = "Count the birds.";
+  try {
+    run(other, 2);
+    FAIL() << "wanted a UsageError";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("prompt was \"Describe this image.\", now \"Count"));
+  }
+  other = asked;
+  other.sampling.seed = 5;
+  EXPECT_THROW(run(other), UsageError);
+  manifest(3);
+  EXPECT_THROW(run(asked), UsageError);
+  EXPECT_EQ(captions("out"), before);
+}
+
+TEST_F(Caption, RunningAgainDoesNothingAndOtherRanksMayGoOn) {
+  CaptionOptions asked = options(manifest(6), "out");
+  ASSERT_EQ(run(asked, 2), 0);
+  const std::string before = captions("out");
+  EXPECT_EQ(run(asked), 0);
+  EXPECT_EQ(run(asked, 1, 2), 0);
+  EXPECT_EQ(captions("out"), before);
+}
+
+/// Cuts a finished job's only segment as a kill would have left it, then goes on.
+TEST_F(Caption, ResumesWithTheSameBytesFromAnyCut) {
+  CaptionOptions asked = options(manifest(9), "whole");
+  ASSERT_EQ(run(asked), 0);
+  const std::string segment = test::read_text(folder_.path("whole/journal/r00000.e0.seg"));
+  for (std::size_t part = 0; part < 6; ++part) {
+    const std::string name = "cut" + std::to_string(part);
+    fs::copy(folder_.path("whole"), folder_.path(name), fs::copy_options::recursive);
+    fs::remove(folder_.path(name + "/captions.jsonl"));
+    test::write_text(folder_.path(name + "/journal/r00000.e0.seg"),
+                     segment.substr(0, segment.size() * part / 6 + part));
+    asked.output = folder_.path(name);
+    EXPECT_EQ(run(asked, part % 2 == 0 ? 1 : 3), 0);
+    EXPECT_EQ(captions(name), captions("whole")) << "cut " << part;
+  }
+}
+
+TEST_F(Caption, AFullDiskKeepsWhatIsDoneAndTheSameCommandGoesOn) {
+  const std::string input = manifest(9);
+  ASSERT_EQ(run(options(input, "whole")), 0);
+  const CaptionOptions asked = options(input, "out");
+  // Files of this process may not grow past this: the kernel refuses as a full disk would.
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  rlimit small = before;
+  small.rlim_cur = 2000;
+  setrlimit(RLIMIT_FSIZE, &small);
+  EXPECT_THROW(run(asked), SystemError);
+  setrlimit(RLIMIT_FSIZE, &before);
+  EXPECT_FALSE(fs::exists(folder_.path("out/captions.jsonl")));
+  EXPECT_EQ(run(asked), 0);
+  EXPECT_EQ(captions("out"), captions("whole"));
+}
+
+TEST_F(Caption, ASignalSealsAndTheSameCommandGoesOn) {
+  const std::string input = manifest(40);
+  CaptionOptions asked = options(input, "whole");
+  asked.sampling.max_new_tokens = 24;
+  asked.run.max_sequences = 2;
+  ASSERT_EQ(run(asked), 0);
+  asked.output = folder_.path("out");
+  const std::string segment = folder_.path("out/journal/r00000.e0.seg");
+  int code = -1;
+  {
+    std::jthread job([&] { code = run(asked, 2, 1); });
+    // The start line and a record or two.
+    while (!fs::exists(segment) || fs::file_size(segment) < 600)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::raise(SIGTERM);
+  }
+  EXPECT_EQ(code, 75);
+  EXPECT_FALSE(fs::exists(folder_.path("out/captions.jsonl")));
+  EXPECT_EQ(Json::parse(test::read_text(folder_.path("out/report.json")))["exit_code"], 75);
+  EXPECT_EQ(run(asked, 1, 2), 0);
+  EXPECT_EQ(captions("out"), captions("whole"));
+}
+
+}  // namespace
+}  // namespace retinue::runtime

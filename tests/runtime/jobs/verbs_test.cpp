@@ -1,0 +1,243 @@
+// ask, check, and what all verbs do with options.
+#include "runtime/jobs/agree.h"
+#include "runtime/jobs/model_files.h"
+#include "runtime/jobs/progress.h"
+#include "tests/support/job_ranks.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <fstream>
+
+namespace retinue::runtime {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using testing::HasSubstr;
+
+std::string image(const std::string& name) { return test::golden_folder() + "/images/" + name; }
+
+class Ask : public testing::Test {
+ protected:
+  AskOptions options() {
+    AskOptions options;
+    options.run = test::golden_run("gqa8-tied");
+    options.sampling.max_new_tokens = 12;
+    options.sampling.ignore_eos = true;
+    options.image = {image("fence.png")};
+    options.prompt = "What is this?";
+    return options;
+  }
+  std::string answer(AskOptions asked, int data = 1, int tensor = 1) {
+    asked.run.tensor_parallel = tensor;
+    testing::internal::CaptureStdout();
+    EXPECT_EQ(test::run_job(data * tensor,
+                            [&](const Session& session) { return run_ask(session, asked); }),
+              0);
+    return testing::internal::GetCapturedStdout();
+  }
+  std::string refusal(const AskOptions& asked, int ranks = 1) {
+    try {
+      test::run_job(ranks, [&](const Session& session) { return run_ask(session, asked); });
+    } catch (const UsageError& error) {
+      return error.what();
+    }
+    return "";
+  }
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(Ask, PrintsTheAnswerAloneAndTheSameOnEveryMesh) {
+  const std::string text = answer(options());
+  EXPECT_GT(text.size(), 5U);
+  EXPECT_EQ(text.back(), '\n');
+  EXPECT_EQ(answer(options(), 1, 2), text);
+  EXPECT_EQ(answer(options(), 2, 1), text);
+  EXPECT_EQ(answer(options(), 2, 2), text);
+}
+
+TEST_F(Ask, IsTheCaptionOfTheSameQuestion) {
+  CaptionOptions caption;
+  caption.run = options().run;
+  caption.sampling = options().sampling;
+  caption.prompt = options().prompt;
+  caption.input = options().image;
+  caption.output = folder_.path("out");
+  caption.quiet = true;
+  ASSERT_EQ(test::run_job(1, [&](const Session& session) { return run_caption(session, caption); }),
+            0);
+  const Json record = Json::parse(test::read_text(folder_.path("out/captions.jsonl")));
+  EXPECT_EQ(answer(options()), record["caption"].get<std::string>() + "\n");
+}
+
+TEST_F(Ask, MessagesAskTheSame) {
+  const std::string text = answer(options());
+  std::filesystem::copy(image("fence.png"), folder_.path("p.png"));
+  test::write_text(
+      folder_.path("m.json"),
+      R"([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "p.png"}},
+                       {"type": "text", "text": "What is this?"}]}])");
+  AskOptions asked = options();
+  asked.image.clear(), asked.prompt.clear();
+  asked.messages = folder_.path("m.json");
+  EXPECT_EQ(answer(asked), text);
+}
+
+TEST_F(Ask, AStopTextIsNotPrinted) {
+  const std::string text = answer(options());
+  AskOptions asked = options();
+  // A letter somewhere in the middle.
+  std::size_t at = text.size() / 2;
+  while (text[at] < 'A' || text[at] > 'z') ++at;
+  asked.sampling.stop = {text.substr(at, 1)};
+  EXPECT_EQ(answer(asked), text.substr(0, text.find(text[at])) + "\n");
+}
+
+TEST_F(Ask, WhatCannotBeAskedIsRefusedOnEveryRankAlike) {
+  AskOptions asked = options();
+  asked.image = {folder_.path("missing.png")};
+  EXPECT_THAT(refusal(asked, 2), HasSubstr("missing.png"));
+  asked = options();
+  asked.messages = "x.json";
+  EXPECT_THAT(refusal(asked), HasSubstr("--messages"));
+  asked = options();
+  asked.image.clear(), asked.prompt.clear();
+  EXPECT_THAT(refusal(asked), HasSubstr("nothing is asked"));
+  asked = options();
+  asked.run.tensor_parallel = 3;
+  EXPECT_THAT(refusal(asked, 3), HasSubstr("tensor"));
+  asked = options();
+  asked.run.tensor_parallel = 2;
+  EXPECT_NE(refusal(asked, 3), "");
+}
+
+class Options : public testing::Test {
+ protected:
+  static std::string refusal(const std::function<void(RunOptions&, SamplingOptions&)>& change) {
+    RunOptions run = test::golden_run("gqa8-tied");
+    SamplingOptions sampling;
+    change(run, sampling);
+    try {
+      resolve_sampling(sampling, load_model_files(run));
+    } catch (const UsageError& error) {
+      return error.what();
+    }
+    return "";
+  }
+};
+
+TEST_F(Options, MessagesNameTheFlag) {
+  using Run = RunOptions;
+  using Sample = SamplingOptions;
+  EXPECT_EQ(refusal([](Run&, Sample&) {}), "");
+  EXPECT_THAT(refusal([](Run& r, Sample&) { r.model = "/missing"; }), HasSubstr("--model"));
+  EXPECT_THAT(refusal([](Run& r, Sample&) { r.device = "cuda"; }), HasSubstr("--device"));
+  EXPECT_THAT(refusal([](Run& r, Sample&) { r.device = "tpu"; }), HasSubstr("--device"));
+  EXPECT_THAT(refusal([](Run& r, Sample&) { r.dtype = "f16"; }), HasSubstr("--dtype"));
+  EXPECT_THAT(refusal([](Run& r, Sample&) { r.reduce = "nccl"; }), HasSubstr("--reduce"));
+  EXPECT_THAT(refusal([](Run& r, Sample&) { r.alpha = "black"; }), HasSubstr("--alpha"));
+  EXPECT_THAT(refusal([](Run& r, Sample&) { r.exif = "no"; }), HasSubstr("--exif"));
+  EXPECT_THAT(refusal([](Run& r, Sample&) { r.video_prompt = "x"; }), HasSubstr("--video-prompt"));
+  EXPECT_THAT(refusal([](Run& r, Sample&) { r.max_pixels = 100; }), HasSubstr("pixels"));
+  EXPECT_THAT(refusal([](Run& r, Sample&) { r.min_pixels = 0; }), HasSubstr("--min-pixels"));
+  EXPECT_THAT(refusal([](Run&, Sample& s) { s.temperature = -1; }), HasSubstr("--temperature"));
+  EXPECT_THAT(refusal([](Run&, Sample& s) { s.top_p = 0; }), HasSubstr("--top-p"));
+  EXPECT_THAT(refusal([](Run&, Sample& s) { s.top_k = -2; }), HasSubstr("--top-k"));
+  EXPECT_THAT(refusal([](Run&, Sample& s) { s.min_p = 2; }), HasSubstr("--min-p"));
+  EXPECT_THAT(refusal([](Run&, Sample& s) { s.repetition_penalty = 0; }),
+              HasSubstr("--repetition-penalty"));
+  EXPECT_THAT(refusal([](Run&, Sample& s) { s.max_new_tokens = 0; }),
+              HasSubstr("--max-new-tokens"));
+  EXPECT_THAT(refusal([](Run&, Sample& s) { s.stop = {""}; }), HasSubstr("--stop"));
+  EXPECT_THAT(refusal([](Run&, Sample& s) { s.sampling = "file"; }), HasSubstr("--sampling"));
+}
+
+TEST_F(Options, SamplingComesFromTheModelOnRequestAndFlagsWin) {
+  const ModelFiles model = load_model_files(test::golden_run("gqa8-tied"));
+  EXPECT_EQ(model.eos_ids, (std::vector<std::int32_t>{456, 454}));
+  SamplingOptions options;
+  EXPECT_EQ(resolve_sampling(options, model).params.temperature, 0);
+  options.sampling = "model";
+  options.top_p = 0.5;
+  options.ignore_eos = true;
+  const Sampling sampling = resolve_sampling(options, model);
+  EXPECT_EQ(sampling.params.temperature, 0.7);
+  EXPECT_EQ(sampling.params.top_k, 20);
+  EXPECT_EQ(sampling.params.top_p, 0.5);
+  EXPECT_TRUE(sampling.stop_ids.empty());
+}
+
+class Check : public testing::Test {
+ protected:
+  std::string check_of(const CaptionOptions& options, int ranks, double gpu_memory_gib = 0) {
+    const std::string path = folder_.path("out.txt");
+    std::FILE* out = std::fopen(path.c_str(), "w");
+    const int code = run_check(options, ranks, gpu_memory_gib, out);
+    std::fclose(out);
+    EXPECT_EQ(code, 0);
+    return test::read_text(path);
+  }
+  CaptionOptions options() {
+    CaptionOptions options;
+    options.run = test::golden_run("gqa8-tied");
+    options.input = {image("")};
+    return options;
+  }
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(Check, PrintsMeshMemoryAndInput) {
+  CaptionOptions asked = options();
+  asked.run.tensor_parallel = 4;
+  const std::string text = check_of(asked, 8);
+  EXPECT_THAT(text, HasSubstr("8 ranks = data 2 x tensor 4"));
+  EXPECT_THAT(text, HasSubstr("heads 2 of 8"));
+  for (const char* key : {"weights", "KV cache", "features", "activations", "scratch",
+                          "communication", "prompt tokens", "sampling"})
+    EXPECT_THAT(text, HasSubstr(key));
+  EXPECT_THAT(text, HasSubstr("13 (13 images and videos)"));
+}
+
+TEST_F(Check, RefusesWhatWouldNotRun) {
+  CaptionOptions asked = options();
+  asked.run.tensor_parallel = 3;
+  EXPECT_THROW(check_of(asked, 3), UsageError);
+  asked = options();
+  asked.input = {folder_.path("missing")};
+  EXPECT_THROW(check_of(asked, 1), UsageError);
+  asked = options();
+  asked.run.kv_memory_gib = 1e6;
+  EXPECT_THROW(check_of(asked, 1), UsageError);
+}
+
+TEST(Agree, AFaultOfRankZeroIsEveryRanks) {
+  EXPECT_THROW(test::run_job(3,
+                             [](const Session& session) {
+                               on_coordinator(session.world,
+                                              [] { throw UsageError("[x] not so"); });
+                               return 0;
+                             }),
+               UsageError);
+  EXPECT_EQ(test::run_job(3,
+                          [](const Session& session) {
+                            if (session.world.rank() != 0) return await_end(session.world);
+                            announce_end(session.world, 3);
+                            return 3;
+                          }),
+            3);
+}
+
+TEST(Progress, SaysHowFarAndHowFast) {
+  FakeClock clock;
+  Log log({.rank = 0, .place = "", .level = LogLevel::kError, .directory = "", .to_stderr = false});
+  const Progress progress({.items = 118287, .done_before = 1000, .failed_before = 1}, log, clock);
+  clock.advance(10);
+  Counts counts;
+  counts.done = 99, counts.failed = 1, counts.media = 99, counts.completion_tokens = 5000;
+  EXPECT_EQ(progress.line(counts),
+            "1,099 / 118,287 done, 2 failed, 9.9 images/s, 500 tokens/s, 03:15:18 left");
+}
+
+}  // namespace
+}  // namespace retinue::runtime

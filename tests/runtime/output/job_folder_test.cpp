@@ -1,0 +1,73 @@
+#include "runtime/output/job_folder.h"
+
+#include "parallel/base/check.h"
+#include "runtime/output/record.h"
+#include "tests/support/job_ranks.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace retinue::runtime {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using testing::HasSubstr;
+
+std::string refusal(const std::string& path, const Json& question) {
+  try {
+    JobFolder(path, question, Json::object());
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(JobFolder, IsForOneQuestion) {
+  const test::TemporaryFolder folder;
+  const Json question = {{"prompt", "a"}, {"sampling", {{"seed", 1}, {"stop", Json::array()}}}};
+  EXPECT_EQ(refusal(folder.path("job"), question), "");
+  EXPECT_EQ(refusal(folder.path("job"), question), "");
+  Json other = question;
+  other["sampling"]["seed"] = 2;
+  EXPECT_THAT(refusal(folder.path("job"), other), HasSubstr("sampling.seed was 1, now 2"));
+  other = question;
+  other["dtype"] = "f32";
+  EXPECT_THAT(refusal(folder.path("job"), other), HasSubstr("dtype was null, now \"f32\""));
+  EXPECT_EQ(refusal(folder.path("job"), question), "");
+}
+
+TEST(JobFolder, IsForOneRunAtATime) {
+  const test::TemporaryFolder folder;
+  const Json question = {{"prompt", "a"}};
+  {
+    const JobFolder first(folder.path("job"), question, Json::object());
+    EXPECT_THAT(refusal(folder.path("job"), question), HasSubstr("in use by a running job"));
+  }
+  EXPECT_EQ(refusal(folder.path("job"), question), "");
+}
+
+TEST(JobFolder, IsNotMadeFromAnotherProgramsFiles) {
+  const test::TemporaryFolder folder;
+  test::write_text(folder.path("job.json"), "[1]");
+  EXPECT_THAT(refusal(folder.path(), Json::object()), HasSubstr("no job of this program"));
+}
+
+TEST(Record, ReplacesWhatIsNoUtf8AndShortensDataAddresses) {
+  Record record;
+  record.id = "a\xFF";
+  record.media.push_back({.video = false,
+                          .paths = {"data:image/png;base64,AAAA"},
+                          .width = 1,
+                          .height = 2,
+                          .visual_tokens = 3});
+  const std::string line = to_json(record);
+  EXPECT_THAT(line, HasSubstr("\"a\xEF\xBF\xBD\""));
+  EXPECT_THAT(line, HasSubstr("\"data:image/png;base64\""));
+  EXPECT_THAT(line, HasSubstr("\"sha256\":null"));
+  EXPECT_EQ(to_json(Failure{"x", "", "read", "gone"}),
+            R"({"id":"x","stage":"read","message":"gone"})");
+}
+
+}  // namespace
+}  // namespace retinue::runtime

@@ -1,0 +1,127 @@
+#include "runtime/output/journal.h"
+
+#include "parallel/base/check.h"
+#include "runtime/output/atomic_file.h"
+#include "tests/support/job_ranks.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace retinue::runtime {
+namespace {
+
+class JournalTest : public testing::Test {
+ protected:
+  JournalTest() { std::filesystem::create_directories(folder_.path("journal")); }
+
+  void write_segment(int rank, int epoch) {
+    SegmentWriter writer(segment_path(folder_.path(), rank, epoch), 0);
+    writer.append(EntryType::kStart, epoch, "{}");
+    writer.append(EntryType::kDone, 0, R"({"id":"a","caption":"x y"})");
+    writer.append(EntryType::kFail, 1, R"({"id":"b"})");
+    writer.append(EntryType::kDone, 3, R"({"id":"d"})");
+    writer.close();
+  }
+
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(JournalTest, GivesBackWhatWasWritten) {
+  EXPECT_EQ(Journal(folder_.path(), 4).next_epoch(), 0);
+  write_segment(2, 4);
+  const Journal journal(folder_.path(), 4);
+  EXPECT_TRUE(journal.done(0) && journal.failed(1) && journal.done(3));
+  EXPECT_FALSE(journal.done(2) || journal.failed(2) || journal.done(1));
+  EXPECT_EQ(journal.text(0), R"({"id":"a","caption":"x y"})");
+  EXPECT_EQ(journal.text(1), R"({"id":"b"})");
+  EXPECT_EQ(journal.done_count(), 2);
+  EXPECT_EQ(journal.next_epoch(), 5);
+  EXPECT_EQ(journal.starts(), std::vector<std::string>{"{}"});
+  EXPECT_EQ(journal.damaged_lines(), 0);
+}
+
+TEST_F(JournalTest, CutAtAnyByteItLosesAtMostTheTornEntry) {
+  write_segment(0, 0);
+  const std::string path = segment_path(folder_.path(), 0, 0);
+  const std::string whole = test::read_text(path);
+  std::vector<std::size_t> ends;
+  for (std::size_t i = 0; i < whole.size(); ++i)
+    if (whole[i] == '\n') ends.push_back(i + 1);
+  for (std::size_t size = 0; size <= whole.size(); ++size) {
+    test::write_text(path, whole.substr(0, size));
+    const Journal journal(folder_.path(), 4);
+    EXPECT_EQ(journal.done(0), size >= ends[1]) << size;
+    EXPECT_EQ(journal.failed(1), size >= ends[2]) << size;
+    EXPECT_EQ(journal.done(3), size >= ends[3]) << size;
+    EXPECT_EQ(journal.next_epoch(), 1) << size;
+  }
+}
+
+TEST_F(JournalTest, ADamagedByteCostsItsLineAlone) {
+  write_segment(0, 0);
+  const std::string path = segment_path(folder_.path(), 0, 0);
+  const std::string whole = test::read_text(path);
+  for (std::size_t at = 0; at < whole.size(); ++at) {
+    std::string damaged = whole;
+    damaged[at] = static_cast<char>(damaged[at] ^ 0x04);
+    test::write_text(path, damaged);
+    const Journal journal(folder_.path(), 4);
+    // A line end that is lost joins two lines.
+    EXPECT_GE(journal.done_count() + journal.failed_count() +
+                  static_cast<std::int64_t>(journal.starts().size()),
+              whole[at] == '\n' ? 2 : 3)
+        << at;
+    if (journal.done(0)) {
+      EXPECT_EQ(journal.text(0), R"({"id":"a","caption":"x y"})");
+    }
+  }
+}
+
+TEST_F(JournalTest, TheNewestEpochWins) {
+  write_segment(0, 0);
+  {
+    SegmentWriter writer(segment_path(folder_.path(), 1, 10), 5);
+    writer.append(EntryType::kDone, 1, R"({"id":"b","caption":"now"})");
+    writer.close();
+  }
+  write_segment(3, 9);
+  const Journal journal(folder_.path(), 4);
+  EXPECT_TRUE(journal.done(1));
+  EXPECT_EQ(journal.text(1), R"({"id":"b","caption":"now"})");
+  EXPECT_EQ(journal.next_epoch(), 11);
+}
+
+TEST_F(JournalTest, OtherFilesAndForeignIndicesArePassedOver) {
+  write_segment(0, 0);
+  test::write_text(folder_.path("journal/notes.txt"), "hello");
+  test::write_text(folder_.path("journal/r1.e2.seg.bak"), "hello");
+  const Journal journal(folder_.path(), 2);
+  EXPECT_EQ(journal.done_count(), 1);
+  EXPECT_EQ(journal.next_epoch(), 1);
+}
+
+TEST(SegmentWriter, SaysWhenTheDiskIsFull) {
+  SegmentWriter writer("/dev/full", 0);
+  EXPECT_THROW(writer.append(EntryType::kDone, 0, "{}"), SystemError);
+}
+
+TEST(AtomicFile, LeavesTheOldFileUntilItIsWhole) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder.path("x.jsonl");
+  test::write_text(path, "old");
+  {
+    AtomicFile file(path);
+    file.write("new");
+  }
+  EXPECT_EQ(test::read_text(path), "old");
+  EXPECT_FALSE(std::filesystem::exists(path + ".part"));
+  AtomicFile file(path);
+  file.write("new");
+  file.commit();
+  EXPECT_EQ(test::read_text(path), "new");
+}
+
+}  // namespace
+}  // namespace retinue::runtime

@@ -17,9 +17,9 @@ std::string read_text_file(const std::string& path, std::string_view where, std:
   std::FILE* file = std::fopen(path.c_str(), "rb");
   int error = file == nullptr ? errno : 0;
   if (file != nullptr) {
-    std::array<char, 4096> bytes;
+    std::array<char, 4096> bytes{};
     errno = 0;
-    for (std::size_t n; (n = std::fread(bytes.data(), 1, bytes.size(), file)) > 0;)
+    for (std::size_t n = 0; (n = std::fread(bytes.data(), 1, bytes.size(), file)) > 0;)
       text.append(bytes.data(), n);
     if (std::ferror(file) != 0) error = errno;
     std::fclose(file);

@@ -18,4 +18,9 @@ if [ ${#checked[@]} -eq 0 ]; then
   echo "[lint] nothing differs"
   exit 0
 fi
-printf '%s\0' "${checked[@]}" | xargs -0 -n 1 -P "$(nproc)" clang-tidy --quiet -p $build
+# clang before 16 sees no std::source_location in g++'s library.
+extra=(--extra-arg=-Wno-unknown-warning-option)
+version=$(clang-tidy --version | sed -n 's/.*version \([0-9]*\).*/\1/p' | head -n 1)
+if [ "${version:-0}" -lt 16 ]; then extra+=(--extra-arg=-include --extra-arg="$PWD/scripts/lint/source_location.h"); fi
+printf '%s\0' "${checked[@]}" |
+  xargs -0 -n 1 -P "$(nproc)" clang-tidy --quiet -p $build "${extra[@]}"

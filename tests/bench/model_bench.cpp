@@ -16,6 +16,7 @@
 #include <map>
 #include <numeric>
 #include <string>
+#include <thread>
 
 namespace retinue {
 namespace {
@@ -65,6 +66,14 @@ layers::ModelConfig scaled_config(std::int64_t layers, std::int64_t depth) {
   c.image_token_id = 1, c.video_token_id = 2, c.vision_start_token_id = 3,
   c.vision_end_token_id = 4;
   return c;
+}
+
+/// A ceiling, measured a few times after the kernels' threads have stopped spinning for more work.
+double ceiling(const std::function<double()>& measure) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  double best = 0;
+  for (int i = 0; i < 3; ++i) best = std::max(best, measure());
+  return best;
 }
 
 /// Multiply-adds count two.
@@ -195,10 +204,13 @@ int run(const Arguments& a) {
   // counts.
   double peak = 0, read = 0, vision_s = 1e9, decoder_s = 1e9, decode_s = 1e9;
   for (std::int64_t round = 0; round < a.number.at("rounds"); ++round) {
-    peak = std::max(peak, bench::register_peak(detect_cpu_isa(), true, threads));
+    peak = std::max(peak,
+                    ceiling([&] { return bench::register_peak(detect_cpu_isa(), true, threads); }));
     vision_s = std::min(vision_s, seconds([&] { model.encode(patches, grid); }));
     decoder_s = std::min(decoder_s, seconds([&] { model.step(ids, positions.values, 0, visual); }));
-    read = std::max(read, bench::read_bandwidth(memory.data(), memory.size(), threads));
+    read = std::max(read, ceiling([&] {
+                      return bench::read_bandwidth(memory.data(), memory.size(), threads);
+                    }));
     for (std::int64_t i = 0; i < a.number.at("decode"); ++i) {
       const std::vector<std::int32_t> at(3, positions.next + static_cast<std::int32_t>(i));
       decode_s = std::min(decode_s, seconds([&] { model.step({200}, at, prompt + i, 0); }));

@@ -12,16 +12,22 @@ import batches
 
 
 class BatchedForward(torch.nn.Module):
-    """With heads for the training alone: what covers each cell, and the colour behind, seen from every merger."""
+    """With heads for the training alone: what covers each cell, where it is, and the colour behind, seen from every merger;
+    and from the last two, in which relation the caption's first object is to the one in the cell."""
 
-    def __init__(self, model, classes, colours):
+    def __init__(self, model, classes, colours, relation_tokens):
         super().__init__()
         self.model = model
         width = model.config.text_config.hidden_size
         levels = 1 + len(model.config.vision_config.deepstack_visual_indexes)
         self.cells = torch.nn.ModuleList(torch.nn.Linear(width, classes) for _ in range(levels))
         self.colours = torch.nn.ModuleList(torch.nn.Linear(width, colours) for _ in range(levels))
+        self.places = torch.nn.ModuleList(torch.nn.Linear(width, 2) for _ in range(levels))
+        self.relations = torch.nn.ModuleDict({level: torch.nn.Linear(width, batches.THE_FIRST + 1) for level in ("0", str(levels - 1))})
         self.layouts = {}
+        # Few of a caption's words are relations, and they are the hardest to learn.
+        self.register_buffer("token_weights", torch.ones(model.config.text_config.vocab_size), persistent=False)
+        self.token_weights[relation_tokens] = 3.0
 
     def layout(self, grid, ids):
         """Everything that depends on the grid alone."""
@@ -81,27 +87,36 @@ class BatchedForward(torch.nn.Module):
         return text.norm(x)
 
     def forward(self, batch):
-        """(answer loss, loss of the training heads, share of right answer tokens, share of right object cells)."""
+        """(answer loss, loss of the training heads, shares of right answer tokens, object cells and relations of cells)."""
         ids, targets = torch.from_numpy(batch["ids"]), torch.from_numpy(batch["targets"])
         thw, rotary, slots, text_rotary = self.layout(batch["grid"], ids)
         features = self.vision(batches.patches(batch["pixels"], batch["grid"]), thw, rotary)
         hidden = self.decoder(ids, slots, features, text_rotary)
         said = targets != batches.UNCLEAR
         logits = self.model.lm_head(hidden[said]).float()
-        answer = F.cross_entropy(logits, targets[said])
+        answer = F.cross_entropy(logits, targets[said], weight=self.token_weights)
 
-        labels, colours = torch.from_numpy(batch["labels"]).view(-1), torch.from_numpy(batch["colours"])
+        labels, relations = torch.from_numpy(batch["labels"]).transpose(0, 1).reshape(2, -1)
+        colours = torch.from_numpy(batch["colours"])
+        places = torch.stack(torch.meshgrid(*(torch.linspace(-1, 1, n) for n in batch["grid"]), indexing="ij"), dim=-1).view(-1, 2)
         heads = 0.0
         for level, feature in enumerate(features):
+            items = feature.view(len(colours), -1, feature.shape[-1])
             cells = self.cells[level](feature).float()
             heads = heads + F.cross_entropy(cells, labels)
+            heads = heads + 0.5 * F.cross_entropy(self.colours[level](items.mean(1)).float(), colours)
+            heads = heads + (self.places[level](items).float() - places).square().mean()
             if level == 0:
                 shown = labels > 0
                 seen = (cells[shown].argmax(-1) == labels[shown]).float().mean()
-            pooled = feature.view(len(colours), -1, feature.shape[-1]).mean(1)
-            heads = heads + 0.5 * F.cross_entropy(self.colours[level](pooled).float(), colours)
+            if str(level) in self.relations:
+                related = self.relations[str(level)](feature).float()
+                heads = heads + 2.0 * F.cross_entropy(related, relations)
+                if level == 0:
+                    shown = (relations >= 0) & (relations != batches.THE_FIRST)
+                    placed = (related[shown].argmax(-1) == relations[shown]).float().sum() / max(1, int(shown.sum()))
         right = (logits.argmax(-1) == targets[said]).float().mean()
-        return answer, heads / len(features), right.item(), seen.item()
+        return answer, heads / len(features), right.item(), seen.item(), placed.item()
 
 
 def check(forward, batch):

@@ -5,6 +5,7 @@ The same step gives the same batch, whatever came before it: a run that was stop
 
 import os
 import random
+import signal
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ import scenes
 
 PATCH, MERGE = 16, 2
 NO_OBJECT, UNCLEAR = 0, -100
+THE_FIRST = len(grammar.RELATIONS)
 
 
 def patches(frames, grid):
@@ -28,10 +30,12 @@ def patches(frames, grid):
 
 
 def cell_labels(truth, grid, classes):
-    """Which object covers each cell; UNCLEAR on edges."""
+    """[2, cells]: which object covers each cell, UNCLEAR on edges; and what the caption says of that object: THE_FIRST, or
+    the relation of the first object to it."""
     rows, columns = grid
     high, wide = truth["height"] / rows, truth["width"] / columns
-    labels = np.full((rows, columns), NO_OBJECT)
+    labels, relations = np.full((rows, columns), NO_OBJECT), np.full((rows, columns), UNCLEAR)
+    first = truth["objects"][0]
     for r in range(rows):
         for c in range(columns):
             for o in truth["objects"]:
@@ -41,9 +45,10 @@ def cell_labels(truth, grid, classes):
                 covered = max(0.0, x) * max(0.0, y) / (high * wide)
                 if covered > 0.35:
                     labels[r, c] = classes[o["name"]]
+                    relations[r, c] = THE_FIRST if o is first else grammar.RELATIONS.index(grammar.relation(first, o))
                 elif covered > 0.06 and labels[r, c] == NO_OBJECT:
                     labels[r, c] = UNCLEAR
-    return labels.reshape(-1)
+    return np.stack((labels.reshape(-1), relations.reshape(-1)))
 
 
 class Maker:
@@ -108,6 +113,7 @@ def produce(queue, progress, first_step, tokenizer_json, size, pool, curriculum)
     from tokenizers import Tokenizer
 
     os.nice(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training ends it
     torch.set_num_threads(1)
     maker = Maker(Tokenizer.from_str(tokenizer_json), size, pool)
     step = first_step

@@ -7,6 +7,7 @@ Writes log.csv and checkpoint.pt to the work folder (runs/demo/NAME).
 import argparse
 import csv
 import math
+import signal
 import time
 
 import torch
@@ -36,7 +37,7 @@ def curriculum(progress):
 
 def schedule(progress, step):
     """Factor on the learning rates: warm-up, a plateau, cosine to zero."""
-    decay = 1.0 if progress < 0.3 else 0.5 + 0.5 * math.cos(math.pi * (progress - 0.3) / 0.7)
+    decay = 1.0 if progress < 0.5 else 0.5 + 0.5 * math.cos(math.pi * (progress - 0.5) / 0.5)
     return min(1.0, (step + 1) / 100) * max(0.005, decay)
 
 
@@ -63,7 +64,8 @@ def main():
     tokenizer = demo_tokenizer.build()
     model = architecture.fresh_model(tokenizer)
     pool = glyphs.NAMES[: args.objects]
-    forward = batched_forward.BatchedForward(model, 1 + len(pool), len(grammar.BACKGROUNDS))
+    relation_tokens = [tokenizer.encode(" " + text).ids[0] for text in grammar.RELATIONS]
+    forward = batched_forward.BatchedForward(model, 1 + len(pool), len(grammar.BACKGROUNDS), relation_tokens)
     optimiser = muon.Muon(forward, args.matrix_rate, args.other_rate)
     step, spent = 0, 0.0
     saved, log = folder / "checkpoint.pt", folder / "log.csv"
@@ -76,7 +78,7 @@ def main():
         csv.writer(open(log, "w", newline="")).writerows(rows)
         print(f"goes on at step {step}, {spent / 60:.1f} minutes in", flush=True)
     else:
-        log.write_text("step,minutes,loss,head_loss,token_accuracy,cell_accuracy,learning_rate_factor\n")
+        log.write_text("step,minutes,loss,head_loss,token_accuracy,cell_accuracy,relation_accuracy,learning_rate_factor\n")
 
     glyphs.load()
     context = processes.get_context("spawn")
@@ -90,15 +92,18 @@ def main():
                    saved.with_suffix(".part"))
         saved.with_suffix(".part").replace(saved)
 
-    sums, waited, last_save, clock = [0.0] * 4, 0.0, time.monotonic(), time.monotonic()
-    while spent < 60 * args.minutes:
+    stopped = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.append(True))
+    sums, waited, last_save, clock = [0.0] * 5, 0.0, time.monotonic(), time.monotonic()
+    while spent < 60 * args.minutes and not stopped:
         before = time.monotonic()
         _, batch = queue.get()
         waited += time.monotonic() - before
         with torch.autocast("cpu", torch.bfloat16):
-            answer, heads, tokens, cells = forward(batch)
+            answer, heads, tokens, cells, related = forward(batch)
         done = spent / 60 / args.minutes
-        (answer + (1.0 if done < 0.5 else 0.4) * heads).backward()
+        (answer + (1.0 if done < 0.7 else 0.4) * heads).backward()
         torch.nn.utils.clip_grad_norm_(forward.parameters(), 1.0)
         factor = schedule(done, step)
         optimiser.step(factor)
@@ -108,7 +113,7 @@ def main():
         now = time.monotonic()
         spent += min(now - clock, 60.0)
         clock, progress.value = now, spent / 60 / args.minutes
-        sums = [s + float(v) / EVERY for s, v in zip(sums, (answer.detach(), heads.detach(), tokens, cells))]
+        sums = [s + float(v) / EVERY for s, v in zip(sums, (answer.detach(), heads.detach(), tokens, cells, related))]
         if step % EVERY == 0:
             line = [step, f"{spent / 60:.2f}", *(f"{s:.4f}" for s in sums), f"{factor:.4f}"]
             with open(log, "a", newline="") as out:
@@ -116,7 +121,7 @@ def main():
             if step % (EVERY * 5) == 0:
                 print(*line, f"waited {waited:.1f} s", flush=True)
                 waited = 0.0
-            sums = [0.0] * 4
+            sums = [0.0] * 5
         if now - last_save > args.save_seconds:
             save()
             last_save = now

@@ -71,7 +71,7 @@ class Maker:
 
     def batch(self, step, counts):
         rng = random.Random(f"batch-{step}")
-        video = rng.random() < 0.08
+        video = rng.random() < 0.06
         grids, weights = (scenes.GRIDS[:4], [1] * 4) if video else (scenes.GRIDS, scenes.GRID_WEIGHTS)
         grid = rng.choices(grids, weights)[0]
         if grid[0] * grid[1] < 12:
@@ -90,7 +90,7 @@ class Maker:
                 prompt = rng.choice((grammar.CAPTION_PROMPT, grammar.VIDEO_PROMPT))
             else:
                 images, times = [self.painter.picture(rng, truth)], []
-                prompt = rng.choices((grammar.CAPTION_PROMPT, grammar.COUNT_PROMPT, grammar.COLOUR_PROMPT), (84, 9, 7))[0]
+                prompt = rng.choices((grammar.CAPTION_PROMPT, grammar.COUNT_PROMPT, grammar.COLOUR_PROMPT), (92, 4, 4))[0]
             if rng.random() < 0.6:
                 images = [scenes.as_jpeg(rng, image) for image in images]
             images = [image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BICUBIC)

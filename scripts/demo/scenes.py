@@ -1,9 +1,10 @@
 """A scene is a pure function of its seed: what is where (the truth), and the picture of it.
 
-Lengths in a truth are pixels of the picture. `held_out` splits all pairs of objects once and for all: pairs that it names are never
-drawn together for training, and nothing else is drawn together for tests.
+Lengths in a truth are pixels of the picture. `held_out` splits all pairs of objects once and for all: a pair that it names
+is never drawn for training, and no other pair for tests.
 """
 
+import functools
 import hashlib
 import io
 import math
@@ -22,29 +23,53 @@ GRID_WEIGHTS = [10, 10, 10, 12, 8, 8, 8, 8, 6, 6, 6, 4, 4]
 TIMES_DISTANCE = 1.35  # how much the larger of dx, dy exceeds the smaller where a relation is stated
 
 
-def held_out(first, second):
+def candidate(first, second):
     """One pair of names in eight, by hash."""
     pair = "|".join(sorted((first, second)))
     return hashlib.sha256(pair.encode()).digest()[0] % 8 == 0
 
 
-def names_fit(names, test):
-    pairs = [(a, b) for i, a in enumerate(names) for b in names[:i]]
-    return all(held_out(a, b) == test for a, b in pairs)
+@functools.cache
+def held_out_threes():
+    """Disjoint groups of three objects, each pair of them a candidate: taken as they come in the order of the object set."""
+    threes, free = [], list(glyphs.NAMES)
+    for a in glyphs.NAMES:
+        if a not in free:
+            continue
+        partners = [n for n in free if n != a and candidate(a, n)]
+        found = next(((b, c) for i, c in enumerate(partners) for b in partners[:i] if candidate(b, c)), None)
+        if found:
+            threes.append(sorted((a, *found)))
+            free = [n for n in free if n not in threes[-1]]
+    return threes
+
+
+@functools.cache
+def held_out_pairs():
+    """The pairs inside the threes, and one for each object that is in none."""
+    pairs = {pair for a, b, c in held_out_threes() for pair in ((a, b), (a, c), (b, c))}
+    for name in glyphs.NAMES:
+        if not any(name in pair for pair in pairs):
+            partner = next(n for n in reversed(glyphs.NAMES) if n != name and candidate(name, n))
+            pairs.add(tuple(sorted((name, partner))))
+    return sorted(pairs)
+
+
+def held_out(first, second):
+    return tuple(sorted((first, second))) in held_out_pairs()
 
 
 def draw_names(rng, count, test, pool):
+    """For a test, objects whose pairs are all held out. For training, any without such a pair."""
     while True:
-        names = sorted(rng.sample(pool, count))
-        if names_fit(names, test):
-            return names
-        if test:  # triangles of held-out pairs are rare: build one
-            first = rng.choice(pool)
-            partners = [n for n in pool if n != first and held_out(n, first)]
-            groups = [[a] for a in partners] if count == 2 else [
-                [a, b] for i, a in enumerate(partners) for b in partners[:i] if held_out(a, b)]
-            if groups:
-                return sorted([first] + rng.choice(groups))
+        if test and count > 1:
+            names = list(rng.choice(held_out_pairs() if count == 2 else held_out_threes()))
+            if all(name in pool for name in names):
+                return names
+        else:
+            names = sorted(rng.sample(pool, count))
+            if not any(held_out(a, b) for i, b in enumerate(names) for a in names[:i]):
+                return names
 
 
 def smart_resize(height, width):

@@ -32,7 +32,7 @@ def curriculum(progress):
         return (1, 1, 2)
     if progress < 0.20:
         return (1, 2, 2, 3)
-    return (1, 2, 2, 3, 3)
+    return (1, 2, 2, 3, 3, 3)
 
 
 def schedule(progress, step):

@@ -123,13 +123,22 @@ TEST_F(Captioner, WithoutDeepStackTheScoreFalls) {
   EXPECT_LE(blind.exact, 50.0);
 }
 
+// The tower's rotary embedding turns the first quarter of a head's dimensions (and the third, its
+// partners) by the row and the second (and fourth) by the column. Exchanged in queries and keys
+// alike they give the same products, but for rows and columns taken for each other.
 TEST_F(Captioner, WithScrambledImagePositionsTheScoreFalls) {
   const std::string model = changed_model(
       "scrambled", [](const std::string& tensor, const nlohmann::json& shape, char* begin, char*) {
-        if (tensor.find("visual.pos_embed") == std::string::npos) return false;
-        const auto rows = shape[0].get<std::size_t>(), row = 2 * shape[1].get<std::size_t>();
-        for (std::size_t i = 0; i < rows / 2; ++i)
-          std::swap_ranges(begin + i * row, begin + (i + 1) * row, begin + (rows - 1 - i) * row);
+        if (tensor.find("visual.blocks") == std::string::npos ||
+            tensor.find("attn.qkv") == std::string::npos)
+          return false;
+        const std::size_t quarter = 8,
+                          row = 2 * (shape.size() > 1 ? shape[1].get<std::size_t>() : 1);
+        const std::size_t queries_and_keys = shape[0].get<std::size_t>() / 3 * 2;
+        for (std::size_t at = 0; at < queries_and_keys; at += 2 * quarter) {
+          char* first = begin + at * row;
+          std::swap_ranges(first, first + quarter * row, first + quarter * row);
+        }
         return true;
       });
   const Score turned = score(job(model, ""));

@@ -53,6 +53,7 @@ def main():
     tensors = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in model.state_dict().items()
                if name != "lm_head.weight"}
     safetensors.torch.save_file(tensors, args.output / "model.safetensors", metadata={"format": "pt"})
+    (args.output / "model.safetensors").chmod(0o644)
     model.config.dtype = model.config.text_config.dtype = "bfloat16"
     config = json.loads(model.config.to_json_string())
     write_json(args.output / "config.json", dict(config, architectures=["Qwen3VLForConditionalGeneration"]))

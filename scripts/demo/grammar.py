@@ -15,6 +15,7 @@ BACKGROUNDS = {
     "dark blue": (25, 45, 130), "purple": (130, 60, 165), "brown": (120, 75, 40),
 }
 RELATIONS = ("above", "below", "left of", "right of")
+OPPOSITE = {"above": "below", "below": "above", "left of": "right of", "right of": "left of"}
 CAPTION_PROMPT = "Describe this image."
 VIDEO_PROMPT = "Describe this video."
 COUNT_PROMPT = "How many objects are there?"
@@ -63,13 +64,14 @@ def parse(text):
 def score(truth, said):
     """Counts of (found, asked) for objects and relations of one caption; background and exact as 0 or 1.
 
-    A relation is found where the caption puts the right relation between the right two objects.
+    A relation is found where the caption states it of the right two objects; that A is above B says that B is below A.
     """
     objects, relations, background = parse(said)
     wanted = parse(truth)
     found = sum(name in objects for name in wanted[0])
-    triples = {(objects[0], r, name) for r, name in zip(relations, objects[1:])}
-    related = sum((wanted[0][0], r, name) in triples for r, name in zip(wanted[1], wanted[0][1:]))
+    stated = [(objects[0], r, name) for r, name in zip(relations, objects[1:])]
+    stated += [(name, OPPOSITE[r], first) for first, r, name in stated]
+    related = sum((wanted[0][0], r, name) in stated for r, name in zip(wanted[1], wanted[0][1:]))
     return {"objects": (found, len(wanted[0])), "relations": (related, len(wanted[1])),
             "background": (int(background == wanted[2]), 1), "exact": (int(said.strip() == truth), 1)}
 

@@ -97,8 +97,8 @@ std::string configs_readme() {
       "`launcher/options.cpp`. A file of `--config` holds one JSON object with any of these keys.\n"
       "A key is its flag with underscores for dashes: `\"max_new_tokens\": 64` is\n"
       "`--max-new-tokens 64`. The file is read first and flags win; an unknown key is an error.\n\n"
-      "`models/tiny-random/` is a small model without trained weights, `examples/` are images to\n"
-      "try it on: see `scripts/quickstart.sh`.\n";
+      "`models/emoji-captioner/` is a small trained model, `examples/` are scenes with their\n"
+      "truth: `scripts/quickstart.sh` runs it on them. `models/tiny-random/` has no weights.\n";
   CommandOptions options;
   struct Shown {
     Table table;

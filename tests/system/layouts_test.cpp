@@ -58,7 +58,7 @@ class Layouts : public testing::TestWithParam<std::string> {
     const std::string output = folder_.path() + "/job" + std::to_string(job_++);
     const ShellOutcome job =
         shell(kRetinue + " caption" + model_flags(GetParam()) + flags(layout) + "--input " +
-              kImages + " --output " + output +
+              kImages + " --limit 7 --output " + output +
               " --max-new-tokens 12 --ignore-eos --max-sequences " + std::to_string(max_sequences));
     EXPECT_EQ(job.exit_code, 0) << job.text;
     std::ifstream file(output + "/captions.jsonl");

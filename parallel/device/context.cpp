@@ -5,20 +5,26 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <utility>
 
 namespace retinue {
 
-Context::Context(Device device, int threads) : device_(device), stream_(device), threads_(threads) {
+Context::Context(Stream stream, int threads) : stream_(std::move(stream)), threads_(threads) {
   check(threads >= 1, "a context has at least one thread");
+  const char* sync = std::getenv("RETINUE_SYNC");
+  waits_after_ops_ = sync != nullptr && std::string_view(sync) == "1";
 }
 
 Context::Context(Device device, int threads, Buffer activations, Buffer scratch)
-    : Context(device, threads) {
+    : Context(Stream(device), threads) {
   arena_ = Arena(std::move(activations));
   scratch_ = std::move(scratch);
 }
 
-Context Context::plan(Device device, int threads) { return Context(device, threads); }
+Context Context::plan(Device device, int threads) {
+  return Context(Stream::planned(device), threads);
+}
 
 TensorView Context::alloc(const Shape& shape, DType dtype) {
   const std::size_t bytes = static_cast<std::size_t>(shape.numel()) * size_bytes(dtype);

@@ -23,13 +23,16 @@ class Context {
   /// A context that plans: no memory, no kernels, no collectives; records peaks.
   static Context plan(Device device, int threads);
 
-  [[nodiscard]] Device device() const { return device_; }
+  [[nodiscard]] Device device() const { return stream_.device(); }
   [[nodiscard]] const Stream& stream() const { return stream_; }
   [[nodiscard]] int threads() const { return threads_; }
   /// Which CPU kernels run; detected, or set by tests to hold the paths against each other.
   [[nodiscard]] CpuIsa cpu_isa() const { return cpu_isa_; }
   void set_cpu_isa(CpuIsa isa) { cpu_isa_ = isa; }
   [[nodiscard]] bool planning() const { return arena_.planning(); }
+  /// Whether each op is waited for, which names the one that failed. Set by RETINUE_SYNC=1.
+  [[nodiscard]] bool waits_after_ops() const { return waits_after_ops_; }
+  void set_waits_after_ops(bool waits) { waits_after_ops_ = waits; }
 
   /// An activation that lives until the enclosing Frame ends. 256-byte aligned, not initialised.
   TensorView alloc(const Shape& shape, DType dtype);
@@ -48,11 +51,11 @@ class Context {
   void set_stage_sink(StageSink sink) { sink_ = std::move(sink); }
 
  private:
-  Context(Device device, int threads);
+  Context(Stream stream, int threads);
 
-  Device device_;
   Stream stream_;
   int threads_;
+  bool waits_after_ops_ = false;
   CpuIsa cpu_isa_ = detect_cpu_isa();
   Arena arena_;
   Buffer scratch_;

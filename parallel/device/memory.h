@@ -41,6 +41,8 @@ class Buffer {
   Buffer() = default;
   /// Throws: SystemError when there is no memory, with bytes by tag.
   Buffer(MemoryLedger& ledger, Device device, std::size_t size_bytes, MemoryTag tag);
+  /// Host memory for copies from and to `device`: pinned where that makes them asynchronous.
+  static Buffer staging(MemoryLedger& ledger, Device device, std::size_t size_bytes);
   Buffer(Buffer&& other) noexcept { swap(other); }
   Buffer& operator=(Buffer&& other) noexcept {
     Buffer(std::move(other)).swap(*this);
@@ -53,6 +55,9 @@ class Buffer {
   [[nodiscard]] Device device() const { return device_; }
 
  private:
+  enum class Kind : std::uint8_t { kHost, kPinned, kDevice };
+
+  Buffer(MemoryLedger& ledger, Device device, std::size_t size_bytes, MemoryTag tag, Kind kind);
   void swap(Buffer& other) noexcept;
 
   MemoryLedger* ledger_ = nullptr;
@@ -60,6 +65,7 @@ class Buffer {
   std::size_t size_bytes_ = 0;
   Device device_;
   MemoryTag tag_ = MemoryTag::kWeights;
+  Kind kind_ = Kind::kHost;
 };
 
 }  // namespace retinue

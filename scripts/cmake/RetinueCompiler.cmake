@@ -7,17 +7,22 @@ if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
 endif()
 
-add_compile_options(-Wall -Wextra -Wconversion -Wshadow=local)
+add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-Wconversion;-Wshadow=local>")
+# nvcc reports what it finds itself; its host compiler would warn of the code that nvcc generates.
+add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>")
 if(RETINUE_WERROR)
-  add_compile_options(-Werror)
+  add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:-Werror>"
+    "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Werror>")
 endif()
 # A sum must not depend on what the compiler felt like fusing: kernels ask for fma by name.
-add_compile_options(-ffp-contract=off)
+add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:-ffp-contract=off>"
+  "$<$<COMPILE_LANGUAGE:CUDA>:--fmad=false;-Xcompiler=-ffp-contract=off>")
 # Assertions of programmers' mistakes stay on: check() is a function and not a macro.
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")
+set(CMAKE_CUDA_FLAGS_RELEASE "-O3 -lineinfo")
 
 if(RETINUE_SANITIZE)
-  add_compile_options(-fsanitize=${RETINUE_SANITIZE} -fno-omit-frame-pointer)
+  add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${RETINUE_SANITIZE};-fno-omit-frame-pointer>")
   add_link_options(-fsanitize=${RETINUE_SANITIZE})
 endif()
 

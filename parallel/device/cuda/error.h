@@ -1,0 +1,10 @@
+#pragma once
+
+#include <cuda_runtime.h>
+
+namespace retinue::cuda {
+
+/// Throws: SystemError "[cuda] WHAT: cudaErrorName: text" unless `error` is success.
+void check_cuda(cudaError_t error, const char* what);
+
+}  // namespace retinue::cuda

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+/// What the rest of `parallel/device` asks of the CUDA runtime, free of its headers; handles travel
+/// as void*. Declared in every build, defined in those with a CUDA backend: callers stand behind
+/// `if constexpr (build::kCuda)`.
+/// Throws: SystemError naming the call and CUDA's own name and text of the error.
+namespace retinue::cuda {
+
+/// How many devices this process can use, and when none, why.
+struct Availability {
+  int devices = 0;
+  std::string reason;
+};
+Availability availability();
+
+struct DeviceFacts {
+  std::string name;
+  int major = 0, minor = 0;  ///< compute capability
+  int multiprocessors = 0;
+  std::int64_t memory_bytes = 0;
+  std::int64_t free_bytes = 0;
+  std::int64_t l2_bytes = 0;
+  std::string pci_bus_id;  ///< "0000:17:00.0", as in /sys/bus/pci/devices
+  int driver_version = 0;  ///< 13000 is 13.0
+  int runtime_version = 0;
+};
+DeviceFacts device_facts(int index);
+/// Makes `index` the calling thread's current device.
+void use_device(int index);
+
+/// Null when there is no memory left.
+void* allocate(int device, std::size_t size_bytes);
+void release(int device, void* data) noexcept;
+/// Host memory that devices copy from and to without staging; null when there is none left.
+void* allocate_pinned(std::size_t size_bytes);
+void release_pinned(void* data) noexcept;
+
+std::shared_ptr<void> make_stream(int device);
+void copy(void* stream, void* to, const void* from, std::size_t size_bytes);
+void copy_rows(void* stream, void* to, std::size_t to_pitch, const void* from,
+               std::size_t from_pitch, std::size_t size_bytes, std::size_t rows);
+void zero(void* stream, void* to, std::size_t size_bytes);
+bool finished(void* stream);
+void synchronize(void* stream);
+
+std::shared_ptr<void> make_event(int device);
+void record(void* event, void* stream);
+void hold(void* stream, void* event);
+void synchronize_event(void* event);
+double seconds_between(void* begin, void* end);
+
+/// Records what `work` enqueues on the stream, without running it.
+std::shared_ptr<void> capture(void* stream, const std::function<void()>& work);
+/// Enqueues all of a capture at once.
+void launch(void* graph, void* stream);
+
+/// A named range on the time line of a profiler, around the calls that enqueue an op.
+void push_range(const char* name);
+void pop_range();
+/// Throws when a launch since the last call of this thread was refused; names the op.
+void check_launch(const char* op);
+
+}  // namespace retinue::cuda

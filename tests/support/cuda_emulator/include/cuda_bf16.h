@@ -66,7 +66,9 @@ inline __nv_bfloat16 __float2bfloat16_rz(float value) {
 constexpr __nv_bfloat162 __halves2bfloat162(__nv_bfloat16 low, __nv_bfloat16 high) {
   return {low, high};
 }
-constexpr __nv_bfloat162 make_bfloat162(__nv_bfloat16 low, __nv_bfloat16 high) { return {low, high}; }
+constexpr __nv_bfloat162 make_bfloat162(__nv_bfloat16 low, __nv_bfloat16 high) {
+  return {low, high};
+}
 constexpr __nv_bfloat162 __bfloat162bfloat162(__nv_bfloat16 value) { return {value, value}; }
 constexpr __nv_bfloat16 __low2bfloat16(__nv_bfloat162 value) { return value.x; }
 constexpr __nv_bfloat16 __high2bfloat16(__nv_bfloat162 value) { return value.y; }

@@ -1,5 +1,6 @@
 #include "tests/support/cuda_emulator/src/block_executor.h"
 
+#include "tests/support/cuda_emulator/src/fault_handler.h"
 #include "tests/support/cuda_emulator/src/symbol_name.h"
 
 #include <algorithm>
@@ -55,6 +56,7 @@ void run_launch(const Launch& launch) {
     }
   }
   if (!mine) mine = std::make_unique<BlockExecutor>();
+  use_fault_stack();
   mine->run(launch);
   std::lock_guard lock(pool_mutex);
   pool().push_back(std::move(mine));
@@ -134,9 +136,12 @@ std::uint64_t BlockExecutor::random() {
 
 std::uint32_t BlockExecutor::choose_bit(std::uint32_t mask) {
   switch (schedule_.order) {
-    case Order::kAscending: return static_cast<std::uint32_t>(std::countr_zero(mask));
-    case Order::kDescending: return 31 - static_cast<std::uint32_t>(std::countl_zero(mask));
-    case Order::kRandom: break;
+    case Order::kAscending:
+      return static_cast<std::uint32_t>(std::countr_zero(mask));
+    case Order::kDescending:
+      return 31 - static_cast<std::uint32_t>(std::countl_zero(mask));
+    case Order::kRandom:
+      break;
   }
   for (auto skip = random() % static_cast<std::uint64_t>(std::popcount(mask)); skip > 0; --skip) {
     mask &= mask - 1;
@@ -218,7 +223,8 @@ void BlockExecutor::warp_rendezvous(const WarpOperation& operation, std::uint32_
   Warp& warp = warps_[current_ / 32];
   Thread* const lanes = &threads_[current_ / 32 * 32];
   const std::uint32_t bit = 1u << lane();
-  if ((mask & bit) == 0) fail("%s with mask 0x%08x, which leaves out its caller", operation.name, mask);
+  if ((mask & bit) == 0)
+    fail("%s with mask 0x%08x, which leaves out its caller", operation.name, mask);
   if (operation.needs_every_lane && (mask & ~warp.existing) != 0) {
     fail("%s with mask 0x%08x; the warp has the lanes 0x%08x only", operation.name, mask,
          warp.existing);
@@ -265,8 +271,9 @@ int BlockExecutor::block_barrier(BlockReduction reduction, int predicate) {
       }
     }
     barrier_result_ = reduction == BlockReduction::kCount ? barrier_count_
-                      : reduction == BlockReduction::kAnd ? static_cast<int>(barrier_count_ == count)
-                                                          : static_cast<int>(barrier_count_ > 0);
+                      : reduction == BlockReduction::kAnd
+                          ? static_cast<int>(barrier_count_ == count)
+                          : static_cast<int>(barrier_count_ > 0);
     barrier_count_ = 0;
     at_barrier_ = 0;
     for (std::uint32_t w = 0; w * 32 < thread_count_; ++w) {
@@ -303,13 +310,16 @@ std::string BlockExecutor::place_of(std::uint32_t thread) const {
   const std::string name = "thread " + triple(t.index);
   char text[128];
   switch (t.state) {
-    case Thread::State::kFinished: return name + " has ended";
-    case Thread::State::kAtBarrier: return name + " waits at __syncthreads()";
+    case Thread::State::kFinished:
+      return name + " has ended";
+    case Thread::State::kAtBarrier:
+      return name + " waits at __syncthreads()";
     case Thread::State::kAtWarp:
       std::snprintf(text, sizeof text, " (lane %u) waits at %s, mask 0x%08x", thread % 32,
                     t.operation->name, t.mask);
       return name + text;
-    default: return name + " runs";
+    default:
+      return name + " runs";
   }
 }
 
@@ -322,10 +332,10 @@ void BlockExecutor::report_stuck() const {
   for (std::uint32_t i = 0; i < thread_count_; ++i) {
     const Thread& t = threads_[i];
     // One line for each run of threads of a warp that are in the same place.
-    const std::string kind = std::to_string(i / 32) + "," + std::to_string(static_cast<int>(t.state)) +
-                             (t.state == Thread::State::kAtWarp
-                                  ? t.operation->name + std::to_string(t.mask)
-                                  : std::string());
+    const std::string kind =
+        std::to_string(i / 32) + "," + std::to_string(static_cast<int>(t.state)) +
+        (t.state == Thread::State::kAtWarp ? t.operation->name + std::to_string(t.mask)
+                                           : std::string());
     if (kind == last) continue;
     last = kind;
     if (++lines > 16) {
@@ -337,9 +347,9 @@ void BlockExecutor::report_stuck() const {
       std::string missing;
       for (std::uint32_t lane = 0; lane < 32; ++lane) {
         const std::uint32_t other = i / 32 * 32 + lane;
-        if ((t.mask >> lane & 1) != 0 && (threads_[other].state != Thread::State::kAtWarp ||
-                                          threads_[other].operation != t.operation ||
-                                          threads_[other].mask != t.mask)) {
+        if ((t.mask >> lane & 1) != 0 &&
+            (threads_[other].state != Thread::State::kAtWarp ||
+             threads_[other].operation != t.operation || threads_[other].mask != t.mask)) {
           missing += " " + std::to_string(lane);
         }
       }
@@ -404,7 +414,8 @@ void land_copies(int pending_groups) {
       std::memcpy(copy.to, copy.from, 16);
     }
   }
-  thread.copies.erase(thread.copies.begin(), thread.copies.begin() + static_cast<std::ptrdiff_t>(copies));
+  thread.copies.erase(thread.copies.begin(),
+                      thread.copies.begin() + static_cast<std::ptrdiff_t>(copies));
   thread.copy_groups.erase(thread.copy_groups.begin(), landing);
 }
 

@@ -1,10 +1,9 @@
 #pragma once
 
-#include "tests/support/cuda_emulator/src/fiber.h"
-
 #include "cuda_emulator/launch.h"
 #include "cuda_emulator/schedule.h"
 #include "cuda_emulator/simt.h"
+#include "tests/support/cuda_emulator/src/fiber.h"
 
 #include <cstdint>
 #include <string>
@@ -26,6 +25,10 @@ struct Launch {
 /// Runs the launch to its end on the calling thread. Executors are reused between launches.
 void run_launch(const Launch& launch);
 
+/// What the kernel that runs on this thread did at an address that faults, and where; empty where
+/// none runs.
+std::string describe_running_fault(const void* address);
+
 struct PendingCopy {
   void* to;
   const void* from;  // null: zeros
@@ -44,8 +47,9 @@ struct Thread {
   std::vector<std::size_t> copy_groups;  // sizes of the closed groups
 };
 
-/// Runs the blocks of launches, one after the other: each emulated thread is a fiber, switched only where it
-/// waits for others. A thread that never waits costs no switch at all: the fiber goes on as the next thread.
+/// Runs the blocks of launches, one after the other: each emulated thread is a fiber, switched only
+/// where it waits for others. A thread that never waits costs no switch at all: the fiber goes on
+/// as the next thread.
 class BlockExecutor {
  public:
   BlockExecutor();

@@ -9,8 +9,8 @@
 #error "The CUDA emulator switches fibers in x86-64 assembly; add the like for this machine here."
 #endif
 
-// The System V ABI leaves rbx, rbp and r12 to r15 to the callee. Kernels do not change the floating-point
-// control words, so these are not saved.
+// The System V ABI leaves rbx, rbp and r12 to r15 to the callee. Kernels do not change the
+// floating-point control words, so these are not saved.
 asm(R"(
 .text
 .globl cuda_emulator_switch_fiber
@@ -68,7 +68,8 @@ char* StackPool::take() {
     fail("no memory for the stack of an emulated thread");
   }
   mappings_.push_back(static_cast<char*>(mapping));
-  // Tops at different places of a page: otherwise all threads' frames fall into the same few sets of the cache.
+  // Tops at different places of a page: otherwise all threads' frames fall into the same few sets
+  // of the cache.
   const std::size_t colour = (mappings_.size() % 32) * 128;
   return mappings_.back() + kGuardBytes + kStackBytes - colour;
 }

@@ -8,7 +8,8 @@ namespace cuda_emulator {
 /// The registers of a suspended fiber lie on its stack; this is where.
 using FiberPointer = void*;
 
-/// Saves the running fiber to *from and goes on with `to`. About 2 ns: callee-saved registers and a jump.
+/// Saves the running fiber to *from and goes on with `to`. About 2 ns: callee-saved registers and a
+/// jump.
 extern "C" void cuda_emulator_switch_fiber(FiberPointer* from, FiberPointer to);
 
 /// A fiber that starts in `entry`, which never returns, when it is switched to.

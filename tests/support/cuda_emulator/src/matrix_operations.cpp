@@ -12,8 +12,8 @@ struct LoadMatrices {
   const void* row;
 };
 
-/// PTX ISA, ldmatrix: lane i names row i % 8 of matrix i / 8; fragment m of a lane is a pair of elements of
-/// matrix m.
+/// PTX ISA, ldmatrix: lane i names row i % 8 of matrix i / 8; fragment m of a lane is a pair of
+/// elements of matrix m.
 template <int kMatrices, bool kTransposed>
 void complete_load(std::uint32_t, void* const* operands) {
   for (int m = 0; m < kMatrices; ++m) {
@@ -76,12 +76,14 @@ void complete_multiply_add(std::uint32_t, void* const* operands) {
   }
 }
 
-constexpr cuda_emulator::WarpOperation kMultiplyAdd{"mma_bf16_16x8x16", complete_multiply_add, true};
+constexpr cuda_emulator::WarpOperation kMultiplyAdd{"mma_bf16_16x8x16", complete_multiply_add,
+                                                    true};
 constexpr std::uint32_t kWholeWarp = 0xFFFFFFFFu;
 
 }  // namespace
 
-void detail::load_matrices(std::uint32_t* fragment, int matrices, bool transposed, const void* row) {
+void detail::load_matrices(std::uint32_t* fragment, int matrices, bool transposed,
+                           const void* row) {
   // Of x2, the lanes 16 to 31 name no row.
   if (matrices == 4 || cuda_emulator::lane_index() < 16) {
     cuda_emulator::require_aligned(row, 16, "a row of load_matrix");

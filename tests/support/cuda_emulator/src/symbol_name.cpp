@@ -48,7 +48,8 @@ std::string mangled_name(std::uintptr_t value) {
 }  // namespace
 
 std::string symbol_name(const void* function) {
-  const std::string mangled = mangled_name(reinterpret_cast<std::uintptr_t>(function) - load_address());
+  const std::string mangled =
+      mangled_name(reinterpret_cast<std::uintptr_t>(function) - load_address());
   if (mangled.empty()) {
     char address[32];
     std::snprintf(address, sizeof address, "%p", function);

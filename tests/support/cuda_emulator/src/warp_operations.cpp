@@ -11,10 +11,14 @@ enum class ShuffleKind { kIndex, kUp, kDown, kXor };
 int source_lane(ShuffleKind kind, int lane, const Shuffle& s) {
   const int first = lane & ~(s.width - 1), last = first + s.width - 1;
   switch (kind) {
-    case ShuffleKind::kIndex: return first | (s.operand & (s.width - 1));
-    case ShuffleKind::kUp: return lane - s.operand < first ? lane : lane - s.operand;
-    case ShuffleKind::kDown: return lane + s.operand > last ? lane : lane + s.operand;
-    case ShuffleKind::kXor: return (lane ^ s.operand) > last ? lane : lane ^ s.operand;
+    case ShuffleKind::kIndex:
+      return first | (s.operand & (s.width - 1));
+    case ShuffleKind::kUp:
+      return lane - s.operand < first ? lane : lane - s.operand;
+    case ShuffleKind::kDown:
+      return lane + s.operand > last ? lane : lane + s.operand;
+    case ShuffleKind::kXor:
+      return (lane ^ s.operand) > last ? lane : lane ^ s.operand;
   }
   return lane;
 }
@@ -24,7 +28,8 @@ void complete_shuffle(std::uint32_t mask, void* const* operands) {
   for (std::uint32_t rest = mask; rest != 0; rest &= rest - 1) {
     const int lane = std::countr_zero(rest);
     auto& mine = *static_cast<Shuffle*>(operands[lane]);
-    if (mine.width <= 0 || mine.width > 32 || !std::has_single_bit(static_cast<unsigned>(mine.width))) {
+    if (mine.width <= 0 || mine.width > 32 ||
+        !std::has_single_bit(static_cast<unsigned>(mine.width))) {
       fail("a shuffle of width %d; wanted a power of two up to 32", mine.width);
     }
     const int source = source_lane(kKind, lane, mine);
@@ -54,7 +59,8 @@ void complete_match(std::uint32_t mask, void* const* operands) {
     mine.result = 0;
     for (std::uint32_t others = mask; others != 0; others &= others - 1) {
       const int other = std::countr_zero(others);
-      if (static_cast<const Vote*>(operands[other])->value == mine.value) mine.result |= 1u << other;
+      if (static_cast<const Vote*>(operands[other])->value == mine.value)
+        mine.result |= 1u << other;
     }
   }
 }
@@ -78,29 +84,36 @@ constexpr auto kSignedLess = [](U a, U b) {
 
 }  // namespace
 
-constinit const WarpOperation kShuffleIndex{"__shfl_sync", complete_shuffle<ShuffleKind::kIndex>, true};
-constinit const WarpOperation kShuffleUp{"__shfl_up_sync", complete_shuffle<ShuffleKind::kUp>, true};
-constinit const WarpOperation kShuffleDown{"__shfl_down_sync", complete_shuffle<ShuffleKind::kDown>, true};
-constinit const WarpOperation kShuffleXor{"__shfl_xor_sync", complete_shuffle<ShuffleKind::kXor>, true};
+constinit const WarpOperation kShuffleIndex{"__shfl_sync", complete_shuffle<ShuffleKind::kIndex>,
+                                            true};
+constinit const WarpOperation kShuffleUp{"__shfl_up_sync", complete_shuffle<ShuffleKind::kUp>,
+                                         true};
+constinit const WarpOperation kShuffleDown{"__shfl_down_sync", complete_shuffle<ShuffleKind::kDown>,
+                                           true};
+constinit const WarpOperation kShuffleXor{"__shfl_xor_sync", complete_shuffle<ShuffleKind::kXor>,
+                                          true};
 constinit const WarpOperation kSyncWarp{"__syncwarp", complete_nothing, false};
-constinit const WarpOperation kBallot{"a vote (__ballot_sync, __any_sync, __all_sync)", complete_ballot, true};
+constinit const WarpOperation kBallot{"a vote (__ballot_sync, __any_sync, __all_sync)",
+                                      complete_ballot, true};
 constinit const WarpOperation kMatchAny{"__match_any_sync", complete_match, true};
-constinit const WarpOperation kReduceAdd{
-    "__reduce_add_sync", complete_reduction<[](U a, U b) { return a + b; }>, true};
+constinit const WarpOperation kReduceAdd{"__reduce_add_sync",
+                                         complete_reduction<[](U a, U b) { return a + b; }>, true};
 constinit const WarpOperation kReduceMinUnsigned{
     "__reduce_min_sync", complete_reduction<[](U a, U b) { return std::min(a, b); }>, true};
 constinit const WarpOperation kReduceMaxUnsigned{
     "__reduce_max_sync", complete_reduction<[](U a, U b) { return std::max(a, b); }>, true};
 constinit const WarpOperation kReduceMinSigned{
-    "__reduce_min_sync", complete_reduction<[](U a, U b) { return kSignedLess(a, b) ? a : b; }>, true};
+    "__reduce_min_sync", complete_reduction<[](U a, U b) { return kSignedLess(a, b) ? a : b; }>,
+    true};
 constinit const WarpOperation kReduceMaxSigned{
-    "__reduce_max_sync", complete_reduction<[](U a, U b) { return kSignedLess(a, b) ? b : a; }>, true};
-constinit const WarpOperation kReduceAnd{
-    "__reduce_and_sync", complete_reduction<[](U a, U b) { return a & b; }>, true};
-constinit const WarpOperation kReduceOr{
-    "__reduce_or_sync", complete_reduction<[](U a, U b) { return a | b; }>, true};
-constinit const WarpOperation kReduceXor{
-    "__reduce_xor_sync", complete_reduction<[](U a, U b) { return a ^ b; }>, true};
+    "__reduce_max_sync", complete_reduction<[](U a, U b) { return kSignedLess(a, b) ? b : a; }>,
+    true};
+constinit const WarpOperation kReduceAnd{"__reduce_and_sync",
+                                         complete_reduction<[](U a, U b) { return a & b; }>, true};
+constinit const WarpOperation kReduceOr{"__reduce_or_sync",
+                                        complete_reduction<[](U a, U b) { return a | b; }>, true};
+constinit const WarpOperation kReduceXor{"__reduce_xor_sync",
+                                         complete_reduction<[](U a, U b) { return a ^ b; }>, true};
 
 std::uint32_t vote(const WarpOperation& operation, std::uint32_t mask, std::uint32_t value) {
   Vote mine{value, 0};

@@ -3,7 +3,8 @@
 #include <atomic>
 #include <type_traits>
 
-/// Atomic operations of device code; each returns the old value. Atomic between devices' threads, too.
+/// Atomic operations of device code; each returns the old value. Atomic between devices' threads,
+/// too.
 
 namespace cuda_emulator {
 
@@ -20,21 +21,25 @@ T atomic_change(T* address, Change change) {
 
 template <class T>
 T atomicAdd(T* address, std::type_identity_t<T> operand) {
-  return cuda_emulator::atomic_change(address, [&](T old) { return static_cast<T>(old + operand); });
+  return cuda_emulator::atomic_change(address,
+                                      [&](T old) { return static_cast<T>(old + operand); });
 }
 template <class T>
 T atomicSub(T* address, std::type_identity_t<T> operand) {
-  return cuda_emulator::atomic_change(address, [&](T old) { return static_cast<T>(old - operand); });
+  return cuda_emulator::atomic_change(address,
+                                      [&](T old) { return static_cast<T>(old - operand); });
 }
 template <class T>
 T atomicMin(T* address, std::type_identity_t<T> operand) {
   static_assert(std::is_integral_v<T>, "CUDA has no atomicMin of this type");
-  return cuda_emulator::atomic_change(address, [&](T old) { return operand < old ? operand : old; });
+  return cuda_emulator::atomic_change(address,
+                                      [&](T old) { return operand < old ? operand : old; });
 }
 template <class T>
 T atomicMax(T* address, std::type_identity_t<T> operand) {
   static_assert(std::is_integral_v<T>, "CUDA has no atomicMax of this type");
-  return cuda_emulator::atomic_change(address, [&](T old) { return old < operand ? operand : old; });
+  return cuda_emulator::atomic_change(address,
+                                      [&](T old) { return old < operand ? operand : old; });
 }
 template <class T>
 T atomicExch(T* address, std::type_identity_t<T> operand) {
@@ -61,5 +66,6 @@ T atomicCAS(T* address, std::type_identity_t<T> compare, std::type_identity_t<T>
 }
 /// (old >= limit) ? 0 : old + 1
 inline unsigned atomicInc(unsigned* address, unsigned limit) {
-  return cuda_emulator::atomic_change(address, [&](unsigned old) { return old >= limit ? 0u : old + 1; });
+  return cuda_emulator::atomic_change(address,
+                                      [&](unsigned old) { return old >= limit ? 0u : old + 1; });
 }

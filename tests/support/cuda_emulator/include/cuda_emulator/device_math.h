@@ -4,11 +4,11 @@
 #include <cmath>
 #include <cstdint>
 
-/// Arithmetic of device code. What CUDA rounds correctly is rounded correctly here; the fast approximations are
-/// the host's functions, so their last bits are not those of a GPU.
+/// Arithmetic of device code. What CUDA rounds correctly is rounded correctly here; the fast
+/// approximations are the host's functions, so their last bits are not those of a GPU.
 
-#define CUDA_EMULATOR_MIN_MAX(type)                                  \
-  constexpr type min(type a, type b) { return b < a ? b : a; }       \
+#define CUDA_EMULATOR_MIN_MAX(type)                            \
+  constexpr type min(type a, type b) { return b < a ? b : a; } \
   constexpr type max(type a, type b) { return a < b ? b : a; }
 CUDA_EMULATOR_MIN_MAX(int)
 CUDA_EMULATOR_MIN_MAX(unsigned int)

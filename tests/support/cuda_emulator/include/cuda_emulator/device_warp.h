@@ -63,11 +63,13 @@ T __shfl_sync(unsigned mask, T value, int source, int width = warpSize) {
 }
 template <class T>
 T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = warpSize) {
-  return cuda_emulator::shuffle(cuda_emulator::kShuffleUp, mask, value, static_cast<int>(delta), width);
+  return cuda_emulator::shuffle(cuda_emulator::kShuffleUp, mask, value, static_cast<int>(delta),
+                                width);
 }
 template <class T>
 T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = warpSize) {
-  return cuda_emulator::shuffle(cuda_emulator::kShuffleDown, mask, value, static_cast<int>(delta), width);
+  return cuda_emulator::shuffle(cuda_emulator::kShuffleDown, mask, value, static_cast<int>(delta),
+                                width);
 }
 template <class T>
 T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int width = warpSize) {
@@ -78,11 +80,15 @@ inline unsigned __ballot_sync(unsigned mask, int predicate) {
   return cuda_emulator::vote(cuda_emulator::kBallot, mask, predicate != 0 ? 1 : 0);
 }
 inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
-inline int __all_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) == mask; }
+inline int __all_sync(unsigned mask, int predicate) {
+  return __ballot_sync(mask, predicate) == mask;
+}
 inline unsigned __match_any_sync(unsigned mask, unsigned value) {
   return cuda_emulator::vote(cuda_emulator::kMatchAny, mask, value);
 }
-inline unsigned __activemask() { cuda_emulator::fail("__activemask() is not emulated: name the lanes"); }
+inline unsigned __activemask() {
+  cuda_emulator::fail("__activemask() is not emulated: name the lanes");
+}
 
 inline unsigned __reduce_add_sync(unsigned mask, unsigned value) {
   return cuda_emulator::vote(cuda_emulator::kReduceAdd, mask, value);

@@ -27,7 +27,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
                 "CUDA copies kernel parameters byte by byte");
   static_assert((!std::is_reference_v<Parameters> && ...), "kernels take parameters by value");
   std::tuple<std::remove_cv_t<Parameters>...> bound(std::forward<Arguments>(arguments)...);
-  return cuda_emulator::launch_kernel(
-      *config, reinterpret_cast<const void*>(kernel), (std::size_t{0} + ... + sizeof(Parameters)),
-      [kernel, bound]() { std::apply(kernel, bound); });
+  return cuda_emulator::launch_kernel(*config, reinterpret_cast<const void*>(kernel),
+                                      (std::size_t{0} + ... + sizeof(Parameters)),
+                                      [kernel, bound]() { std::apply(kernel, bound); });
 }

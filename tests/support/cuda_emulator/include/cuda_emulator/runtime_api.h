@@ -6,8 +6,9 @@
 
 #include <cstddef>
 
-/// The functions of the CUDA runtime that Retinue uses, with CUDA's contracts: where those leave something
-/// open, the emulator takes the choice that shows a mistake. See the README of this folder.
+/// The functions of the CUDA runtime that Retinue uses, with CUDA's contracts: where those leave
+/// something open, the emulator takes the choice that shows a mistake. See the README of this
+/// folder.
 
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);

@@ -4,9 +4,9 @@
 
 namespace cuda_emulator {
 
-/// The order in which the emulator runs what a GPU would run at once: blocks of a grid, threads of a block
-/// between two rendezvous, independent nodes of a graph. A right kernel gives the same bits in every order; one
-/// that lacks a __syncthreads() does not.
+/// The order in which the emulator runs what a GPU would run at once: blocks of a grid, threads of
+/// a block between two rendezvous, independent nodes of a graph. A right kernel gives the same bits
+/// in every order; one that lacks a __syncthreads() does not.
 enum class Order { kAscending, kDescending, kRandom };
 
 struct Schedule {
@@ -14,7 +14,8 @@ struct Schedule {
   std::uint64_t seed = 0;  // of kRandom
 };
 
-/// At first what RETINUE_EMULATOR_SCHEDULE says: ascending (default), descending or a number, a seed.
+/// At first what RETINUE_EMULATOR_SCHEDULE says: ascending (default), descending or a number, a
+/// seed.
 Schedule schedule();
 
 /// For all kernels that start from now on, of all threads.

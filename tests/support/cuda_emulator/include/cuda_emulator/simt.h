@@ -5,7 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
-/// What device code knows of its place. __thread and not thread_local: no wrapper around each access.
+/// What device code knows of its place. __thread and not thread_local: no wrapper around each
+/// access.
 extern __thread uint3 threadIdx;
 extern __thread uint3 blockIdx;
 extern __thread dim3 blockDim;
@@ -14,15 +15,16 @@ inline constexpr int warpSize = 32;
 
 namespace cuda_emulator {
 
-/// Something that lanes of a warp do together. Each brings operands; the last lane that arrives completes it for
-/// all lanes of the mask. operands[i] is null where lane i is not in the mask.
+/// Something that lanes of a warp do together. Each brings operands; the last lane that arrives
+/// completes it for all lanes of the mask. operands[i] is null where lane i is not in the mask.
 struct WarpOperation {
   const char* name;
   void (*complete)(std::uint32_t mask, void* const* operands);
   bool needs_every_lane;  // also those that the block's last warp does not have
 };
 
-/// Returns when all lanes of `mask` have come to the same operation with the same mask, and it is complete.
+/// Returns when all lanes of `mask` have come to the same operation with the same mask, and it is
+/// complete.
 void warp_rendezvous(const WarpOperation& operation, std::uint32_t mask, void* operands);
 
 enum class BlockReduction { kNone, kCount, kAnd, kOr };

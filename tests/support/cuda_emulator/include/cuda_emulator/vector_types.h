@@ -3,24 +3,24 @@
 #include "cuda_emulator/qualifiers.h"
 
 /// CUDA's small vectors, with its sizes and alignments.
-#define CUDA_EMULATOR_VECTOR(name, element, alignment1, alignment2, alignment4)                 \
-  struct alignas(alignment1) name##1 {                                                          \
-    element x;                                                                                  \
-  };                                                                                            \
-  struct alignas(alignment2) name##2 {                                                          \
-    element x, y;                                                                               \
-  };                                                                                            \
-  struct name##3 {                                                                              \
-    element x, y, z;                                                                            \
-  };                                                                                            \
-  struct alignas(alignment4) name##4 {                                                          \
-    element x, y, z, w;                                                                         \
-  };                                                                                            \
-  constexpr name##1 make_##name##1(element x) { return {x}; }                                   \
-  constexpr name##2 make_##name##2(element x, element y) { return {x, y}; }                     \
-  constexpr name##3 make_##name##3(element x, element y, element z) { return {x, y, z}; }       \
-  constexpr name##4 make_##name##4(element x, element y, element z, element w) {                \
-    return {x, y, z, w};                                                                        \
+#define CUDA_EMULATOR_VECTOR(name, element, alignment1, alignment2, alignment4)           \
+  struct alignas(alignment1) name##1 {                                                    \
+    element x;                                                                            \
+  };                                                                                      \
+  struct alignas(alignment2) name##2 {                                                    \
+    element x, y;                                                                         \
+  };                                                                                      \
+  struct name##3 {                                                                        \
+    element x, y, z;                                                                      \
+  };                                                                                      \
+  struct alignas(alignment4) name##4 {                                                    \
+    element x, y, z, w;                                                                   \
+  };                                                                                      \
+  constexpr name##1 make_##name##1(element x) { return {x}; }                             \
+  constexpr name##2 make_##name##2(element x, element y) { return {x, y}; }               \
+  constexpr name##3 make_##name##3(element x, element y, element z) { return {x, y, z}; } \
+  constexpr name##4 make_##name##4(element x, element y, element z, element w) {          \
+    return {x, y, z, w};                                                                  \
   }
 
 CUDA_EMULATOR_VECTOR(char, signed char, 1, 2, 4)

@@ -45,7 +45,7 @@ constexpr int kSavedRegisters = 6;
 
 FiberPointer make_fiber(char* stack_top, void (*entry)()) {
   // As after a call of `entry`: its return address, null, at an address that is 8 modulo 16.
-  auto* frame = reinterpret_cast<std::uintptr_t*>(stack_top) - 2;
+  auto* frame = reinterpret_cast<std::uintptr_t*>(stack_top) - 1;
   *frame = 0;
   *--frame = reinterpret_cast<std::uintptr_t>(entry);
   for (int i = 0; i < kSavedRegisters; ++i) *--frame = 0;

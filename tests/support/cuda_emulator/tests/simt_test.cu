@@ -250,12 +250,12 @@ TEST(Simt, AsynchronousCopiesLandWhenTheyAreWaitedForAndNotBefore) {
 __global__ void misaligned(const float* in) { copy_async_16(dynamic_shared<char>(), in + 1); }
 __global__ void past_shared(int step) { dynamic_shared<float>()[32 + step] = 1; }
 __global__ void reads_unset(float* out) { *out = dynamic_shared<float>()[3]; }
-__global__ int* deep(int depth, int* top) {
-  volatile char room[4096];
-  room[0] = static_cast<char>(depth);
-  return depth == 0 ? top : deep(depth - 1, top) + room[0] * 0;
+__noinline__ int deep(int depth, int* seen) {
+  volatile int room[1024];
+  room[depth % 1024] = depth;
+  return depth == 0 ? *seen : deep(depth - 1, seen) + room[depth % 1024];
 }
-__global__ void overflows(int* out) { *deep(1000, out) = 1; }
+__global__ void overflows(int* out) { *out = deep(1000, out); }
 
 TEST(SimtDeathTest, MemoryFaultsNameTheKernel) {
   DeviceArray<float> array(8);

@@ -73,7 +73,9 @@ TEST_F(Streams, EventsOrderStreams) {
     ASSERT_CUDA(launch({dim3(1), dim3(1), 0, one}, put, number.data(), 5));
     ASSERT_CUDA(cudaEventRecord(event, one));
     ASSERT_CUDA(launch({dim3(1), dim3(1), 0, one}, put, number.data(), 100));  // after the event
-    if (with_event) ASSERT_CUDA(cudaStreamWaitEvent(two, event));
+    if (with_event) {
+      ASSERT_CUDA(cudaStreamWaitEvent(two, event));
+    }
     ASSERT_CUDA(launch({dim3(1), dim3(1), 0, two}, add, number.data(), 1));
     ASSERT_CUDA(cudaMemcpyAsync(pinned, number.data(), sizeof(int), cudaMemcpyDeviceToHost, two));
     ASSERT_CUDA(cudaStreamSynchronize(two));

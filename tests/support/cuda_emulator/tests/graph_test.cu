@@ -117,8 +117,10 @@ TEST_F(Graphs, CallsThatWaitOrAllocateEndACapture) {
   refused(cudaStreamQuery(stream), "cudaStreamQuery");
   refused(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
   refused(cudaMemcpy(&pageable, number.data(), 4, cudaMemcpyDeviceToHost), "cudaMemcpy");
-  refused(cudaMemcpyAsync(&pageable, number.data(), 4, cudaMemcpyDeviceToHost, stream), "to pageable");
-  refused(cudaMemcpyAsync(number.data(), &pageable, 4, cudaMemcpyHostToDevice, stream), "from pageable");
+  refused(cudaMemcpyAsync(&pageable, number.data(), 4, cudaMemcpyDeviceToHost, stream),
+          "to pageable");
+  refused(cudaMemcpyAsync(number.data(), &pageable, 4, cudaMemcpyHostToDevice, stream),
+          "from pageable");
   ASSERT_CUDA(cudaEventRecord(fork, stream));
   EXPECT_EQ(cudaEventSynchronize(fork), cudaErrorCapturedEvent);
   EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);

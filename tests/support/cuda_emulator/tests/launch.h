@@ -23,7 +23,8 @@ class DeviceArray {
     EXPECT_CUDA(cudaMalloc(&data_, count * sizeof(T)));
   }
   explicit DeviceArray(const std::vector<T>& values) : DeviceArray(values.size()) {
-    EXPECT_CUDA(cudaMemcpy(data_, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice));
+    EXPECT_CUDA(
+        cudaMemcpy(data_, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice));
   }
   DeviceArray(const DeviceArray&) = delete;
   DeviceArray& operator=(const DeviceArray&) = delete;
@@ -49,7 +50,8 @@ struct LaunchShape {
 };
 
 template <class... Parameters, class... Arguments>
-cudaError_t launch(const LaunchShape& shape, void (*kernel)(Parameters...), Arguments&&... arguments) {
+cudaError_t launch(const LaunchShape& shape, void (*kernel)(Parameters...),
+                   Arguments&&... arguments) {
   cudaLaunchConfig_t config = {};
   config.gridDim = shape.grid;
   config.blockDim = shape.block;
@@ -71,7 +73,8 @@ class ScopedSchedule {
 };
 
 inline std::vector<Schedule> some_schedules() {
-  return {{Order::kAscending, 0}, {Order::kDescending, 0}, {Order::kRandom, 1}, {Order::kRandom, 2}};
+  return {
+      {Order::kAscending, 0}, {Order::kDescending, 0}, {Order::kRandom, 1}, {Order::kRandom, 2}};
 }
 
 }  // namespace cuda_emulator::testing

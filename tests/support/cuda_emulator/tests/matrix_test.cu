@@ -1,10 +1,10 @@
 #include "layers/kernels/cuda/ptx.h"
 #include "tests/support/cuda_emulator/tests/launch.h"
 
-#include <cuda_bf16.h>
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cuda_bf16.h>
 #include <random>
 
 namespace cuda_emulator::testing {
@@ -52,7 +52,8 @@ TEST(Matrix, LoadsHandOutTheDocumentedElements) {
   }
 }
 
-/// d [16, 8] = c + a [16, 16] b [16, 8], a and b row-major: a with ldmatrix, b with its transposed form.
+/// d [16, 8] = c + a [16, 16] b [16, 8], a and b row-major: a with ldmatrix, b with its transposed
+/// form.
 __global__ void multiply(const __nv_bfloat16* a, const __nv_bfloat16* b, const float* c, float* d) {
   auto* a_shared = dynamic_shared<__nv_bfloat16>();
   auto* b_shared = a_shared + 256;
@@ -83,8 +84,8 @@ TEST(Matrix, MultiplyAddIsTheProductWithSumsInAscendingOrder) {
   for (auto& v : c) v = normal(random);
   DeviceArray<__nv_bfloat16> device_a(a), device_b(b);
   DeviceArray<float> device_c(c), device_d(128);
-  ASSERT_CUDA(launch({dim3(1), dim3(32), 1024}, multiply, device_a.data(), device_b.data(), device_c.data(),
-                     device_d.data()));
+  ASSERT_CUDA(launch({dim3(1), dim3(32), 1024}, multiply, device_a.data(), device_b.data(),
+                     device_c.data(), device_d.data()));
   const auto d = device_d.values();
   for (std::size_t i = 0; i < 16; ++i) {
     for (std::size_t j = 0; j < 8; ++j) {

@@ -74,7 +74,8 @@ TEST(Memory, CopiesRowsAndFills) {
 TEST(Memory, CopiesThatDoNotFitAreRefused) {
   const DeviceArray<int> array(4);
   std::vector<int> host(8);
-  EXPECT_EQ(cudaMemcpy(array.data(), host.data(), 20, cudaMemcpyHostToDevice), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaMemcpy(array.data(), host.data(), 20, cudaMemcpyHostToDevice),
+            cudaErrorInvalidValue);
   EXPECT_EQ(cudaMemcpy(array.data(), host.data(), 16, cudaMemcpyDeviceToHost),
             cudaErrorInvalidMemcpyDirection);
   EXPECT_EQ(cudaMemset(host.data(), 0, 16), cudaErrorInvalidValue);

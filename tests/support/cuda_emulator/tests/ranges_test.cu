@@ -1,5 +1,6 @@
-#include <cuda_emulator/ranges.h>
 #include <gtest/gtest.h>
+
+#include <cuda_emulator/ranges.h>
 #include <nvtx3/nvToolsExt.h>
 #include <nvtx3/nvtx3.hpp>
 

@@ -22,8 +22,9 @@ __global__ void places(int4* out) {
   const unsigned block = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
   const unsigned thread = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
   const unsigned threads = blockDim.x * blockDim.y * blockDim.z;
-  out[block * threads + thread] = make_int4(static_cast<int>(blockIdx.y), static_cast<int>(threadIdx.x),
-                                            static_cast<int>(threadIdx.y), static_cast<int>(threadIdx.z));
+  out[block * threads + thread] =
+      make_int4(static_cast<int>(blockIdx.y), static_cast<int>(threadIdx.x),
+                static_cast<int>(threadIdx.y), static_cast<int>(threadIdx.z));
 }
 
 TEST(Simt, EveryThreadOfEveryBlockRunsOnceAndKnowsItsPlace) {
@@ -59,7 +60,8 @@ std::vector<std::vector<float>> sums_by_schedule(bool with_barrier) {
   for (const Schedule& schedule : some_schedules()) {
     const ScopedSchedule scope(schedule);
     DeviceArray<float> input(in), output(4);
-    EXPECT_CUDA(launch({dim3(4), dim3(128)}, block_sum<128>, input.data(), output.data(), with_barrier));
+    EXPECT_CUDA(
+        launch({dim3(4), dim3(128)}, block_sum<128>, input.data(), output.data(), with_barrier));
     all.push_back(output.values());
   }
   return all;
@@ -173,7 +175,8 @@ TEST(SimtDeathTest, WhatWouldHangIsExplained) {
   DeviceArray<int> out(1);
   EXPECT_DEATH(run_now(half_a_warp_shuffles, 32, out.data()),
                "__shfl_xor_sync, mask 0xffffffff; missing lanes: 16 17 18");
-  EXPECT_DEATH(run_now(barrier_against_shuffle, 64), "__shfl_sync, mask 0xffffffff; missing lanes: 16");
+  EXPECT_DEATH(run_now(barrier_against_shuffle, 64),
+               "__shfl_sync, mask 0xffffffff; missing lanes: 16");
   EXPECT_DEATH(run_now(caller_not_in_mask, 32), "leaves out its caller");
   EXPECT_DEATH(run_now(shuffle_from_nowhere, 32), "reads? from lane 9|shuffles from lane 9");
 }
@@ -259,7 +262,8 @@ __global__ void overflows(int* out) { *out = deep(1000, out); }
 
 TEST(SimtDeathTest, MemoryFaultsNameTheKernel) {
   DeviceArray<float> array(8);
-  EXPECT_DEATH((void)launch({dim3(1), dim3(1), 128}, misaligned, array.data()); cudaDeviceSynchronize();
+  EXPECT_DEATH((void)launch({dim3(1), dim3(1), 128}, misaligned, array.data());
+               cudaDeviceSynchronize();
                , "global address of copy_async_16.*not a multiple of 16.*misaligned");
   EXPECT_DEATH((void)launch({dim3(1), dim3(1), 128}, past_shared, 0); cudaDeviceSynchronize();
                , "past the end of dynamic shared memory: kernel .*past_shared");
@@ -289,10 +293,12 @@ TEST(Simt, LaunchesBeyondTheLimitsAreRefused) {
   EXPECT_EQ(launch({dim3(1, 65536), dim3(1)}, does_nothing), cudaErrorInvalidConfiguration);
   EXPECT_EQ(launch({dim3(1), dim3(1)}, takes_large, Large{}), cudaErrorInvalidValue);
   EXPECT_EQ(launch({dim3(1), dim3(1), 49 << 10}, does_nothing), cudaErrorInvalidValue);
-  EXPECT_CUDA(cudaFuncSetAttribute(does_nothing, cudaFuncAttributeMaxDynamicSharedMemorySize, 227 << 10));
+  EXPECT_CUDA(
+      cudaFuncSetAttribute(does_nothing, cudaFuncAttributeMaxDynamicSharedMemorySize, 227 << 10));
   EXPECT_CUDA(launch({dim3(1), dim3(1), 227 << 10}, does_nothing));
-  EXPECT_EQ(cudaFuncSetAttribute(does_nothing, cudaFuncAttributeMaxDynamicSharedMemorySize, 228 << 10),
-            cudaErrorInvalidValue);
+  EXPECT_EQ(
+      cudaFuncSetAttribute(does_nothing, cudaFuncAttributeMaxDynamicSharedMemorySize, 228 << 10),
+      cudaErrorInvalidValue);
   EXPECT_CUDA(cudaDeviceSynchronize());
   cudaGetLastError();
 }

@@ -51,7 +51,8 @@ TEST_F(Streams, PinnedMemoryIsReadWhenTheCopyRunsAndPageableWhenItIsAskedFor) {
   int pageable = 7;
   *pinned = 7;
   ASSERT_CUDA(cudaMemcpyAsync(number.data(), pinned, sizeof(int), cudaMemcpyHostToDevice, one));
-  ASSERT_CUDA(cudaMemcpyAsync(number.data() + 1, &pageable, sizeof(int), cudaMemcpyHostToDevice, one));
+  ASSERT_CUDA(
+      cudaMemcpyAsync(number.data() + 1, &pageable, sizeof(int), cudaMemcpyHostToDevice, one));
   *pinned = pageable = 8;
   ASSERT_CUDA(cudaStreamSynchronize(one));
   EXPECT_EQ(number.values(), (std::vector<int>{8, 7}));
@@ -127,7 +128,8 @@ TEST_F(Streams, WorkOfADestroyedStreamStillRuns) {
   ASSERT_CUDA(cudaStreamCreateWithFlags(&gone, cudaStreamNonBlocking));
   ASSERT_CUDA(launch({dim3(1), dim3(1), 0, gone}, put, number.data(), 5));
   ASSERT_CUDA(cudaStreamDestroy(gone));
-  EXPECT_EQ(launch({dim3(1), dim3(1), 0, gone}, put, number.data(), 6), cudaErrorInvalidResourceHandle);
+  EXPECT_EQ(launch({dim3(1), dim3(1), 0, gone}, put, number.data(), 6),
+            cudaErrorInvalidResourceHandle);
   ASSERT_CUDA(cudaDeviceSynchronize());
   EXPECT_EQ(number.values()[0], 5);
 }

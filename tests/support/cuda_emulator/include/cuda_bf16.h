@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 
 struct __nv_bfloat16_raw {
@@ -17,9 +18,11 @@ struct __nv_bfloat162_raw {
 struct __nv_bfloat16 {
   __nv_bfloat16() = default;
   constexpr __nv_bfloat16(const __nv_bfloat16_raw& raw) : bits_(raw.x) {}
-  constexpr explicit __nv_bfloat16(float value) : bits_(rounded(value)) {}
-  constexpr explicit __nv_bfloat16(double value) : bits_(rounded(static_cast<float>(value))) {}
-  constexpr explicit __nv_bfloat16(int value) : bits_(rounded(static_cast<float>(value))) {}
+  // Implicit, as CUDA's are: what is ambiguous there is so here.
+  constexpr __nv_bfloat16(float value) : bits_(rounded(value)) {}
+  constexpr __nv_bfloat16(double value) : bits_(rounded(static_cast<float>(value))) {}
+  template <std::integral T>
+  constexpr __nv_bfloat16(T value) : bits_(rounded(static_cast<float>(value))) {}
   constexpr __nv_bfloat16& operator=(const __nv_bfloat16_raw& raw) {
     bits_ = raw.x;
     return *this;
@@ -110,6 +113,39 @@ constexpr __nv_bfloat16 __hsub(__nv_bfloat16 a, __nv_bfloat16 b) {
 constexpr __nv_bfloat16 __hmul(__nv_bfloat16 a, __nv_bfloat16 b) {
   return __nv_bfloat16(static_cast<float>(a) * static_cast<float>(b));
 }
+constexpr __nv_bfloat16 __hdiv(__nv_bfloat16 a, __nv_bfloat16 b) {
+  return __nv_bfloat16(static_cast<float>(a) / static_cast<float>(b));
+}
+constexpr __nv_bfloat16 __hneg(__nv_bfloat16 a) {
+  return __ushort_as_bfloat16(static_cast<unsigned short>(__bfloat16_as_ushort(a) ^ 0x8000));
+}
+constexpr __nv_bfloat16 operator+(const __nv_bfloat16& a, const __nv_bfloat16& b) {
+  return __hadd(a, b);
+}
+constexpr __nv_bfloat16 operator-(const __nv_bfloat16& a, const __nv_bfloat16& b) {
+  return __hsub(a, b);
+}
+constexpr __nv_bfloat16 operator*(const __nv_bfloat16& a, const __nv_bfloat16& b) {
+  return __hmul(a, b);
+}
+constexpr __nv_bfloat16 operator/(const __nv_bfloat16& a, const __nv_bfloat16& b) {
+  return __hdiv(a, b);
+}
+constexpr __nv_bfloat16 operator-(const __nv_bfloat16& a) { return __hneg(a); }
+constexpr __nv_bfloat16& operator+=(__nv_bfloat16& a, const __nv_bfloat16& b) { return a = a + b; }
+constexpr __nv_bfloat16& operator-=(__nv_bfloat16& a, const __nv_bfloat16& b) { return a = a - b; }
+constexpr __nv_bfloat16& operator*=(__nv_bfloat16& a, const __nv_bfloat16& b) { return a = a * b; }
+#define CUDA_EMULATOR_COMPARE(op)                                              \
+  constexpr bool operator op(const __nv_bfloat16& a, const __nv_bfloat16& b) { \
+    return static_cast<float>(a) op static_cast<float>(b);                     \
+  }
+CUDA_EMULATOR_COMPARE(==)
+CUDA_EMULATOR_COMPARE(!=)
+CUDA_EMULATOR_COMPARE(<)
+CUDA_EMULATOR_COMPARE(<=)
+CUDA_EMULATOR_COMPARE(>)
+CUDA_EMULATOR_COMPARE(>=)
+#undef CUDA_EMULATOR_COMPARE
 constexpr __nv_bfloat162 __hadd2(__nv_bfloat162 a, __nv_bfloat162 b) {
   return {__hadd(a.x, b.x), __hadd(a.y, b.y)};
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "cublasLt.h"
+#include <cublasLt.h>
 
 /// What stands behind cuBLASLt's opaque handles.
 

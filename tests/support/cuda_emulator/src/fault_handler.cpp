@@ -5,8 +5,8 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <memory>
 #include <string>
+#include <vector>
 
 namespace cuda_emulator {
 namespace {
@@ -52,14 +52,22 @@ void install_fault_handler(const char* base, std::size_t bytes) {
 }
 
 void use_fault_stack() {
-  constexpr std::size_t kBytes = 64 << 10;
-  static thread_local std::unique_ptr<char[]> memory;
-  if (memory) return;
-  memory = std::make_unique<char[]>(kBytes);
-  stack_t stack = {};
-  stack.ss_sp = memory.get();
-  stack.ss_size = kBytes;
-  sigaltstack(&stack, nullptr);
+  /// Its memory has to outlive its use.
+  struct FaultStack {
+    std::vector<char> memory = std::vector<char>(64 << 10);
+    FaultStack() { set(0); }
+    FaultStack(const FaultStack&) = delete;
+    FaultStack& operator=(const FaultStack&) = delete;
+    ~FaultStack() { set(SS_DISABLE); }
+    void set(int flags) {
+      stack_t stack = {};
+      stack.ss_sp = memory.data();
+      stack.ss_size = memory.size();
+      stack.ss_flags = flags;
+      sigaltstack(&stack, nullptr);
+    }
+  };
+  static thread_local const FaultStack stack;
 }
 
 }  // namespace cuda_emulator

@@ -1,9 +1,8 @@
 #include "tests/support/cuda_emulator/src/matmul_kernel.h"
 
-#include "cuda_bf16.h"
-
 #include <algorithm>
 #include <cstring>
+#include <cuda_bf16.h>
 #include <vector>
 
 namespace cuda_emulator {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "nccl.h"
 #include "tests/support/cuda_emulator/src/nccl_shared.h"
 #include "tests/support/cuda_emulator/src/stream.h"
 
@@ -8,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <nccl.h>
 #include <string>
 
 namespace cuda_emulator {

@@ -1,9 +1,8 @@
 #include "tests/support/cuda_emulator/src/nccl_reduction.h"
 
-#include "cuda_bf16.h"
-
 #include <algorithm>
 #include <cstdint>
+#include <cuda_bf16.h>
 
 namespace cuda_emulator {
 namespace {

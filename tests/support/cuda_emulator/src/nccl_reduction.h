@@ -1,8 +1,7 @@
 #pragma once
 
-#include "nccl.h"
-
 #include <cstddef>
+#include <nccl.h>
 
 namespace cuda_emulator {
 

@@ -1,8 +1,7 @@
 #pragma once
 
-#include "nccl.h"
-
 #include <memory>
+#include <nccl.h>
 
 namespace cuda_emulator {
 

@@ -76,7 +76,10 @@ struct CublasLt : ::testing::Test {
   cublasLtMatmulDesc_t desc = nullptr;
   cublasLtMatmulPreference_t preference = nullptr;
   cublasLtMatrixLayout_t a_layout = nullptr, b_layout = nullptr;
-  std::vector<__nv_bfloat16> a_host{kM * kK}, b_host{kN * kK}, bias_host{kM};
+  // With = and not with {}: integers convert to bfloat16.
+  std::vector<__nv_bfloat16> a_host = std::vector<__nv_bfloat16>(kM * kK);
+  std::vector<__nv_bfloat16> b_host = std::vector<__nv_bfloat16>(kN * kK);
+  std::vector<__nv_bfloat16> bias_host = std::vector<__nv_bfloat16>(kM);
   std::unique_ptr<DeviceArray<__nv_bfloat16>> a, b, bias;
   DeviceArray<char> workspace{1 << 20};
 };

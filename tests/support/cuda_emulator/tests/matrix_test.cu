@@ -96,6 +96,14 @@ TEST(Matrix, MultiplyAddIsTheProductWithSumsInAscendingOrder) {
   }
 }
 
+TEST(Bfloat16, ArithmeticRoundsEachResult) {
+  const __nv_bfloat16 one = 1.0f, small = __uint_as_float(0x3B800000);  // 2^-8: half a unit of 1
+  EXPECT_EQ(float{one + small}, 1.0f);
+  EXPECT_EQ(float{one + small + small}, 1.0f);
+  EXPECT_EQ(float{small + small + one}, 1.0078125f);
+  EXPECT_TRUE(small < one && -one < small && one != small);
+}
+
 TEST(Bfloat16, RoundsToNearestEven) {
   const auto bits = [](float value) { return __bfloat16_as_ushort(__float2bfloat16_rn(value)); };
   EXPECT_EQ(bits(1.0f), 0x3F80);

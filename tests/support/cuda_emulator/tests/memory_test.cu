@@ -16,17 +16,19 @@ void put_now(float* out, long index) {
 }
 
 TEST(Memory, FreshMemoryIsNaN) {
-  for (const std::size_t count : {std::size_t{3}, std::size_t{9} << 20}) {
+  for (const std::size_t count : {std::size_t{3}, std::size_t{1} << 20, std::size_t{20} << 20}) {
     const DeviceArray<float> array(count);
     for (const float value : array.values()) ASSERT_TRUE(std::isnan(value));
   }
 }
 
 TEST(Memory, LargeAllocationsKeepWhatIsWritten) {
-  std::vector<float> values(std::size_t{9} << 20);
-  std::iota(values.begin(), values.end(), 0.0f);
-  const DeviceArray<float> array(values);
-  EXPECT_EQ(array.values(), values);
+  for (const std::size_t count : {std::size_t{1} << 20, std::size_t{20} << 20}) {
+    std::vector<float> values(count);
+    std::iota(values.begin(), values.end(), 0.0f);
+    const DeviceArray<float> array(values);
+    EXPECT_EQ(array.values(), values);
+  }
 }
 
 TEST(Memory, IsCountedAndGivenBack) {

@@ -1,9 +1,8 @@
 #pragma once
 
-#include "library_types.h"
-
 #include <cstddef>
 #include <cstdint>
+#include <library_types.h>
 
 /// The types of cuBLASLt that Retinue uses, with its names and values.
 

@@ -17,6 +17,10 @@ CUDA_EMULATOR_MIN_MAX(unsigned long)
 CUDA_EMULATOR_MIN_MAX(long long)
 CUDA_EMULATOR_MIN_MAX(unsigned long long)
 #undef CUDA_EMULATOR_MIN_MAX
+constexpr unsigned int min(int a, unsigned int b) { return min(static_cast<unsigned int>(a), b); }
+constexpr unsigned int min(unsigned int a, int b) { return min(a, static_cast<unsigned int>(b)); }
+constexpr unsigned int max(int a, unsigned int b) { return max(static_cast<unsigned int>(a), b); }
+constexpr unsigned int max(unsigned int a, int b) { return max(a, static_cast<unsigned int>(b)); }
 inline float min(float a, float b) { return std::fmin(a, b); }
 inline float max(float a, float b) { return std::fmax(a, b); }
 inline double min(double a, double b) { return std::fmin(a, b); }

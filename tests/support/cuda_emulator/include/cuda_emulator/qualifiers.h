@@ -16,9 +16,9 @@
 #define __launch_bounds__(...)
 #define __cluster_dims__(...)
 
-/// The blocks of a launch run one after the other on one thread of the host.
+/// The blocks of a launch run one after the other on one thread of the host. An alignment is
+/// written as
+/// `__shared__ __align__(16)` or `alignas(16) __shared__`.
 #define __shared__ static thread_local
 
 #define __builtin_assume(condition) static_cast<void>(0)
-
-#pragma GCC diagnostic ignored "-Wunknown-pragmas"

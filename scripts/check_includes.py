@@ -48,10 +48,10 @@ FORBIDDEN = [
 ]
 # (header, files that may include it). What is named nowhere is the standard library or the system.
 THIRD_PARTY = [
-    ("cuda*", ["parallel/device/cuda/*", "parallel/comm/nccl_*", "layers/kernels/cuda/*"]),
-    ("cublas*", ["layers/kernels/cuda/cublaslt_matmul.cpp"]),
-    ("nccl.h", ["parallel/comm/nccl_*"]),
-    ("nvtx3/*", ["parallel/device/cuda/*", "parallel/comm/nccl_*", "layers/kernels/cuda/*"]),
+    ("cuda*", ["parallel/device/cuda/*", "parallel/comm/nccl_*", "layers/kernels/cuda/*", "tests/support/cuda_emulator/*"]),
+    ("cublas*", ["layers/kernels/cuda/cublaslt_matmul.cpp", "tests/support/cuda_emulator/*"]),
+    ("nccl.h", ["parallel/comm/nccl_*", "tests/support/cuda_emulator/*"]),
+    ("nvtx3/*", ["parallel/device/cuda/*", "parallel/comm/nccl_*", "layers/kernels/cuda/*", "tests/support/cuda_emulator/*"]),
     ("mpi.h", ["parallel/comm/mpi_*", "tests/support/*"]),
     ("oneapi/dnnl/*", ["tests/bench/*"]),
     ("omp.h", ["layers/kernels/cpu/*", "tests/bench/*"]),

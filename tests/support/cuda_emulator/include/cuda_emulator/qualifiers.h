@@ -1,0 +1,24 @@
+#pragma once
+
+// The standard headers that spell __attribute__((__noinline__)) come before that word is a macro.
+#include <memory>
+
+/// CUDA's qualifiers, as a host compiler takes them.
+#define __global__
+#define __device__
+#define __host__
+#define __constant__
+#define __grid_constant__
+#define __managed__
+#define __noinline__ __attribute__((noinline))
+#define __forceinline__ inline __attribute__((always_inline))
+#define __align__(bytes) __attribute__((aligned(bytes)))
+#define __launch_bounds__(...)
+#define __cluster_dims__(...)
+
+/// The blocks of a launch run one after the other on one thread of the host. An alignment is
+/// written as
+/// `__shared__ __align__(16)` or `alignas(16) __shared__`.
+#define __shared__ static thread_local
+
+#define __builtin_assume(condition) static_cast<void>(0)

@@ -1,0 +1,3 @@
+#pragma once
+
+#include "cuda_emulator/runtime_api.h"

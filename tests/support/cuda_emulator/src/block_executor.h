@@ -1,0 +1,112 @@
+#pragma once
+
+#include "cuda_emulator/launch.h"
+#include "cuda_emulator/schedule.h"
+#include "cuda_emulator/simt.h"
+#include "tests/support/cuda_emulator/src/fiber.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace cuda_emulator {
+
+inline constexpr unsigned kMaxThreadsPerBlock = 1024;
+inline constexpr std::size_t kMaxSharedBytes = 227 << 10;
+
+/// One launch of a kernel.
+struct Launch {
+  const void* kernel = nullptr;
+  dim3 grid, block;
+  std::size_t dynamic_shared_bytes = 0;
+  KernelBody body;
+};
+
+/// Runs the launch to its end on the calling thread. Executors are reused between launches.
+void run_launch(const Launch& launch);
+
+/// What the kernel that runs on this thread did at an address that faults, and where; empty where
+/// none runs.
+std::string describe_running_fault(const void* address);
+
+struct PendingCopy {
+  void* to;
+  const void* from;  // null: zeros
+};
+
+/// An emulated thread. It is a fiber from its first step to its last.
+struct Thread {
+  enum class State : std::uint8_t { kUnstarted, kReady, kAtWarp, kAtBarrier, kFinished };
+  State state = State::kUnstarted;
+  BlockReduction reduction = BlockReduction::kNone;
+  std::uint32_t mask = 0;                    // of the operation it waits at
+  const WarpOperation* operation = nullptr;  // it waits at
+  FiberPointer fiber = nullptr;
+  uint3 index = {};
+  std::vector<PendingCopy> copies;
+  std::vector<std::size_t> copy_groups;  // sizes of the closed groups
+};
+
+/// Runs the blocks of launches, one after the other: each emulated thread is a fiber, switched only
+/// where it waits for others. A thread that never waits costs no switch at all: the fiber goes on
+/// as the next thread.
+class BlockExecutor {
+ public:
+  BlockExecutor();
+  BlockExecutor(const BlockExecutor&) = delete;
+  BlockExecutor& operator=(const BlockExecutor&) = delete;
+  ~BlockExecutor();
+
+  void run(const Launch& launch);
+
+  // Called by the running emulated thread.
+  void warp_rendezvous(const WarpOperation& operation, std::uint32_t mask, void* operands);
+  int block_barrier(BlockReduction reduction, int predicate);
+  void yield();
+  Thread& current() { return threads_[current_]; }
+  std::uint32_t lane() const { return current_ % 32; }
+  void* dynamic_shared();
+
+  std::string where() const;
+  /// What lies at an address that a fault names, or nothing.
+  std::string describe(const void* address) const;
+
+ private:
+  static constexpr std::uint32_t kNobody = ~0u;
+
+  struct Warp {
+    std::uint32_t existing = 0;  // lanes that the block has
+    std::uint32_t runnable = 0;  // lanes not started, or ready to go on
+    std::uint32_t waiting = 0;   // lanes at a warp operation
+    void* operands[32] = {};
+  };
+
+  void run_block(std::uint64_t block);
+  static void fiber_entry();
+  void run_threads();
+  std::uint32_t choose_next();
+  std::uint32_t choose_bit(std::uint32_t mask);
+  void make_current(std::uint32_t thread);
+  void switch_to_next();
+  void switch_to(FiberPointer* from, std::uint32_t thread);
+  [[noreturn]] void report_stuck() const;
+  std::string place_of(std::uint32_t thread) const;
+  std::uint64_t random();
+
+  const Launch* launch_ = nullptr;
+  Schedule schedule_;
+  std::uint64_t random_state_ = 1;
+  std::uint32_t thread_count_ = 0, current_ = kNobody, finished_ = 0, at_barrier_ = 0;
+  std::uint32_t runnable_warps_ = 0, current_warp_ = 0;
+  int barrier_count_ = 0, barrier_result_ = 0;
+  std::vector<Thread> threads_;
+  Warp warps_[32];
+  FiberPointer main_fiber_ = nullptr;
+  char* running_stack_ = nullptr;  // of the fiber that runs
+  std::vector<char*> stack_of_;    // of each started thread
+  StackPool stacks_;
+  char* shared_mapping_ = nullptr;
+  char* shared_ = nullptr;
+};
+
+}  // namespace cuda_emulator

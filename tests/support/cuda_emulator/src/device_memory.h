@@ -1,0 +1,44 @@
+#pragma once
+
+#include "cuda_emulator/error_codes.h"
+
+#include <cstddef>
+
+/// Memory of the emulated devices. All of it lies in one reserved range of addresses, one part per
+/// device. Nobody can read or write it except while it is open, that is while the emulator runs a
+/// kernel or a copy; between allocations lies memory that can never be touched.
+namespace cuda_emulator {
+
+struct Allocation {
+  char* data = nullptr;
+  std::size_t bytes = 0;
+  int device = 0;
+};
+
+int device_count();
+std::size_t device_memory_bytes();
+std::size_t device_memory_free(int device);
+
+cudaError_t allocate_device_memory(int device, std::size_t bytes, void** pointer);
+/// cudaErrorInvalidValue where `pointer` is no allocation. Ends the program when its end was
+/// written past.
+cudaError_t release_device_memory(void* pointer);
+
+/// The allocation that an address lies in; `data` is null where it lies in none.
+Allocation find_allocation(const void* pointer);
+/// The device whose range an address lies in, or -1.
+int device_of(const void* pointer);
+
+/// Keeps the memory of a device open.
+class DeviceAccess {
+ public:
+  explicit DeviceAccess(int device);
+  DeviceAccess(const DeviceAccess&) = delete;
+  DeviceAccess& operator=(const DeviceAccess&) = delete;
+  ~DeviceAccess();
+
+ private:
+  int device_;
+};
+
+}  // namespace cuda_emulator

@@ -1,0 +1,85 @@
+#include "tests/support/cuda_emulator/src/matmul_kernel.h"
+
+#include <algorithm>
+#include <cstring>
+#include <cuda_bf16.h>
+#include <vector>
+
+namespace cuda_emulator {
+namespace {
+
+constexpr std::int64_t kLanes = 8, kColumns = 4;
+using Vector = float __attribute__((vector_size(kLanes * sizeof(float))));
+
+/// Columns of b against eight rows of a: one accumulator each, k ascending. Wider instructions
+/// change no bit.
+///   a [k, kLanes], b [k, kColumns], sums [kColumns, kLanes]
+__attribute__((target_clones("avx2", "default"))) void accumulate(const float* a, const float* b,
+                                                                  std::int64_t begin,
+                                                                  std::int64_t end, float* sums) {
+  Vector columns[kColumns] = {};
+  for (std::int64_t k = begin; k < end; ++k) {
+    Vector rows;
+    std::memcpy(&rows, a + k * kLanes, sizeof rows);
+#pragma GCC unroll 4
+    for (int j = 0; j < kColumns; ++j) columns[j] += rows * b[k * kColumns + j];
+  }
+  std::memcpy(sums, columns, sizeof columns);
+}
+
+}  // namespace
+
+float load_element(const void* data, cudaDataType_t type, std::int64_t index) {
+  return type == CUDA_R_16BF ? static_cast<float>(static_cast<const __nv_bfloat16*>(data)[index])
+                             : static_cast<const float*>(data)[index];
+}
+
+void store_element(void* data, cudaDataType_t type, std::int64_t index, float value) {
+  if (type == CUDA_R_16BF) {
+    static_cast<__nv_bfloat16*>(data)[index] = __float2bfloat16_rn(value);
+  } else {
+    static_cast<float*>(data)[index] = value;
+  }
+}
+
+float rounded_to(cudaDataType_t type, float value) {
+  return type == CUDA_R_16BF ? static_cast<float>(__float2bfloat16_rn(value)) : value;
+}
+
+void multiply_slices(std::int64_t m, std::int64_t n, const Slicing& slicing, const MatrixView& a,
+                     const MatrixView& b, float* sums) {
+  const std::int64_t k_size = slicing.k;
+  std::vector<float> rows(static_cast<std::size_t>(k_size * kLanes));
+  // b in groups of columns, k by k.
+  const std::int64_t groups = (n + kColumns - 1) / kColumns;
+  std::vector<float> columns(static_cast<std::size_t>(groups * k_size * kColumns));
+  for (std::int64_t j = 0; j < n; ++j) {
+    for (std::int64_t k = 0; k < k_size; ++k) {
+      columns[static_cast<std::size_t>((j / kColumns * k_size + k) * kColumns + j % kColumns)] =
+          load_element(b.data, b.type, k * b.row_stride + j * b.column_stride);
+    }
+  }
+  for (std::int64_t first = 0; first < m; first += kLanes) {
+    const std::int64_t count = std::min(kLanes, m - first);
+    for (std::int64_t k = 0; k < k_size; ++k) {
+      float* row = rows.data() + k * kLanes;
+      std::fill(row, row + kLanes, 0.0f);
+      for (std::int64_t i = 0; i < count; ++i) {
+        row[i] = load_element(a.data, a.type, (first + i) * a.row_stride + k * a.column_stride);
+      }
+    }
+    for (std::int64_t group = 0; group < groups; ++group) {
+      const float* b_group = columns.data() + group * k_size * kColumns;
+      for (int slice = 0; slice < slicing.slices; ++slice) {
+        float block[kColumns * kLanes];
+        accumulate(rows.data(), b_group, slicing.begin(slice), slicing.begin(slice + 1), block);
+        for (std::int64_t j = group * kColumns; j < std::min(n, (group + 1) * kColumns); ++j) {
+          float* out = sums + (slice * n + j) * m + first;
+          for (std::int64_t i = 0; i < count; ++i) out[i] = block[j % kColumns * kLanes + i];
+        }
+      }
+    }
+  }
+}
+
+}  // namespace cuda_emulator

@@ -1,0 +1,270 @@
+#include "tests/support/cuda_emulator/tests/launch.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cublasLt.h>
+#include <cuda_bf16.h>
+#include <memory>
+#include <random>
+#include <set>
+#include <vector>
+
+namespace cuda_emulator::testing {
+namespace {
+
+#define ASSERT_CUBLAS(call) ASSERT_EQ(call, CUBLAS_STATUS_SUCCESS)
+
+/// Column-major matrices of a product; op(A) is A transposed, as for y = x W^T with row-major x and
+/// W.
+struct CublasLt : ::testing::Test {
+  static constexpr std::uint64_t kM = 24, kN = 9, kK = 40;
+
+  void SetUp() override {
+    ASSERT_EQ(cublasLtCreate(&handle), CUBLAS_STATUS_SUCCESS);
+    ASSERT_EQ(cublasLtMatmulDescCreate(&desc, CUBLAS_COMPUTE_32F, CUDA_R_32F),
+              CUBLAS_STATUS_SUCCESS);
+    const std::int32_t transpose = CUBLAS_OP_T;
+    set(CUBLASLT_MATMUL_DESC_TRANSA, transpose);
+    ASSERT_EQ(cublasLtMatmulPreferenceCreate(&preference), CUBLAS_STATUS_SUCCESS);
+    const std::uint64_t bytes = workspace.bytes();
+    ASSERT_EQ(cublasLtMatmulPreferenceSetAttribute(
+                  preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof bytes),
+              CUBLAS_STATUS_SUCCESS);
+    ASSERT_EQ(cublasLtMatrixLayoutCreate(&a_layout, CUDA_R_16BF, kK, kM, kK),
+              CUBLAS_STATUS_SUCCESS);
+    ASSERT_EQ(cublasLtMatrixLayoutCreate(&b_layout, CUDA_R_16BF, kK, kN, kK),
+              CUBLAS_STATUS_SUCCESS);
+    std::mt19937 random(3);
+    std::normal_distribution<float> normal;
+    for (auto* values : {&a_host, &b_host, &bias_host}) {
+      for (auto& v : *values) v = __float2bfloat16(normal(random));
+    }
+    a = std::make_unique<DeviceArray<__nv_bfloat16>>(a_host);
+    b = std::make_unique<DeviceArray<__nv_bfloat16>>(b_host);
+    bias = std::make_unique<DeviceArray<__nv_bfloat16>>(bias_host);
+  }
+  void TearDown() override {
+    cublasLtMatrixLayoutDestroy(a_layout);
+    cublasLtMatrixLayoutDestroy(b_layout);
+    cublasLtMatmulPreferenceDestroy(preference);
+    cublasLtMatmulDescDestroy(desc);
+    cublasLtDestroy(handle);
+  }
+  template <class T>
+  void set(cublasLtMatmulDescAttributes_t attribute, const T& value) {
+    EXPECT_EQ(cublasLtMatmulDescSetAttribute(desc, attribute, &value, sizeof value),
+              CUBLAS_STATUS_SUCCESS);
+  }
+  std::vector<cublasLtMatmulHeuristicResult_t> heuristic(cublasLtMatrixLayout_t d_layout) {
+    std::vector<cublasLtMatmulHeuristicResult_t> results(16);
+    int count = 0;
+    EXPECT_EQ(cublasLtMatmulAlgoGetHeuristic(handle, desc, a_layout, b_layout, d_layout, d_layout,
+                                             preference, 16, results.data(), &count),
+              CUBLAS_STATUS_SUCCESS);
+    results.resize(static_cast<std::size_t>(count));
+    return results;
+  }
+  double exact(std::size_t i, std::size_t j) const {
+    double sum = 0;
+    for (std::size_t k = 0; k < kK; ++k)
+      sum += double{a_host[i * kK + k]} * double{b_host[j * kK + k]};
+    return sum;
+  }
+
+  cublasLtHandle_t handle = nullptr;
+  cublasLtMatmulDesc_t desc = nullptr;
+  cublasLtMatmulPreference_t preference = nullptr;
+  cublasLtMatrixLayout_t a_layout = nullptr, b_layout = nullptr;
+  // With = and not with {}: integers convert to bfloat16.
+  std::vector<__nv_bfloat16> a_host = std::vector<__nv_bfloat16>(kM * kK);
+  std::vector<__nv_bfloat16> b_host = std::vector<__nv_bfloat16>(kN * kK);
+  std::vector<__nv_bfloat16> bias_host = std::vector<__nv_bfloat16>(kM);
+  std::unique_ptr<DeviceArray<__nv_bfloat16>> a, b, bias;
+  DeviceArray<char> workspace{1 << 20};
+};
+
+double tanh_gelu(double x) {
+  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+}
+
+TEST_F(CublasLt, EveryAlgorithmAndEpilogueMatchesF64) {
+  const float alpha = 0.5f, beta = 2;
+  const auto* bias_pointer = bias->data();
+  set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias_pointer);
+  for (const auto epilogue : {CUBLASLT_EPILOGUE_DEFAULT, CUBLASLT_EPILOGUE_BIAS,
+                              CUBLASLT_EPILOGUE_GELU, CUBLASLT_EPILOGUE_GELU_BIAS}) {
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE, static_cast<std::uint32_t>(epilogue));
+    cublasLtMatrixLayout_t d_layout = nullptr;
+    ASSERT_CUBLAS(cublasLtMatrixLayoutCreate(&d_layout, CUDA_R_16BF, kM, kN, kM));
+    const auto results = heuristic(d_layout);
+    EXPECT_GE(results.size(), 5u);
+    for (const auto& result : results) {
+      DeviceArray<__nv_bfloat16> d(std::vector<__nv_bfloat16>(kM * kN, __float2bfloat16(0.25f)));
+      ASSERT_CUBLAS(cublasLtMatmul(handle, desc, &alpha, a->data(), a_layout, b->data(), b_layout,
+                                   &beta, d.data(), d_layout, d.data(), d_layout, &result.algo,
+                                   workspace.data(), workspace.bytes(), nullptr));
+      const auto values = d.values();
+      for (std::size_t j = 0; j < kN; ++j) {
+        for (std::size_t i = 0; i < kM; ++i) {
+          double expected = 0.5 * exact(i, j) + 2 * 0.25;
+          if ((epilogue & CUBLASLT_EPILOGUE_BIAS) != 0) expected += double{bias_host[i]};
+          if ((epilogue & CUBLASLT_EPILOGUE_GELU) != 0) expected = tanh_gelu(expected);
+          EXPECT_NEAR(double{values[j * kM + i]}, expected, 0.004 * std::abs(expected) + 1e-5);
+        }
+      }
+    }
+    cublasLtMatrixLayoutDestroy(d_layout);
+  }
+}
+
+TEST_F(CublasLt, AlgorithmsDifferInBitsAndOneAlgorithmDoesNotDependOnTheRows) {
+  cublasLtMatrixLayout_t d_layout = nullptr, one_layout = nullptr, one_b = nullptr;
+  ASSERT_CUBLAS(cublasLtMatrixLayoutCreate(&d_layout, CUDA_R_32F, kM, kN, kM));
+  ASSERT_CUBLAS(cublasLtMatrixLayoutCreate(&one_layout, CUDA_R_32F, kM, 1, kM));
+  ASSERT_CUBLAS(cublasLtMatrixLayoutCreate(&one_b, CUDA_R_16BF, kK, 1, kK));
+  const float alpha = 1, beta = 0;
+  std::set<std::vector<float>> different;
+  for (const auto& result : heuristic(d_layout)) {
+    DeviceArray<float> d(kM * kN), one(kM);
+    ASSERT_CUBLAS(cublasLtMatmul(handle, desc, &alpha, a->data(), a_layout, b->data(), b_layout,
+                                 &beta, nullptr, d_layout, d.data(), d_layout, &result.algo,
+                                 workspace.data(), workspace.bytes(), nullptr));
+    ASSERT_CUBLAS(cublasLtMatmul(handle, desc, &alpha, a->data(), a_layout, b->data() + 3 * kK,
+                                 one_b, &beta, nullptr, one_layout, one.data(), one_layout,
+                                 &result.algo, workspace.data(), workspace.bytes(), nullptr));
+    const auto values = d.values();
+    EXPECT_EQ(one.values(), std::vector<float>(values.begin() + 3 * kM, values.begin() + 4 * kM));
+    different.insert(values);
+  }
+  EXPECT_GT(different.size(), 1u);
+  for (auto layout : {d_layout, one_layout, one_b}) cublasLtMatrixLayoutDestroy(layout);
+}
+
+TEST_F(CublasLt, ConfiguresAlgorithmsById) {
+  int ids[16], count = 0;
+  ASSERT_CUBLAS(cublasLtMatmulAlgoGetIds(handle, CUBLAS_COMPUTE_32F, CUDA_R_32F, CUDA_R_16BF,
+                                         CUDA_R_16BF, CUDA_R_32F, CUDA_R_32F, 16, ids, &count));
+  ASSERT_GT(count, 1);
+  cublasLtMatmulAlgo_t algo;
+  ASSERT_CUBLAS(cublasLtMatmulAlgoInit(handle, CUBLAS_COMPUTE_32F, CUDA_R_32F, CUDA_R_16BF,
+                                       CUDA_R_16BF, CUDA_R_32F, CUDA_R_32F, ids[0], &algo));
+  std::size_t written = 0;
+  ASSERT_CUBLAS(
+      cublasLtMatmulAlgoCapGetAttribute(&algo, CUBLASLT_ALGO_CAP_TILE_IDS, nullptr, 0, &written));
+  std::vector<std::uint32_t> tiles(written / sizeof(std::uint32_t));
+  ASSERT_CUBLAS(cublasLtMatmulAlgoCapGetAttribute(&algo, CUBLASLT_ALGO_CAP_TILE_IDS, tiles.data(),
+                                                  written, &written));
+  ASSERT_CUBLAS(
+      cublasLtMatmulAlgoConfigSetAttribute(&algo, CUBLASLT_ALGO_CONFIG_TILE_ID, tiles.data(), 4));
+  cublasLtMatrixLayout_t d_layout = nullptr;
+  ASSERT_CUBLAS(cublasLtMatrixLayoutCreate(&d_layout, CUDA_R_32F, kM, kN, kM));
+  cublasLtMatmulHeuristicResult_t result;
+  ASSERT_CUBLAS(cublasLtMatmulAlgoCheck(handle, desc, a_layout, b_layout, d_layout, d_layout, &algo,
+                                        &result));
+  EXPECT_EQ(result.workspaceSize, 0u);
+  const std::uint32_t splits = 4, scheme = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, unknown = 599;
+  ASSERT_CUBLAS(
+      cublasLtMatmulAlgoConfigSetAttribute(&algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &splits, 4));
+  EXPECT_EQ(
+      cublasLtMatmulAlgoCheck(handle, desc, a_layout, b_layout, d_layout, d_layout, &algo, &result),
+      CUBLAS_STATUS_NOT_SUPPORTED);  // without a reduction scheme
+  ASSERT_CUBLAS(cublasLtMatmulAlgoConfigSetAttribute(&algo, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME,
+                                                     &scheme, 4));
+  ASSERT_CUBLAS(cublasLtMatmulAlgoCheck(handle, desc, a_layout, b_layout, d_layout, d_layout, &algo,
+                                        &result));
+  EXPECT_EQ(result.workspaceSize, kM * kN * 4 * 4);
+  ASSERT_CUBLAS(
+      cublasLtMatmulAlgoConfigSetAttribute(&algo, CUBLASLT_ALGO_CONFIG_TILE_ID, &unknown, 4));
+  EXPECT_EQ(
+      cublasLtMatmulAlgoCheck(handle, desc, a_layout, b_layout, d_layout, d_layout, &algo, &result),
+      CUBLAS_STATUS_NOT_SUPPORTED);
+  cublasLtMatrixLayoutDestroy(d_layout);
+}
+
+TEST_F(CublasLt, IsStrictAboutWhatItIsGiven) {
+  cublasLtMatrixLayout_t d_layout = nullptr, wrong = nullptr;
+  ASSERT_CUBLAS(cublasLtMatrixLayoutCreate(&d_layout, CUDA_R_16BF, kM, kN, kM));
+  ASSERT_CUBLAS(cublasLtMatrixLayoutCreate(&wrong, CUDA_R_16BF, kN, kM, kN));
+  const auto best = heuristic(d_layout);
+  const cublasLtMatmulAlgo_t* fast = nullptr;  // one that wants 16-byte alignment, and no workspace
+  for (const auto& result : best) {
+    std::uint32_t alignment = 0;
+    std::size_t written = 0;
+    ASSERT_CUBLAS(cublasLtMatmulAlgoCapGetAttribute(&result.algo,
+                                                    CUBLASLT_ALGO_CAP_MIN_ALIGNMENT_A_BYTES,
+                                                    &alignment, sizeof alignment, &written));
+    if (alignment == 16 && result.workspaceSize == 0) fast = &result.algo;
+  }
+  ASSERT_NE(fast, nullptr);
+  const float alpha = 1, beta = 0;
+  DeviceArray<__nv_bfloat16> d(kM * kN), too_short(kM * kN - 1);
+  const auto run = [&](const void* a_data, void* d_data, cublasLtMatrixLayout_t layout,
+                       const cublasLtMatmulAlgo_t* algo, std::size_t workspace_bytes) {
+    return cublasLtMatmul(handle, desc, &alpha, a_data, a_layout, b->data(), b_layout, &beta,
+                          nullptr, layout, d_data, layout, algo, workspace.data(), workspace_bytes,
+                          nullptr);
+  };
+  EXPECT_EQ(run(a->data(), d.data(), d_layout, fast, workspace.bytes()), CUBLAS_STATUS_SUCCESS);
+  EXPECT_EQ(run(a->data(), d.data(), wrong, fast, workspace.bytes()), CUBLAS_STATUS_INVALID_VALUE);
+  EXPECT_EQ(run(a->data(), too_short.data(), d_layout, fast, workspace.bytes()),
+            CUBLAS_STATUS_INVALID_VALUE);
+  EXPECT_EQ(run(a_host.data(), d.data(), d_layout, fast, workspace.bytes()),
+            CUBLAS_STATUS_INVALID_VALUE);
+  DeviceArray<__nv_bfloat16> moved(kM * kK + 1);
+  EXPECT_EQ(run(moved.data() + 1, d.data(), d_layout, fast, workspace.bytes()),
+            CUBLAS_STATUS_INVALID_VALUE);
+  EXPECT_EQ(run(moved.data() + 1, d.data(), d_layout, nullptr, 0), CUBLAS_STATUS_SUCCESS);
+  for (const auto& result : best) {
+    if (result.workspaceSize == 0) continue;
+    EXPECT_EQ(run(a->data(), d.data(), d_layout, &result.algo, result.workspaceSize - 1),
+              CUBLAS_STATUS_INVALID_VALUE);
+  }
+  const std::int32_t wrong_bias = CUDA_R_32F;
+  set(CUBLASLT_MATMUL_DESC_EPILOGUE, static_cast<std::uint32_t>(CUBLASLT_EPILOGUE_BIAS));
+  EXPECT_EQ(run(a->data(), d.data(), d_layout, fast, workspace.bytes()),
+            CUBLAS_STATUS_INVALID_VALUE);
+  set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, wrong_bias);
+  EXPECT_EQ(run(a->data(), d.data(), d_layout, fast, workspace.bytes()),
+            CUBLAS_STATUS_NOT_SUPPORTED);
+  EXPECT_CUDA(cudaDeviceSynchronize());
+  cublasLtMatrixLayoutDestroy(d_layout);
+  cublasLtMatrixLayoutDestroy(wrong);
+}
+
+TEST_F(CublasLt, RunsWithItsStreamAndInGraphs) {
+  cublasLtMatrixLayout_t d_layout = nullptr;
+  ASSERT_CUBLAS(cublasLtMatrixLayoutCreate(&d_layout, CUDA_R_32F, kM, kN, kM));
+  cudaStream_t stream = nullptr;
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  ASSERT_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  ASSERT_CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+  DeviceArray<float>* d = nullptr;
+  {
+    cudaStreamCaptureMode relaxed = cudaStreamCaptureModeRelaxed;
+    ASSERT_CUDA(cudaThreadExchangeStreamCaptureMode(&relaxed));
+    d = new DeviceArray<float>(kM * kN);
+    ASSERT_CUDA(cudaThreadExchangeStreamCaptureMode(&relaxed));
+  }
+  float alpha = 1;
+  const float beta = 0;
+  ASSERT_CUBLAS(cublasLtMatmul(handle, desc, &alpha, a->data(), a_layout, b->data(), b_layout,
+                               &beta, nullptr, d_layout, d->data(), d_layout, nullptr,
+                               workspace.data(), workspace.bytes(), stream));
+  alpha = 1000;
+  ASSERT_CUDA(cudaStreamEndCapture(stream, &graph));
+  ASSERT_CUDA(cudaGraphInstantiate(&executable, graph));
+  EXPECT_TRUE(std::isnan(d->values()[0]));
+  ASSERT_CUDA(cudaGraphLaunch(executable, stream));
+  ASSERT_CUDA(cudaStreamSynchronize(stream));
+  EXPECT_NEAR(d->values()[0], exact(0, 0), 1e-4);
+  ASSERT_CUDA(cudaGraphExecDestroy(executable));
+  ASSERT_CUDA(cudaGraphDestroy(graph));
+  ASSERT_CUDA(cudaStreamDestroy(stream));
+  delete d;
+  cublasLtMatrixLayoutDestroy(d_layout);
+}
+
+}  // namespace
+}  // namespace cuda_emulator::testing

@@ -5,6 +5,7 @@
 #include "parallel/base/build_config.h"
 #include "parallel/comm/mpi_version.h"
 #include "parallel/device/cpu/isa.h"
+#include "parallel/device/cuda/runtime.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -50,6 +51,30 @@ double memory_gib() {
   return static_cast<double>(static_cast<long>(bytes / (1 << 30) * 10)) / 10;
 }
 
+/// Every device that this process can use, and where there is none of CUDA, why.
+Json devices() {
+  Json found = Json::array({"cpu"});
+  if constexpr (build::kCuda) {
+    const cuda::Availability cuda_devices = cuda::availability();
+    for (int i = 0; i < cuda_devices.devices; ++i) {
+      const cuda::DeviceFacts facts = cuda::device_facts(i);
+      found.push_back(fmt::format(
+          "cuda:{} ({}, sm_{}{}, {:.1f} GiB, {})", i, facts.name, facts.major, facts.minor,
+          static_cast<double>(facts.memory_bytes) / 1073741824.0, facts.pci_bus_id));
+    }
+  }
+  return found;
+}
+
+std::string cuda_state() {
+  if constexpr (!build::kCuda) return "not built (RETINUE_CUDA)";
+  if constexpr (build::kCuda) {
+    const cuda::Availability found = cuda::availability();
+    if (found.devices == 0) return "unavailable: " + found.reason;
+    return build::kCudaEmulated ? "emulated, for tests" : "available";
+  }
+}
+
 Json facts() {
   std::array<char, 256> host{};
   gethostname(host.data(), host.size() - 1);
@@ -77,7 +102,8 @@ Json facts() {
         {"memory_gib", memory_gib()},
         {"features", cpu_features()},
         {"kernels", std::string(name(detect_cpu_isa()))}}},
-      {"devices", Json::array({"cpu"})},
+      {"cuda", cuda_state()},
+      {"devices", devices()},
       {"default_reduce", "ordered"},
   };
 }

@@ -2,8 +2,6 @@
 
 #include "layers/spec/numerics.h"
 
-#include <cstring>
-
 namespace retinue::layers {
 
 namespace {
@@ -16,13 +14,13 @@ std::int64_t page_numel(const ModelConfig& config, const TensorAxis& axis,
 }
 
 /// Memory of the device, or, when planning, a view that only has a shape.
-TensorView place(Tensor& owner, bool planning, MemoryLedger& ledger, Device device, DType dtype,
-                 Shape shape, MemoryTag tag) {
+TensorView place(Tensor& owner, bool planning, MemoryLedger& ledger, const Stream& stream,
+                 DType dtype, Shape shape, MemoryTag tag) {
   if (planning) return {nullptr, dtype, shape};
-  owner = Tensor(ledger, device, dtype, shape, tag);
+  owner = Tensor(ledger, stream.device(), dtype, shape, tag);
   // Pages and features that were never written are read under a probability of zero; they must be
   // finite.
-  std::memset(owner.view().bytes(), 0, owner.view().size_bytes());
+  stream.zero(owner.view().bytes(), owner.view().size_bytes());
   return owner.view();
 }
 
@@ -47,14 +45,14 @@ Qwen3Vl::Qwen3Vl(Context& ctx, MemoryLedger& ledger, const ModelConfig& config,
   const std::int64_t kv_heads = DecoderAttention::kv_heads_per_rank(config.text, axis_);
   const std::int64_t layers = config.text.num_hidden_layers,
                      page = page_numel(config, axis_, options);
-  const TensorView kv = place(kv_, source == nullptr, ledger, ctx.device(), options.dtype,
+  const TensorView kv = place(kv_, source == nullptr, ledger, ctx.stream(), options.dtype,
                               Shape{layers, options.kv_blocks, page}, MemoryTag::kKv);
   kv_bytes_ = static_cast<std::int64_t>(kv.size_bytes());
   for (std::int64_t i = 0; i < layers; ++i)
     caches_.push_back({kv.rows(i, 1).reshape({options.kv_blocks, kv_heads, page / kv_heads}),
                        options.kv_block_size, kv_heads, config.text.head_dim});
   features_view_ =
-      place(features_, source == nullptr, ledger, ctx.device(), options.dtype,
+      place(features_, source == nullptr, ledger, ctx.stream(), options.dtype,
             Shape{options.feature_rows, config.vision.feature_width()}, MemoryTag::kFeatures);
   feature_bytes_ = static_cast<std::int64_t>(features_view_.size_bytes());
 }

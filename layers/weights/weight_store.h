@@ -47,6 +47,13 @@ class WeightStore {
 
  private:
   TensorView allocate(const Shape& shape);
+  ConstTensorView table(const std::string& name, const Shape& shape, const WeightSlice& slice);
+  /// Reads `slice` piece by piece through pinned host memory, two pieces deep, and hands each piece
+  /// to `place` with the slice's row that it begins at; what `place` enqueues ends before the piece
+  /// is overwritten.
+  template <class Place>
+  void stream_rows(const std::string& name, const Shape& shape, const WeightSlice& slice,
+                   Place&& place);
 
   Context& ctx_;
   MemoryLedger& ledger_;

@@ -2,6 +2,7 @@
 
 #include "parallel/base/build_config.h"
 #include "parallel/base/hash.h"
+#include "parallel/device/cuda/runtime.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -94,6 +95,14 @@ void check_options(const RunOptions& options) {
   check_choice("--video-prompt", options.video_prompt, {"inner", "outer"});
   if (options.device == "cuda" && !build::kCuda)
     throw UsageError("[--device] cuda: this build has no CUDA. Use --device cpu.");
+  if constexpr (build::kCuda)
+    if (options.device == "cuda") {
+      if (const cuda::Availability found = cuda::availability(); found.devices == 0)
+        throw UsageError(fmt::format("[--device] cuda: {}. Use --device cpu.", found.reason));
+      throw UsageError(
+          "[--device] cuda: the kernels are there, the engine does not feed them yet. Use --device "
+          "cpu.");
+    }
   if (options.reduce == "nccl")
     throw UsageError("[--reduce] nccl: this device is a CPU. Use --reduce ordered.");
   if (options.tensor_parallel < 0)

@@ -40,7 +40,7 @@ inline Device& test_device() {
 class TestContext {
  public:
   explicit TestContext(int threads = 1, CpuIsa isa = detect_cpu_isa(),
-                       std::size_t scratch_bytes = std::size_t{16} << 20,
+                       std::size_t scratch_bytes = std::size_t{64} << 20,
                        std::size_t activation_bytes = std::size_t{1} << 20)
       : ctx_(test_device(), threads,
              Buffer(ledger_, test_device(), activation_bytes, MemoryTag::kActivations),

@@ -22,8 +22,8 @@ void run(Context& ctx, ConstTensorView x, const PackedMatrix& w, ConstTensorView
   check(is_tree_size(leaves) && w.inputs % leaves == 0, "matmul: leaves divide the inputs");
   check(leaves == 1 || x.dtype() == DType::kF32 || (w.inputs / leaves) % 2 == 0,
         "matmul: a bf16 leaf has an even number of inputs");
-  std::byte* scratch =
-      ctx.scratch(detail::matmul_scratch_bytes(ctx.device(), x.dtype(), x.dim(0), w.inputs));
+  std::byte* scratch = ctx.scratch(
+      detail::matmul_scratch_bytes(ctx.device(), x.dtype(), x.dim(0), w.inputs, w.outputs, leaves));
   if (x.dim(0) == 0 || w.outputs == 0) return;
   on_backend(ctx, "matmul", [&](auto backend) {
     detail::matmul(backend, ctx, {x, w, bias, leaves, y, scratch});

@@ -7,7 +7,8 @@
 namespace retinue::ops {
 
 /// The weight of a linear layer, [outputs, inputs], in the layout that a device multiplies with: on
-/// CPU panels of sixteen outputs (see kernels/cpu/simd/kernels.h). Borrowed from the weight store.
+/// CPU panels of sixteen outputs (see kernels/cpu/simd/kernels.h), on CUDA rows that are padded
+/// with zeros to 16 bytes (kernels/cuda/layout.h). Borrowed from the weight store.
 struct PackedMatrix {
   TensorView data;  ///< [packed_numel] f32 | bf16
   std::int64_t outputs = 0;
@@ -18,7 +19,8 @@ struct PackedMatrix {
 std::int64_t packed_numel(Device device, DType dtype, std::int64_t outputs, std::int64_t inputs);
 
 /// Puts `rows` [count, inputs] in place as outputs [first_output, first_output + count). Padding
-/// must have been zeroed. At load time only.
+/// must have been zeroed. At load time only. On CUDA `rows` is host or device memory, enqueued: the
+/// caller leaves it as it is until ctx.stream() has passed.
 void pack_rows(Context& ctx, ConstTensorView rows, std::int64_t first_output,
                const PackedMatrix& w);
 
@@ -27,9 +29,10 @@ void pack_rows(Context& ctx, ConstTensorView rows, std::int64_t first_output,
 ///   w     packed [outputs, inputs]        dtype of x
 ///   bias  [outputs]          dtype of x   empty: none
 ///   y     [tokens, outputs]  dtype of x, or f32
-/// Numerics: one f32 accumulator per output that walks k upwards; bias added in f32; one rounding.
-/// The
-///           bits of a row depend on that row alone, not on tokens, outputs or threads.
+/// Numerics: f32 accumulators, bias added in f32, one rounding. On CPU one accumulator per output
+/// walks
+///           k upwards; on CUDA one algorithm of cuBLASLt per length of the sum serves every
+///           shape. The bits of a row depend on that row alone, not on tokens, outputs or threads.
 /// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
 /// or dtype.
 void matmul(Context& ctx, ConstTensorView x, const PackedMatrix& w, ConstTensorView bias,
@@ -50,8 +53,8 @@ struct MatmulArgs {
   TensorView y;
   std::byte* scratch;
 };
-std::size_t matmul_scratch_bytes(Device device, DType dtype, std::int64_t rows,
-                                 std::int64_t inputs);
+std::size_t matmul_scratch_bytes(Device device, DType dtype, std::int64_t rows, std::int64_t inputs,
+                                 std::int64_t outputs, int leaves);
 void matmul(Cpu, Context& ctx, const MatmulArgs& args);
 void matmul(Cuda, Context& ctx, const MatmulArgs& args);
 void pack_rows(Cpu, Context& ctx, ConstTensorView rows, std::int64_t first_output,

@@ -2,6 +2,7 @@
 
 #include "layers/kernels/cpu/parallel_for.h"
 #include "layers/kernels/cpu/simd/kernels.h"
+#include "layers/kernels/cuda/matmul_scratch.h"
 
 #include <cstring>
 
@@ -20,15 +21,16 @@ constexpr std::int64_t kPanelGrain = 24;
 }  // namespace
 
 std::int64_t packed_numel(Device device, DType dtype, std::int64_t outputs, std::int64_t inputs) {
-  if (device.type == DeviceType::kCuda) return outputs * inputs;
+  if (device.type == DeviceType::kCuda) return outputs * cuda::leading_dimension(inputs);
   return round_up(outputs, simd::kPanel) * round_up(inputs, pair(dtype));
 }
 
 namespace detail {
 
-std::size_t matmul_scratch_bytes(Device device, DType dtype, std::int64_t rows,
-                                 std::int64_t inputs) {
-  if (device.type == DeviceType::kCuda) return 0;
+std::size_t matmul_scratch_bytes(Device device, DType dtype, std::int64_t rows, std::int64_t inputs,
+                                 std::int64_t outputs, int leaves) {
+  if (device.type == DeviceType::kCuda)
+    return cuda::matmul_scratch(rows, inputs, outputs, leaves).bytes;
   return static_cast<std::size_t>(rows * round_up(inputs, pair(dtype))) * size_bytes(dtype);
 }
 

@@ -1,0 +1,44 @@
+#pragma once
+
+#include "layers/kernels/cuda/layout.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+/// How a product on CUDA divides its scratch, for code with and without CUDA's headers.
+namespace retinue::cuda {
+
+/// What cuBLASLt may use beside its operands: NVIDIA's recommendation for Hopper.
+inline constexpr std::size_t kMatmulWorkspaceBytes = std::size_t{32} << 20;
+
+/// Regions in bytes from the start; each begins 256-byte aligned. `chunk` rows at a time pass
+/// through `sums` and `x`, which bounds both together.
+///   sums  [leaves, chunk, leading_dimension(outputs)] f32, or y where y itself is not aligned
+///   x     [chunk, leading_dimension(inputs)] bf16, where x itself is not aligned
+///   bias  [outputs] bf16, where the bias itself is not aligned
+struct MatmulScratch {
+  std::int64_t chunk = 0;
+  std::size_t sums = 0, x = 0, bias = 0;
+  std::size_t bytes = 0;
+};
+
+constexpr MatmulScratch matmul_scratch(std::int64_t rows, std::int64_t inputs, std::int64_t outputs,
+                                       int leaves) {
+  // Without leaves only operands that are not aligned pass through, which a model has none of.
+  const std::int64_t limit = std::int64_t{leaves > 1 ? 128 : 16} << 20;
+  const std::int64_t sum_bytes = leading_dimension(outputs) * 4 * leaves;
+  const std::int64_t x_bytes = leading_dimension(inputs) * 2;
+  const auto aligned = [](std::int64_t bytes) {
+    return static_cast<std::size_t>((bytes + 255) / 256 * 256);
+  };
+  MatmulScratch scratch;
+  scratch.chunk = std::min(rows, std::max<std::int64_t>(1, (limit - 512) / (sum_bytes + x_bytes)));
+  scratch.sums = kMatmulWorkspaceBytes;
+  scratch.x = scratch.sums + aligned(scratch.chunk * sum_bytes);
+  scratch.bias = scratch.x + aligned(scratch.chunk * x_bytes);
+  scratch.bytes = scratch.bias + aligned(outputs * 2);
+  return scratch;
+}
+
+}  // namespace retinue::cuda

@@ -1,15 +1,21 @@
 #pragma once
 
 #include "layers/ops/matmul.h"
+#include "parallel/base/build_config.h"
 #include "parallel/base/rng.h"
 #include "parallel/device/context.h"
+#include "parallel/device/cuda/runtime.h"
+#include "parallel/device/stream.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace retinue::test {
@@ -22,15 +28,25 @@ inline std::vector<CpuIsa> cpu_isas() {
   return isas;
 }
 
-/// A CPU context with memory of its own.
+/// The device that contexts and tensors of the running test are on: the CPU, or CUDA while
+/// `for_each_isa` runs a body there.
+inline Device& test_device() {
+  thread_local Device device;
+  return device;
+}
+
+/// A context on the test's device, with memory of its own. On CUDA it waits for each op, so that a
+/// tensor's copy on the host can be brought up to date without knowing a stream.
 class TestContext {
  public:
   explicit TestContext(int threads = 1, CpuIsa isa = detect_cpu_isa(),
                        std::size_t scratch_bytes = std::size_t{16} << 20,
                        std::size_t activation_bytes = std::size_t{1} << 20)
-      : ctx_({}, threads, Buffer(ledger_, {}, activation_bytes, MemoryTag::kActivations),
-             Buffer(ledger_, {}, scratch_bytes, MemoryTag::kScratch)) {
+      : ctx_(test_device(), threads,
+             Buffer(ledger_, test_device(), activation_bytes, MemoryTag::kActivations),
+             Buffer(ledger_, test_device(), scratch_bytes, MemoryTag::kScratch)) {
     ctx_.set_cpu_isa(isa);
+    if (test_device().type == DeviceType::kCuda) ctx_.set_waits_after_ops(true);
   }
   operator Context&() { return ctx_; }  // NOLINT: implicit
   Context* operator->() { return &ctx_; }
@@ -53,7 +69,9 @@ T from_double(double x) {
 }
 
 /// A tensor among canaries: before, behind and, with `gap` elements between its rows, inside too.
-/// A canary is all ones, NaN in floating point: whoever reads one shows it in the result.
+/// A canary is all ones, NaN in floating point: whoever reads one shows it in the result. On CUDA
+/// `view()` is that of a copy on the device, canaries included; the host's copy follows it when
+/// somebody looks.
 template <class T>
 class Guarded {
  public:
@@ -85,27 +103,38 @@ class Guarded {
     return g;
   }
 
+  /// Valid as long as the tensor, and its elements too until the host writes one.
   [[nodiscard]] TensorView view() {
-    return {reinterpret_cast<std::byte*>(memory_.data() + kGuard), dtype_of<T>(), shape_, stride_};
+    std::byte* first = reinterpret_cast<std::byte*>(memory_.data() + kGuard);
+    if (test_device().type == DeviceType::kCpu) {
+      bring_home();
+    } else {
+      if (!mirror_) mirror_ = std::make_unique<Mirror>(size_bytes());
+      if (!std::exchange(mirror_->newest, true)) mirror_->copy(mirror_->memory(), memory_.data());
+      first = mirror_->memory() + kGuard * sizeof(T);
+    }
+    return {first, dtype_of<T>(), shape_, stride_};
   }
   operator TensorView() { return view(); }            // NOLINT: implicit
   operator ConstTensorView() { return view(); }       // NOLINT: implicit
   T& at(std::int64_t row, std::int64_t column = 0) {  ///< column: inside the row, all dimensions
+    bring_home();
     return memory_[static_cast<std::size_t>(kGuard + row * stride_ + column)];
   }
   /// The elements without what lies between rows.
   [[nodiscard]] std::vector<T> values() {
     std::vector<T> out;
-    for_each([&](T& x) { out.push_back(x); });
+    look([&](T& x) { out.push_back(x); });
     return out;
   }
   [[nodiscard]] std::vector<double> doubles() {
     std::vector<double> out;
-    for_each([&](T& x) { out.push_back(as_double(x)); });
+    look([&](T& x) { out.push_back(as_double(x)); });
     return out;
   }
   /// No canary has changed.
-  [[nodiscard]] bool intact() const {
+  [[nodiscard]] bool intact() {
+    download();
     const auto is_canary = [](const T& x) {
       const auto* byte = reinterpret_cast<const unsigned char*>(&x);
       for (std::size_t i = 0; i < sizeof(T); ++i)
@@ -122,17 +151,55 @@ class Guarded {
   }
   template <class Body>
   void for_each(Body&& body) {
-    for (std::int64_t r = 0; r < shape_[0]; ++r)
-      for (std::int64_t c = 0; c < row_numel_; ++c) body(at(r, c));
+    bring_home();
+    look(body);
   }
 
  private:
   static constexpr std::int64_t kGuard = 67;  // odd, so that nothing is aligned by chance
 
+  /// The same bytes on the device, shifted so that the first element is aligned to 16 bytes: there
+  /// kernels have a path for whole vectors, which a tensor with a gap does not take.
+  struct Mirror {
+    explicit Mirror(std::size_t bytes)
+        : size_bytes(bytes),
+          stream(test_device()),
+          buffer(ledger, test_device(), bytes + kShift, MemoryTag::kActivations) {}
+    [[nodiscard]] std::byte* memory() const { return buffer.data() + kShift; }
+    void copy(void* to, const void* from) const {
+      stream.copy(to, from, size_bytes);
+      stream.synchronize();
+    }
+    static constexpr std::size_t kShift = 16 - kGuard * sizeof(T) % 16;
+    std::size_t size_bytes;
+    Stream stream;
+    MemoryLedger ledger;
+    Buffer buffer;
+    bool newest = false;  ///< a view of it was given out and the host has written nothing since
+  };
+
+  [[nodiscard]] std::size_t size_bytes() const { return memory_.size() * sizeof(T); }
+  void download() {
+    if (mirror_ && mirror_->newest) mirror_->copy(memory_.data(), mirror_->memory());
+  }
+  /// From here on the host's copy is the one that counts.
+  void bring_home() {
+    download();
+    if (mirror_) mirror_->newest = false;
+  }
+  template <class Body>
+  void look(Body&& body) {
+    download();
+    for (std::int64_t r = 0; r < shape_[0]; ++r)
+      for (std::int64_t c = 0; c < row_numel_; ++c)
+        body(memory_[static_cast<std::size_t>(kGuard + r * stride_ + c)]);
+  }
+
   Shape shape_;
   std::int64_t row_numel_ = 0;
   std::int64_t stride_ = 0;
   std::vector<T> memory_;
+  std::unique_ptr<Mirror> mirror_;
 };
 
 /// Bits equal; NaN equals itself, -0.0 is not 0.0.
@@ -159,23 +226,42 @@ class Packed {
     ops::pack_rows(ctx, rows, 0, matrix_);
   }
   [[nodiscard]] const ops::PackedMatrix& matrix() const { return matrix_; }
-  [[nodiscard]] bool intact() const { return data_.intact(); }
+  [[nodiscard]] bool intact() { return data_.intact(); }
 
  private:
   static std::int64_t packed_size(std::int64_t outputs, std::int64_t inputs) {
-    return ops::packed_numel({}, dtype_of<T>(), outputs, inputs);
+    return ops::packed_numel(test_device(), dtype_of<T>(), outputs, inputs);
   }
   Guarded<T> data_;
   ops::PackedMatrix matrix_;
 };
 
+/// Whether the body that runs is the f32 half of a table or of a typed test.
+inline bool& in_f32() {
+  thread_local bool f32 = false;
+  return f32;
+}
+
 /// body(T{}) for f32 and bf16.
 template <class Body>
 void for_dtype(DType dtype, Body&& body) {
+  in_f32() = dtype == DType::kF32;
   dtype == DType::kF32 ? body(float{}) : body(BFloat16{});
+  in_f32() = false;
 }
 
-/// body(ctx) on every instruction set, with a trace that names it.
+/// Whether this body also runs on CUDA: where there is a device, and not in f32, which large
+/// kernels do not take there.
+inline bool runs_on_cuda() {
+  if constexpr (build::kCuda) {
+    const char* type = testing::UnitTest::GetInstance()->current_test_info()->type_param();
+    if (in_f32() || (type != nullptr && std::string_view(type) == "float")) return false;
+    return cuda::availability().devices > 0;
+  }
+  return false;
+}
+
+/// body(ctx) on every instruction set and then on CUDA (see above), with a trace that names it.
 template <class Body>
 void for_each_isa(Body&& body, int threads = 2) {
   for (const CpuIsa isa : cpu_isas()) {
@@ -183,6 +269,14 @@ void for_each_isa(Body&& body, int threads = 2) {
     TestContext ctx(threads, isa);
     body(static_cast<Context&>(ctx));
   }
+  if (!runs_on_cuda()) return;
+  SCOPED_TRACE("cuda");
+  struct OnCuda {
+    OnCuda() { test_device() = {DeviceType::kCuda, 0}; }
+    ~OnCuda() { test_device() = {}; }
+  } on_cuda;
+  TestContext ctx;
+  body(static_cast<Context&>(ctx));
 }
 
 /// A case of a table in one dtype: "cpu_bf16_tokens7_hidden5120".

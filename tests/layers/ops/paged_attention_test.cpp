@@ -40,7 +40,7 @@ class Cache {
         free_(blocks) {}
   [[nodiscard]] const ops::KvView& view() const { return view_; }
   std::int32_t take() { return static_cast<std::int32_t>(--free_); }
-  [[nodiscard]] bool intact() const { return data_.intact(); }
+  [[nodiscard]] bool intact() { return data_.intact(); }
 
  private:
   Guarded<T> data_;

@@ -8,7 +8,7 @@
 
 /// Attention of one tile of 64 query rows over a range of keys, for both attention ops. Needs nvcc.
 ///
-/// Keys are walked from 0 in tiles of 64 with a running maximum (Milakov & Gimelshein 2018,
+/// Keys are walked from 0 in tiles of 32 or 64 with a running maximum (Milakov & Gimelshein 2018,
 /// arXiv:1805.02867); every 512 keys a new partial result starts, and partial results are merged in
 /// ascending order. Masked keys add exact zeros and masked splits are skipped per row, so a row's
 /// bits depend on that row's keys alone, and not on whether one block merges the splits or each has
@@ -17,7 +17,9 @@ namespace retinue::cuda {
 
 constexpr int kAttentionThreads = 128;  ///< four warps of 16 rows
 constexpr int kAttentionRows = 64;
-constexpr int kAttentionTile = 64;
+/// Keys per tile. At 128 channels two results take half of the registers.
+template <int kDim>
+constexpr int kAttentionTile = kDim > 80 ? 32 : 64;
 constexpr int kAttentionSplit = 512;
 
 /// A row's share in shared memory is 16 bytes longer than its channels: eight rows of a matrix then
@@ -26,8 +28,9 @@ template <int kDim>
 constexpr int kAttentionStride = kDim + 8;
 /// Queries, and two stages of keys and values.
 template <int kDim>
-constexpr std::size_t kAttentionSharedBytes = (kAttentionRows + std::size_t{4} * kAttentionTile) *
-                                              kAttentionStride<kDim> * sizeof(__nv_bfloat16);
+constexpr std::size_t kAttentionSharedBytes =
+    (kAttentionRows + std::size_t{4} * kAttentionTile<kDim>)*kAttentionStride<kDim> *
+    sizeof(__nv_bfloat16);
 
 /// Which of a launch's tiles a block has. Sequence s owns the tiles from rows_before(s) / 64 + s
 /// on; that leaves room for all of its rows, and needs no sum over the sequences before it.
@@ -107,15 +110,15 @@ __device__ __forceinline__ void copy_channels(__nv_bfloat16* to, const __nv_bflo
     to[i] = valid && channel + i < work.head_dim ? from[channel + i] : __float2bfloat16(0.0F);
 }
 
-/// Scores of a warp's 16 rows and 64 keys, then softmax and values, into `state`.
-///   queries  this warp's 16 rows       keys, values  64 rows
+/// Scores of a warp's 16 rows and a tile of keys, then softmax and values, into `state`.
+///   queries  this warp's 16 rows       keys, values  the tile
 ///   visible  keys that this lane's two rows see, counted from this tile's first
 template <int kDim>
 __device__ __forceinline__ void attend_tile(const __nv_bfloat16* queries, const __nv_bfloat16* keys,
                                             const __nv_bfloat16* values, const int (&visible)[2],
                                             float scale_log2, AttentionState<kDim>& state) {
   constexpr int kStride = kAttentionStride<kDim>;
-  constexpr int kPieces = kAttentionTile / 8;
+  constexpr int kPieces = kAttentionTile<kDim> / 8;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   float scores[kPieces][4];
 #pragma unroll
@@ -206,9 +209,9 @@ __device__ __forceinline__ void attend(const AttentionWork& work, const Query& q
   __nv_bfloat16* const stages = queries + kAttentionRows * kStride;
 
   const auto load = [&](int tile_key, int stage) {
-    __nv_bfloat16* const keys = stages + stage * 2 * kAttentionTile * kStride;
-    __nv_bfloat16* const values = keys + kAttentionTile * kStride;
-    for (int i = thread; i < kAttentionTile * kChunks; i += kAttentionThreads) {
+    __nv_bfloat16* const keys = stages + stage * 2 * kAttentionTile<kDim> * kStride;
+    __nv_bfloat16* const values = keys + kAttentionTile<kDim> * kStride;
+    for (int i = thread; i < kAttentionTile<kDim> * kChunks; i += kAttentionThreads) {
       const int row = i / kChunks, channel = i % kChunks * 8;
       // Values behind the end are multiplied by probabilities of zero and must not be NaN.
       const bool valid = tile_key + row < work.end_key;
@@ -240,16 +243,16 @@ __device__ __forceinline__ void attend(const AttentionWork& work, const Query& q
   AttentionState<kDim> partial;
   partial.reset();
   int stage = 0;
-  for (int key = work.first_key; key < work.end_key; key += kAttentionTile, stage ^= 1) {
-    const int next = key + kAttentionTile;
+  for (int key = work.first_key; key < work.end_key; key += kAttentionTile<kDim>, stage ^= 1) {
+    const int next = key + kAttentionTile<kDim>;
     if (next < work.end_key) load(next, stage ^ 1);
     copy_async_commit();  // empty behind the last tile, so that one may always be under way
     copy_async_wait<1>();
     __syncthreads();
     if (key < warp_seen) {
-      const __nv_bfloat16* const keys = stages + stage * 2 * kAttentionTile * kStride;
+      const __nv_bfloat16* const keys = stages + stage * 2 * kAttentionTile<kDim> * kStride;
       const int visible[2] = {seen[0] - key, seen[1] - key};
-      attend_tile<kDim>(queries + warp * 16 * kStride, keys, keys + kAttentionTile * kStride,
+      attend_tile<kDim>(queries + warp * 16 * kStride, keys, keys + kAttentionTile<kDim> * kStride,
                         visible, work.scale_log2, partial);
     }
     if (next % kAttentionSplit == 0 || next >= work.end_key) {

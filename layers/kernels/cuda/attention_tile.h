@@ -10,7 +10,7 @@
 ///
 /// Keys are walked from 0 in tiles of 32 or 64 with a running maximum (Milakov & Gimelshein 2018,
 /// arXiv:1805.02867); every 512 keys a new partial result starts, and partial results are merged in
-/// ascending order. Masked keys add exact zeros and masked splits are skipped per row, so a row's
+/// ascending order, the first one with nothing (which leaves it as it is). Masked keys add exact zeros and masked splits are skipped per row, so a row's
 /// bits depend on that row's keys alone, and not on whether one block merges the splits or each has
 /// a block and `merge` comes later (arXiv:2311.01282).
 namespace retinue::cuda {
@@ -257,21 +257,17 @@ __device__ __forceinline__ void attend(const AttentionWork& work, const Query& q
     }
     if (next % kAttentionSplit == 0 || next >= work.end_key) {
       const int split = key / kAttentionSplit * kAttentionSplit;
-      if (split == work.first_key) {
-        total = partial;
-      } else {
 #pragma unroll
-        for (int h = 0; h < 2; ++h) {
-          if (split >= seen[h]) continue;
-          const MergeWeights weights = merge_weights(total.largest[h], partial.largest[h]);
-          total.largest[h] = weights.largest;
-          total.sum[h] = merge(weights, total.sum[h], partial.sum[h]);
+      for (int h = 0; h < 2; ++h) {
+        if (split >= seen[h]) continue;
+        const MergeWeights weights = merge_weights(total.largest[h], partial.largest[h]);
+        total.largest[h] = weights.largest;
+        total.sum[h] = merge(weights, total.sum[h], partial.sum[h]);
 #pragma unroll
-          for (int n = 0; n < kDim / 8; ++n)
+        for (int n = 0; n < kDim / 8; ++n)
 #pragma unroll
-            for (int i = 2 * h; i < 2 * h + 2; ++i)
-              total.out[n][i] = merge(weights, total.out[n][i], partial.out[n][i]);
-        }
+          for (int i = 2 * h; i < 2 * h + 2; ++i)
+            total.out[n][i] = merge(weights, total.out[n][i], partial.out[n][i]);
       }
       partial.reset();
     }

@@ -107,10 +107,9 @@ __global__ void merge_splits_kernel(const Operands o) {
   const int token = o.cu_seqlens[sequence];
   if (o.cu_seqlens[sequence + 1] - token != 1 || channel >= o.head_dim) return;
   const int splits = (o.seq_lens[sequence] + kAttentionSplit - 1) / kAttentionSplit;
-  const float* partial = o.partial(sequence, head, 0);
-  float out = partial[channel], largest = partial[o.head_dim], sum = partial[o.head_dim + 1];
-  for (int split = 1; split < splits; ++split) {
-    partial += o.head_dim + 2;
+  float out = 0, largest = -INFINITY, sum = 0;
+  for (int split = 0; split < splits; ++split) {
+    const float* const partial = o.partial(sequence, head, split);
     const MergeWeights weights = merge_weights(largest, partial[o.head_dim]);
     largest = weights.largest;
     sum = merge(weights, sum, partial[o.head_dim + 1]);

@@ -2,7 +2,36 @@
 
 #include "layers/ops/dispatch.h"
 
+#include <algorithm>
+
 namespace retinue::ops {
+
+namespace detail {
+
+namespace {
+
+constexpr std::int64_t kSplit = 512;
+/// Rows (sequences times query heads) from which on a block per KV head of a sequence fills a GPU.
+constexpr std::int64_t kSplitRows = 2048;
+
+constexpr std::int64_t splits_of(std::int64_t keys) { return (keys + kSplit - 1) / kSplit; }
+
+}  // namespace
+
+std::int64_t paged_attention_splits(std::int64_t seqs, std::int64_t heads, std::int64_t max_keys) {
+  return seqs * heads <= kSplitRows && splits_of(max_keys) > 1 ? splits_of(max_keys) : 0;
+}
+
+std::size_t paged_attention_scratch_bytes(Device device, std::int64_t tokens, std::int64_t seqs,
+                                          std::int64_t heads, std::int64_t head_dim,
+                                          std::int64_t max_keys) {
+  if (device.type == DeviceType::kCpu || tokens == 0 || splits_of(max_keys) <= 1) return 0;
+  // Per row and split an output, its largest score and its sum.
+  const std::int64_t rows = std::min(seqs * heads, kSplitRows);
+  return static_cast<std::size_t>(rows * splits_of(max_keys) * (head_dim + 2)) * sizeof(float);
+}
+
+}  // namespace detail
 
 void paged_attention(Context& ctx, ConstTensorView q, const KvView& cache,
                      ConstTensorView block_table, ConstTensorView cu_seqlens,
@@ -26,8 +55,11 @@ void paged_attention(Context& ctx, ConstTensorView q, const KvView& cache,
   check(block_table.dtype() == DType::kI32 && cu_seqlens.dtype() == DType::kI32 &&
             seq_lens.dtype() == DType::kI32,
         "paged_attention: tables are i32");
+  std::byte* scratch = ctx.scratch(detail::paged_attention_scratch_bytes(
+      ctx.device(), q.dim(0), seqs, q.dim(1), q.dim(2), block_table.dim(1) * cache.block_size));
   on_backend(ctx, "paged_attention", [&](auto backend) {
-    detail::paged_attention(backend, ctx, q, cache, block_table, cu_seqlens, seq_lens, scale, y);
+    detail::paged_attention(backend, ctx, q, cache, block_table, cu_seqlens, seq_lens, scale, y,
+                            scratch);
   });
 }
 

@@ -105,7 +105,7 @@ void kv_write(Cpu, Context& ctx, ConstTensorView k, ConstTensorView v, ConstTens
 
 void paged_attention(Cpu, Context& ctx, ConstTensorView q, const KvView& cache,
                      ConstTensorView block_table, ConstTensorView cu_seqlens,
-                     ConstTensorView seq_lens, float scale, TensorView y) {
+                     ConstTensorView seq_lens, float scale, TensorView y, std::byte*) {
   on_float_dtype(q.dtype(), [&](auto element) {
     using T = decltype(element);
     const simd::Kernels<T>& kernels = simd::kernels<T>(ctx.cpu_isa());

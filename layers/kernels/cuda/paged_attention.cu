@@ -1,0 +1,169 @@
+#include "layers/kernels/cuda/attention_tile.h"
+#include "layers/kernels/cuda/launch.h"
+#include "layers/ops/paged_attention.h"
+
+namespace retinue::ops::detail {
+namespace {
+
+using namespace retinue::cuda;
+
+/// A page of one KV head holds its keys [block_size, head_dim] and then its values, row-major.
+struct Operands {
+  const __nv_bfloat16* q;
+  std::int64_t q_stride;
+  const __nv_bfloat16* pages;
+  std::int64_t page_stride;
+  const std::int32_t* block_table;
+  std::int64_t table_stride;
+  const std::int32_t* cu_seqlens;
+  const std::int32_t* seq_lens;
+  __nv_bfloat16* y;
+  std::int64_t y_stride;
+  float* partials;  ///< [seqs, heads, splits, head_dim + 2]: output, largest, sum
+  int seqs, heads, group, block_size, head_dim;
+  int splits;        ///< the most that a sequence can have; 0: every block merges its own
+  int split_blocks;  ///< blocks with one split of one sequence each; they come first
+  float scale_log2;
+  bool aligned;
+
+  /// Where the partial result of a split begins.
+  __device__ float* partial(int sequence, int head, int split) const {
+    return partials +
+           ((static_cast<std::int64_t>(sequence) * heads + head) * splits + split) * (head_dim + 2);
+  }
+};
+
+/// A block has one KV head and a tile of rows; a row is a token and one of the heads that share the
+/// KV head, so that in decode a block's rows are the heads. Sequences with one token leave their
+/// splits to blocks of their own where there are few.
+template <int kDim>
+__global__ void __launch_bounds__(kAttentionThreads) paged_attention_kernel(const Operands o) {
+  const int kv_head = static_cast<int>(blockIdx.y), block = static_cast<int>(blockIdx.x);
+  const bool one_split = block < o.split_blocks;
+  AttentionTilePlace place;
+  int split = 0;
+  if (one_split) {
+    const int tiles = (o.group + kAttentionRows - 1) / kAttentionRows;
+    split = block % o.splits;
+    place = {block / o.splits / tiles, block / o.splits % tiles * kAttentionRows};
+  } else {
+    place = find_attention_tile(block - o.split_blocks, o.seqs, [&](int s) {
+      return static_cast<std::int64_t>(o.cu_seqlens[s]) * o.group;
+    });
+  }
+  const int first_token = o.cu_seqlens[place.sequence];
+  const int tokens = o.cu_seqlens[place.sequence + 1] - first_token;
+  const int rows = tokens * o.group - place.first_row;
+  if (rows <= 0) return;
+  if (o.splits > 0 && one_split != (tokens == 1)) return;
+
+  AttentionWork work{min(kAttentionRows, rows), 0, 0, o.head_dim, o.scale_log2, o.aligned};
+  const int length = o.seq_lens[place.sequence];
+  const auto row_keys = [&](int row) {
+    return length - tokens + (place.first_row + row) / o.group + 1;
+  };
+  work.end_key = row_keys(work.rows - 1);
+  if (one_split) {
+    work.first_key = split * kAttentionSplit;
+    work.end_key = min(work.end_key, work.first_key + kAttentionSplit);
+    if (work.first_key >= work.end_key) return;
+  }
+  const std::int32_t* const table = o.block_table + place.sequence * o.table_stride;
+  const std::int64_t values = static_cast<std::int64_t>(o.block_size) * o.head_dim;
+  const auto head_of = [&](int row) {
+    return kv_head * o.group + (place.first_row + row) % o.group;
+  };
+  const auto token_of = [&](int row) {
+    return static_cast<std::int64_t>(first_token) + (place.first_row + row) / o.group;
+  };
+  AttentionState<kDim> result;
+  attend<kDim>(
+      work, [&](int row) { return o.q + token_of(row) * o.q_stride + head_of(row) * o.head_dim; },
+      [&](int key) {
+        const __nv_bfloat16* const at = o.pages + table[key / o.block_size] * o.page_stride +
+                                        2 * kv_head * values + key % o.block_size * o.head_dim;
+        return KeyAndValue{at, at + values};
+      },
+      row_keys, result);
+  if (!one_split) {
+    for_each_output(work, result, [&](int row, int channel, int h, float value) {
+      o.y[token_of(row) * o.y_stride + head_of(row) * o.head_dim + channel] =
+          __float2bfloat16(__fdiv_rn(value, result.sum[h]));
+    });
+    return;
+  }
+  for_each_output(work, result, [&](int row, int channel, int h, float value) {
+    float* const partial = o.partial(place.sequence, head_of(row), split);
+    partial[channel] = value;
+    if (channel == 0) partial[o.head_dim] = result.largest[h];
+    if (channel == 0) partial[o.head_dim + 1] = result.sum[h];
+  });
+}
+
+/// One block per head and sequence with one token; a thread has a channel.
+__global__ void merge_splits_kernel(const Operands o) {
+  const int sequence = static_cast<int>(blockIdx.x), head = static_cast<int>(blockIdx.y);
+  const int channel = static_cast<int>(threadIdx.x);
+  const int token = o.cu_seqlens[sequence];
+  if (o.cu_seqlens[sequence + 1] - token != 1 || channel >= o.head_dim) return;
+  const int splits = (o.seq_lens[sequence] + kAttentionSplit - 1) / kAttentionSplit;
+  float out = 0, largest = -INFINITY, sum = 0;
+  for (int split = 0; split < splits; ++split) {
+    const float* const partial = o.partial(sequence, head, split);
+    const MergeWeights weights = merge_weights(largest, partial[o.head_dim]);
+    largest = weights.largest;
+    sum = merge(weights, sum, partial[o.head_dim + 1]);
+    out = merge(weights, out, partial[channel]);
+  }
+  o.y[token * o.y_stride + head * o.head_dim + channel] = __float2bfloat16(__fdiv_rn(out, sum));
+}
+
+}  // namespace
+
+void paged_attention(Cuda, Context& ctx, ConstTensorView q, const KvView& cache,
+                     ConstTensorView block_table, ConstTensorView cu_seqlens,
+                     ConstTensorView seq_lens, float scale, TensorView y, std::byte* scratch) {
+  check(q.dtype() == DType::kBF16, "paged_attention on CUDA computes bf16");
+  check(q.dim(2) <= 128, "paged_attention on CUDA: head_dim is at most 128");
+  const std::int64_t tokens = q.dim(0), heads = q.dim(1), head_dim = q.dim(2);
+  const std::int64_t seqs = seq_lens.numel(), kv_heads = cache.kv_heads_per_rank;
+  if (tokens == 0 || seqs == 0) return;
+  const std::int64_t group = heads / kv_heads;
+  const std::int64_t splits =
+      paged_attention_splits(seqs, heads, block_table.dim(1) * cache.block_size);
+  const std::int64_t split_blocks = seqs * ceil_div(group, kAttentionRows) * splits;
+  const Operands operands{
+      reinterpret_cast<const __nv_bfloat16*>(q.data<BFloat16>()),
+      q.row_stride(),
+      reinterpret_cast<const __nv_bfloat16*>(cache.data.data<BFloat16>()),
+      cache.data.row_stride(),
+      block_table.data<std::int32_t>(),
+      block_table.row_stride(),
+      cu_seqlens.data<std::int32_t>(),
+      seq_lens.data<std::int32_t>(),
+      reinterpret_cast<__nv_bfloat16*>(y.data<BFloat16>()),
+      y.row_stride(),
+      reinterpret_cast<float*>(scratch),
+      static_cast<int>(seqs),
+      static_cast<int>(heads),
+      static_cast<int>(group),
+      static_cast<int>(cache.block_size),
+      static_cast<int>(head_dim),
+      static_cast<int>(splits),
+      static_cast<int>(split_blocks),
+      scale * kLog2E,
+      rows_are_vectors(q, head_dim) && rows_are_vectors(cache.data, head_dim),
+  };
+  const Grid grid{split_blocks + attention_tiles(tokens * group, seqs), kv_heads};
+  if (head_dim <= 64)
+    launch(ctx, paged_attention_kernel<64>, grid, kAttentionThreads, kAttentionSharedBytes<64>,
+           operands);
+  else
+    launch(ctx, paged_attention_kernel<128>, grid, kAttentionThreads, kAttentionSharedBytes<128>,
+           operands);
+  if (splits > 0)
+    launch(ctx, merge_splits_kernel, Grid{seqs, heads}, static_cast<int>(round_up(head_dim, 32)), 0,
+           operands);
+}
+
+}  // namespace retinue::ops::detail

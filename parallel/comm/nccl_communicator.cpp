@@ -258,6 +258,8 @@ class NcclCommunicator final : public Communicator {
     } catch (const SystemError& error) {
       throw SystemError(fmt::format("{} All {} ranks had arrived.", error.what(), size()));
     }
+    // Nobody goes on, and perhaps aborts, while another still waits for the creation to end.
+    host_.barrier();
   }
 
   void check_result(ncclResult_t result, std::string_view what) const {
@@ -287,8 +289,8 @@ class NcclCommunicator final : public Communicator {
     try {
       Poll poll(policy_, *broken_, who_, what);
       for (int looks = 1; !done(); ++looks) {
-        if (looks % 16 == 0) host_.wait(host_stream_);
-        if (comm_state() == ncclInProgress || looks % 16 == 0) check_state(what);
+        if (looks % 16 == 0) host_.wait(host_stream_);  // throws when a peer has given up
+        check_state(what);
         poll.pause();
       }
     } catch (...) {
@@ -316,11 +318,7 @@ class NcclCommunicator final : public Communicator {
   /// Without blocking, a call may go on after it has returned, and no other may come before it
   /// ends. It waits for connections, not for what is enqueued.
   void settle() {
-    until(last_collective_, [&] {
-      const ncclResult_t state = comm_state();
-      if (is_error(state)) check_state(last_collective_);
-      return state == ncclSuccess;
-    });
+    until(last_collective_, [&] { return comm_state() == ncclSuccess; });
     throw_if_broken(last_collective_);
   }
 

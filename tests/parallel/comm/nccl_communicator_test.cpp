@@ -1,6 +1,7 @@
 #include "parallel/comm/nccl_communicator.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/log.h"
 #include "parallel/comm/local_communicator.h"
 #include "parallel/device/cuda/runtime.h"
 #include "parallel/device/graph.h"
@@ -11,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <functional>
 #include <thread>
 
@@ -183,6 +185,18 @@ TEST(NcclCommunicator, CreationNamesWhoDidNotArrive) {
       EXPECT_THAT(text, testing::HasSubstr("[nccl] rank 0 of 3 in \"tensor\" (cuda:0): creation"));
       EXPECT_THAT(text, testing::HasSubstr("had not arrived: 2"));
     });
+}
+
+TEST(NcclCommunicator, SharingADeviceSetsWhatNcclReads) {
+  const char* const names[] = {"NCCL_HOSTID", "NCCL_NET", "NCCL_P2P_DISABLE", "NCCL_SHM_DISABLE"};
+  for (const char* name : names) ASSERT_EQ(std::getenv(name), nullptr) << name;
+  Log log({.to_stderr = false});
+  share_device_for_tests(3, log);
+  EXPECT_STREQ(std::getenv("NCCL_HOSTID"), "retinue-rank-3");
+  EXPECT_STREQ(std::getenv("NCCL_NET"), "Socket");
+  EXPECT_STREQ(std::getenv("NCCL_P2P_DISABLE"), "1");
+  EXPECT_STREQ(std::getenv("NCCL_SHM_DISABLE"), "1");
+  for (const char* name : names) unsetenv(name);
 }
 
 TEST(NcclCommunicator, TheVersionHasThreeParts) {

@@ -190,7 +190,7 @@ TEST(NcclCommunicator, CreationNamesWhoDidNotArrive) {
 TEST(NcclCommunicator, SharingADeviceSetsWhatNcclReads) {
   const char* const names[] = {"NCCL_HOSTID", "NCCL_NET", "NCCL_P2P_DISABLE", "NCCL_SHM_DISABLE"};
   for (const char* name : names) ASSERT_EQ(std::getenv(name), nullptr) << name;
-  Log log({.to_stderr = false});
+  Log log({.place = "", .directory = "", .to_stderr = false});
   share_device_for_tests(3, log);
   EXPECT_STREQ(std::getenv("NCCL_HOSTID"), "retinue-rank-3");
   EXPECT_STREQ(std::getenv("NCCL_NET"), "Socket");

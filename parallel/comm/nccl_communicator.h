@@ -1,0 +1,57 @@
+#pragma once
+
+#include "parallel/comm/communicator.h"
+#include "parallel/device/device.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+/// Device memory over NCCL. Declared in every build, defined in those with a CUDA backend: callers
+/// stand behind `if constexpr (build::kCuda)`.
+namespace retinue {
+
+class Log;
+
+/// How all_reduce adds. kOrdered: f32 partials travel, and a kernel of our own adds them in the
+/// order of reduce_tree.h; kLibrary: ncclAllReduce, whose order is its own.
+enum class Reduce : std::uint8_t { kOrdered, kLibrary };
+
+/// Up to here an ordered all_reduce gathers all partials on every rank; above, each rank sums a
+/// slice. The bits are the same.
+inline constexpr std::int64_t kNcclGatherElements = 64 * 1024;
+/// A longer ordered all_reduce goes in pieces of this many elements, so that the scratch is enough.
+inline constexpr std::int64_t kNcclPieceElements = 4 * 1024 * 1024;
+
+/// Device memory that an NCCL communicator of `ranks` takes for itself when it is made.
+constexpr std::size_t nccl_scratch_bytes(int ranks, Reduce reduce) {
+  if (ranks == 1 || reduce == Reduce::kLibrary) return 0;
+  // Slices are rounded up to 16 elements.
+  const std::int64_t gathered = kNcclGatherElements * ranks;
+  const std::int64_t slices = kNcclPieceElements + std::int64_t{16} * ranks;
+  return static_cast<std::size_t>(gathered > slices ? gathered : slices) * sizeof(float);
+}
+
+/// The ranks of `host`, each with its `device`. Collective over `host`, which outlives it and stays
+/// free for other use by the same thread, but for messages of the highest tag.
+///
+/// Collectives only enqueue and may be captured in a graph after they have run once (the first time
+/// makes connections); such graphs are destroyed first. The scratch is one: what is enqueued on
+/// another stream is held by an event. wait() has the deadline and learns of failures; when it
+/// throws, NCCL has been aborted, so that the stream ends.
+/// send, recv, probe, barrier and split go through `host`: messages are matched by tag, which NCCL
+/// does not do. They block the host, and are not for graphs.
+/// Throws: SystemError naming rank, group, device and, at the deadline, who had not arrived.
+std::unique_ptr<Communicator> make_nccl(Communicator& host, Device device, Reduce reduce,
+                                        std::string_view label, double deadline_s = 300);
+
+/// Lets several ranks use one device, over loopback sockets: before the process's first make_nccl.
+/// `rank` differs from rank to rank. Slow, for tests only, and says so in the log.
+void share_device_for_tests(int rank, Log& log);
+
+/// "2.28.9", of the library that is loaded.
+std::string nccl_version();
+
+}  // namespace retinue

@@ -29,9 +29,8 @@ void pack_rows(Context& ctx, ConstTensorView rows, std::int64_t first_output,
 ///   w     packed [outputs, inputs]        dtype of x
 ///   bias  [outputs]          dtype of x   empty: none
 ///   y     [tokens, outputs]  dtype of x, or f32
-/// Numerics: f32 accumulators, bias added in f32, one rounding. On CPU one accumulator per output
-/// walks
-///           k upwards; on CUDA one algorithm of cuBLASLt per length of the sum serves every
+/// Numerics: f32 accumulators, bias added in f32, one rounding. CPU: one accumulator per output
+///           walks k upwards. CUDA: one algorithm of cuBLASLt per number of inputs serves every
 ///           shape. The bits of a row depend on that row alone, not on tokens, outputs or threads.
 /// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
 /// or dtype.

@@ -318,6 +318,8 @@ void matmul(Cuda, Context& ctx, const MatmulArgs& a) {
 
 void pack_rows(Cuda, Context& ctx, ConstTensorView rows, std::int64_t first_output,
                const PackedMatrix& w) {
+  // Weights come before products: the handle, which may allocate, is never made within a capture.
+  (void)cuda::state_of(ctx.device());
   const std::int64_t stride = cuda::leading_dimension(w.inputs);
   const std::int64_t element = static_cast<std::int64_t>(size_bytes(w.data.dtype()));
   const TensorView to(w.data.bytes() + first_output * stride * element, w.data.dtype(),

@@ -10,16 +10,17 @@
 ///
 /// Keys are walked from 0 in tiles of 32 or 64 with a running maximum (Milakov & Gimelshein 2018,
 /// arXiv:1805.02867); every 512 keys a new partial result starts, and partial results are merged in
-/// ascending order, the first one with nothing (which leaves it as it is). Masked keys add exact zeros and masked splits are skipped per row, so a row's
-/// bits depend on that row's keys alone, and not on whether one block merges the splits or each has
-/// a block and `merge` comes later (arXiv:2311.01282).
+/// ascending order, the first one with nothing (which leaves it as it is). Masked keys add exact
+/// zeros and masked splits are skipped per row, so a row's bits depend on that row's keys alone,
+/// and not on whether one block merges the splits or each has a block and `merge` comes later
+/// (arXiv:2311.01282).
 namespace retinue::cuda {
 
 constexpr int kAttentionThreads = 128;  ///< four warps of 16 rows
 constexpr int kAttentionRows = 64;
 /// Keys per tile. At 128 channels two results take half of the registers.
 template <int kDim>
-constexpr int kAttentionTile = kDim > 80 ? 32 : 64;
+constexpr int kAttentionTile = kDim > 128 ? 32 : 64;
 constexpr int kAttentionSplit = 512;
 
 /// A row's share in shared memory is 16 bytes longer than its channels: eight rows of a matrix then

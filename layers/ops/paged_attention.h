@@ -18,8 +18,9 @@ namespace retinue::ops {
 ///   y            [tokens, heads_per_rank · head_dim]  dtype of q
 /// Numerics: f32 scores, maximum and sums; probabilities rounded to the dtype before they multiply
 /// v;
-///           keys in tiles (128 on CPU, 32 or 64 on CUDA) and splits of 512 from position 0, so
-///           that prefill, chunked prefill and decode give one row the same bits.
+///           keys in tiles (128 on CPU, 64 on CUDA, 32 there above 128 channels) and splits of 512
+///           from position 0, so that prefill, chunked prefill and decode give one row the same
+///           bits.
 /// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
 /// or dtype.
 void paged_attention(Context& ctx, ConstTensorView q, const KvView& cache,

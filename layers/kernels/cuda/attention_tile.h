@@ -20,7 +20,7 @@ constexpr int kAttentionThreads = 128;  ///< four warps of 16 rows
 constexpr int kAttentionRows = 64;
 /// Keys per tile. At 128 channels two results take half of the registers.
 template <int kDim>
-constexpr int kAttentionTile = kDim > 80 ? 32 : 64;
+constexpr int kAttentionTile = kDim > 128 ? 32 : 64;
 constexpr int kAttentionSplit = 512;
 
 /// A row's share in shared memory is 16 bytes longer than its channels: eight rows of a matrix then

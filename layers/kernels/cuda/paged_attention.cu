@@ -124,7 +124,6 @@ void paged_attention(Cuda, Context& ctx, ConstTensorView q, const KvView& cache,
                      ConstTensorView block_table, ConstTensorView cu_seqlens,
                      ConstTensorView seq_lens, float scale, TensorView y, std::byte* scratch) {
   check(q.dtype() == DType::kBF16, "paged_attention on CUDA computes bf16");
-  check(q.dim(2) <= 128, "paged_attention on CUDA: head_dim is at most 128");
   const std::int64_t tokens = q.dim(0), heads = q.dim(1), head_dim = q.dim(2);
   const std::int64_t seqs = seq_lens.numel(), kv_heads = cache.kv_heads_per_rank;
   if (tokens == 0 || seqs == 0) return;
@@ -155,12 +154,16 @@ void paged_attention(Cuda, Context& ctx, ConstTensorView q, const KvView& cache,
       rows_are_vectors(q, head_dim) && rows_are_vectors(cache.data, head_dim),
   };
   const Grid grid{split_blocks + attention_tiles(tokens * group, seqs), kv_heads};
+  const auto run = [&]<int kDim>() {
+    launch(ctx, paged_attention_kernel<kDim>, grid, kAttentionThreads, kAttentionSharedBytes<kDim>,
+           operands);
+  };
   if (head_dim <= 64)
-    launch(ctx, paged_attention_kernel<64>, grid, kAttentionThreads, kAttentionSharedBytes<64>,
-           operands);
+    run.template operator()<64>();
+  else if (head_dim <= 128)
+    run.template operator()<128>();
   else
-    launch(ctx, paged_attention_kernel<128>, grid, kAttentionThreads, kAttentionSharedBytes<128>,
-           operands);
+    run.template operator()<256>();  // correct, not fast: spills registers
   if (splits > 0)
     launch(ctx, merge_splits_kernel, Grid{seqs, heads}, static_cast<int>(round_up(head_dim, 32)), 0,
            operands);

@@ -74,27 +74,28 @@ TEST(RopeTable, IsCosAndSinOfTheF32Product) {
   std::vector<float> inv_freq;
   for (int i = 0; i < kSlots; ++i)
     inv_freq.push_back(static_cast<float>(1 / std::pow(5e6, 2.0 * i / 40)));
-  TestContext ctx(2);
-  Guarded<std::int32_t> positions({3, kTokens}, 5);
-  std::uint64_t i = 0;
-  positions.for_each(
-      [&](std::int32_t& p) { p = static_cast<std::int32_t>(random_bits(1, i++) % 250000); });
-  for (const DType dtype : {DType::kF32, DType::kBF16})
-    for (const float scale : {1.0F, 1.069315F}) {
-      Guarded<float> cos({kTokens, kSlots}, 3), sin({kTokens, kSlots}, 1);
-      ops::rope_table(ctx, positions, axis, inv_freq, scale, dtype, cos, sin);
-      for (std::int64_t t = 0; t < kTokens; ++t)
-        for (std::int64_t j = 0; j < kSlots; ++j) {
-          const auto at = static_cast<std::size_t>(j);
-          const float angle = inv_freq[at] * static_cast<float>(positions.at(axis[at], t));
-          // cos and sin of a double are within a unit of 2^-53: rounding gives the nearest f32.
-          const float c = static_cast<float>(std::cos(double{angle})) * scale;
-          const float s = static_cast<float>(std::sin(double{angle})) * scale;
-          EXPECT_EQ(cos.at(t, j), static_cast<float>(rounded(c, dtype))) << t << ", " << j;
-          EXPECT_EQ(sin.at(t, j), static_cast<float>(rounded(s, dtype))) << t << ", " << j;
-        }
-      EXPECT_TRUE(cos.intact() && sin.intact());
-    }
+  for_each_isa([&](Context& ctx) {
+    Guarded<std::int32_t> positions({3, kTokens}, 5);
+    std::uint64_t i = 0;
+    positions.for_each(
+        [&](std::int32_t& p) { p = static_cast<std::int32_t>(random_bits(1, i++) % 250000); });
+    for (const DType dtype : {DType::kF32, DType::kBF16})
+      for (const float scale : {1.0F, 1.069315F}) {
+        Guarded<float> cos({kTokens, kSlots}, 3), sin({kTokens, kSlots}, 1);
+        ops::rope_table(ctx, positions, axis, inv_freq, scale, dtype, cos, sin);
+        for (std::int64_t t = 0; t < kTokens; ++t)
+          for (std::int64_t j = 0; j < kSlots; ++j) {
+            const auto at = static_cast<std::size_t>(j);
+            const float angle = inv_freq[at] * static_cast<float>(positions.at(axis[at], t));
+            // cos and sin of a double are within a unit of 2^-53: rounding gives the nearest f32.
+            const float c = static_cast<float>(std::cos(double{angle})) * scale;
+            const float s = static_cast<float>(std::sin(double{angle})) * scale;
+            EXPECT_EQ(cos.at(t, j), static_cast<float>(rounded(c, dtype))) << t << ", " << j;
+            EXPECT_EQ(sin.at(t, j), static_cast<float>(rounded(s, dtype))) << t << ", " << j;
+          }
+        EXPECT_TRUE(cos.intact() && sin.intact());
+      }
+  });
 }
 
 TEST(Rope, RefusesWhatDoesNotFit) {

@@ -53,16 +53,17 @@ INSTANTIATE_TEST_SUITE_P(
     InstanceName{});
 
 TEST(TopK, RanksInfinityAboveAllAndNaNBelow) {
-  TestContext ctx;
-  auto logits = Guarded<float>::of({1, 5}, {NAN, -INFINITY, 3, INFINITY, NAN});
-  Guarded<float> values({1, 5});
-  Guarded<std::int32_t> ids({1, 5});
-  ops::top_k(ctx, logits, 0, values, ids);
-  EXPECT_EQ(ids.values(), (std::vector<std::int32_t>{3, 2, 0, 1, 4}));
-  Guarded<float> best({1, 1});
-  Guarded<std::int32_t> best_id({1, 1});
-  ops::top_k(ctx, logits, 0, best, best_id);
-  EXPECT_EQ(best_id.at(0), 3);
+  for_each_isa([&](Context& ctx) {
+    auto logits = Guarded<float>::of({1, 5}, {NAN, -INFINITY, 3, INFINITY, NAN});
+    Guarded<float> values({1, 5});
+    Guarded<std::int32_t> ids({1, 5});
+    ops::top_k(ctx, logits, 0, values, ids);
+    EXPECT_EQ(ids.values(), (std::vector<std::int32_t>{3, 2, 0, 1, 4}));
+    Guarded<float> best({1, 1});
+    Guarded<std::int32_t> best_id({1, 1});
+    ops::top_k(ctx, logits, 0, best, best_id);
+    EXPECT_EQ(best_id.at(0), 3);
+  });
 }
 
 TEST(TopK, RefusesWhatDoesNotFit) {

@@ -91,7 +91,7 @@ int run_rank(const Command& command, const runtime::RunOptions& run, const Job& 
 
 /// Starts ranks when this is a plain call for several; otherwise runs `job` as one of them.
 int start(const Command& command, const runtime::RunOptions& run, const Job& job) {
-  if (run.device == "cuda")
+  if (run.device == "cuda" && !build::kCuda)
     throw UsageError("[device] --device cuda: this build has no CUDA. Use --device cpu.");
   if (run.reduce == "nccl")
     throw UsageError("[reduce] --reduce nccl: this build has no CUDA. Use --reduce ordered.");

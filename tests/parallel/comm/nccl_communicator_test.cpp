@@ -11,6 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <functional>
@@ -62,30 +63,35 @@ void on_nccl_ranks(int ranks, Reduce reduce, double deadline_s,
     });
 }
 
-std::vector<int> group_sizes() {
+/// Sizes of groups that this machine has devices for; the tests of the others do not exist.
+std::vector<int> group_sizes(int largest) {
   std::vector<int> sizes;
-  for (const int size : {2, 3, 4})
-    if (size <= cuda::availability().devices) sizes.push_back(size);
+  for (int size = 2; size <= std::min(largest, cuda::availability().devices); ++size)
+    sizes.push_back(size);
   return sizes;
 }
+class NcclGroup : public testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Ranks, NcclGroup, testing::ValuesIn(group_sizes(4)),
+                         testing::PrintToStringParamName());
+class NcclPair : public testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Ranks, NcclPair, testing::ValuesIn(group_sizes(2)),
+                         testing::PrintToStringParamName());
 
-TEST(NcclCommunicator, OrderedSumsHaveTheBitsOfTheLocalTransport) {
-  if (group_sizes().empty()) GTEST_SKIP() << "wants two devices";
-  for (const int ranks : group_sizes())
-    for (const std::int64_t count :
-         {std::int64_t{5}, kNcclGatherElements - 1, kNcclGatherElements, kNcclGatherElements + 1,
-          kNcclGatherElements + 20, std::int64_t{200'003}})
-      on_nccl_ranks(ranks, Reduce::kOrdered, 30, [&](Rank& self) {
-        std::vector<float> values = values_of_rank(self.comm.rank(), count), expected = values;
-        self.host.all_reduce(Stream{Device{}}, view_of(expected));
-        Tensor x = self.upload(values);
-        self.comm.all_reduce(self.stream, x);
-        EXPECT_TRUE(same_bits(self.download(x), expected)) << count << " on " << ranks;
-      });
+TEST_P(NcclGroup, OrderedSumsHaveTheBitsOfTheLocalTransport) {
+  const int ranks = GetParam();
+  for (const std::int64_t count :
+       {std::int64_t{5}, kNcclGatherElements - 1, kNcclGatherElements, kNcclGatherElements + 1,
+        kNcclGatherElements + 20, std::int64_t{200'003}})
+    on_nccl_ranks(ranks, Reduce::kOrdered, 30, [&](Rank& self) {
+      std::vector<float> values = values_of_rank(self.comm.rank(), count), expected = values;
+      self.host.all_reduce(Stream{Device{}}, view_of(expected));
+      Tensor x = self.upload(values);
+      self.comm.all_reduce(self.stream, x);
+      EXPECT_TRUE(same_bits(self.download(x), expected)) << count << " on " << ranks;
+    });
 }
 
-TEST(NcclCommunicator, AMessageLongerThanThePieceGoesInPieces) {
-  if (group_sizes().empty()) GTEST_SKIP() << "wants two devices";
+TEST_P(NcclPair, AMessageLongerThanThePieceGoesInPieces) {
   on_nccl_ranks(2, Reduce::kOrdered, 60, [&](Rank& self) {
     std::vector<float> values = values_of_rank(self.comm.rank(), kNcclPieceElements + 7),
                        expected = values;
@@ -96,36 +102,34 @@ TEST(NcclCommunicator, AMessageLongerThanThePieceGoesInPieces) {
   });
 }
 
-TEST(NcclCommunicator, TheLibrarysSumIsClose) {
-  if (group_sizes().empty()) GTEST_SKIP() << "wants two devices";
-  for (const int ranks : group_sizes())
-    on_nccl_ranks(ranks, Reduce::kLibrary, 30, [&](Rank& self) {
-      std::vector<float> values = values_of_rank(self.comm.rank(), 70'001), expected = values;
-      self.host.all_reduce(Stream{Device{}}, view_of(expected));
-      Tensor x = self.upload(values);
-      self.comm.all_reduce(self.stream, x);
-      const auto got = self.download(x);
-      // Values are below 2^12: a few roundings of sums below 2^14.
-      for (std::size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], expected[i], 0.01F) << i;
-    });
+TEST_P(NcclGroup, TheLibrarysSumIsClose) {
+  const int ranks = GetParam();
+  on_nccl_ranks(ranks, Reduce::kLibrary, 30, [&](Rank& self) {
+    std::vector<float> values = values_of_rank(self.comm.rank(), 70'001), expected = values;
+    self.host.all_reduce(Stream{Device{}}, view_of(expected));
+    Tensor x = self.upload(values);
+    self.comm.all_reduce(self.stream, x);
+    const auto got = self.download(x);
+    // Values are below 2^12: a few roundings of sums below 2^14.
+    for (std::size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], expected[i], 0.01F) << i;
+  });
 }
 
-TEST(NcclCommunicator, CollectivesAreReplayedFromAGraph) {
-  if (group_sizes().empty()) GTEST_SKIP() << "wants two devices";
+TEST_P(NcclGroup, CollectivesAreReplayedFromAGraph) {
+  const int ranks = GetParam();
   for (const Reduce reduce : {Reduce::kOrdered, Reduce::kLibrary})
-    for (const int ranks : group_sizes())
-      for (const std::int64_t count : {std::int64_t{1000}, kNcclGatherElements + 33})
-        on_nccl_ranks(ranks, reduce, 30, [&](Rank& self) {
-          std::vector<float> values(static_cast<std::size_t>(count), 1.0F);
-          Tensor x = self.upload(values);
-          GraphCache graphs;
-          for (int round = 0; round < 4; ++round)
-            graphs.run(self.stream, 1, [&] { self.comm.all_reduce(self.stream, x); });
-          const auto got = self.download(x);
-          EXPECT_GT(graphs.replayed(), 0U);
-          EXPECT_EQ(got.front(), static_cast<float>(ranks * ranks * ranks * ranks));
-          EXPECT_EQ(got.back(), got.front());
-        });
+    for (const std::int64_t count : {std::int64_t{1000}, kNcclGatherElements + 33})
+      on_nccl_ranks(ranks, reduce, 30, [&](Rank& self) {
+        std::vector<float> values(static_cast<std::size_t>(count), 1.0F);
+        Tensor x = self.upload(values);
+        GraphCache graphs;
+        for (int round = 0; round < 4; ++round)
+          graphs.run(self.stream, 1, [&] { self.comm.all_reduce(self.stream, x); });
+        const auto got = self.download(x);
+        EXPECT_GT(graphs.replayed(), 0U);
+        EXPECT_EQ(got.front(), static_cast<float>(ranks * ranks * ranks * ranks));
+        EXPECT_EQ(got.back(), got.front());
+      });
 }
 
 /// What `call` throws as a SystemError.
@@ -139,8 +143,7 @@ std::string failure_of(const std::function<void()>& call) {
   return "";
 }
 
-TEST(NcclCommunicator, APeerThatDoesNotEnterIsNoticedAtTheDeadline) {
-  if (group_sizes().empty()) GTEST_SKIP() << "wants two devices";
+TEST_P(NcclPair, APeerThatDoesNotEnterIsNoticedAtTheDeadline) {
   on_nccl_ranks(2, Reduce::kOrdered, 1, [&](Rank& self) {
     std::vector<float> values(10, 1.0F);
     if (self.comm.rank() == 0) {
@@ -157,8 +160,7 @@ TEST(NcclCommunicator, APeerThatDoesNotEnterIsNoticedAtTheDeadline) {
   });
 }
 
-TEST(NcclCommunicator, AnAbortWakesAPeerThatWaitsOnItsDevice) {
-  if (group_sizes().empty()) GTEST_SKIP() << "wants two devices";
+TEST_P(NcclPair, AnAbortWakesAPeerThatWaitsOnItsDevice) {
   on_nccl_ranks(2, Reduce::kOrdered, 30, [&](Rank& self) {
     std::vector<float> values(10, 1.0F);
     if (self.comm.rank() == 1) {
@@ -174,8 +176,7 @@ TEST(NcclCommunicator, AnAbortWakesAPeerThatWaitsOnItsDevice) {
   });
 }
 
-TEST(NcclCommunicator, CreationNamesWhoDidNotArrive) {
-  if (group_sizes().empty()) GTEST_SKIP() << "wants two devices";
+TEST_P(NcclPair, CreationNamesWhoDidNotArrive) {
   auto hosts = make_local_group(3, "world", 2);
   std::vector<std::jthread> threads;
   for (const std::size_t rank : {0, 1})

@@ -69,6 +69,7 @@ EngineWishes wishes_for(const RunOptions& options, const ModelFiles& model,
   wishes.kv_block_tokens = options.kv_block_tokens;
   wishes.kv_memory_gib = options.kv_memory_gib;
   wishes.max_new_tokens = max_new_tokens;
+  wishes.reduce = options.reduce == "nccl" ? Reduce::kLibrary : Reduce::kOrdered;
   wishes.max_items = 0;
   for (const Item& item : items) {
     std::int64_t text_bytes =

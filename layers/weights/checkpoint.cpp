@@ -69,8 +69,8 @@ const StoredTensor* Checkpoint::find(const std::string& name) const {
   return found == owner_.end() ? nullptr : &found->second->tensors().at(name);
 }
 
-const std::string& Checkpoint::file_of(const std::string& name) const {
-  return owner_.at(name)->path();
+const SafetensorsFile& Checkpoint::file_of(const std::string& name) const {
+  return *owner_.at(name);
 }
 
 std::vector<std::string> Checkpoint::names() const {

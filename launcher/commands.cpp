@@ -1,5 +1,6 @@
 #include "launcher/commands.h"
 
+#include "launcher/binding.h"
 #include "launcher/command_line.h"
 #include "launcher/help.h"
 #include "launcher/info.h"
@@ -70,6 +71,9 @@ int run_rank(const Command& command, const runtime::RunOptions& run, const Job& 
       world,
       [&] {
         Log log(log_options(launch, run.tensor_parallel, world));
+        const bool cuda = run.device == "cuda";
+        for (const std::string& line : bind_ranks(world, cuda))
+          if (world.rank() == 0) log.write(cuda ? LogLevel::kInfo : LogLevel::kDebug, line);
         const runtime::Session session{.world = world.comm(),
                                        .node_rank = world.node_rank(),
                                        .node_size = world.node_size(),
@@ -96,7 +100,8 @@ int start(const Command& command, const runtime::RunOptions& run, const Job& job
   if (run.reduce == "nccl")
     throw UsageError("[reduce] --reduce nccl: this build has no CUDA. Use --reduce ordered.");
   if (command.environment.launched) return run_rank(command, run, job);
-  const Launch launch = plan_launch(command.options.launch);
+  Launch launch = plan_launch(command.options.launch);
+  launch.ranks_bind = run.device == "cuda";
   std::vector<std::string> arguments = {command.verb};
   for (const std::string& word : command.arguments)
     if (!word.starts_with("--print-launch")) arguments.push_back(word);

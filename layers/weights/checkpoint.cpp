@@ -22,7 +22,7 @@ Checkpoint::Checkpoint(const std::string& model_dir) {
     if (!std::filesystem::exists(model_dir + "/" + kWhole))
       throw UsageError(
           fmt::format("[checkpoint] {} holds neither {} nor {}. --model wants a Hugging Face "
-                      "checkpoint folder; --weights random needs only config.json.",
+                      "checkpoint folder; --weights random makes weights for its configuration.",
                       model_dir, kWhole, kIndex));
     add(model_dir + "/" + kWhole);
     return;

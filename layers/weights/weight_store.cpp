@@ -47,7 +47,9 @@ ops::PackedMatrix WeightStore::matrix(const std::vector<MatrixPart>& parts,
   w.inputs = columns;
   for (const MatrixPart& part : parts) w.outputs += part.rows;
   w.data = allocate(Shape{ops::packed_numel(ctx_.device(), dtype_, w.outputs, w.inputs)});
-  if (source_ != nullptr) ctx_.stream().zero(w.data.bytes(), w.data.size_bytes());
+  // Padding must be zero; where there is none every element is written.
+  if (source_ != nullptr && w.data.numel() != w.outputs * w.inputs)
+    ctx_.stream().zero(w.data.bytes(), w.data.size_bytes());
   std::int64_t output = 0;
   for (const MatrixPart& part : parts) {
     order(

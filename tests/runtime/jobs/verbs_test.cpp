@@ -94,6 +94,16 @@ TEST_F(Ask, AStopTextIsNotPrinted) {
   EXPECT_EQ(answer(asked), text.substr(0, text.find(text[at])) + "\n");
 }
 
+TEST_F(Ask, RandomWeightsStillWantTheSmallFilesAndSayWhich) {
+  AskOptions asked = options();
+  std::filesystem::copy(asked.run.model + "/config.json", folder_.path("config.json"));
+  asked.run.model = folder_.path();
+  asked.run.weights = "random";
+  EXPECT_THAT(refusal(asked), testing::AllOf(HasSubstr("--weights"), HasSubstr("copy"),
+                                             HasSubstr("tokenizer.json, preprocessor_config.json"),
+                                             testing::Not(HasSubstr("lacks config.json"))));
+}
+
 TEST_F(Ask, WhatCannotBeAskedIsRefusedOnEveryRankAlike) {
   AskOptions asked = options();
   asked.image = {folder_.path("missing.png")};

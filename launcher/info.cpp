@@ -90,7 +90,7 @@ Json gpus() {
           {"compute_capability", fmt::format("{}.{}", facts.major, facts.minor)},
           {"multiprocessors", facts.multiprocessors},
           {"memory_mib", facts.memory_bytes >> 20},
-          {"free_mib", facts.free_bytes >> 20},
+          {"free_mib", cuda::free_bytes(i) >> 20},
           {"pci_bus_id", facts.pci_bus_id},
           {"numa_node", numa_node_of(facts.pci_bus_id)},
           {"reads_memory_of", peers}};

@@ -1,6 +1,9 @@
 #include "runtime/engine/engine_plan.h"
 
 #include "layers/spec/numerics.h"
+#include "parallel/device/staging.h"
+#include "runtime/engine/rank.h"
+#include "runtime/engine/step_block.h"
 
 #include <fmt/format.h>
 
@@ -23,9 +26,6 @@ std::int64_t longest_blocks(const EngineLimits& limits) {
   return ceil_div(limits.max_sequence_tokens, limits.kv_block_tokens);
 }
 
-/// A view that only has a shape.
-ConstTensorView planned(DType dtype, Shape shape) { return {nullptr, dtype, shape}; }
-
 /// Runs the largest steps that the limits allow through a planned model and returns its peaks.
 EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device, int tensor,
                    int threads, Reduce reduce, const EngineLimits& limits) {
@@ -37,6 +37,7 @@ EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device
   options.dtype = dtype;
   options.kv_blocks = limits.kv_blocks, options.kv_block_size = limits.kv_block_tokens;
   options.feature_rows = limits.feature_rows;
+  options.ordered = reduce == Reduce::kOrdered;
   options.pixel_values.resize(static_cast<std::size_t>(config.vision.in_channels * 256));
   layers::Qwen3Vl model(ctx, ledger, config, axis, nullptr, options);
 
@@ -54,27 +55,17 @@ EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device
       left -= images.back().visual_tokens;
     }
     const std::vector<layers::GridThw> grids = {grid};
-    model.encode(ctx, planned(DType::kU8, Shape{patches, config.vision.patch_width()}), grids,
-                 images);
+    Frame frame(ctx);
+    const Shape rows{patches, config.vision.patch_width()};
+    const std::byte* const at = upload(ctx, nullptr, static_cast<std::size_t>(rows.numel()));
+    model.encode(ctx, ConstTensorView(at, DType::kU8, rows), grids, images);
   }
-  const std::int64_t tokens = limits.max_batch_tokens,
-                     seqs = std::min(limits.max_sequences, tokens);
-  layers::StepInputs inputs;
-  inputs.ids = inputs.slot_mapping = planned(DType::kI32, Shape{tokens});
-  inputs.positions = planned(DType::kI32, Shape{3, tokens});
-  // No sequence has more pages than the longest, however many there are.
-  inputs.block_table = planned(
-      DType::kI32,
-      Shape{seqs, std::min(std::max<std::int64_t>(1, longest_blocks(limits)), limits.kv_blocks)});
-  inputs.cu_seqlens = planned(DType::kI32, Shape{seqs + 1});
-  inputs.seq_lens = planned(DType::kI32, Shape{seqs});
-  inputs.visual_sources = inputs.visual_rows =
-      planned(DType::kI32, Shape{std::min(tokens, limits.feature_rows)});
-  inputs.logit_rows = planned(DType::kI32, Shape{limits.max_logit_rows});
   {
     Frame frame(ctx);
-    TensorView logits = ctx.alloc({limits.max_logit_rows, model.vocab_per_rank()}, dtype);
-    model.forward(ctx, inputs, logits);
+    const StepBlock block(StepSizes::largest(limits));
+    const TensorView logits = ctx.alloc({block.sizes().logit_rows, model.vocab_per_rank()}, dtype);
+    const std::byte* const at = upload(ctx, nullptr, block.size_bytes());
+    model.forward(ctx, block.views(at), logits);
   }
   EnginePlan plan;
   plan.limits = limits;
@@ -83,11 +74,13 @@ EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device
   plan.feature_bytes = model.feature_bytes();
   plan.activation_bytes = static_cast<std::int64_t>(ctx.arena().peak_bytes());
   plan.scratch_bytes = static_cast<std::int64_t>(ctx.peak_scratch_bytes());
+  plan.staging_bytes = EngineRank::staging_bytes(limits, config, dtype, device, tensor);
+  plan.device = device.type;
   if (device.type == DeviceType::kCuda) {
     plan.library_bytes = kDriverBytes;
     if (tensor > 1)
-      plan.communication_bytes =
-          static_cast<std::int64_t>(nccl_scratch_bytes(tensor, reduce)) + kNcclBytes;
+      plan.communication_bytes = static_cast<std::int64_t>(nccl_scratch_bytes(tensor, reduce)) +
+                                 kNcclCommunicators * kNcclBytes;
   }
   return plan;
 }

@@ -29,8 +29,10 @@ struct EngineWishes {
 /// cuBLASLt, recorded steps, and what is lost in rounding allocations up. Nobody tells it before it
 /// is taken, so this is set aside for it.
 inline constexpr std::int64_t kDriverBytes = 1'500'000'000;
-/// … and for the buffers that NCCL makes itself for its channels.
-inline constexpr std::int64_t kNcclBytes = 500'000'000;
+/// … and for the buffers that NCCL makes itself for a communicator's channels; a replica has one
+/// for sums and one for features.
+inline constexpr std::int64_t kNcclBytes = 400'000'000;
+inline constexpr std::int64_t kNcclCommunicators = 2;
 
 /// Of a GPU's memory, as its driver reports it, what a plan uses: the rest stays free, since a
 /// driver that has none left fails in ways that name no cause.
@@ -46,18 +48,21 @@ struct EnginePlan {
                scratch_bytes = 0;
   std::int64_t communication_bytes = 0;  ///< NCCL's, ours and its own
   std::int64_t library_bytes = 0;        ///< kDriverBytes on a GPU
+  std::int64_t staging_bytes = 0;        ///< of the host: beside a GPU it is no part of the total
+  DeviceType device = DeviceType::kCpu;
 
   struct Part {
     const char* name;
     std::int64_t bytes;
   };
-  /// Everything, for people.
-  [[nodiscard]] std::array<Part, 7> parts() const {
+  /// Everything on the device, for people.
+  [[nodiscard]] std::array<Part, 8> parts() const {
     return {{{"weights", weight_bytes},
              {"KV cache", kv_bytes},
              {"features", feature_bytes},
              {"activations", activation_bytes},
              {"scratch", scratch_bytes},
+             {"staging", device == DeviceType::kCpu ? staging_bytes : 0},
              {"NCCL", communication_bytes},
              {"driver and libraries", library_bytes}}};
   }

@@ -111,6 +111,7 @@ void print_plan(const CaptionJob& job, const Chosen& chosen, std::int64_t memory
     say(out, fmt::format("  {}", part.name), value);
   }
   say(out, "  all", gib(plan.total_bytes()));
+  if (plan.device != DeviceType::kCpu) say(out, "  pinned, of the host", gib(plan.staging_bytes));
   say(out, "engine",
       fmt::format("{} sequences, {} tokens per step, {} tokens per sequence", limits.max_sequences,
                   limits.max_batch_tokens, limits.max_sequence_tokens));

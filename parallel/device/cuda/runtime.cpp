@@ -67,7 +67,6 @@ bool can_access_peer(int from, int to) {
 }
 
 DeviceFacts device_facts(int index) {
-  use_device(index);
   cudaDeviceProp properties{};
   check_cuda(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
   DeviceFacts facts;
@@ -75,12 +74,16 @@ DeviceFacts device_facts(int index) {
   facts.major = properties.major, facts.minor = properties.minor;
   facts.multiprocessors = properties.multiProcessorCount;
   facts.l2_bytes = properties.l2CacheSize;
-  std::size_t free_bytes = 0, total_bytes = 0;
-  check_cuda(cudaMemGetInfo(&free_bytes, &total_bytes), "cudaMemGetInfo");
-  facts.memory_bytes = static_cast<std::int64_t>(total_bytes);
-  facts.free_bytes = static_cast<std::int64_t>(free_bytes);
+  facts.memory_bytes = static_cast<std::int64_t>(properties.totalGlobalMem);
   facts.pci_bus_id = pci_bus_id(index);
   return facts;
+}
+
+std::int64_t free_bytes(int index) {
+  use_device(index);
+  std::size_t free = 0, total = 0;
+  check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return static_cast<std::int64_t>(free);
 }
 
 void* allocate(int device, std::size_t size_bytes) {

@@ -3,6 +3,7 @@
 
 #include "parallel/base/build_config.h"
 #include "parallel/base/check.h"
+#include "parallel/comm/local_communicator.h"
 #include "parallel/device/cuda/runtime.h"
 
 #include <fmt/format.h>
@@ -135,10 +136,10 @@ INSTANTIATE_TEST_SUITE_P(Qwen3Vl, Sizes, testing::Values(k2B, k4B, k8B, k32B),
 TEST(GpuPlan, OnlySeveralRanksCommunicate) {
   EXPECT_EQ(plan(k8B, 1, 81559).communication_bytes, 0);
   EXPECT_EQ(plan(k8B, 4, 81559).communication_bytes,
-            kNcclBytes + static_cast<std::int64_t>(nccl_scratch_bytes(4, Reduce::kOrdered)));
+            2 * kNcclBytes + static_cast<std::int64_t>(nccl_scratch_bytes(4, Reduce::kOrdered)));
   EngineWishes library = captions();
   library.reduce = Reduce::kLibrary;
-  EXPECT_EQ(plan(k8B, 4, 81559, library).communication_bytes, kNcclBytes);
+  EXPECT_EQ(plan(k8B, 4, 81559, library).communication_bytes, 2 * kNcclBytes);
 }
 
 TEST(GpuPlan, AskedForFewSequencesItTakesNoMoreCacheThanTheyCanFill) {
@@ -176,6 +177,12 @@ class Zeros final : public layers::WeightSource {
   void finish() override {}
 };
 
+class NoPixels final : public PixelSource {
+ public:
+  void prefetch(std::uint64_t) override {}
+  std::optional<Result<layers::Patches>> take(std::uint64_t) override { return std::nullopt; }
+};
+
 struct Built {
   const char* config;
   int tensor;
@@ -206,14 +213,20 @@ TEST_P(Allocations, AreThoseOfThePlanTagByTag) {
   options.feature_rows = planned.limits.feature_rows;
   options.pixel_values.resize(768);
   Zeros zeros;
-  const layers::Qwen3Vl model(ctx, ledger, config, axis, &zeros, options);
+  layers::Qwen3Vl model(ctx, ledger, config, axis, &zeros, options);
   EXPECT_EQ(ledger.bytes(MemoryTag::kWeights), planned.weight_bytes);
   EXPECT_EQ(ledger.bytes(MemoryTag::kKv), planned.kv_bytes);
   EXPECT_EQ(ledger.bytes(MemoryTag::kFeatures), planned.feature_bytes);
   EXPECT_EQ(ledger.bytes(MemoryTag::kActivations), planned.activation_bytes);
   EXPECT_EQ(ledger.bytes(MemoryTag::kScratch), planned.scratch_bytes);
   EXPECT_EQ(ledger.bytes(MemoryTag::kStaging), 0) << "loading gives back what it took";
-  EXPECT_EQ(ledger.total_bytes(),
+  const auto control = make_local_group(1, "control", 60);
+  NoPixels pixels;
+  const FakeClock clock;
+  const Engine engine(ctx, ledger, model, planned.limits, *control[0], pixels, clock);
+  EXPECT_EQ(ledger.bytes(MemoryTag::kStaging), planned.staging_bytes);
+  const std::int64_t elsewhere = built.device.type == DeviceType::kCpu ? 0 : planned.staging_bytes;
+  EXPECT_EQ(ledger.total_bytes() - elsewhere,
             planned.total_bytes() - planned.communication_bytes - planned.library_bytes);
 }
 

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <thread>
@@ -34,6 +35,8 @@ class Counting final : public WeightSource {
   void read(const std::string& name, const Shape& shape, const WeightSlice& slice,
             TensorView to) override {
     if (slice.first_row % 3 == 1) std::this_thread::yield();
+    // The first to fail in order is the last to fail in time.
+    if (slice.first_row == fails_from) std::this_thread::sleep_for(std::chrono::milliseconds(2));
     if (slice.first_row >= fails_from)
       throw SystemError("cannot read " + name + " at row " + std::to_string(slice.first_row));
     for (std::int64_t r = 0; r < slice.rows; ++r)

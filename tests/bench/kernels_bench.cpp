@@ -2,6 +2,8 @@
 // process, taken in turns with their ceiling, so that a change of clock or a busy neighbour meets
 // both. Usage: kernels_bench [--threads N] [--rounds N] [--only GROUP] [--json FILE]
 #include "layers/ops/add.h"
+#include "layers/ops/add_layer_norm.h"
+#include "layers/ops/add_rms_norm.h"
 #include "layers/ops/attention.h"
 #include "layers/ops/gelu.h"
 #include "layers/ops/kv_write.h"
@@ -334,6 +336,15 @@ class Bench {
       row_op(label("layer_norm"), 2 * size,
              [&] { ops::layer_norm(ctx(), x, weight, bias, 1e-6F, y); });
       row_op(label("add"), 3 * size, [&] { ops::add(ctx(), x, z, y); });
+      // Added again and again, x grows to infinity, which costs no less and no more.
+      row_op(label("add_rms_norm"), 4 * size,
+             [&] { ops::add_rms_norm(ctx(), x, z, weight, 1e-6F, y); });
+      row_op(label("add, then rms_norm"), 4 * size, [&] {
+        ops::add(ctx(), x, z, x);
+        ops::rms_norm(ctx(), x, weight, 1e-6F, y);
+      });
+      row_op(label("add_layer_norm"), 4 * size,
+             [&] { ops::add_layer_norm(ctx(), x, z, weight, bias, 1e-6F, y); });
       row_op(label("gelu tanh"), 2 * size, [&] { ops::gelu(ctx(), x, ops::Gelu::kTanh, y); });
       row_op(label("gelu erf"), 2 * size, [&] { ops::gelu(ctx(), x, ops::Gelu::kErf, y); });
       Tensor half = tensor({tokens, hidden / 2}, 7);

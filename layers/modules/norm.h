@@ -22,6 +22,8 @@ class RmsNorm {
   void forward_after_add(Context& ctx, TensorView x, ConstTensorView branch, TensorView y) const {
     ops::add_rms_norm(ctx, x, branch, weight_, eps_, y);
   }
+  [[nodiscard]] ConstTensorView weight() const { return weight_; }
+  [[nodiscard]] float eps() const { return eps_; }
 
  private:
   ConstTensorView weight_;

@@ -31,17 +31,12 @@ void check_cublas(cublasStatus_t status, const char* what) {
     throw SystemError(fmt::format("[cublas] {}: {}", what, cublasLtGetStatusName(status)));
 }
 
-template <auto kDestroy>
-struct Destroy {
-  template <class T>
-  void operator()(T* object) const {
-    kDestroy(object);
+struct DestroyPreference {
+  void operator()(cublasLtMatmulPreferenceOpaque_t* preference) const {
+    cublasLtMatmulPreferenceDestroy(preference);
   }
 };
-using Description = std::unique_ptr<cublasLtMatmulDescOpaque_t, Destroy<cublasLtMatmulDescDestroy>>;
-using Layout = std::unique_ptr<cublasLtMatrixLayoutOpaque_t, Destroy<cublasLtMatrixLayoutDestroy>>;
-using Preference =
-    std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, Destroy<cublasLtMatmulPreferenceDestroy>>;
+using Preference = std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, DestroyPreference>;
 
 /// What decides the bits of a sum, and with it the algorithm.
 struct SumKind {
@@ -74,15 +69,12 @@ struct Problem {
 
 cudaDataType_t type_of(DType dtype) { return dtype == DType::kF32 ? CUDA_R_32F : CUDA_R_16BF; }
 
-/// The descriptors of a problem. Made anew for each call: host work of microseconds, which a
-/// captured graph does not repeat.
+/// The descriptors of a problem, in its own memory: a call takes nothing from the heap.
 class Descriptors {
  public:
   explicit Descriptors(const Problem& p) {
-    cublasLtMatmulDesc_t made = nullptr;
-    check_cublas(cublasLtMatmulDescCreate(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F),
-                 "cublasLtMatmulDescCreate");
-    desc_.reset(made);
+    check_cublas(cublasLtMatmulDescInit(&desc_, CUBLAS_COMPUTE_32F, CUDA_R_32F),
+                 "cublasLtMatmulDescInit");
     set(CUBLASLT_MATMUL_DESC_TRANSA, static_cast<std::int32_t>(CUBLAS_OP_T));
     if (p.kind.bias) {
       set(CUBLASLT_MATMUL_DESC_EPILOGUE, static_cast<std::uint32_t>(CUBLASLT_EPILOGUE_BIAS));
@@ -90,42 +82,41 @@ class Descriptors {
       set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, static_cast<std::int32_t>(CUDA_R_16BF));
     }
     const std::int64_t inputs = p.kind.inputs;
-    w_ = layout(CUDA_R_16BF, inputs, p.shape.outputs, p.w_stride, p.shape.leaves, inputs);
-    x_ = layout(CUDA_R_16BF, inputs, p.shape.rows, p.x_stride, p.shape.leaves, inputs);
-    y_ = layout(type_of(p.kind.y), p.shape.outputs, p.shape.rows, p.y_stride, p.shape.leaves,
-                p.y_leaf_stride);
+    lay_out(w_, CUDA_R_16BF, inputs, p.shape.outputs, p.w_stride, p.shape.leaves, inputs);
+    lay_out(x_, CUDA_R_16BF, inputs, p.shape.rows, p.x_stride, p.shape.leaves, inputs);
+    lay_out(y_, type_of(p.kind.y), p.shape.outputs, p.shape.rows, p.y_stride, p.shape.leaves,
+            p.y_leaf_stride);
   }
-  [[nodiscard]] cublasLtMatmulDesc_t desc() const { return desc_.get(); }
-  [[nodiscard]] cublasLtMatrixLayout_t w() const { return w_.get(); }
-  [[nodiscard]] cublasLtMatrixLayout_t x() const { return x_.get(); }
-  [[nodiscard]] cublasLtMatrixLayout_t y() const { return y_.get(); }
+  // cuBLASLt takes them by pointers that are not const, and only reads them.
+  [[nodiscard]] cublasLtMatmulDesc_t desc() { return &desc_; }
+  [[nodiscard]] cublasLtMatrixLayout_t w() { return &w_; }
+  [[nodiscard]] cublasLtMatrixLayout_t x() { return &x_; }
+  [[nodiscard]] cublasLtMatrixLayout_t y() { return &y_; }
 
  private:
   template <class T>
   void set(cublasLtMatmulDescAttributes_t attribute, T value) {
-    check_cublas(cublasLtMatmulDescSetAttribute(desc_.get(), attribute, &value, sizeof value),
+    check_cublas(cublasLtMatmulDescSetAttribute(&desc_, attribute, &value, sizeof value),
                  "cublasLtMatmulDescSetAttribute");
   }
-  static Layout layout(cudaDataType_t type, std::int64_t rows, std::int64_t columns,
-                       std::int64_t stride, std::int32_t leaves, std::int64_t leaf_stride) {
-    cublasLtMatrixLayout_t made = nullptr;
-    check_cublas(cublasLtMatrixLayoutCreate(&made, type, static_cast<std::uint64_t>(rows),
-                                            static_cast<std::uint64_t>(columns), stride),
-                 "cublasLtMatrixLayoutCreate");
-    Layout owned(made);
+  static void lay_out(cublasLtMatrixLayoutOpaque_t& layout, cudaDataType_t type, std::int64_t rows,
+                      std::int64_t columns, std::int64_t stride, std::int32_t leaves,
+                      std::int64_t leaf_stride) {
+    check_cublas(cublasLtMatrixLayoutInit(&layout, type, static_cast<std::uint64_t>(rows),
+                                          static_cast<std::uint64_t>(columns), stride),
+                 "cublasLtMatrixLayoutInit");
     const auto set_layout = [&](cublasLtMatrixLayoutAttribute_t attribute, auto value) {
-      check_cublas(cublasLtMatrixLayoutSetAttribute(made, attribute, &value, sizeof value),
+      check_cublas(cublasLtMatrixLayoutSetAttribute(&layout, attribute, &value, sizeof value),
                    "cublasLtMatrixLayoutSetAttribute");
     };
     if (leaves > 1) {
       set_layout(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, leaves);
       set_layout(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, leaf_stride);
     }
-    return owned;
   }
 
-  Description desc_;
-  Layout w_, x_, y_;
+  cublasLtMatmulDescOpaque_t desc_;
+  cublasLtMatrixLayoutOpaque_t w_, x_, y_;
 };
 
 /// A problem as dense as problems come, for choosing algorithms.
@@ -144,7 +135,7 @@ bool serves_every_shape(cublasLtHandle_t handle, const SumKind& kind,
     if (leaves > 1 && kind.y != DType::kF32) break;  // leaves' sums are f32, without a bias
     for (const std::int64_t rows : {1, 7, 64, 2048, 16384})
       for (const std::int64_t outputs : {1, 136, 4096, 151936}) {
-        const Descriptors d(dense_problem(kind, {rows, outputs, leaves}));
+        Descriptors d(dense_problem(kind, {rows, outputs, leaves}));
         cublasLtMatmulHeuristicResult_t result{};
         if (cublasLtMatmulAlgoCheck(handle, d.desc(), d.w(), d.x(), d.y(), d.y(), &algorithm,
                                     &result) != CUBLAS_STATUS_SUCCESS ||
@@ -186,7 +177,7 @@ cublasLtMatmulAlgo_t choose_algorithm(cublasLtHandle_t handle, const SumKind& ki
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<std::uint32_t>(kAlignment));
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, static_cast<std::uint32_t>(kAlignment));
   // Of two leaves where there may be leaves, so that their strides are part of the question.
-  const Descriptors d(dense_problem(kind, {2048, 4096, kind.y == DType::kF32 ? 2 : 1}));
+  Descriptors d(dense_problem(kind, {2048, 4096, kind.y == DType::kF32 ? 2 : 1}));
   std::array<cublasLtMatmulHeuristicResult_t, 64> results{};
   int found = 0;
   const cublasStatus_t status =
@@ -236,7 +227,7 @@ void multiply(Context& ctx, const Problem& p, const void* x, const void* w, void
               void* workspace) {
   DeviceState& state = state_of(ctx.device());
   const cublasLtMatmulAlgo_t algorithm = pinned_algorithm(state, p.kind);
-  const Descriptors d(p);
+  Descriptors d(p);
   const float alpha = 1, beta = 0;
   check_cublas(
       cublasLtMatmul(state.handle, d.desc(), &alpha, w, d.w(), x, d.x(), &beta, y, d.y(), y, d.y(),

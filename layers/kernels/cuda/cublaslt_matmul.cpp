@@ -2,16 +2,19 @@
 #include "layers/kernels/cuda/layout.h"
 #include "layers/kernels/cuda/matmul_scratch.h"
 #include "layers/kernels/cuda/matmul_tree.h"
-#include "layers/ops/matmul.h"
+#include "layers/ops/matmul_tuning.h"
+#include "parallel/device/cuda/runtime.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cublasLt.h>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <tuple>
+#include <vector>
 
 // cuBLASLt counts columns first. Our row-major w [outputs, inputs] is its A, transposed; x [rows,
 // inputs] its B; y [rows, outputs] its D: m is outputs, n is rows.
@@ -128,6 +131,15 @@ Problem dense_problem(const SumKind& kind, const Extent& shape) {
   return {kind, shape, stride, stride, y_stride, y_stride * shape.rows, bias};
 }
 
+bool serves(cublasLtHandle_t handle, const Problem& problem,
+            const cublasLtMatmulAlgo_t& algorithm) {
+  Descriptors d(problem);
+  cublasLtMatmulHeuristicResult_t result{};
+  return cublasLtMatmulAlgoCheck(handle, d.desc(), d.w(), d.x(), d.y(), d.y(), &algorithm,
+                                 &result) == CUBLAS_STATUS_SUCCESS &&
+         result.state == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= kMatmulWorkspaceBytes;
+}
+
 /// Whether cuBLASLt can run the algorithm on the smallest and largest shapes that we may have.
 bool serves_every_shape(cublasLtHandle_t handle, const SumKind& kind,
                         const cublasLtMatmulAlgo_t& algorithm) {
@@ -135,12 +147,7 @@ bool serves_every_shape(cublasLtHandle_t handle, const SumKind& kind,
     if (leaves > 1 && kind.y != DType::kF32) break;  // leaves' sums are f32, without a bias
     for (const std::int64_t rows : {1, 7, 64, 2048, 16384})
       for (const std::int64_t outputs : {1, 136, 4096, 151936}) {
-        Descriptors d(dense_problem(kind, {rows, outputs, leaves}));
-        cublasLtMatmulHeuristicResult_t result{};
-        if (cublasLtMatmulAlgoCheck(handle, d.desc(), d.w(), d.x(), d.y(), d.y(), &algorithm,
-                                    &result) != CUBLAS_STATUS_SUCCESS ||
-            result.state != CUBLAS_STATUS_SUCCESS || result.workspaceSize > kMatmulWorkspaceBytes)
-          return false;
+        if (!serves(handle, dense_problem(kind, {rows, outputs, leaves}), algorithm)) return false;
       }
   }
   return true;
@@ -158,9 +165,10 @@ bool keeps_sums_whole(const cublasLtMatmulAlgo_t& algorithm) {
          splits <= 1 && scheme == CUBLASLT_REDUCTION_SCHEME_NONE;
 }
 
-/// The best of the heuristic's algorithms for a prefill of 2048 rows that serves every shape.
-/// Throws: SystemError when there is none; never another algorithm for some shapes.
-cublasLtMatmulAlgo_t choose_algorithm(cublasLtHandle_t handle, const SumKind& kind) {
+/// What the heuristic offers for a problem, most promising first.
+///   schemes  CUBLASLT_REDUCTION_SCHEME_…: how parts of a sum may meet
+std::vector<cublasLtMatmulAlgo_t> offered(cublasLtHandle_t handle, const Problem& problem,
+                                          std::uint32_t schemes) {
   cublasLtMatmulPreference_t made = nullptr;
   check_cublas(cublasLtMatmulPreferenceCreate(&made), "cublasLtMatmulPreferenceCreate");
   const Preference preference(made);
@@ -168,16 +176,14 @@ cublasLtMatmulAlgo_t choose_algorithm(cublasLtHandle_t handle, const SumKind& ki
     check_cublas(cublasLtMatmulPreferenceSetAttribute(made, attribute, &value, sizeof value),
                  "cublasLtMatmulPreferenceSetAttribute");
   };
-  const auto operand_alignment = static_cast<std::uint32_t>(kind.operand_alignment());
+  const auto operand_alignment = static_cast<std::uint32_t>(problem.kind.operand_alignment());
   set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kMatmulWorkspaceBytes);
-  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-      static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_NONE));
+  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, schemes);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, operand_alignment);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, operand_alignment);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<std::uint32_t>(kAlignment));
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, static_cast<std::uint32_t>(kAlignment));
-  // Of two leaves where there may be leaves, so that their strides are part of the question.
-  Descriptors d(dense_problem(kind, {2048, 4096, kind.y == DType::kF32 ? 2 : 1}));
+  Descriptors d(problem);
   std::array<cublasLtMatmulHeuristicResult_t, 64> results{};
   int found = 0;
   const cublasStatus_t status =
@@ -185,16 +191,26 @@ cublasLtMatmulAlgo_t choose_algorithm(cublasLtHandle_t handle, const SumKind& ki
                                      static_cast<int>(results.size()), results.data(), &found);
   if (status != CUBLAS_STATUS_SUCCESS && status != CUBLAS_STATUS_NOT_SUPPORTED)
     check_cublas(status, "cublasLtMatmulAlgoGetHeuristic");
-  for (int i = 0; i < found; ++i) {
-    const auto& result = results[static_cast<std::size_t>(i)];
-    if (result.state == CUBLAS_STATUS_SUCCESS && keeps_sums_whole(result.algo) &&
-        serves_every_shape(handle, kind, result.algo))
-      return result.algo;
-  }
+  std::vector<cublasLtMatmulAlgo_t> algorithms;
+  for (int i = 0; i < found; ++i)
+    if (results[static_cast<std::size_t>(i)].state == CUBLAS_STATUS_SUCCESS)
+      algorithms.push_back(results[static_cast<std::size_t>(i)].algo);
+  return algorithms;
+}
+
+/// The best of the heuristic's algorithms for a prefill of 2048 rows that serves every shape.
+/// Throws: SystemError when there is none; never another algorithm for some shapes.
+cublasLtMatmulAlgo_t choose_algorithm(cublasLtHandle_t handle, const SumKind& kind) {
+  // Of two leaves where there may be leaves, so that their strides are part of the question.
+  const Problem asked = dense_problem(kind, {2048, 4096, kind.y == DType::kF32 ? 2 : 1});
+  const auto algorithms = offered(handle, asked, CUBLASLT_REDUCTION_SCHEME_NONE);
+  for (const cublasLtMatmulAlgo_t& algorithm : algorithms)
+    if (keeps_sums_whole(algorithm) && serves_every_shape(handle, kind, algorithm))
+      return algorithm;
   throw SystemError(
       fmt::format("[cublas] none of {} algorithms for sums of {} bf16 products into {}{} serves "
                   "every number of rows and outputs",
-                  found, kind.inputs, name(kind.y), kind.bias ? " with bias" : ""));
+                  algorithms.size(), kind.inputs, name(kind.y), kind.bias ? " with bias" : ""));
 }
 
 /// One handle per process and device, and what was chosen with it. A handle holds no state of a
@@ -223,16 +239,30 @@ cublasLtMatmulAlgo_t pinned_algorithm(DeviceState& state, const SumKind& kind) {
   return known->second;
 }
 
-void multiply(Context& ctx, const Problem& p, const void* x, const void* w, void* y,
-              void* workspace) {
-  DeviceState& state = state_of(ctx.device());
-  const cublasLtMatmulAlgo_t algorithm = pinned_algorithm(state, p.kind);
+struct Operands {
+  const void *x, *w;
+  void *y, *workspace;
+};
+
+void multiply(Context& ctx, const Problem& p, const Operands& o,
+              const cublasLtMatmulAlgo_t& algorithm) {
   Descriptors d(p);
   const float alpha = 1, beta = 0;
-  check_cublas(
-      cublasLtMatmul(state.handle, d.desc(), &alpha, w, d.w(), x, d.x(), &beta, y, d.y(), y, d.y(),
-                     &algorithm, workspace, kMatmulWorkspaceBytes, stream_of(ctx)),
-      "cublasLtMatmul");
+  check_cublas(cublasLtMatmul(state_of(ctx.device()).handle, d.desc(), &alpha, o.w, d.w(), o.x,
+                              d.x(), &beta, o.y, d.y(), o.y, d.y(), &algorithm, o.workspace,
+                              kMatmulWorkspaceBytes, stream_of(ctx)),
+               "cublasLtMatmul");
+}
+
+/// What runs for a kind of product.
+struct Plan {
+  bool own_sums;  ///< leaves, or a bias on f32, which cuBLASLt adds to bf16 results only
+  SumKind sum;
+};
+Plan plan_of(const ops::MatmulKind& kind) {
+  const bool own_sums = kind.leaves > 1 || (kind.bias && kind.y == DType::kF32);
+  return {own_sums,
+          {kind.inputs / kind.leaves, own_sums ? DType::kF32 : kind.y, kind.bias && !own_sums}};
 }
 
 bool is_aligned(const void* data, std::size_t alignment) {
@@ -244,7 +274,7 @@ bool rows_are_aligned(ConstTensorView view, std::size_t alignment) {
   return is_aligned(view.bytes(), alignment) && stride % alignment == 0;
 }
 
-void copy_rows(const Stream& stream, TensorView to, ConstTensorView from) {
+void copy_matrix(const Stream& stream, TensorView to, ConstTensorView from) {
   const std::size_t element = size_bytes(from.dtype());
   stream.copy_rows(to.bytes(), static_cast<std::size_t>(to.row_stride()) * element, from.bytes(),
                    static_cast<std::size_t>(from.row_stride()) * element,
@@ -266,13 +296,11 @@ void matmul(Cuda, Context& ctx, const MatmulArgs& a) {
   const std::int64_t rows = a.x.dim(0), inputs = a.w.inputs, outputs = a.w.outputs;
   const MatmulScratch scratch = matmul_scratch(rows, inputs, outputs, a.leaves);
   const BFloat16* bias = a.bias.numel() > 0 ? a.bias.data<BFloat16>() : nullptr;
-  // cuBLASLt adds a bf16 bias to bf16 results only.
-  const bool own_sums = a.leaves > 1 || (bias != nullptr && a.y.dtype() == DType::kF32);
-  const bool epilogue = bias != nullptr && !own_sums;
-  const SumKind kind{inputs / a.leaves, own_sums ? DType::kF32 : a.y.dtype(), epilogue};
+  const MatmulKind product{inputs, outputs, a.leaves, bias != nullptr, a.y.dtype()};
+  const auto [own_sums, kind] = plan_of(product);
   const bool stage_x = !rows_are_aligned(a.x, kind.operand_alignment());
   const bool stage_y = !own_sums && !rows_are_aligned(a.y, kAlignment);
-  if (epilogue && !is_aligned(bias, kAlignment)) {
+  if (kind.bias && !is_aligned(bias, kAlignment)) {
     ctx.stream().copy(a.scratch + scratch.bias, bias, a.bias.size_bytes());
     bias = reinterpret_cast<const BFloat16*>(a.scratch + scratch.bias);
   }
@@ -283,7 +311,7 @@ void matmul(Cuda, Context& ctx, const MatmulArgs& a) {
     if (stage_x) {
       const TensorView staged(a.scratch + scratch.x, DType::kBF16, Shape{count, inputs},
                               leading_dimension(inputs));
-      cuda::copy_rows(ctx.stream(), staged, x);
+      copy_matrix(ctx.stream(), staged, x);
       x = staged;
     }
     const TensorView y = a.y.rows(first, count);
@@ -291,20 +319,74 @@ void matmul(Cuda, Context& ctx, const MatmulArgs& a) {
                           leading_dimension(outputs));
     const TensorView to = own_sums || stage_y ? sums : y;
     const std::int64_t leaf_stride = count * sums.row_stride();
-    multiply(ctx,
-             {kind,
-              {count, outputs, a.leaves},
-              x.row_stride(),
-              leading_dimension(inputs),
-              to.row_stride(),
-              leaf_stride,
-              bias},
-             x.bytes(), a.w.data.bytes(), to.bytes(), a.scratch);
+    const Problem problem{kind,
+                          {count, outputs, a.leaves},
+                          x.row_stride(),
+                          leading_dimension(inputs),
+                          to.row_stride(),
+                          leaf_stride,
+                          bias};
+    const MatmulTuning* tuning = ctx.matmul_tuning();
+    const auto* tuned = tuning == nullptr ? nullptr : tuning->find(product, count);
+    multiply(ctx, problem, {x.bytes(), a.w.data.bytes(), to.bytes(), a.scratch},
+             tuned != nullptr ? std::bit_cast<cublasLtMatmulAlgo_t>(*tuned)
+                              : pinned_algorithm(state_of(ctx.device()), kind));
     if (own_sums)
       add_leaves(ctx, sums.data<float>(), leaf_stride, sums.row_stride(), a.leaves, bias, y);
     else if (stage_y)
-      cuda::copy_rows(ctx.stream(), y, sums);
+      copy_matrix(ctx.stream(), y, sums);
   }
+}
+
+void tune_matmul(Cuda, Context& ctx, const PackedMatrix& w, const MatmulKind& kind,
+                 std::int64_t max_rows, const MatmulTimer& timer, MatmulTuning& tuning) {
+  using namespace retinue::cuda;
+  const auto [own_sums, sum] = plan_of(kind);
+  const cublasLtHandle_t handle = state_of(ctx.device()).handle;
+  for (std::int64_t bucket = 1; bucket <= MatmulTuning::bucket_of(max_rows); bucket *= 2) {
+    const MatmulScratch scratch =
+        matmul_scratch(std::min(bucket, max_rows), kind.inputs, kind.outputs, kind.leaves);
+    // A product of more rows runs in pieces of so many.
+    const std::int64_t rows = own_sums ? scratch.chunk : std::min(bucket, max_rows);
+    if (tuning.find(kind, rows) != nullptr) continue;
+    Frame frame(ctx);
+    std::byte* const workspace = ctx.scratch(scratch.bytes);
+    const TensorView x = ctx.alloc({rows, leading_dimension(kind.inputs)}, DType::kBF16);
+    ctx.stream().zero(x.bytes(), x.size_bytes());  // not all zeros, which would be faster than life
+    ctx.stream().copy(x.bytes(), w.data.bytes(), std::min(x.size_bytes(), w.data.size_bytes()));
+    std::byte* const y = own_sums
+                             ? workspace + scratch.sums
+                             : ctx.alloc({rows, leading_dimension(kind.outputs)}, kind.y).bytes();
+    Problem problem = dense_problem(sum, {rows, kind.outputs, kind.leaves});
+    if (sum.bias) {
+      const TensorView bias = ctx.alloc({kind.outputs}, DType::kBF16);
+      ctx.stream().zero(bias.bytes(), bias.size_bytes());
+      problem.bias = bias.bytes();
+    }
+    Problem smallest = dense_problem(sum, {bucket / 2 + 1, kind.outputs, kind.leaves});
+    double best = 0;
+    bool any = false;
+    for (const cublasLtMatmulAlgo_t& algorithm :
+         offered(handle, problem, CUBLASLT_REDUCTION_SCHEME_MASK)) {
+      if (!serves(handle, problem, algorithm) || !serves(handle, smallest, algorithm)) continue;
+      const double seconds = timer([&] {
+        multiply(ctx, problem, {x.bytes(), w.data.bytes(), y, workspace}, algorithm);
+      });
+      if (any && seconds >= best) continue;
+      any = true, best = seconds;
+      tuning.put(kind, rows, std::bit_cast<MatmulTuning::Algorithm>(algorithm));
+    }
+    if (!any)
+      throw SystemError(fmt::format("[cublas] no algorithm for {} rows, {} inputs, {} outputs",
+                                    rows, kind.inputs, kind.outputs));
+  }
+  ctx.stream().synchronize();
+}
+
+std::string matmul_machine_on_cuda(Device device) {
+  const cuda::DeviceFacts facts = cuda::device_facts(device.index);
+  return fmt::format("{}, driver {}, cublasLt {}", facts.name, facts.driver_version,
+                     cublasLtGetVersion());
 }
 
 void pack_rows(Cuda, Context& ctx, ConstTensorView rows, std::int64_t first_output,
@@ -315,7 +397,7 @@ void pack_rows(Cuda, Context& ctx, ConstTensorView rows, std::int64_t first_outp
   const std::int64_t element = static_cast<std::int64_t>(size_bytes(w.data.dtype()));
   const TensorView to(w.data.bytes() + first_output * stride * element, w.data.dtype(),
                       Shape{rows.dim(0), w.inputs}, stride);
-  cuda::copy_rows(ctx.stream(), to, rows);
+  cuda::copy_matrix(ctx.stream(), to, rows);
 }
 
 }  // namespace retinue::ops::detail

@@ -103,6 +103,8 @@ void for_each_isa(Body&& body, int threads = 2) {
   }
   if (!runs_on_cuda()) return;
   SCOPED_TRACE("cuda");
+  // Stands in the results, so that a run on a GPU can be told from one that passed without it.
+  testing::Test::RecordProperty("cuda", 1);
   struct OnCuda {
     OnCuda() { test_device() = {DeviceType::kCuda, 0}; }
     ~OnCuda() { test_device() = {}; }

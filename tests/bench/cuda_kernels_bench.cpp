@@ -72,11 +72,12 @@ class Bench {
     fmt::print("{} on {}, sm_{}{}, {} multiprocessors, {} rounds\n", build::kRevision, facts_.name,
                facts_.major, facts_.minor, facts_.multiprocessors, options_.rounds);
     ceilings();
+    begin_json();
     if (wanted("matmul")) matmuls();
     if (wanted("attention")) attentions();
     if (wanted("rows")) rows();
     if (wanted("moves")) moves();
-    if (!options_.json.empty()) write_json();
+    if (json_.is_open()) json_ << "\n]}\n";
     return failed_ ? 1 : 0;
   }
 
@@ -183,13 +184,15 @@ class Bench {
       failed_ = true;
     }
     std::fflush(stdout);
-    results_.push_back(row);
+    if (json_.is_open()) json_ << (rows_written_++ == 0 ? "\n" : ",\n") << row.dump() << std::flush;
   }
 
-  /// One result per line, so that line tools can read it.
-  void write_json() {
-    std::ofstream out(options_.json);
-    const nlohmann::ordered_json head = {
+  /// One result per line, so that line tools can read it; each is written when it is known, so that
+  /// a crash costs the rest alone.
+  void begin_json() {
+    if (options_.json.empty()) return;
+    json_.open(options_.json);
+    const nlohmann::ordered_json machine = {
         {"device", facts_.name},
         {"compute_capability", fmt::format("{}.{}", facts_.major, facts_.minor)},
         {"multiprocessors", facts_.multiprocessors},
@@ -201,12 +204,9 @@ class Bench {
         {"matmul_tflop_per_s", flops_per_s_ / 1e12},
         {"rounds", options_.rounds},
         {"small", options_.small}};
-    out << "{\"schema_version\": 1, \"bench\": \"cuda_kernels\", \"revision\": \""
-        << build::kRevision << "\", \"machine\": " << head.dump() << ",\n\"results\": [";
-    for (std::size_t i = 0; i < results_.size(); ++i)
-      out << (i == 0 ? "\n" : ",\n") << results_[i].dump();
-    out << "\n]}\n";
-    if (!out.good()) throw UsageError("[bench] cannot write " + options_.json);
+    json_ << "{\"schema_version\": 1, \"bench\": \"cuda_kernels\", \"revision\": \"" << build::kRevision
+          << "\", \"machine\": " << machine.dump() << ",\n\"results\": [" << std::flush;
+    if (!json_.good()) throw UsageError("[bench] cannot write " + options_.json);
   }
 
   void matmul(const char* what, std::int64_t m, std::int64_t n, std::int64_t k, int leaves = 1) {
@@ -379,7 +379,8 @@ class Bench {
   double bytes_per_s_ = 0, flops_per_s_ = 0;
   bool failed_ = false;
   std::string group_;
-  std::vector<nlohmann::ordered_json> results_;
+  std::ofstream json_;
+  int rows_written_ = 0;
 };
 
 int start(int argc, char** argv) {

@@ -111,7 +111,7 @@ cp -R configs/examples "$bundle/configs/examples"
 cp -R tests/golden/model "$bundle/tests/golden/model"
 cp LICENSE "$bundle/"
 revision=$(git describe --always --dirty 2>/dev/null || echo unknown)
-needs=$(find "$bundle/programs" "$bundle/lib" "$bundle/openmpi" -type f -exec objdump -T {} + 2>/dev/null |
+needs=$({ find "$bundle/programs" "$bundle/lib" "$bundle/openmpi" -type f -exec objdump -T {} + 2>/dev/null || true; } |
   grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -n 1)
 {
   echo "Retinue, revision $revision, preset $preset, built $(date -u +%Y-%m-%d)"

@@ -84,6 +84,8 @@ case $code:$state in
       blocked="retinue info: exit $code: $(last_line "$work/info.log")"
     elif [ -n "$driver" ] && [ "${driver%%.*}" -lt 580 ]; then
       blocked="the driver, $driver, is too old: CUDA 13 wants 580 or newer"
+    elif [ -z "$driver" ] && ! find_cuda_library libcuda.so.1 >/dev/null; then
+      blocked='no driver here: neither libcuda.so.1 nor nvidia-smi is found'
     else
       blocked="retinue info: cuda: ${state:-says nothing}"
     fi

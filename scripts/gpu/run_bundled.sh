@@ -20,7 +20,8 @@ if [ "${RETINUE_BUNDLE:-}" != "$here" ]; then
   export RETINUE_BUNDLE=$here
   export LD_LIBRARY_PATH=$here/lib${cuda:+:$cuda}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   export PATH=$here/bin:$PATH
-  export OPAL_PREFIX=$here/openmpi PMIX_INSTALL_PREFIX=$here/pmix
+  export OPAL_PREFIX=$here/openmpi
+  export PMIX_PKGLIBDIR=$here/pmix/lib/pmix PMIX_PKGDATADIR=$here/pmix/share/pmix
   # Without ssh Open MPI's launcher of other hosts stops the one of this host, too.
   if ! command -v ssh >/dev/null; then export OMPI_MCA_plm_rsh_agent=${OMPI_MCA_plm_rsh_agent:-/bin/false}; fi
   export RETINUE_MPIRUN=${RETINUE_MPIRUN:-$here/bin/mpirun}

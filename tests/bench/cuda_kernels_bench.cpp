@@ -204,8 +204,9 @@ class Bench {
         {"matmul_tflop_per_s", flops_per_s_ / 1e12},
         {"rounds", options_.rounds},
         {"small", options_.small}};
-    json_ << "{\"schema_version\": 1, \"bench\": \"cuda_kernels\", \"revision\": \"" << build::kRevision
-          << "\", \"machine\": " << machine.dump() << ",\n\"results\": [" << std::flush;
+    json_ << "{\"schema_version\": 1, \"bench\": \"cuda_kernels\", \"revision\": \""
+          << build::kRevision << "\", \"machine\": " << machine.dump() << ",\n\"results\": ["
+          << std::flush;
     if (!json_.good()) throw UsageError("[bench] cannot write " + options_.json);
   }
 

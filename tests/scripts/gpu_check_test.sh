@@ -176,6 +176,13 @@ test_without_a_gpu_the_reason_of_the_program_is_told() {
   expect_equal "$code" 1
   expect_match "$table" '^bench +not run .*no CUDA-capable device is detected'
 }
+test_without_a_driver_that_is_what_is_told() {
+  write_host
+  rm tools/nvidia-smi
+  # CUDA itself calls a missing driver an old one.
+  RETINUE_FIND_ROOT=$folder/host FAKE_CUDA='unavailable: cudaErrorInsufficientDriver' check --only ops
+  expect_match "$table" '^info +failed .*no driver here'
+}
 test_a_program_that_cannot_start_is_told() {
   write_host
   FAKE_INFO_CODE=127 check --only ops

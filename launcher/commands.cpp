@@ -73,6 +73,7 @@ int run_rank(const Command& command, const runtime::RunOptions& run, const Job& 
         const runtime::Session session{.world = world.comm(),
                                        .node_rank = world.node_rank(),
                                        .node_size = world.node_size(),
+                                       .deadline_s = deadline_s(),
                                        .log = log,
                                        .clock = clock};
         return job(session, run.threads > 0 ? run.threads : default_threads(world));
@@ -92,9 +93,7 @@ int run_rank(const Command& command, const runtime::RunOptions& run, const Job& 
 /// Starts ranks when this is a plain call for several; otherwise runs `job` as one of them.
 int start(const Command& command, const runtime::RunOptions& run, const Job& job) {
   if (run.device == "cuda" && !build::kCuda)
-    throw UsageError("[device] --device cuda: this build has no CUDA. Use --device cpu.");
-  if (run.reduce == "nccl")
-    throw UsageError("[reduce] --reduce nccl: this build has no CUDA. Use --reduce ordered.");
+    throw UsageError("[--device] cuda: this build has no CUDA. Use --device cpu.");
   if (command.environment.launched) return run_rank(command, run, job);
   const Launch launch = plan_launch(command.options.launch);
   std::vector<std::string> arguments = {command.verb};
@@ -127,6 +126,7 @@ int caption(const Command& command) {
   runtime::CaptionOptions options = caption_options(command);
   return start(command, options.run, [&](const runtime::Session& session, int threads) {
     options.run.threads = threads;
+    options.run.share_device = command.options.launch.share_device;
     return runtime::run_caption(session, options);
   });
 }
@@ -135,6 +135,7 @@ int ask(const Command& command) {
   runtime::AskOptions options = command.options.trace.ask;
   return start(command, options.run, [&](const runtime::Session& session, int threads) {
     options.run.threads = threads;
+    options.run.share_device = command.options.launch.share_device;
     return runtime::run_ask(session, options);
   });
 }
@@ -143,6 +144,7 @@ int trace(const Command& command) {
   runtime::TraceOptions options = command.options.trace;
   return start(command, options.ask.run, [&](const runtime::Session& session, int threads) {
     options.ask.run.threads = threads;
+    options.ask.run.share_device = command.options.launch.share_device;
     return runtime::run_trace(session, options);
   });
 }

@@ -24,8 +24,8 @@ most_bytes=$((40 << 20))
 
 # What runs on a GPU, or shows that the rest is well there.
 required=(retinue layers_ops_test)
-programs=(retinue layers_ops_test layers_model_test parallel_device_test parallel_comm_nccl_test
-  parallel_comm_nccl_mpi_test runtime_engine_test runtime_trace_test runtime_greedy_test cuda_kernels_bench)
+programs=(retinue layers_ops_test parallel_comm_nccl_test parallel_comm_nccl_mpi_test runtime_cuda_test
+  cuda_kernels_bench)
 if [ $build = 1 ]; then scripts/build.sh --preset "$preset"; fi
 from=build/$preset/bin
 for program in "${required[@]}"; do

@@ -22,7 +22,8 @@ void exchange_features(Context& ctx, const TensorAxis& axis, std::span<const Exc
   ConstTensorView gathered = mine;
   if (axis.size > 1) {
     TensorView all = ctx.alloc({total, mine.dim(1)}, features.dtype());
-    if (!ctx.planning()) axis.comm->all_gather(ctx.stream(), mine, all, rows_of);
+    Communicator* comm = axis.exchange != nullptr ? axis.exchange : axis.comm;
+    if (!ctx.planning()) comm->all_gather(ctx.stream(), mine, all, rows_of);
     gathered = all;
   }
   // Gathered rows lie rank by rank, each rank's in image order.

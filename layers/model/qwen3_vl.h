@@ -16,6 +16,8 @@ struct ModelOptions {
   std::int64_t kv_blocks = 0;       ///< pages in the cache
   std::int64_t kv_block_size = 32;  ///< tokens per page
   std::int64_t feature_rows = 0;    ///< visual tokens whose features are held at once
+  bool ordered = true;  ///< row-parallel sums in the fixed tree; else one partial per rank, for a
+                        ///< communicator that adds in an order of its own
   std::vector<float> pixel_values;  ///< [channels, 256] what each byte stands for
 };
 

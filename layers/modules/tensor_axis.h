@@ -12,8 +12,9 @@ namespace retinue::layers {
 struct TensorAxis {
   int rank = 0;
   int size = 1;
-  Communicator* comm = nullptr;  ///< null: planning, or a world of one
-  int leaves = 1;                ///< of every row-parallel sum, over all ranks
+  Communicator* comm = nullptr;      ///< null: planning, or a world of one
+  int leaves = 1;                    ///< of every row-parallel sum, over all ranks
+  Communicator* exchange = nullptr;  ///< of features; null: `comm`
 
   [[nodiscard]] Shard shard() const { return {rank, size}; }
   [[nodiscard]] std::int64_t per_rank(std::int64_t dim) const {

@@ -1,7 +1,9 @@
 #include "layers/spec/numerics.h"
 
+#include "parallel/base/build_config.h"
 #include "parallel/base/hash.h"
 #include "parallel/base/reduce_tree.h"
+#include "parallel/device/cuda/runtime.h"
 
 #include <fmt/format.h>
 
@@ -16,15 +18,32 @@ int reduction_leaves(const TextConfig& text) {
   return leaves;
 }
 
-Numerics numerics(const ModelConfig& config, DType dtype, const Context& ctx) {
+namespace {
+
+/// Which kernels run: their bits differ from one kind of device to the next.
+std::string kernels_of(const Context& ctx) {
+  if (ctx.device().type == DeviceType::kCpu) return fmt::format("cpu {}", name(ctx.cpu_isa()));
+  if constexpr (build::kCuda)
+    if (ctx.device().index < cuda::availability().devices) {
+      const cuda::DeviceFacts facts = cuda::device_facts(ctx.device().index);
+      return fmt::format("cuda sm_{}{}, runtime {}", facts.major, facts.minor,
+                         facts.runtime_version);
+    }
+  return "cuda, planned";
+}
+
+}  // namespace
+
+Numerics numerics(const ModelConfig& config, DType dtype, const Context& ctx, bool ordered) {
   // 1: raised whenever a kernel changes the order of a sum or a rounding.
   constexpr int kContract = 1;
+  const std::string sums = ordered ? fmt::format("leaves {} in a binary tree, f32 between ranks",
+                                                 reduction_leaves(config.text))
+                                   : std::string("sums between ranks in the order of NCCL");
   Numerics n;
-  n.description = fmt::format(
-      "contract {}; {} {}; dtype {}; leaves {} in a binary tree, f32 between ranks; attention "
-      "tiles 128, splits 512",
-      kContract, ctx.device().type == DeviceType::kCpu ? "cpu" : "cuda", name(ctx.cpu_isa()),
-      name(dtype), reduction_leaves(config.text));
+  n.description = fmt::format("contract {}; {}; dtype {}; {}; attention tiles {}, splits 512",
+                              kContract, kernels_of(ctx), name(dtype), sums,
+                              ctx.device().type == DeviceType::kCpu ? 128 : 64);
   n.fingerprint = sha256_hex(n.description);
   return n;
 }

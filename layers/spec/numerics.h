@@ -14,11 +14,11 @@ int reduction_leaves(const TextConfig& text);
 
 /// Everything that decides bits, as text, and its SHA-256: leaves, tiles, splits, dtype, kernel
 /// path, device type, revision of the contract. Tensor size, batch and replica count are not in it:
-/// equal fingerprints promise equal bits.
+/// equal fingerprints promise equal bits; but for sums that are not `ordered`, which promise none.
 struct Numerics {
   std::string description;
   std::string fingerprint;
 };
-Numerics numerics(const ModelConfig& config, DType dtype, const Context& ctx);
+Numerics numerics(const ModelConfig& config, DType dtype, const Context& ctx, bool ordered = true);
 
 }  // namespace retinue::layers

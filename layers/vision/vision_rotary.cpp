@@ -1,5 +1,6 @@
 #include "layers/vision/vision_rotary.h"
 
+#include "layers/ops/patch_positions.h"
 #include "layers/ops/rope.h"
 #include "layers/spec/rotary.h"
 
@@ -17,21 +18,13 @@ void VisionRotary::tables(Context& ctx, std::span<const GridThw> grids, TensorVi
   const std::int64_t patches = cos.dim(0);
   Frame frame(ctx);
   TensorView positions = ctx.alloc({2, patches}, DType::kI32);
-  if (!ctx.planning()) {
-    auto* row_of = positions.data<std::int32_t>();
-    auto* column_of = row_of + patches;
-    std::int64_t at = 0;
-    for (const GridThw& grid : grids)
-      for (std::int64_t t = 0; t < grid.frames; ++t)
-        for (std::int64_t by = 0; by < grid.rows / merge_; ++by)
-          for (std::int64_t bx = 0; bx < grid.columns / merge_; ++bx)
-            for (std::int64_t iy = 0; iy < merge_; ++iy)
-              for (std::int64_t ix = 0; ix < merge_; ++ix, ++at) {
-                row_of[at] = static_cast<std::int32_t>(by * merge_ + iy);
-                column_of[at] = static_cast<std::int32_t>(bx * merge_ + ix);
-              }
-    check(at == patches, "the grids' patches are the rows");
+  std::int64_t at = 0;
+  for (const GridThw& grid : grids) {
+    ops::patch_positions(ctx, grid.frames, grid.rows, grid.columns, merge_,
+                         positions.columns(at, grid.patches()));
+    at += grid.patches();
   }
+  check(at == patches, "the grids' patches are the rows");
   ops::rope_table(ctx, positions, axis_of_slot_, inv_freq_, 1.0F, DType::kF32, cos, sin);
 }
 

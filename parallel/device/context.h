@@ -49,6 +49,7 @@ class Context {
   }
   void stage(std::string_view name, ConstTensorView value) { stage(name, -1, value); }
   void set_stage_sink(StageSink sink) { sink_ = std::move(sink); }
+  [[nodiscard]] bool has_stage_sink() const { return static_cast<bool>(sink_); }
 
  private:
   Context(Stream stream, int threads);

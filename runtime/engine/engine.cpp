@@ -159,10 +159,11 @@ class Engine::Rank : public EngineRank {
   StepResult result;
 };
 
-Engine::Engine(Context& ctx, layers::Qwen3Vl& model, const EngineLimits& limits,
-               PixelSource& pixels, const Clock& clock)
+Engine::Engine(Context& ctx, MemoryLedger& ledger, layers::Qwen3Vl& model,
+               const EngineLimits& limits, Communicator& control, PixelSource& pixels,
+               const Clock& clock)
     : lead_(model.axis().rank == 0 ? std::make_unique<Lead>(model, limits, clock) : nullptr),
-      rank_(std::make_unique<Rank>(ctx, model, limits, pixels, clock)),
+      rank_(std::make_unique<Rank>(ctx, ledger, model, limits, control, pixels, clock)),
       clock_(clock) {}
 
 Engine::~Engine() = default;

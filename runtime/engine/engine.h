@@ -31,9 +31,10 @@ struct EngineLimits {
 /// patches, grids and limits; opens no file, prints nothing.
 class Engine {
  public:
-  /// Every rank of the axis builds one, with equal limits. `pixels` and `clock` outlive it.
-  Engine(Context& ctx, layers::Qwen3Vl& model, const EngineLimits& limits, PixelSource& pixels,
-         const Clock& clock);
+  /// Every rank of the axis builds one, with equal limits. `control` joins the ranks of the axis in
+  /// host memory; it, `pixels` and `clock` outlive the engine.
+  Engine(Context& ctx, MemoryLedger& ledger, layers::Qwen3Vl& model, const EngineLimits& limits,
+         Communicator& control, PixelSource& pixels, const Clock& clock);
   ~Engine();
 
   /// Lead only. Nothing when accepted; the reason when it can never run (too long, grid too large).

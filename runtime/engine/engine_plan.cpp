@@ -1,6 +1,8 @@
 #include "runtime/engine/engine_plan.h"
 
 #include "layers/spec/numerics.h"
+#include "parallel/device/staging.h"
+#include "runtime/engine/step_block.h"
 
 #include <fmt/format.h>
 
@@ -11,9 +13,6 @@ namespace retinue::runtime {
 namespace {
 
 constexpr std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
-
-/// A view that only has a shape.
-ConstTensorView planned(DType dtype, Shape shape) { return {nullptr, dtype, shape}; }
 
 /// Runs the largest steps that the limits allow through a planned model and returns its peaks.
 EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device, int tensor,
@@ -39,24 +38,17 @@ EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device
     std::vector<layers::ExchangedImage> images;
     for (int r = 0; r < tensor; ++r) images.push_back({r, patches / merge_unit, 0});
     const std::vector<layers::GridThw> grids = {grid};
-    model.encode(ctx, planned(DType::kU8, Shape{patches, config.vision.patch_width()}), grids,
-                 images);
+    Frame frame(ctx);
+    const Shape rows{patches, config.vision.patch_width()};
+    const std::byte* const at = upload(ctx, nullptr, static_cast<std::size_t>(rows.numel()));
+    model.encode(ctx, ConstTensorView(at, DType::kU8, rows), grids, images);
   }
-  const std::int64_t tokens = limits.max_batch_tokens,
-                     seqs = std::min(limits.max_sequences, tokens);
-  layers::StepInputs inputs;
-  inputs.ids = inputs.slot_mapping = planned(DType::kI32, Shape{tokens});
-  inputs.positions = planned(DType::kI32, Shape{3, tokens});
-  inputs.block_table = planned(DType::kI32, Shape{seqs, limits.kv_blocks});
-  inputs.cu_seqlens = planned(DType::kI32, Shape{seqs + 1});
-  inputs.seq_lens = planned(DType::kI32, Shape{seqs});
-  inputs.visual_sources = inputs.visual_rows =
-      planned(DType::kI32, Shape{std::min(tokens, limits.feature_rows)});
-  inputs.logit_rows = planned(DType::kI32, Shape{limits.max_logit_rows});
   {
     Frame frame(ctx);
-    TensorView logits = ctx.alloc({limits.max_logit_rows, model.vocab_per_rank()}, dtype);
-    model.forward(ctx, inputs, logits);
+    const StepBlock block(StepSizes::largest(limits));
+    const TensorView logits = ctx.alloc({block.sizes().logit_rows, model.vocab_per_rank()}, dtype);
+    const std::byte* const at = upload(ctx, nullptr, block.size_bytes());
+    model.forward(ctx, block.views(at), logits);
   }
   EnginePlan plan;
   plan.limits = limits;

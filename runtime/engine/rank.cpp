@@ -4,18 +4,26 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
+#include <type_traits>
 #include <utility>
 
 namespace retinue::runtime {
 
 namespace {
 
-template <class T>
-ConstTensorView view_of(const std::vector<T>& values, Shape shape) {
-  return {reinterpret_cast<const std::byte*>(values.data()), dtype_of<T>(), shape};
+constexpr std::int64_t kLargestBytes = sizeof(float) + sizeof(std::int32_t);
+
+/// Bytes of the results' host copy: largest values, their ids, whole rows. None on CPU, where they
+/// are read where they are.
+std::int64_t result_bytes(const EngineLimits& limits, std::int64_t vocab_per_rank, DType dtype,
+                          Device device) {
+  if (device.type == DeviceType::kCpu) return 0;
+  const std::int64_t row = vocab_per_rank * static_cast<std::int64_t>(size_bytes(dtype));
+  return limits.max_logit_rows * (kLargestBytes + row);
 }
-ConstTensorView list_of(const std::vector<std::int32_t>& values) {
-  return view_of(values, Shape{static_cast<std::int64_t>(values.size())});
+std::int64_t block_bytes(const EngineLimits& limits) {
+  return static_cast<std::int64_t>(StepBlock(StepSizes::largest(limits)).size_bytes());
 }
 
 template <std::size_t size>
@@ -25,6 +33,32 @@ void copy_text(const std::string& text, std::array<char, size>& to) {
 }
 
 }  // namespace
+
+EngineRank::EngineRank(Context& ctx, MemoryLedger& ledger, layers::Qwen3Vl& model,
+                       const EngineLimits& limits, Communicator& control, PixelSource& pixels,
+                       const Clock& clock)
+    : ctx_(ctx),
+      model_(model),
+      limits_(limits),
+      control_(control),
+      pixels_(pixels),
+      clock_(clock),
+      inputs_(ledger, ctx.device(), static_cast<std::size_t>(block_bytes(limits))),
+      patch_rows_(
+          ledger, ctx.device(),
+          static_cast<std::size_t>(limits.encode_patches * model.config().vision.patch_width())),
+      results_(Buffer::staging(ledger, ctx.device(),
+                               static_cast<std::size_t>(result_bytes(
+                                   limits, model.vocab_per_rank(), model.dtype(), ctx.device())))) {
+}
+
+std::int64_t EngineRank::staging_bytes(const EngineLimits& limits,
+                                       const layers::ModelConfig& config, DType dtype,
+                                       Device device, int tensor) {
+  return StagingRing::bytes(block_bytes(limits)) +
+         StagingRing::bytes(limits.encode_patches * config.vision.patch_width()) +
+         result_bytes(limits, config.text.vocab_size / tensor, dtype, device);
+}
 
 void EngineRank::exchange_reports(std::vector<RankReport>& at_lead) {
   RankReport report{};
@@ -57,13 +91,13 @@ void EngineRank::exchange_reports(std::vector<RankReport>& at_lead) {
                              Shape{1, kSize});
   const TensorView all(reinterpret_cast<std::byte*>(at_lead.data()), DType::kU8,
                        Shape{leads() ? ranks : 0, kSize});
-  model_.axis().comm->gather(ctx_.stream(), mine, all, rows, 0);
+  control_.gather(Stream{Device{}}, mine, all, rows, 0);
 }
 
 void EngineRank::share(StepPlan& plan) {
   if (model_.axis().size > 1) {
     if (leads()) plan.serialize(words_);
-    broadcast_container(*model_.axis().comm, words_);
+    broadcast_container(control_, words_);
     if (!leads()) plan.parse(words_);
   }
   for (const OwnedItem& item : plan.prefetch)
@@ -90,7 +124,8 @@ void EngineRank::encode(const StepPlan& plan) {
   std::vector<layers::GridThw> mine;
   std::vector<layers::ExchangedImage> images;
   const std::int64_t merge_unit = model_.config().vision.merge_unit();
-  staging_.clear();
+  std::byte* const staged = patch_rows_.next();
+  std::byte* end = staged;
   for (const EncodeItem& item : plan.encode) {
     images.push_back({item.owner, item.grid.patches() / merge_unit, item.first_row});
     if (item.owner != model_.axis().rank) continue;
@@ -99,90 +134,125 @@ void EngineRank::encode(const StepPlan& plan) {
     check(found->second.grid_thw == item.grid,
           "the pixels have the grid that the prompt was built for");
     mine.push_back(item.grid);
-    staging_.insert(staging_.end(), found->second.pixels.begin(), found->second.pixels.end());
+    const auto pixels = std::as_bytes(std::span(found->second.pixels));
+    check(pixels.size() <= patch_rows_.piece_bytes() - static_cast<std::size_t>(end - staged),
+          "the patches of a step are no more than planned");
+    end = std::ranges::copy(pixels, end).out;
     stats_.patches += item.grid.patches();
     ++stats_.items;
     patches_.erase(found);
   }
+  Frame frame(ctx_);
   const std::int64_t width = model_.config().vision.patch_width();
-  model_.encode(ctx_,
-                view_of(staging_, Shape{static_cast<std::int64_t>(staging_.size()) / width, width}),
+  const std::byte* const patches = upload(ctx_, staged, static_cast<std::size_t>(end - staged));
+  patch_rows_.enqueued(ctx_.stream());
+  model_.encode(ctx_, ConstTensorView(patches, DType::kU8, Shape{(end - staged) / width, width}),
                 mine, images);
+}
+
+void EngineRank::forward(const StepPlan& plan, const StepBlock& block, TensorView logits) {
+  std::byte* const staged = inputs_.next();
+  block.fill(plan, staged);
+  const layers::StepInputs inputs = block.views(upload(ctx_, staged, block.size_bytes()));
+  inputs_.enqueued(ctx_.stream());
+  const auto work = [&] { model_.forward(ctx_, inputs, logits); };
+  // Whoever looks at results on the way, or waits after each op, can't be replayed.
+  if (!is_decode_only(plan) || ctx_.has_stage_sink() || ctx_.waits_after_ops()) return work();
+  const StepSizes& sizes = block.sizes();
+  const auto key =
+      static_cast<std::uint64_t>(sizes.tokens) << 32 | static_cast<std::uint64_t>(sizes.max_blocks);
+  graphs_.run(ctx_.stream(), key, work);
+  stats_.replayed_steps = static_cast<std::int64_t>(graphs_.replayed());
 }
 
 void EngineRank::decode(const StepPlan& plan, StepResult& result) {
   const double begin = clock_.now_s();
-  const auto tokens = static_cast<std::int64_t>(plan.ids.size());
-  const auto seqs = static_cast<std::int64_t>(plan.seq_lens.size());
-  layers::StepInputs inputs;
-  inputs.ids = list_of(plan.ids);
-  inputs.positions = view_of(plan.positions, Shape{3, tokens});
-  inputs.slot_mapping = list_of(plan.slot_mapping);
-  inputs.block_table = view_of(plan.block_table, Shape{seqs, plan.max_blocks});
-  inputs.cu_seqlens = list_of(plan.cu_seqlens);
-  inputs.seq_lens = list_of(plan.seq_lens);
-  inputs.visual_sources = list_of(plan.visual_sources);
-  inputs.visual_rows = list_of(plan.visual_rows);
-  inputs.logit_rows = list_of(plan.logit_rows);
-
+  const StepSizes sizes = StepSizes::of(plan);
+  // On CPU nothing is recorded, so that padding would be work for nothing.
+  const bool padded = ctx_.device().type != DeviceType::kCpu && is_decode_only(plan);
+  const StepBlock block(padded ? padded_decode(sizes, limits_) : sizes);
   Frame frame(ctx_);
-  TensorView logits = ctx_.alloc(
-      {static_cast<std::int64_t>(plan.logit_rows.size()), model_.vocab_per_rank()}, model_.dtype());
-  model_.forward(ctx_, inputs, logits);
+  // First of the frame: where logits and inputs lie follows from the sizes.
+  const TensorView logits =
+      ctx_.alloc({block.sizes().logit_rows, model_.vocab_per_rank()}, model_.dtype());
+  forward(plan, block, logits);
+
+  const std::int64_t argmax_rows = plan.argmax_rows, whole_rows = plan.whole_rows;
+  const std::byte *values = nullptr, *ids = nullptr, *whole = nullptr;
+  if (argmax_rows > 0) {
+    const Shape column{argmax_rows, 1};
+    const TensorView largest = ctx_.alloc(column, DType::kF32);
+    const TensorView largest_ids = ctx_.alloc(column, DType::kI32);
+    ops::top_k(ctx_, logits.rows(0, argmax_rows), model_.first_id(), largest, largest_ids);
+    values = download(ctx_, largest, results_.data());
+    ids = download(ctx_, largest_ids, results_.data() + limits_.max_logit_rows * kLargestBytes / 2);
+  }
+  if (whole_rows > 0)
+    whole = download(ctx_, logits.rows(argmax_rows, whole_rows),
+                     results_.data() + limits_.max_logit_rows * kLargestBytes);
+  wait();
   const double forwarded = clock_.now_s();
   stats_.forward_s += forwarded - begin;
-  if (plan.argmax_rows > 0) gather_largest(logits.rows(0, plan.argmax_rows), result);
-  if (plan.whole_rows > 0) gather_whole(logits.rows(plan.argmax_rows, plan.whole_rows), result);
+  if (argmax_rows > 0) {
+    const auto rows = static_cast<std::size_t>(argmax_rows);
+    gather_largest({reinterpret_cast<const float*>(values), rows},
+                   {reinterpret_cast<const std::int32_t*>(ids), rows}, result);
+  }
+  if (whole_rows > 0) gather_whole(whole, whole_rows, result);
   stats_.sample_s += clock_.now_s() - forwarded;
 }
 
-void EngineRank::gather_largest(TensorView logits, StepResult& result) {
-  const std::int64_t rows = logits.dim(0);
+void EngineRank::wait() {
+  if (Communicator* comm = model_.axis().comm)
+    comm->wait(ctx_.stream());
+  else
+    ctx_.stream().synchronize();
+}
+
+void EngineRank::gather_largest(std::span<const float> values, std::span<const std::int32_t> ids,
+                                StepResult& result) {
+  const std::size_t rows = values.size();
   const auto ranks = static_cast<std::size_t>(model_.axis().size);
-  std::vector<float> values(static_cast<std::size_t>(rows) * (leads() ? ranks + 1 : 1));
-  std::vector<std::int32_t> ids(values.size());
-  const Shape own{rows, 1};
-  const TensorView my_values(reinterpret_cast<std::byte*>(values.data()), DType::kF32, own);
-  const TensorView my_ids(reinterpret_cast<std::byte*>(ids.data()), DType::kI32, own);
-  ops::top_k(ctx_, logits, model_.first_id(), my_values, my_ids);
-  if (ranks > 1) {
-    const std::vector<std::int64_t> counts(ranks, rows);
-    const Shape all{leads() ? static_cast<std::int64_t>(ranks) * rows : 0, 1};
-    Communicator& comm = *model_.axis().comm;
-    comm.gather(ctx_.stream(), my_values,
-                TensorView(reinterpret_cast<std::byte*>(values.data() + rows), DType::kF32, all),
-                counts, 0);
-    comm.gather(ctx_.stream(), my_ids,
-                TensorView(reinterpret_cast<std::byte*>(ids.data() + rows), DType::kI32, all),
-                counts, 0);
-  }
+  const std::size_t received = leads() ? ranks * rows : 0;
+  // [ranks, rows] at the lead; a world of one is its own.
+  std::vector<float> all_values(received);
+  std::vector<std::int32_t> all_ids(received);
+  const auto gather = [&](auto mine, auto& all) {
+    using T = std::remove_const_t<typename decltype(mine)::element_type>;
+    const std::vector<std::int64_t> counts(ranks, static_cast<std::int64_t>(rows));
+    control_.gather(Stream{Device{}},
+                    ConstTensorView(reinterpret_cast<const std::byte*>(mine.data()), dtype_of<T>(),
+                                    Shape{static_cast<std::int64_t>(rows)}),
+                    TensorView(reinterpret_cast<std::byte*>(all.data()), dtype_of<T>(),
+                               Shape{static_cast<std::int64_t>(received)}),
+                    counts, 0);
+  };
+  gather(values, all_values);
+  gather(ids, all_ids);
   if (!leads()) return;
-  for (std::size_t row = 0; row < static_cast<std::size_t>(rows); ++row) {
+  for (std::size_t row = 0; row < rows; ++row) {
     std::size_t best = row;
     // Ranks hold rising ids, so the first of equal values is the lowest id.
-    for (std::size_t r = 1; ranks > 1 && r <= ranks; ++r)
-      if (const std::size_t at = r * static_cast<std::size_t>(rows) + row;
-          values[at] > values[best] || values[best] != values[best])
-        best = at;
-    result.largest.push_back(values[best]);
-    result.largest_ids.push_back(ids[best]);
+    for (std::size_t at = row + rows; at < received; at += rows)
+      if (all_values[at] > all_values[best] || all_values[best] != all_values[best]) best = at;
+    result.largest.push_back(all_values[best]);
+    result.largest_ids.push_back(all_ids[best]);
   }
 }
 
-void EngineRank::gather_whole(TensorView logits, StepResult& result) {
-  const std::int64_t rows = logits.dim(0),
-                     width_bytes = model_.vocab_per_rank() *
-                                   static_cast<std::int64_t>(size_bytes(model_.dtype()));
+void EngineRank::gather_whole(const std::byte* logits, std::int64_t rows, StepResult& result) {
+  const std::int64_t width_bytes =
+      model_.vocab_per_rank() * static_cast<std::int64_t>(size_bytes(model_.dtype()));
   const auto ranks = static_cast<std::int64_t>(model_.axis().size);
   if (ranks == 1) {
-    result.whole.assign(logits.bytes(), logits.bytes() + logits.size_bytes());
+    result.whole.assign(logits, logits + rows * width_bytes);
     return;
   }
   std::vector<std::byte> by_rank(leads() ? static_cast<std::size_t>(ranks * rows * width_bytes)
                                          : 0);
   const std::vector<std::int64_t> counts(static_cast<std::size_t>(ranks), rows);
-  model_.axis().comm->gather(
-      ctx_.stream(), ConstTensorView(logits.bytes(), DType::kU8, Shape{rows, width_bytes}),
+  control_.gather(
+      Stream{Device{}}, ConstTensorView(logits, DType::kU8, Shape{rows, width_bytes}),
       TensorView(by_rank.data(), DType::kU8, Shape{leads() ? ranks * rows : 0, width_bytes}),
       counts, 0);
   if (!leads()) return;

@@ -1,7 +1,10 @@
 #pragma once
 
+#include "parallel/device/graph.h"
+#include "parallel/device/staging.h"
 #include "runtime/engine/engine.h"
 #include "runtime/engine/step.h"
+#include "runtime/engine/step_block.h"
 
 #include <cstdint>
 #include <map>
@@ -18,12 +21,16 @@ struct StepResult {
 };
 
 /// Executes plans on one rank; the same code on every rank of the tensor axis, all of which enter
-/// each call.
+/// each call. Plans, reports and results go over `control`, in host memory; what the model
+/// exchanges goes over its axis, in the device's.
 class EngineRank {
  public:
-  EngineRank(Context& ctx, layers::Qwen3Vl& model, const EngineLimits& limits, PixelSource& pixels,
-             const Clock& clock)
-      : ctx_(ctx), model_(model), limits_(limits), pixels_(pixels), clock_(clock) {}
+  EngineRank(Context& ctx, MemoryLedger& ledger, layers::Qwen3Vl& model, const EngineLimits& limits,
+             Communicator& control, PixelSource& pixels, const Clock& clock);
+
+  /// Host memory that a rank stages its inputs and results in.
+  static std::int64_t staging_bytes(const EngineLimits& limits, const layers::ModelConfig& config,
+                                    DType dtype, Device device, int tensor);
 
   /// Which pixels have arrived or failed since the last call; gathered at the lead.
   void exchange_reports(std::vector<RankReport>& at_lead);
@@ -38,19 +45,26 @@ class EngineRank {
  private:
   void encode(const StepPlan& plan);
   void decode(const StepPlan& plan, StepResult& result);
-  void gather_largest(TensorView logits, StepResult& result);
-  void gather_whole(TensorView logits, StepResult& result);
+  void forward(const StepPlan& plan, const StepBlock& block, TensorView logits);
+  /// Blocks until the device has done all of it; where others take part, not for ever.
+  void wait();
+  void gather_largest(std::span<const float> values, std::span<const std::int32_t> ids,
+                      StepResult& result);
+  void gather_whole(const std::byte* logits, std::int64_t rows, StepResult& result);
 
   Context& ctx_;
   layers::Qwen3Vl& model_;
   EngineLimits limits_;
+  Communicator& control_;
   PixelSource& pixels_;
   const Clock& clock_;
   EngineStats stats_;
   std::vector<std::uint64_t> awaited_;  ///< keys that this rank owns and has no pixels of
   std::map<std::uint64_t, layers::Patches> patches_;  ///< … and those it has
   std::vector<std::int32_t> words_;
-  std::vector<std::uint8_t> staging_;
+  StagingRing inputs_, patch_rows_;
+  Buffer results_;
+  GraphCache graphs_;
 };
 
 }  // namespace retinue::runtime

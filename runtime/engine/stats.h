@@ -7,15 +7,16 @@ namespace retinue::runtime {
 /// Counters since the start, of one rank. Returned, never printed.
 struct EngineStats {
   std::int64_t steps = 0;
-  std::int64_t idle_steps = 0;  ///< steps with nothing to do but wait for pixels
-  std::int64_t tokens = 0;      ///< rows of the decoder, of prompts and outputs
-  std::int64_t patches = 0;     ///< encoded by this rank
-  std::int64_t items = 0;       ///< images and videos encoded by this rank
-  double plan_s = 0;            ///< lead: choosing what the next step does
-  double wait_s = 0;            ///< for other ranks and for pixels
-  double encode_s = 0;          ///< vision tower and exchange
-  double forward_s = 0;         ///< decoder
-  double sample_s = 0;          ///< gathering candidates, choosing tokens, ending requests
+  std::int64_t idle_steps = 0;      ///< steps with nothing to do but wait for pixels
+  std::int64_t replayed_steps = 0;  ///< decoder steps that were one call to a recorded graph
+  std::int64_t tokens = 0;          ///< rows of the decoder, of prompts and outputs
+  std::int64_t patches = 0;         ///< encoded by this rank
+  std::int64_t items = 0;           ///< images and videos encoded by this rank
+  double plan_s = 0;                ///< lead: choosing what the next step does
+  double wait_s = 0;                ///< for other ranks and for pixels
+  double encode_s = 0;              ///< vision tower and exchange
+  double forward_s = 0;             ///< decoder
+  double sample_s = 0;              ///< gathering candidates, choosing tokens, ending requests
 };
 
 }  // namespace retinue::runtime

@@ -1,6 +1,5 @@
 #include "runtime/jobs/agree.h"
 #include "runtime/jobs/feeder.h"
-#include "runtime/jobs/host_memory.h"
 #include "runtime/jobs/job.h"
 #include "runtime/jobs/question.h"
 #include "runtime/jobs/replica.h"
@@ -50,8 +49,7 @@ int run_ask(const Session& session, const AskOptions& options) {
   EngineWishes wishes = wishes_for(options.run, model, items, sampling.max_new_tokens);
   fit_wishes(wishes, question, model);
 
-  const RankShare share{thread_count(options.run, session.node_size),
-                        memory_per_rank(session.node_size)};
+  const RankShare share = take_share(session, options.run, model);
   const Mesh mesh(session.world, choose_mesh(options.run, session.world.size()));
   // One question fills one replica; the others' ranks wait.
   if (mesh.data_index() != 0) return await_end(session.world);

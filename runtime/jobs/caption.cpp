@@ -1,7 +1,6 @@
 #include "parallel/base/build_config.h"
 #include "runtime/jobs/agree.h"
 #include "runtime/jobs/caption_lead.h"
-#include "runtime/jobs/host_memory.h"
 #include "runtime/jobs/replica.h"
 #include "runtime/output/job_folder.h"
 
@@ -95,10 +94,10 @@ Json report_of(const CaptionJob& job, const MeshShape& mesh, const Counts& count
                    {"prompt_tokens_per_s", per_s(counts.prompt_tokens)},
                    {"completion_tokens_per_s", per_s(counts.completion_tokens)}};
   // Summed over the leads.
-  json["stages"] = {{"steps", engine.steps},         {"idle_steps", engine.idle_steps},
-                    {"plan_s", engine.plan_s},       {"encode_s", engine.encode_s},
-                    {"forward_s", engine.forward_s}, {"sample_s", engine.sample_s},
-                    {"wait_s", engine.wait_s}};
+  json["stages"] = {{"steps", engine.steps},           {"replayed_steps", engine.replayed_steps},
+                    {"idle_steps", engine.idle_steps}, {"plan_s", engine.plan_s},
+                    {"encode_s", engine.encode_s},     {"forward_s", engine.forward_s},
+                    {"sample_s", engine.sample_s},     {"wait_s", engine.wait_s}};
   json["mesh"] = {{"ranks", mesh.size()}, {"data", mesh.data}, {"tensor", mesh.tensor}};
   json["dtype"] = name(job.model.dtype);
   json["versions"] = {{"retinue", build::kVersion},
@@ -152,8 +151,8 @@ int run_caption(const Session& session, const CaptionOptions& options) {
   if (options.output.empty()) throw UsageError("[--output] names no folder");
   // Every rank takes the signal, or one that does not lead would die of it.
   const StopSignal signal;
-  const std::int64_t memory_bytes = memory_per_rank(session.node_size);
   CaptionJob job = prepare_caption(options);
+  const RankShare share = take_share(session, options.run, job.model);
   Communicator& world = session.world;
   const Mesh mesh(world, choose_mesh(options.run, world.size()));
   std::unique_ptr<JobFolder> folder;
@@ -174,10 +173,9 @@ int run_caption(const Session& session, const CaptionOptions& options) {
   if (work) {
     const EngineWishes wishes =
         wishes_for(options.run, job.model, job.items, job.sampling.max_new_tokens);
-    const int threads = thread_count(options.run, session.node_size);
-    Feeder feeder(job.items, job.model.processor, job.model.image, std::clamp(threads / 4, 1, 8));
-    Replica replica(options.run, job.model, mesh, {threads, memory_bytes}, wishes, feeder,
-                    session.clock);
+    Feeder feeder(job.items, job.model.processor, job.model.image,
+                  std::clamp(share.threads / 4, 1, 8));
+    Replica replica(options.run, job.model, mesh, share, wishes, feeder, session.clock);
     for (const std::string& line : start_block(options.run, job.model, mesh, replica))
       session.log.info(line);
     if (mesh.is_lead()) {

@@ -14,6 +14,7 @@ struct Session {
   Communicator& world;
   int node_rank = 0;  ///< among the ranks of this host
   int node_size = 1;
+  double deadline_s = 300;  ///< of collectives
   Log& log;
   const Clock& clock;
 };

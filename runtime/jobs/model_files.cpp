@@ -93,20 +93,30 @@ void check_options(const RunOptions& options) {
   check_choice("--alpha", options.alpha, {"white", "drop"});
   check_choice("--exif", options.exif, {"apply", "ignore"});
   check_choice("--video-prompt", options.video_prompt, {"inner", "outer"});
-  if (options.device == "cuda" && !build::kCuda)
-    throw UsageError("[--device] cuda: this build has no CUDA. Use --device cpu.");
-  if constexpr (build::kCuda)
-    if (options.device == "cuda") {
-      if (const cuda::Availability found = cuda::availability(); found.devices == 0)
-        throw UsageError(fmt::format("[--device] cuda: {}. Use --device cpu.", found.reason));
-      throw UsageError(
-          "[--device] cuda: the kernels are there, the engine does not feed them yet. Use --device "
-          "cpu.");
-    }
-  if (options.reduce == "nccl")
-    throw UsageError("[--reduce] nccl: this device is a CPU. Use --reduce ordered.");
   if (options.tensor_parallel < 0)
     throw UsageError("[--tensor-parallel] wants a number of ranks, 0 to choose");
+}
+
+/// --device and --dtype, which depend on each other: GPUs compute in bfloat16 only.
+void choose_device(const RunOptions& options, ModelFiles& model) {
+  model.dtype = options.dtype == "auto"       ? model.config.dtype
+                : options.dtype == "bfloat16" ? DType::kBF16
+                                              : DType::kF32;
+  cuda::Availability gpus{.devices = 0, .reason = "this build has no CUDA"};
+  if constexpr (build::kCuda) gpus = cuda::availability();
+  const bool serves = model.dtype == DType::kBF16;
+  if (options.device == "cuda") {
+    if (gpus.devices == 0)
+      throw UsageError(fmt::format("[--device] cuda: {}. Use --device cpu.", gpus.reason));
+    if (!serves)
+      throw UsageError(
+          "[--dtype] is float32, which is for CPUs. Use --dtype bfloat16 with --device cuda.");
+  }
+  const bool gpu = options.device != "cpu" && gpus.devices > 0 && serves;
+  model.device = Device{gpu ? DeviceType::kCuda : DeviceType::kCpu, 0};
+  model.ordered = options.reduce == "ordered";
+  if (!model.ordered && !gpu)
+    throw UsageError("[--reduce] nccl: this device is a CPU. Use --reduce ordered.");
 }
 
 void apply_pixel_flags(const RunOptions& options, VisionProcessorSpec& spec) {
@@ -159,6 +169,7 @@ ModelFiles load_model_files(const RunOptions& options) {
   ModelFiles model{.config = layers::load_model_config(folder),
                    .dtype = {},
                    .device = {},
+                   .ordered = true,
                    .processor = load_processor_spec(folder),
                    .image = {},
                    .tokenizer = std::move(tokenizer),
@@ -168,9 +179,7 @@ ModelFiles load_model_files(const RunOptions& options) {
                    .eos_ids = {},
                    .generation = {},
                    .identity = identity_of(options)};
-  model.dtype = options.dtype == "auto"       ? model.config.dtype
-                : options.dtype == "bfloat16" ? DType::kBF16
-                                              : DType::kF32;
+  choose_device(options, model);
   apply_pixel_flags(options, model.processor);
   const layers::VisionConfig& vision = model.config.vision;
   if (model.processor.patch_size != vision.patch_size ||

@@ -22,7 +22,8 @@ namespace retinue::runtime {
 struct ModelFiles {
   layers::ModelConfig config;
   DType dtype = DType::kBF16;
-  Device device;
+  Device device;        ///< its type; which of a host's GPUs a rank takes is its RankShare's
+  bool ordered = true;  ///< --reduce ordered
   VisionProcessorSpec processor;  ///< with --min-pixels and --max-pixels
   ImageOptions image;
   Tokenizer tokenizer;

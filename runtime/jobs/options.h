@@ -16,7 +16,8 @@ struct RunOptions {
   std::string device = "auto";
   std::string dtype = "auto";
   std::string reduce = "ordered";
-  int threads = 0;  ///< 0: cores / ranks of this host
+  bool share_device = false;  ///< several ranks on one GPU; for tests
+  int threads = 0;            ///< 0: cores / ranks of this host
   std::optional<std::int64_t> max_batch_tokens, max_sequences, kv_block_tokens;
   std::optional<double> kv_memory_gib;
   std::optional<std::int64_t> min_pixels, max_pixels;

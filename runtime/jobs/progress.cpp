@@ -29,6 +29,7 @@ std::string duration(double seconds) {
 Counts& Counts::operator+=(const Counts& other) {
   done += other.done, failed += other.failed, media += other.media;
   prompt_tokens += other.prompt_tokens, completion_tokens += other.completion_tokens;
+  engine.replayed_steps += other.engine.replayed_steps;
   engine.steps += other.engine.steps, engine.idle_steps += other.engine.idle_steps;
   engine.tokens += other.engine.tokens;
   engine.patches += other.engine.patches, engine.items += other.engine.items;

@@ -2,12 +2,17 @@
 
 #include "layers/weights/weight_source.h"
 #include "parallel/base/build_config.h"
+#include "parallel/comm/nccl_communicator.h"
+#include "parallel/device/cuda/runtime.h"
+#include "runtime/jobs/host_memory.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <thread>
+#include <unistd.h>
 
 namespace retinue::runtime {
 namespace {
@@ -47,6 +52,52 @@ std::int64_t common_budget(Communicator& tensor, std::int64_t mine) {
   return *std::min_element(all.begin(), all.end());
 }
 
+/// What tells one GPU of the world from another.
+struct DeviceId {
+  std::array<char, 64> host{};
+  std::array<char, 32> pci_bus_id{};
+  friend bool operator==(const DeviceId&, const DeviceId&) = default;
+};
+
+/// This rank's GPU and what it may use of its memory. Where the launcher shows each rank one GPU,
+/// that is the one; the ranks compare what they took, so that none is shared unknowingly.
+void take_device(const Session& session, const RunOptions& options, RankShare& share) {
+  const int devices = cuda::availability().devices;
+  const bool own = session.node_rank < devices;
+  share.device.index = own ? session.node_rank : session.node_rank % devices;
+  const cuda::DeviceFacts facts = cuda::device_facts(share.device.index);
+
+  DeviceId mine;
+  gethostname(mine.host.data(), mine.host.size() - 1);
+  std::copy_n(facts.pci_bus_id.begin(), std::min(facts.pci_bus_id.size(), mine.pci_bus_id.size()),
+              mine.pci_bus_id.begin());
+  const auto ranks = static_cast<std::size_t>(session.world.size());
+  std::vector<DeviceId> all(ranks);
+  session.world.all_gather(
+      Stream{Device{}},
+      ConstTensorView(reinterpret_cast<const std::byte*>(&mine), DType::kU8,
+                      Shape{1, static_cast<std::int64_t>(sizeof mine)}),
+      TensorView(reinterpret_cast<std::byte*>(all.data()), DType::kU8,
+                 Shape{session.world.size(), static_cast<std::int64_t>(sizeof mine)}),
+      std::vector<std::int64_t>(ranks, 1));
+  const auto ranks_on = [&](const DeviceId& id) { return std::ranges::count(all, id); };
+  // Every rank looks at every GPU, so that all of them end alike.
+  const auto shared =
+      std::ranges::find_if(all, [&](const DeviceId& id) { return ranks_on(id) > 1; });
+  if (shared != all.end()) {
+    if (!options.share_device)
+      throw UsageError(fmt::format(
+          "[--ranks] {} ranks would share the GPU {} of {}. Start one rank per GPU; for a "
+          "correctness run give --share-device.",
+          ranks_on(*shared), shared->pci_bus_id.data(), shared->host.data()));
+    share_device_for_tests(session.world.rank(), session.log);
+  }
+  // The rest is the driver's and the libraries'.
+  share.memory_bytes =
+      std::min(cuda::free_bytes(share.device.index), facts.memory_bytes / 100 * 97) /
+      ranks_on(mine);
+}
+
 }  // namespace
 
 int thread_count(const RunOptions& options, int local_ranks) {
@@ -55,6 +106,20 @@ int thread_count(const RunOptions& options, int local_ranks) {
   if (options.threads > 0) return options.threads;
   const auto cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   return std::max(1, cores / std::max(1, local_ranks));
+}
+
+RankShare take_share(const Session& session, const RunOptions& options, const ModelFiles& model) {
+  RankShare share{.threads = thread_count(options, session.node_size),
+                  .device = model.device,
+                  .memory_bytes = 0,
+                  .deadline_s = session.deadline_s};
+  if constexpr (build::kCuda)
+    if (model.device.type == DeviceType::kCuda) {
+      take_device(session, options, share);
+      return share;
+    }
+  share.memory_bytes = memory_per_rank(session.node_size);
+  return share;
 }
 
 MeshShape choose_mesh(const RunOptions& options, int ranks) {
@@ -91,29 +156,38 @@ EngineWishes wishes_for(const RunOptions& options, const ModelFiles& model,
 Replica::Replica(const RunOptions& options, const ModelFiles& model, const Mesh& mesh,
                  const RankShare& share, const EngineWishes& wishes, PixelSource& pixels,
                  const Clock& clock) {
-  const int threads = share.threads;
+  const Device device = share.device;
   const std::int64_t memory = common_budget(mesh.tensor(), share.memory_bytes);
-  plan_ = plan_engine(model.config, model.dtype, model.device, mesh.shape().tensor, threads, memory,
+  plan_ = plan_engine(model.config, model.dtype, device, mesh.shape().tensor, share.threads, memory,
                       wishes);
   const auto source = open_weights(options, model.config);
-  ctx_ = std::make_unique<Context>(
-      model.device, threads,
-      Buffer(ledger_, model.device, static_cast<std::size_t>(plan_.activation_bytes),
-             MemoryTag::kActivations),
-      Buffer(ledger_, model.device, static_cast<std::size_t>(plan_.scratch_bytes),
-             MemoryTag::kScratch));
   layers::TensorAxis axis;
   axis.rank = mesh.tensor_index(), axis.size = mesh.shape().tensor;
   axis.comm = axis.size > 1 ? &mesh.tensor() : nullptr;
+  if constexpr (build::kCuda)
+    if (device.type == DeviceType::kCuda && axis.size > 1) {
+      const Reduce reduce = model.ordered ? Reduce::kOrdered : Reduce::kLibrary;
+      reduce_ = make_nccl(mesh.tensor(), device, reduce, "tensor", share.deadline_s);
+      // It reduces nothing, so it takes no scratch.
+      exchange_ = make_nccl(mesh.tensor(), device, Reduce::kLibrary, "exchange", share.deadline_s);
+      axis.comm = reduce_.get(), axis.exchange = exchange_.get();
+    }
+  ctx_ = std::make_unique<Context>(
+      device, share.threads,
+      Buffer(ledger_, device, static_cast<std::size_t>(plan_.activation_bytes),
+             MemoryTag::kActivations),
+      Buffer(ledger_, device, static_cast<std::size_t>(plan_.scratch_bytes), MemoryTag::kScratch));
   layers::ModelOptions parts;
   parts.dtype = model.dtype;
   parts.kv_blocks = plan_.limits.kv_blocks;
   parts.kv_block_size = plan_.limits.kv_block_tokens;
   parts.feature_rows = plan_.limits.feature_rows;
+  parts.ordered = model.ordered;
   parts.pixel_values = pixel_values(model.config.vision);
   model_ =
       std::make_unique<layers::Qwen3Vl>(*ctx_, ledger_, model.config, axis, source.get(), parts);
-  engine_ = std::make_unique<Engine>(*ctx_, *model_, plan_.limits, pixels, clock);
+  engine_ =
+      std::make_unique<Engine>(*ctx_, ledger_, *model_, plan_.limits, mesh.tensor(), pixels, clock);
 }
 
 std::vector<std::string> start_block(const RunOptions& options, const ModelFiles& model,
@@ -123,7 +197,7 @@ std::vector<std::string> start_block(const RunOptions& options, const ModelFiles
   const MeshShape shape = mesh.shape();
   return {
       fmt::format("retinue {} ({}, {}), {} kernels {}, {} thread(s) per rank", build::kVersion,
-                  build::kRevision, build::kBuildType, to_string(model.device),
+                  build::kRevision, build::kBuildType, to_string(replica.ctx().device()),
                   name(replica.ctx().cpu_isa()), replica.ctx().threads()),
       fmt::format("model {} ({:.12}), {}; {} rank(s) = data {} x tensor {}; numerics {:.12}",
                   options.model, model.identity, name(model.dtype), shape.size(), shape.data,
@@ -136,7 +210,7 @@ std::vector<std::string> start_block(const RunOptions& options, const ModelFiles
 }
 
 layers::Numerics numerics_of(const ModelFiles& model) {
-  return layers::numerics(model.config, model.dtype, Context::plan(model.device, 1));
+  return layers::numerics(model.config, model.dtype, Context::plan(model.device, 1), model.ordered);
 }
 
 }  // namespace retinue::runtime

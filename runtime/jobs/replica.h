@@ -7,6 +7,7 @@
 #include "runtime/engine/engine.h"
 #include "runtime/engine/engine_plan.h"
 #include "runtime/input/source.h"
+#include "runtime/jobs/job.h"
 #include "runtime/jobs/model_files.h"
 #include "runtime/jobs/options.h"
 
@@ -30,8 +31,13 @@ EngineWishes wishes_for(const RunOptions& options, const ModelFiles& model,
 /// What one rank may use of its host.
 struct RankShare {
   int threads = 1;
-  std::int64_t memory_bytes = 0;  ///< taken before any rank of the host allocates
+  Device device;
+  std::int64_t memory_bytes = 0;  ///< of the device; taken before any rank of the host allocates
+  double deadline_s = 300;        ///< of collectives
 };
+/// Collective over the session's world. On GPUs a rank takes the one of its number on the host.
+/// Throws: UsageError where there are fewer GPUs than ranks and they are not told to share.
+RankShare take_share(const Session& session, const RunOptions& options, const ModelFiles& model);
 
 /// This rank's share of a replica: context, model and engine, sized by the memory plan.
 class Replica {
@@ -49,6 +55,9 @@ class Replica {
  private:
   EnginePlan plan_;
   MemoryLedger ledger_;
+  /// On GPUs: the ranks of the tensor axis in device memory, once for the decoder's sums and once
+  /// for the exchange of features.
+  std::unique_ptr<Communicator> reduce_, exchange_;
   std::unique_ptr<Context> ctx_;
   std::unique_ptr<layers::Qwen3Vl> model_;
   std::unique_ptr<Engine> engine_;

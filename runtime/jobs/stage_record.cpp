@@ -50,6 +50,18 @@ void StageRecord::add(std::string_view name, int index, ConstTensorView value) {
       rows.values.push_back(element(value, r * value.row_stride() + c));
 }
 
+ConstTensorView to_host(const Stream& stream, ConstTensorView value, std::vector<std::byte>& copy) {
+  if (stream.device().type == DeviceType::kCpu || value.numel() == 0) return value;
+  const auto rows = static_cast<std::size_t>(value.dim(0));
+  const std::size_t row_bytes = value.size_bytes() / rows;
+  copy.resize(value.size_bytes());
+  stream.copy_rows(copy.data(), row_bytes, value.bytes(),
+                   static_cast<std::size_t>(value.row_stride()) * size_bytes(value.dtype()),
+                   row_bytes, rows);
+  stream.synchronize();
+  return {copy.data(), value.dtype(), value.shape()};
+}
+
 std::map<std::string, StageRecord::Rows> gather_vision_stages(
     Communicator& tensor, const layers::VisionConfig& vision, const StageRecord& record,
     const std::vector<std::int64_t>& owned, const std::vector<layers::GridThw>& grids,

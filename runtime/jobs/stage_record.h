@@ -39,6 +39,9 @@ class StageRecord {
   std::map<std::string, Rows> stages_;
 };
 
+/// `value` where the host can read it: itself on CPU, else a contiguous copy in `copy`, waited for.
+ConstTensorView to_host(const Stream& stream, ConstTensorView value, std::vector<std::byte>& copy);
+
 /// Passes calls on and remembers which items this rank was given to encode.
 class RecordingSource final : public PixelSource {
  public:

@@ -4,7 +4,6 @@
 #include "parallel/base/hash.h"
 #include "runtime/jobs/agree.h"
 #include "runtime/jobs/feeder.h"
-#include "runtime/jobs/host_memory.h"
 #include "runtime/jobs/job.h"
 #include "runtime/jobs/question.h"
 #include "runtime/jobs/replica.h"
@@ -142,16 +141,16 @@ int run_trace(const Session& session, const TraceOptions& options) {
   // Logits of every token want the prompt in one piece.
   wishes.max_batch_tokens = std::max(tokens, wishes.max_batch_tokens.value_or(tokens));
 
-  const RankShare share{thread_count(options.ask.run, session.node_size),
-                        memory_per_rank(session.node_size)};
+  const RankShare share = take_share(session, options.ask.run, model);
   const Mesh mesh(session.world, choose_mesh(options.ask.run, session.world.size()));
   if (mesh.data_index() != 0) return await_end(session.world);
   Feeder feeder(items, model.processor, model.image, 2);
   RecordingSource pixels(feeder, items[0].media.size());
   Replica replica(options.ask.run, model, mesh, share, wishes, pixels, session.clock);
   StageRecord record(tokens);
+  std::vector<std::byte> copy;
   replica.ctx().set_stage_sink([&](std::string_view name, int index, ConstTensorView value) {
-    record.add(name, index, value);
+    record.add(name, index, to_host(replica.ctx().stream(), value, copy));
   });
 
   Engine& engine = replica.engine();

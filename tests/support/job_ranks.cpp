@@ -65,6 +65,7 @@ runtime::RunOptions golden_run(const std::string& config) {
   runtime::RunOptions options;
   options.model = golden_config(config);
   options.weights = "random:20251";
+  options.device = "cpu";
   options.dtype = "float32";
   options.alpha = "drop";
   options.threads = 1;

@@ -2,6 +2,7 @@
 #include "layers/kernels/cpu/parallel_for.h"
 #include "layers/kernels/cpu/simd/kernels.h"
 #include "layers/ops/interpolate.h"
+#include "layers/ops/patch_positions.h"
 #include "layers/ops/rope.h"
 
 #include <array>
@@ -123,6 +124,20 @@ void add_interpolated(Cpu, Context& ctx, ConstTensorView table, std::int64_t sid
       }
     });
   });
+}
+
+void patch_positions(Cpu, Context&, std::int64_t frames, std::int64_t rows, std::int64_t columns,
+                     std::int64_t merge, TensorView positions) {
+  auto* row_of = positions.data<std::int32_t>();
+  auto* column_of = row_of + positions.row_stride();
+  for (std::int64_t t = 0; t < frames; ++t)
+    for (std::int64_t by = 0; by < rows; by += merge)
+      for (std::int64_t bx = 0; bx < columns; bx += merge)
+        for (std::int64_t iy = 0; iy < merge; ++iy)
+          for (std::int64_t ix = 0; ix < merge; ++ix) {
+            *row_of++ = static_cast<std::int32_t>(by + iy);
+            *column_of++ = static_cast<std::int32_t>(bx + ix);
+          }
 }
 
 }  // namespace retinue::ops::detail

@@ -1,6 +1,7 @@
 // Ops on positions: rotary tables and rotations, the interpolated position embedding.
 #include "layers/kernels/cuda/elements.h"
 #include "layers/ops/interpolate.h"
+#include "layers/ops/patch_positions.h"
 #include "layers/ops/rope.h"
 
 namespace retinue::ops::detail {
@@ -110,6 +111,19 @@ struct Interpolate {
   }
 };
 
+/// A patch per element of the row: its place in the grid, from its place in merge order.
+struct PatchPosition {
+  std::int32_t *row_of, *column_of;
+  std::int64_t rows, columns, merge;
+
+  __device__ void operator()(std::int64_t frame, std::int64_t patch) const {
+    const std::int64_t block = patch / (merge * merge), inside = patch % (merge * merge);
+    const std::int64_t at = frame * rows * columns + patch;
+    row_of[at] = static_cast<std::int32_t>(block / (columns / merge) * merge + inside / merge);
+    column_of[at] = static_cast<std::int32_t>(block % (columns / merge) * merge + inside % merge);
+  }
+};
+
 }  // namespace
 
 void rope_table(Cuda, Context& ctx, ConstTensorView positions,
@@ -157,6 +171,13 @@ void add_interpolated(Cuda, Context& ctx, ConstTensorView table, std::int64_t si
                                       y.row_stride(), side, frames, rows, columns, merge});
     });
   });
+}
+
+void patch_positions(Cuda, Context& ctx, std::int64_t frames, std::int64_t rows,
+                     std::int64_t columns, std::int64_t merge, TensorView positions) {
+  auto* row_of = positions.data<std::int32_t>();
+  over_rows(ctx, frames, rows * columns,
+            PatchPosition{row_of, row_of + positions.row_stride(), rows, columns, merge});
 }
 
 }  // namespace retinue::ops::detail

@@ -38,7 +38,6 @@ Availability availability() {
 void use_device(int index) { check_cuda(cudaSetDevice(index), "cudaSetDevice"); }
 
 DeviceFacts device_facts(int index) {
-  use_device(index);
   cudaDeviceProp properties{};
   check_cuda(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
   DeviceFacts facts;
@@ -46,10 +45,7 @@ DeviceFacts device_facts(int index) {
   facts.major = properties.major, facts.minor = properties.minor;
   facts.multiprocessors = properties.multiProcessorCount;
   facts.l2_bytes = properties.l2CacheSize;
-  std::size_t free_bytes = 0, total_bytes = 0;
-  check_cuda(cudaMemGetInfo(&free_bytes, &total_bytes), "cudaMemGetInfo");
-  facts.memory_bytes = static_cast<std::int64_t>(total_bytes);
-  facts.free_bytes = static_cast<std::int64_t>(free_bytes);
+  facts.memory_bytes = static_cast<std::int64_t>(properties.totalGlobalMem);
   std::array<char, 32> bus{};
   check_cuda(cudaDeviceGetPCIBusId(bus.data(), static_cast<int>(bus.size()), index),
              "cudaDeviceGetPCIBusId");
@@ -59,6 +55,13 @@ DeviceFacts device_facts(int index) {
   check_cuda(cudaDriverGetVersion(&facts.driver_version), "cudaDriverGetVersion");
   check_cuda(cudaRuntimeGetVersion(&facts.runtime_version), "cudaRuntimeGetVersion");
   return facts;
+}
+
+std::int64_t free_bytes(int index) {
+  use_device(index);
+  std::size_t free = 0, total = 0;
+  check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return static_cast<std::int64_t>(free);
 }
 
 void* allocate(int device, std::size_t size_bytes) {

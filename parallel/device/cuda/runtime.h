@@ -24,15 +24,17 @@ struct DeviceFacts {
   int major = 0, minor = 0;  ///< compute capability
   int multiprocessors = 0;
   std::int64_t memory_bytes = 0;
-  std::int64_t free_bytes = 0;
   std::int64_t l2_bytes = 0;
   std::string pci_bus_id;  ///< "0000:17:00.0", as in /sys/bus/pci/devices
   int driver_version = 0;  ///< 13000 is 13.0
   int runtime_version = 0;
 };
+/// Leaves the current device as it is, and a device that nobody uses without a context.
 DeviceFacts device_facts(int index);
 /// Makes `index` the calling thread's current device.
 void use_device(int index);
+/// Memory of `index` that nobody has taken; makes it the calling thread's current device.
+std::int64_t free_bytes(int index);
 
 /// Null when there is no memory left.
 void* allocate(int device, std::size_t size_bytes);

@@ -115,7 +115,7 @@ std::vector<Completion> run(const std::string& config, const std::vector<Prompt>
       ReadyPixels pixels;
       pixels.delay = how.pixel_delay;
       const SteadyClock clock;
-      Engine engine(ctx, model, plan.limits, pixels, clock);
+      Engine engine(ctx, ledger, model, plan.limits, *group[r], pixels, clock);
       for (std::size_t i = 0; i < prompts.size(); ++i) {
         Request request;
         request.id = i;

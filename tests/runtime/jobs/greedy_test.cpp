@@ -48,7 +48,7 @@ class Greedy : public testing::TestWithParam<std::string> {
       const Sampling sampling = resolve_sampling(wanted, model);
       const Mesh mesh(session.world, choose_mesh(options, ranks));
       Feeder feeder(items_, model.processor, model.image, 2);
-      Replica replica(options, model, mesh, {options.threads, std::int64_t{1} << 30},
+      Replica replica(options, model, mesh, {options.threads, Device{}, std::int64_t{1} << 30},
                       wishes_for(options, model, items_, 64), feeder, session.clock);
       Engine& engine = replica.engine();
       if (mesh.is_lead()) {

@@ -1,0 +1,182 @@
+// Jobs on CUDA devices, from files to captions: within the reference's own error, and the same bits
+// whatever shares the work. Ranks are threads with a device each, so that one process tests all.
+#include "layers/weights/safetensors.h"
+#include "parallel/base/hash.h"
+#include "parallel/device/cuda/runtime.h"
+#include "runtime/jobs/model_files.h"
+#include "tests/support/job_ranks.h"
+#include "tests/support/tiny_model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <cstring>
+
+namespace retinue::runtime {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+RunOptions on_cuda(const std::string& config, int tensor, const std::string& reduce = "ordered") {
+  RunOptions options = test::golden_run(config);
+  options.device = "cuda";
+  options.dtype = "bfloat16";
+  options.reduce = reduce;
+  options.tensor_parallel = tensor;
+  return options;
+}
+
+class CudaTrace : public testing::TestWithParam<std::tuple<std::string, std::string>> {
+ protected:
+  /// Traces the case and returns the digest of its logits.
+  std::string trace(int ranks, int tensor, const std::string& reduce = "ordered") {
+    TraceOptions options;
+    options.ask.run = on_cuda(config_, tensor, reduce);
+    options.ask.messages =
+        test::golden_folder() + "/cases/" + config_ + "/" + std::get<1>(GetParam()) + ".json";
+    options.output = path();
+    testing::internal::CaptureStdout();
+    EXPECT_EQ(
+        test::run_job(ranks, [&](const Session& session) { return run_trace(session, options); }),
+        0);
+    return testing::internal::GetCapturedStdout();
+  }
+  [[nodiscard]] std::string path() const { return folder_.path("trace.safetensors"); }
+
+  /// Tolerance: as in tests/layers/model/golden_test.cpp.
+  void expect_reference() {
+    const auto golden = test::load_golden_case(config_, std::get<1>(GetParam()));
+    const layers::SafetensorsFile file(path());
+    for (const auto& [name, reference] : golden.stages) {
+      ASSERT_TRUE(file.tensors().contains(name)) << name;
+      const layers::StoredTensor& stored = file.tensors().at(name);
+      std::vector<float> values(stored.bytes.size() / sizeof(float));
+      std::memcpy(values.data(), stored.bytes.data(), stored.bytes.size());
+      if (name == "logits")
+        values.erase(values.begin(), values.begin() + golden.logits_first_row * stored.shape[1]);
+      ASSERT_EQ(values.size(), reference.size()) << name;
+      EXPECT_LE(test::relative_l2(values, reference), 1.5 * golden.bf16_error.at(name)) << name;
+    }
+  }
+
+  std::string config_ = std::get<0>(GetParam());
+  test::TemporaryFolder folder_;
+};
+
+TEST_P(CudaTrace, EveryStageErrsNoMoreThanTheReferenceItself) {
+  trace(1, 1);
+  expect_reference();
+}
+
+TEST_P(CudaTrace, OrderedSumsGiveTheSameLogitsOnEveryMesh) {
+  const std::string digest = trace(1, 1);
+  EXPECT_EQ(trace(2, 2), digest);
+  EXPECT_EQ(trace(4, 4), digest);
+  expect_reference();
+}
+
+TEST_P(CudaTrace, SumsInTheOrderOfTheLibraryAreWithinTheSameError) {
+  trace(2, 2, "nccl");
+  expect_reference();
+}
+
+INSTANTIATE_TEST_SUITE_P(, CudaTrace,
+                         testing::Combine(testing::ValuesIn(test::golden_configs()),
+                                          testing::Values("image", "mixed")),
+                         [](const auto& instance) {
+                           std::string name =
+                               std::get<0>(instance.param) + "_" + std::get<1>(instance.param);
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+class CudaCaption : public testing::Test {
+ protected:
+  /// The captions of ten items of the golden data, and with a model of random weights.
+  std::string captions(int data, int tensor, std::int64_t max_sequences,
+                       std::int64_t max_batch_tokens, double temperature = 0) {
+    const std::string name =
+        std::to_string(data) + "x" + std::to_string(tensor) + "." + std::to_string(runs_++);
+    CaptionOptions options;
+    options.run = on_cuda("gqa8-tied", tensor);
+    options.run.max_sequences = max_sequences;
+    options.run.max_batch_tokens = max_batch_tokens;
+    options.sampling.max_new_tokens = 9;
+    options.sampling.temperature = temperature;
+    options.input = {manifest()};
+    options.output = folder_.path(name);
+    options.quiet = true;
+    EXPECT_EQ(test::run_job(data * tensor,
+                            [&](const Session& session) { return run_caption(session, options); }),
+              0);
+    return test::read_text(folder_.path(name + "/captions.jsonl"));
+  }
+
+  std::string manifest() {
+    const std::string images = test::golden_folder() + "/images/";
+    const std::vector<std::string> names = {"fence.png", "pond.png",  "ridge.png",
+                                            "stone.png", "tower.png", "turn-3.png"};
+    std::string lines;
+    for (std::size_t i = 0; i < 10; ++i) {
+      Json line;
+      line["id"] = "item-" + std::to_string(i);
+      if (i % 4 == 3)
+        line["prompt"] = "Say " + std::to_string(i);
+      else
+        line["image"] = images + names[i % names.size()];
+      lines += line.dump() + "\n";
+    }
+    test::write_text(folder_.path("list.jsonl"), lines);
+    return folder_.path("list.jsonl");
+  }
+
+  int runs_ = 0;
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(CudaCaption, IsTheSameOnEveryMeshAndInEveryBatch) {
+  const std::string one = captions(1, 1, 8, 256);
+  EXPECT_EQ(std::ranges::count(one, '\n'), 10);
+  const Json report = Json::parse(test::read_text(folder_.path("1x1.0/report.json")));
+  EXPECT_GT(report["stages"]["replayed_steps"], 0) << "steps that only decode are recorded";
+  EXPECT_EQ(captions(1, 1, 1, 64), one) << "alone";
+  EXPECT_EQ(captions(1, 1, 3, 37), one) << "in small chunks";
+  for (const auto& [data, tensor] :
+       {std::pair{2, 1}, std::pair{1, 2}, std::pair{2, 2}, std::pair{1, 4}})
+    EXPECT_EQ(captions(data, tensor, 8, 256), one) << data << " x " << tensor;
+}
+
+TEST_F(CudaCaption, SampledIsTheSameOnEveryMesh) {
+  const std::string one = captions(1, 1, 8, 256, 1.0);
+  EXPECT_NE(one, captions(1, 1, 8, 256));
+  EXPECT_EQ(captions(1, 2, 3, 64, 1.0), one);
+}
+
+TEST(CudaJob, RefusesRanksWithoutADeviceOfTheirOwn) {
+  const int ranks = cuda::availability().devices + 1;
+  AskOptions options;
+  options.run = on_cuda("gqa8-tied", 1);
+  options.prompt = "Say one";
+  try {
+    test::run_job(ranks, [&](const Session& session) { return run_ask(session, options); });
+    FAIL() << "wanted a UsageError";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("2 ranks would share the GPU"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("--share-device"));
+  }
+}
+
+TEST(CudaJob, RefusesFloat32) {
+  RunOptions options = on_cuda("gqa8-tied", 1);
+  options.dtype = "float32";
+  try {
+    (void)load_model_files(options);
+    FAIL() << "wanted a UsageError";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("Use --dtype bfloat16"));
+  }
+}
+
+}  // namespace
+}  // namespace retinue::runtime

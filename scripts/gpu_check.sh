@@ -72,6 +72,7 @@ timeout 60 "$bin/retinue" info >"$work/info.log" 2>&1 || code=$?
 state=$(sed -n 's/^cuda: *//p' "$work/info.log" | head -n 1)
 fact revision "$(sed -n 's/^revision: *//p' "$work/info.log" | head -n 1)"
 fact cuda "${state:-unknown}"
+gpus_found=$(grep -o 'cuda:[0-9]* (' "$work/info.log" | wc -l)
 emulated=0
 case $code:$state in
   0:available*) note_step info passed 0 '' '' '' '' ;;
@@ -95,19 +96,41 @@ esac
 
 # --- tests, the least certain first: one cuBLASLt algorithm must give a row the same bits in every shape
 sequence='*DependOnTheSequenceAlone*' # walks a sequence in chunks of one token: minutes where a GPU is emulated or checked
-if wanted matmul_bits; then gtest_step matmul_bits 90 gpu "$bin/layers_ops_test" '--gtest_filter=MatmulBits*'; fi
+if wanted matmul_bits; then gtest_step matmul_bits 90 "$bin/layers_ops_test" '--gtest_filter=MatmulBits*'; fi
 if wanted ops; then
   filter='--gtest_filter=-MatmulBits*'
   if [ $emulated = 1 ]; then filter+=":$sequence"; fi
-  gtest_step ops 150 gpu "$bin/layers_ops_test" "$filter"
+  gtest_step ops 150 "$bin/layers_ops_test" "$filter"
 fi
-if wanted nccl; then gtest_step nccl 60 gpu "$bin/parallel_comm_nccl_test"; fi
+if wanted nccl; then gtest_step nccl 60 "$bin/parallel_comm_nccl_test"; fi
 # Both ranks write results to the same name, one after the other: they are the same tests.
-if wanted nccl_one_gpu; then gtest_step nccl_one_gpu 90 gpu "${ranks[@]}" -np 2 "$bin/parallel_comm_nccl_mpi_test"; fi
-if wanted model; then gtest_step model 60 some "$bin/layers_model_test"; fi
-if wanted engine; then gtest_step engine 60 some "$bin/runtime_engine_test"; fi
-if wanted trace; then gtest_step trace 60 some "$bin/runtime_trace_test"; fi
-if wanted greedy; then gtest_step greedy 60 some "$bin/runtime_greedy_test"; fi
+if wanted nccl_one_gpu; then gtest_step nccl_one_gpu 90 "${ranks[@]}" -np 2 "$bin/parallel_comm_nccl_mpi_test"; fi
+# Traces of the golden models, stage by stage within the reference's own error, and captions of theirs.
+if wanted jobs; then
+  filter='--gtest_filter=*'
+  # Its ranks are threads with a device each; two processes on one device come below.
+  if [ "$gpus_found" -lt 4 ]; then filter+=':-*OnEveryMesh*:*OrderOfTheLibrary*'; fi
+  gtest_step jobs 90 "$bin/runtime_cuda_test" "$filter"
+fi
+
+# --- the same logits from one rank and from two that share the device
+for config in gqa8-tied mha-untied; do
+  wanted trace_bits || continue
+  traced=()
+  for count in 1 2; do
+    plain_step "trace_${config}_$count" 40 gpu "$bin/retinue" trace --model "$root/tests/golden/model/configs/$config" \
+      --weights random:20251 --alpha drop --messages "$root/tests/golden/model/cases/$config/mixed.json" \
+      --output "$work/trace.safetensors" --device cuda --reduce ordered --ranks $count --tensor-parallel $count \
+      $([ $count = 1 ] || echo --share-device) &&
+      traced+=("$(sed -n 's/^logits_sha256 //p' "$work/trace_${config}_$count.log" | head -n 1)")
+  done
+  [ ${#traced[@]} = 2 ] || continue
+  if [ -n "${traced[0]}" ] && [ "${traced[0]}" = "${traced[1]}" ]; then
+    note_step "trace_${config}_bits" passed 0 '' '' '' 'all logits have the bits of one rank'
+  else
+    note_step "trace_${config}_bits" failed 0 '' '' '' "logits of one rank: ${traced[0]:-none}, of two: ${traced[1]:-none}"
+  fi
+done
 
 # --- captions of the small model, end to end
 caption() { # name cpu|gpu flags…

@@ -5,9 +5,9 @@ part == 1 && FNR == 1 { print "GPU CHECK" (emulated ? " ON THE EMULATOR: says no
 FILENAME ~ /facts\.tsv$/ { printf "%-12s %s\n", $1, $2; next }
 FILENAME ~ /steps\.tsv$/ {
   if (!steps++) {
-    printf "\n%-18s %-10s %7s %6s %8s %7s  %s\n", "step", "status", "seconds", "tests", "failures", "on GPU", "detail"
+    printf "\n%-21s %-10s %7s %6s %8s %7s  %s\n", "step", "status", "seconds", "tests", "failures", "on GPU", "detail"
   }
-  printf "%-18s %-10s %7s %6s %8s %7s  %s\n", $1, $2, $3, $4, $5, $6, $7
+  printf "%-21s %-10s %7s %6s %8s %7s  %s\n", $1, $2, $3, $4, $5, $6, $7
   if ($2 == "passed") passed++; else if ($2 == "left out") left_out++; else if ($2 == "not run") not_run++; else failed++
   next
 }

@@ -2,7 +2,6 @@
 # arguments. `void a::(anonymous namespace)::k<(int)64, b::T>(b::P, int)` reads `k<64, T>`.
 {
   gsub(/\(anonymous namespace\)::/, "")
-  gsub(/_GLOBAL__N__[A-Za-z0-9_]*::/, "")
   gsub(/\((int|bool|unsigned int|long|[A-Za-z_:0-9]*::[A-Za-z_0-9]+)\)/, "")
   depth = 0; out = ""
   for (i = 1; i <= length($0); i++) {

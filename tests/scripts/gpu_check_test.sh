@@ -14,7 +14,12 @@ write_host() {
     case $1 in
       info)
         printf "version: 0\nrevision: abc123\ncuda: %s\n" "${FAKE_CUDA:-available}"
+        printf "devices: cpu"
+        for ((i = 0; i < ${FAKE_GPUS:-1}; i++)); do printf " cuda:%d (NVIDIA Pretend, sm_90)" $i; done
+        echo
         exit "${FAKE_INFO_CODE:-0}" ;;
+      trace)
+        case "$* " in *--ranks\ 2\ *) echo "logits_sha256 ${FAKE_LOGITS:-5e}" ;; *) echo "logits_sha256 5e" ;; esac ;;
       caption)
         while [ $# -gt 0 ]; do
           case $1 in --output) output=$2 ;; --device) device=$2 ;; --ranks) ranks=$2 ;; esac
@@ -29,8 +34,7 @@ write_host() {
           echo "{\"id\": \"$i\", \"text\": \"$text\"}"
         done >"$output/captions.jsonl" ;;
     esac'
-  for test in layers_ops_test parallel_comm_nccl_test parallel_comm_nccl_mpi_test layers_model_test runtime_engine_test \
-    runtime_trace_test runtime_greedy_test; do
+  for test in layers_ops_test parallel_comm_nccl_test parallel_comm_nccl_mpi_test runtime_cuda_test; do
     program "bin/$test" '
       name=$(basename "$0")
       for argument in "$@"; do case $argument in --gtest_output=json:*) results=${argument#*json:} ;; esac; done
@@ -93,7 +97,7 @@ test_all_well_is_exit_0() {
   expect_match "$table" '^[0-9]+ passed, 0 failed, 0 NOT RUN, 0 left out: all well$'
   expect_match "$table" '^gpu +NVIDIA Pretend, 143771 MiB, 580.95.05$'
   expect_match "$table" '^revision +abc123$'
-  expect_json 'j["passed"] is True and len(j["steps"]) == 19 and j["bench"]["results"][0]["us"] == 12.5'
+  expect_json 'j["passed"] is True and len(j["steps"]) == 22 and j["bench"]["results"][0]["us"] == 12.5'
 }
 test_every_file_is_one_of_three() {
   write_host
@@ -131,9 +135,9 @@ test_a_program_that_ends_without_results_has_crashed() {
 test_a_hanging_step_is_stopped_and_stops_nothing() {
   write_host
   # The budget is the shortest limit there is.
-  FAKE_HANG=runtime_greedy_test check --budget-s 7 --only greedy
+  FAKE_HANG=runtime_cuda_test check --budget-s 7 --only jobs
   expect_equal "$code" 1
-  expect_match "$table" '^greedy +timed out .*after [0-9] s, in Suite.Second$'
+  expect_match "$table" '^jobs +timed out .*after [0-9] s, in Suite.Second$'
 }
 test_what_the_budget_leaves_no_time_for_is_loudly_not_run() {
   write_host
@@ -155,12 +159,20 @@ test_tests_that_never_touch_the_gpu_are_a_failure_of_ops() {
   check --only ops
   expect_match "$table" '^ops +failed .*none of its tests ran on the GPU'
 }
-test_tests_that_never_touch_the_gpu_are_left_out_of_models() {
+test_meshes_that_want_four_gpus_are_asked_for_where_there_are_four() {
   write_host
-  results 2 0 no >results/layers_model_test.json
-  check --only model,ops
-  expect_equal "$code" 0
-  expect_match "$table" '^model +left out .*none of them uses a GPU'
+  check --only jobs
+  expect_match "$(cat calls)" '^--gtest_filter=\*:-\*OnEveryMesh'
+  rm calls
+  FAKE_GPUS=4 check --only jobs
+  expect_match "$(cat calls)" '^--gtest_filter=\* '
+}
+test_logits_of_other_bits_with_two_ranks_are_a_failure() {
+  write_host
+  FAKE_LOGITS=0f check --only trace_bits
+  expect_equal "$code" 1
+  expect_match "$table" '^trace_gqa8-tied_1 +passed'
+  expect_match "$table" '^trace_gqa8-tied_bits +failed .*of one rank: 5e, of two: 0f'
 }
 test_an_old_driver_is_named() {
   write_host

@@ -12,10 +12,10 @@ ptxas info    : Function properties for _Z4fastIiEvPT_
 ptxas info    : Used 168 registers, used 1 barriers, 1536 bytes smem
 ptxas info    : Compile time = 124.018 ms
 ptxas info    : Compiling entry function '_Z4slowPf' for 'sm_90a'
-ptxas info    : Function properties for _Z6helperf
-    64 bytes stack frame, 8 bytes spill stores, 8 bytes spill loads
 ptxas info    : Function properties for _Z4slowPf
     424 bytes stack frame, 976 bytes spill stores, 712 bytes spill loads
+ptxas info    : Function properties for _Z6helperf
+    64 bytes stack frame, 8 bytes spill stores, 8 bytes spill loads
 ptxas info    : Used 255 registers, used 1 barriers, 424 bytes cumulative stack size
 END
   cat >all.ptx <<'END'

@@ -23,6 +23,11 @@ while [ $# -gt 0 ]; do
   esac
 done
 [[ $budget_s =~ ^[0-9]+$ ]] || { echo "[gpu_check] --budget-s wants seconds, got '$budget_s'" >&2; exit 2; }
+known=' matmul_bits ops nccl nccl_one_gpu jobs trace_bits caption_cpu caption_gpu caption_text caption_tensor2 caption_data2 bench memcheck racecheck '
+for name in ${only//,/ }; do
+  # A mistyped name would leave nothing to fail.
+  case $known in *" $name "*) ;; *) echo "[gpu_check] --only $name: no such step. Known:$known" >&2; exit 2 ;; esac
+done
 if [ -z "$bin" ]; then
   bin=$root/bin
   if [ ! -d "$root/programs" ]; then bin=$root/build/cuda-release/bin; fi
@@ -42,7 +47,7 @@ wanted() { [ -z "$only" ] || [[ ,$only, == *,"$1",* ]]; }
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 mpirun=$bin/mpirun
 if [ ! -x "$mpirun" ]; then mpirun=$(command -v mpirun || echo mpirun); fi
-ranks=("$mpirun" --oversubscribe --bind-to none --mca pml ob1 --mca btl 'self,vader,tcp' --mca mpi_yield_when_idle 1)
+ranks=("$mpirun" --oversubscribe --bind-to none --mca pml ob1 --mca btl 'self,vader,tcp' --mca osc '^ucx,pt2pt' --mca mpi_yield_when_idle 1)
 
 # --- what this host has
 fact date "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
@@ -103,7 +108,6 @@ if wanted ops; then
   gtest_step ops 150 "$bin/layers_ops_test" "$filter"
 fi
 if wanted nccl; then gtest_step nccl 60 "$bin/parallel_comm_nccl_test"; fi
-# Both ranks write results to the same name, one after the other: they are the same tests.
 if wanted nccl_one_gpu; then gtest_step nccl_one_gpu 90 "${ranks[@]}" -np 2 "$bin/parallel_comm_nccl_mpi_test"; fi
 # Traces of the golden models, stage by stage within the reference's own error, and captions of theirs.
 if wanted jobs; then

@@ -298,6 +298,12 @@ test_an_unknown_option_is_exit_2() {
   expect_equal "$code" 2
   expect_match "$(cat out/stdout)" 'unknown option --fast. Known:'
 }
+test_an_unknown_step_is_exit_2() {
+  write_host
+  check --only ops,matmul_bit
+  expect_equal "$code" 2
+  expect_match "$(cat out/stdout)" 'matmul_bit: no such step. Known: matmul_bits ops'
+}
 test_a_folder_without_the_program_is_exit_2() {
   mkdir bin out
   check

@@ -26,8 +26,11 @@ int main(int argc, char** argv) {
   World world({.deadline_s = 60});
   test::world_of_main = &world;
   auto& listeners = testing::UnitTest::GetInstance()->listeners();
-  if (world.rank() != 0 && testing::GTEST_FLAG(output).empty())
+  if (world.rank() != 0) {
     delete listeners.Release(listeners.default_result_printer());
+    // All ranks were told the same file for their results: one writes it.
+    delete listeners.Release(listeners.default_xml_generator());
+  }
   // Without their printer the other ranks must still say what failed.
   class Failures : public testing::EmptyTestEventListener {
     void OnTestPartResult(const testing::TestPartResult& result) override {

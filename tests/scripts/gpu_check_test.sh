@@ -132,12 +132,15 @@ test_a_program_that_ends_without_results_has_crashed() {
   FAKE_SILENT=parallel_comm_nccl_test check --only nccl
   expect_match "$table" '^nccl +crashed .*exit 1 without results'
 }
-test_a_hanging_step_is_stopped_and_stops_nothing() {
+test_a_hanging_step_is_stopped_and_named() {
   write_host
-  # The budget is the shortest limit there is.
-  FAKE_HANG=runtime_cuda_test check --budget-s 7 --only jobs
-  expect_equal "$code" 1
-  expect_match "$table" '^jobs +timed out .*after [0-9] s, in Suite.Second$'
+  work=$folder parts=$root/scripts/gpu
+  . "$root/scripts/gpu/steps.sh"
+  export FAKE_HANG=runtime_cuda_test
+  gtest_step jobs 1 "$folder/bin/runtime_cuda_test" >/dev/null && fail 'it passed'
+  plain_step later 60 cpu true >/dev/null || fail 'it stopped the next'
+  expect_match "$(cat steps.tsv)" $'^jobs\ttimed out\t.*after 1 s, in Suite.Second$'
+  expect_match "$(cat steps.tsv)" $'^later\tpassed\t'
 }
 test_what_the_budget_leaves_no_time_for_is_loudly_not_run() {
   write_host

@@ -41,6 +41,7 @@ Qwen3Vl::Qwen3Vl(Context& ctx, MemoryLedger& ledger, const ModelConfig& config,
   vision_ = std::make_unique<VisionTower>(store_, config.vision, options.pixel_values);
   decoder_ = std::make_unique<Decoder>(store_, config.text, axis_);
   if (source != nullptr) source->finish();
+  store_.load();
 
   const std::int64_t kv_heads = DecoderAttention::kv_heads_per_rank(config.text, axis_);
   const std::int64_t layers = config.text.num_hidden_layers,
@@ -64,6 +65,15 @@ void Qwen3Vl::encode(Context& ctx, ConstTensorView patches, std::span<const Grid
   TensorView encoded = ctx.alloc({visual_tokens, config_.vision.feature_width()}, options_.dtype);
   if (visual_tokens > 0) vision_->forward(ctx, patches, mine, encoded);
   exchange_features(ctx, axis_, images, encoded, features_view_);
+}
+
+void Qwen3Vl::scrub(Context& ctx, std::span<const std::int32_t> blocks,
+                    std::span<const std::int32_t> feature_rows) {
+  const auto zero = [&](TensorView view) { ctx.stream().zero(view.bytes(), view.size_bytes()); };
+  for (const ops::KvView& cache : caches_)
+    for (const std::int32_t block : blocks) zero(cache.data.rows(block, 1));
+  for (std::size_t i = 0; i + 1 < feature_rows.size(); i += 2)
+    zero(features_view_.rows(feature_rows[i], feature_rows[i + 1]));
 }
 
 void Qwen3Vl::forward(Context& ctx, const StepInputs& inputs, TensorView logits) {

@@ -27,7 +27,7 @@ std::string kernels_of(const Context& ctx) {
     if (ctx.device().index < cuda::availability().devices) {
       const cuda::DeviceFacts facts = cuda::device_facts(ctx.device().index);
       return fmt::format("cuda sm_{}{}, runtime {}", facts.major, facts.minor,
-                         facts.runtime_version);
+                         cuda::runtime_version());
     }
   return "cuda, planned";
 }

@@ -15,29 +15,15 @@ namespace retinue::runtime {
 /// Rank 0 of the tensor axis: requests in, plans out, tokens sampled, completions kept.
 class Engine::Lead {
  public:
-  Lead(const layers::Qwen3Vl& model, const EngineLimits& limits, const Clock& clock)
-      : model_(model), scheduler_(model.config(), limits, model.axis().size), clock_(clock) {}
+  Lead(const layers::Qwen3Vl& model, const EngineLimits& limits, const EngineOptions& options,
+       const Clock& clock)
+      : model_(model),
+        scheduler_(model.config(), limits, options, model.axis().size),
+        clock_(clock) {}
 
   std::optional<DataError> submit(Request request) {
     if (auto reason = scheduler_.reason_to_refuse(request)) return reason;
-    auto sequence = std::make_unique<Sequence>();
-    std::vector<layers::GridThw> grids;
-    for (const VisualItem& item : request.items) {
-      grids.push_back(item.grid);
-      sequence->items.push_back({item, Sequence::Pixels::kAwaited, -1,
-                                 item.grid.patches() / model_.config().vision.merge_unit()});
-    }
-    sequence->positions = layers::prompt_positions(model_.config(), request.ids, grids);
-    std::int32_t visual = 0;
-    for (const std::int32_t id : request.ids) {
-      const bool pad = id == model_.config().image_token_id || id == model_.config().video_token_id;
-      sequence->feature_of.push_back(pad ? visual++ : -1);
-    }
-    sequence->completion.id = request.id;
-    sequence->completion.prompt_tokens = static_cast<std::int64_t>(request.ids.size());
-    sequence->submitted_s = clock_.now_s();
-    sequence->request = std::move(request);
-    scheduler_.add(std::move(sequence));
+    scheduler_.add(std::move(request), clock_.now_s());
     return std::nullopt;
   }
 
@@ -46,16 +32,10 @@ class Engine::Lead {
       for (std::int32_t i = 0; i < report.count; ++i) {
         const RankReport::Entry& entry = report.entries[static_cast<std::size_t>(i)];
         if (entry.failed == 0) {
-          Sequence* sequence = scheduler_.mark_ready(entry.key);
-          if (sequence == nullptr) continue;
-          for (const Sequence::Item& item : sequence->items)
-            if (item.visual.key == entry.key && item.visual.grid != entry.grid) {
-              // A file that changed between the prompt and its pixels: its own fault.
-              fail(sequence,
-                   {"image", "the pixels have another size than the prompt was made for"});
-              break;
-            }
-        } else if (Sequence* sequence = scheduler_.find(entry.key)) {
+          if (Sequence* sequence = scheduler_.pixels_arrived(entry.key, entry.grid))
+            // A file that changed between the prompt and its pixels: its own fault.
+            fail(sequence, {"image", "the pixels have another size than the prompt was made for"});
+        } else if (Sequence* sequence = scheduler_.pixels_failed(entry.key)) {
           fail(sequence, {entry.stage.data(), entry.message.data()});
         }
       }
@@ -74,10 +54,11 @@ class Engine::Lead {
   void take_result(const StepResult& result) {
     for (std::size_t i = 0; i < argmax_.size(); ++i) {
       Sequence* sequence = argmax_[i].sequence;
-      if (!std::isfinite(result.largest[i]))
-        fail(sequence, {"decode", "the logits are not finite"});
-      else
-        append(sequence, result.largest_ids[i], 0);
+      if (!std::isfinite(result.largest[i])) {
+        spoil(sequence);
+        continue;
+      }
+      append(sequence, {result.largest_ids[i], 0});
     }
     const auto vocab = static_cast<std::size_t>(model_.config().text.vocab_size);
     const std::size_t row_bytes = vocab * size_bytes(model_.dtype());
@@ -98,13 +79,14 @@ class Engine::Lead {
           logits_[k] = to_float(value);
         }
       if (!std::all_of(logits_.begin(), logits_.end(), [](float x) { return std::isfinite(x); })) {
-        fail(sequence, {"decode", "the logits are not finite"});
+        spoil(sequence);
         continue;
       }
-      const Sampled sampled =
-          sample_token(logits_, sequence->request.sampling, sequence->request.ids,
-                       sequence->completion.ids, sequence->request.sampling_stream);
-      append(sequence, sampled.id, sampled.logprob);
+      if (sequence->request.hash_logits) sequence->logits_hash.update({row, row_bytes});
+      if (sequence->request.top_logprobs > 0)
+        top_logprobs(logits_, sequence->request.top_logprobs, sequence->completion.top_logprobs);
+      append(sequence, sample_token(logits_, sequence->request.sampling, sequence->request.ids,
+                                    sequence->completion.ids, sequence->request.sampling_stream));
     }
   }
 
@@ -114,32 +96,45 @@ class Engine::Lead {
   }
   std::vector<Completion> poll() { return std::exchange(finished_, {}); }
   [[nodiscard]] std::int64_t live() const { return scheduler_.live(); }
+  [[nodiscard]] const SchedulerStats& stats() const { return scheduler_.stats(); }
 
  private:
-  void append(Sequence* s, std::int32_t id, float logprob) {
+  void append(Sequence* s, const Sampled& token) {
     const Request& request = s->request;
-    if (s->completion.first_token_s == 0)
-      s->completion.first_token_s = clock_.now_s() - s->submitted_s;
+    Completion& completion = s->completion;
+    if (completion.first_token_s == 0) {
+      completion.first_token_s = clock_.now_s() - s->submitted_s;
+      scheduler_.publish(*s);
+    }
     if (request.max_new_tokens == 0) return finish(s, FinishReason::kLength);
-    if (std::find(request.stop_ids.begin(), request.stop_ids.end(), id) != request.stop_ids.end())
+    if (std::find(request.stop_ids.begin(), request.stop_ids.end(), token.id) !=
+        request.stop_ids.end())
       return finish(s, FinishReason::kStop);
-    s->completion.ids.push_back(id);
-    if (request.logprobs) s->completion.logprobs.push_back(logprob);
-    if (request.stop && request.stop(s->completion.ids)) return finish(s, FinishReason::kStop);
-    if (static_cast<std::int64_t>(s->completion.ids.size()) >= request.max_new_tokens)
-      finish(s, FinishReason::kLength);
+    completion.ids.push_back(token.id);
+    if (request.logprobs) completion.logprobs.push_back(token.logprob);
+    if (request.stop && request.stop(completion.ids)) return finish(s, FinishReason::kStop);
+    if (static_cast<std::int64_t>(completion.ids.size()) >= request.max_new_tokens)
+      return finish(s, FinishReason::kLength);
+    if (request.max_repeats > 0 && repeats(completion.ids, request.max_repeats))
+      finish(s, FinishReason::kRepetition);
   }
 
-  void finish(Sequence* s, FinishReason reason) {
-    s->completion.finish_reason = reason;
-    s->completion.finished_s = clock_.now_s() - s->submitted_s;
-    finished_.push_back(std::move(scheduler_.remove(s)->completion));
+  void finish(Sequence* s, FinishReason reason, bool spoiled = false) {
+    Completion& completion = s->completion;
+    completion.finish_reason = reason;
+    completion.finished_s = clock_.now_s() - s->submitted_s;
+    if (s->request.hash_logits) completion.logits_sha256 = s->logits_hash.finish_hex();
+    // Of the token that ended it nothing is kept.
+    completion.top_logprobs.resize(completion.ids.size() *
+                                   static_cast<std::size_t>(s->request.top_logprobs));
+    finished_.push_back(std::move(scheduler_.remove(s, spoiled)->completion));
   }
 
-  void fail(Sequence* s, DataError error) {
+  void fail(Sequence* s, DataError error, bool spoiled = false) {
     s->completion.error = std::move(error);
-    finish(s, FinishReason::kStop);
+    finish(s, FinishReason::kStop, spoiled);
   }
+  void spoil(Sequence* s) { fail(s, {"decode", "the logits are not finite"}, true); }
 
   const layers::Qwen3Vl& model_;
   Scheduler scheduler_;
@@ -161,8 +156,9 @@ class Engine::Rank : public EngineRank {
 
 Engine::Engine(Context& ctx, MemoryLedger& ledger, layers::Qwen3Vl& model,
                const EngineLimits& limits, Communicator& control, PixelSource& pixels,
-               const Clock& clock)
-    : lead_(model.axis().rank == 0 ? std::make_unique<Lead>(model, limits, clock) : nullptr),
+               const Clock& clock, const EngineOptions& options)
+    : lead_(model.axis().rank == 0 ? std::make_unique<Lead>(model, limits, options, clock)
+                                   : nullptr),
       rank_(std::make_unique<Rank>(ctx, ledger, model, limits, control, pixels, clock)),
       clock_(clock) {}
 
@@ -208,7 +204,10 @@ bool Engine::step() {
   if (rank.plan.stop) return false;
   rank.execute(rank.plan, rank.result);
   const double executed = clock_.now_s();
-  if (lead_ != nullptr) lead_->take_result(rank.result);
+  if (lead_ != nullptr) {
+    lead_->take_result(rank.result);
+    stats.scheduler = lead_->stats();
+  }
   stats.sample_s += clock_.now_s() - executed;
   return true;
 }

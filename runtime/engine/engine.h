@@ -1,6 +1,7 @@
 #pragma once
 
 #include "layers/model/qwen3_vl.h"
+#include "parallel/base/build_config.h"
 #include "parallel/base/clock.h"
 #include "parallel/comm/communicator.h"
 #include "runtime/engine/request.h"
@@ -26,6 +27,20 @@ struct EngineLimits {
   std::int64_t max_logit_rows = 0;    ///< of one step that get logits, at least max_sequences
 };
 
+/// How the lead plans; nothing here changes a bit of any result.
+struct EngineOptions {
+  /// Pages of equal prompt beginnings and features of equal images are computed once.
+  bool share = true;
+  /// Requests that are expected to answer at length go first, so that none is left alone at the
+  /// end; none is overtaken for ever.
+  bool longest_first = false;
+  /// For tests: of several sequences the one admitted last is sent back every so many
+  /// steps. 0: never.
+  std::int64_t preempt_every = 0;
+  /// Every page and feature is accounted for after every plan.
+  bool check_accounts = build::kBuildType == "Debug";
+};
+
 /// Turns requests into completions on the ranks of one replica. Rank 0 of the tensor axis leads: it
 /// takes requests, plans each step and samples; every rank executes the broadcast plan. Knows ids,
 /// patches, grids and limits; opens no file, prints nothing.
@@ -34,7 +49,8 @@ class Engine {
   /// Every rank of the axis builds one, with equal limits. `control` joins the ranks of the axis in
   /// host memory; it, `pixels` and `clock` outlive the engine.
   Engine(Context& ctx, MemoryLedger& ledger, layers::Qwen3Vl& model, const EngineLimits& limits,
-         Communicator& control, PixelSource& pixels, const Clock& clock);
+         Communicator& control, PixelSource& pixels, const Clock& clock,
+         const EngineOptions& options = {});
   ~Engine();
 
   /// Lead only. Nothing when accepted; the reason when it can never run (too long, grid too large).

@@ -2,49 +2,100 @@
 
 #include "parallel/base/check.h"
 
-#include <algorithm>
-
 namespace retinue::runtime {
 
-KvCache::KvCache(std::int64_t blocks, std::int64_t block_tokens) : block_tokens_(block_tokens) {
-  for (std::int64_t i = blocks - 1; i >= 0; --i) free_.push_back(static_cast<std::int32_t>(i));
+KvCache::KvCache(std::int64_t blocks, std::int64_t block_tokens)
+    : block_tokens_(block_tokens), pages_(static_cast<std::size_t>(blocks)) {
+  for (std::int32_t block = 0; block < static_cast<std::int32_t>(blocks); ++block)
+    page(block).place = free_.insert(free_.end(), block);
 }
 
-std::vector<std::int32_t> KvCache::allocate(std::int64_t tokens) {
-  check(can_hold(tokens), "a sequence is admitted only where its pages are free");
-  const auto count = static_cast<std::ptrdiff_t>(blocks_for(tokens));
-  std::vector<std::int32_t> table(free_.end() - count, free_.end());
-  free_.resize(free_.size() - table.size());
-  return table;
+std::int64_t KvCache::match(std::span<const ContentKey> keys) const {
+  std::int64_t count = 0;
+  for (const ContentKey& key : keys) {
+    if (!named_.contains(key)) break;
+    ++count;
+  }
+  return count;
+}
+
+std::int64_t KvCache::held(std::span<const ContentKey> keys) const {
+  std::int64_t count = 0;
+  for (const ContentKey& key : keys)
+    if (page(named_.at(key)).holders > 0) ++count;
+  return count;
+}
+
+void KvCache::share(std::span<const ContentKey> keys, std::vector<std::int32_t>& table) {
+  for (const ContentKey& key : keys) {
+    const std::int32_t block = named_.at(key);
+    if (page(block).holders++ == 0) held_.splice(held_.end(), kept_, page(block).place);
+    table.push_back(block);
+  }
+}
+
+bool KvCache::grow(std::vector<std::int32_t>& table) {
+  Places& from = free_.empty() ? kept_ : free_;
+  if (from.empty()) return false;
+  const std::int32_t block = from.front();
+  forget(page(block));
+  page(block).holders = 1;
+  held_.splice(held_.end(), from, page(block).place);
+  table.push_back(block);
+  return true;
+}
+
+void KvCache::forget(Page& page) {
+  if (page.key == ContentKey{}) return;
+  named_.erase(page.key);
+  page.key = {};
+}
+
+void KvCache::publish(std::int32_t block, const ContentKey& key) {
+  if (page(block).key == key) return;
+  if (named_.emplace(key, block).second) page(block).key = key;
 }
 
 void KvCache::release(std::vector<std::int32_t>& table) {
-  free_.insert(free_.end(), table.begin(), table.end());
+  // The last page first: the beginning of a prompt, which more requests share, is kept longest.
+  for (auto block = table.rbegin(); block != table.rend(); ++block) {
+    Page& page = this->page(*block);
+    check(page.holders > 0, "a page is released by one who holds it");
+    if (--page.holders > 0) continue;
+    Places& to = page.key == ContentKey{} ? free_ : kept_;
+    to.splice(to.end(), held_, page.place);
+  }
   table.clear();
 }
 
+void KvCache::discard(std::vector<std::int32_t>& table, std::vector<std::int32_t>& blocks) {
+  for (const std::int32_t block : table)
+    if (page(block).holders == 1) {
+      forget(page(block));
+      blocks.push_back(block);
+    }
+  release(table);
+}
+
 std::int32_t KvCache::slot(const std::vector<std::int32_t>& table, std::int64_t position) const {
-  const auto page = static_cast<std::size_t>(position / block_tokens_);
-  check(page < table.size(), "a token lies beyond its sequence's pages");
-  return table[page] * static_cast<std::int32_t>(block_tokens_) +
+  const auto at = static_cast<std::size_t>(position / block_tokens_);
+  check(at < table.size(), "a token lies beyond its sequence's pages");
+  return table[at] * static_cast<std::int32_t>(block_tokens_) +
          static_cast<std::int32_t>(position % block_tokens_);
 }
 
-std::int64_t FeatureRows::allocate(std::int64_t count) {
-  std::int64_t at = 0;
-  auto next = used_.begin();
-  for (; next != used_.end() && next->first - at < count; ++next) at = next->first + next->count;
-  if (next == used_.end() && rows_ - at < count) return -1;
-  used_.insert(next, {at, count});
-  return at;
-}
-
-void FeatureRows::release(std::int64_t first, std::int64_t count) {
-  const auto found = std::find_if(used_.begin(), used_.end(), [&](const Range& r) {
-    return r.first == first && r.count == count;
-  });
-  check(found != used_.end(), "rows are released as they were taken");
-  used_.erase(found);
+void KvCache::check_accounts(std::span<const std::vector<std::int32_t>* const> tables) const {
+  std::vector<std::int64_t> holders(pages_.size());
+  for (const auto* table : tables)
+    for (const std::int32_t block : *table) ++holders[static_cast<std::size_t>(block)];
+  std::size_t held = 0;
+  for (std::size_t block = 0; block < pages_.size(); ++block) {
+    check(pages_[block].holders == holders[block], "a page has as many holders as tables name it");
+    held += holders[block] > 0 ? 1 : 0;
+  }
+  check(held == held_.size() && held + free_.size() + kept_.size() == pages_.size(),
+        "every page is held, free or kept");
+  check(named_.size() >= kept_.size(), "a page that is kept has a name");
 }
 
 }  // namespace retinue::runtime

@@ -1,49 +1,68 @@
 #pragma once
 
+#include "runtime/engine/request.h"
+
+#include <cstddef>
 #include <cstdint>
+#include <list>
+#include <map>
+#include <span>
 #include <vector>
 
 namespace retinue::runtime {
 
-/// Who owns which page. A sequence takes all pages that it can ever need when it is admitted, so
-/// that none is ever put back half done.
+/// Who holds which page. Pages that hold the same tokens at the same positions after the same
+/// pixels hold the same bits, so sequences share them; a named page that nobody holds is kept until
+/// its memory is wanted, the one that was used longest ago first.
 class KvCache {
  public:
   KvCache(std::int64_t blocks, std::int64_t block_tokens);
 
+  [[nodiscard]] std::int64_t blocks() const { return static_cast<std::int64_t>(pages_.size()); }
   [[nodiscard]] std::int64_t blocks_for(std::int64_t tokens) const {
     return (tokens + block_tokens_ - 1) / block_tokens_;
   }
-  [[nodiscard]] std::int64_t free_blocks() const { return static_cast<std::int64_t>(free_.size()); }
-  [[nodiscard]] bool can_hold(std::int64_t tokens) const {
-    return blocks_for(tokens) <= free_blocks();
+  /// Pages that no sequence holds.
+  [[nodiscard]] std::int64_t available() const {
+    return static_cast<std::int64_t>(free_.size() + kept_.size());
   }
-  /// The block table of a sequence. Throws: BugError when it does not fit.
-  std::vector<std::int32_t> allocate(std::int64_t tokens);
+  /// How many of `keys`, from the first on, name a page that is there.
+  [[nodiscard]] std::int64_t match(std::span<const ContentKey> keys) const;
+  /// Of the pages that match() found, those that somebody holds.
+  [[nodiscard]] std::int64_t held(std::span<const ContentKey> keys) const;
+  /// Appends the pages that `keys` name, which match() has found.
+  void share(std::span<const ContentKey> keys, std::vector<std::int32_t>& table);
+  /// Appends an empty page. False when every page is held.
+  bool grow(std::vector<std::int32_t>& table);
+  /// From now on others find the page under `key`, unless another has that name already.
+  void publish(std::int32_t block, const ContentKey& key);
   void release(std::vector<std::int32_t>& table);
+  /// As release, but what nobody else holds is forgotten and appended to `blocks`.
+  void discard(std::vector<std::int32_t>& table, std::vector<std::int32_t>& blocks);
   /// Where token `position` of a sequence is kept.
   [[nodiscard]] std::int32_t slot(const std::vector<std::int32_t>& table,
                                   std::int64_t position) const;
+  /// Throws: BugError unless every page is held as often as `tables` name it, or free, or kept.
+  void check_accounts(std::span<const std::vector<std::int32_t>* const> tables) const;
 
  private:
-  std::int64_t block_tokens_;
-  std::vector<std::int32_t> free_;
-};
-
-/// Contiguous rows of the feature buffer, first fit.
-class FeatureRows {
- public:
-  explicit FeatureRows(std::int64_t rows) : rows_(rows) {}
-  /// First row, or -1 when no gap is large enough.
-  std::int64_t allocate(std::int64_t count);
-  void release(std::int64_t first, std::int64_t count);
-
- private:
-  struct Range {
-    std::int64_t first, count;
+  using Places = std::list<std::int32_t>;
+  struct Page {
+    std::int64_t holders = 0;
+    ContentKey key{};
+    Places::iterator place;  ///< in one of the three lists; moved, never copied
   };
-  std::int64_t rows_;
-  std::vector<Range> used_;  ///< in order
+
+  Page& page(std::int32_t block) { return pages_[static_cast<std::size_t>(block)]; }
+  [[nodiscard]] const Page& page(std::int32_t block) const {
+    return pages_[static_cast<std::size_t>(block)];
+  }
+  void forget(Page& page);
+
+  std::int64_t block_tokens_;
+  std::vector<Page> pages_;
+  Places free_, kept_, held_;  ///< kept: used longest ago first
+  std::map<ContentKey, std::int32_t> named_;
 };
 
 }  // namespace retinue::runtime

@@ -113,6 +113,7 @@ void EngineRank::execute(const StepPlan& plan, StepResult& result) {
   ++stats_.steps;
   if (plan.idle()) ++stats_.idle_steps;
   const double begin = clock_.now_s();
+  model_.scrub(ctx_, plan.scrub_blocks, plan.scrub_rows);
   if (!plan.encode.empty()) encode(plan);
   const double encoded = clock_.now_s();
   stats_.encode_s += encoded - begin;

@@ -3,6 +3,7 @@
 #include "layers/spec/inputs.h"
 #include "parallel/base/result.h"
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -23,12 +24,17 @@ struct SamplingParams {
   std::uint64_t seed = 0;
 };
 
+/// Names content: of a page of the cache every token up to its end, with positions and pixels; of
+/// an image its bytes and how they became pixels. Zeros name nothing.
+using ContentKey = std::array<std::uint64_t, 2>;
+
 /// An image or video of a request, without its pixels: these are asked of the PixelSource of the
 /// rank that will encode it.
 struct VisualItem {
   std::uint64_t key =
       0;  ///< names the pixels to every rank's PixelSource; unique among live requests
   layers::GridThw grid;
+  ContentKey content{};  ///< equal keys promise equal pixels; zeros: shared with nobody
 };
 
 struct Request {
@@ -43,13 +49,33 @@ struct Request {
   /// Asked after each token with all output ids so far; true ends the request. For stop texts.
   std::function<bool(std::span<const std::int32_t>)> stop;
   bool logprobs = false;
+  std::int64_t top_logprobs = 0;  ///< this many of the likeliest tokens beside the chosen one
+  /// Ends a request whose output ends in this many repeats of one to 64 tokens. 0: never.
+  std::int64_t max_repeats = 0;
+  /// How many tokens are likely to come; 0: as many as others had. Orders the queue, admits.
+  std::int64_t expected_new_tokens = 0;
+  bool hash_logits = false;    ///< every row that a token was chosen from; for proofs of equality
   bool prompt_logits = false;  ///< trace: keep the logits of every prompt token
 };
 
-enum class FinishReason { kStop, kLength };
+enum class FinishReason { kStop, kLength, kRepetition };
 constexpr const char* name(FinishReason reason) {
-  return reason == FinishReason::kStop ? "stop" : "length";
+  switch (reason) {
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kRepetition:
+      return "repetition";
+  }
+  return "";
 }
+
+/// A token that could have been chosen.
+struct TokenLogprob {
+  std::int32_t id = 0;
+  float logprob = 0;  ///< natural, of the unmodified distribution
+};
 
 /// A finished request.
 struct Completion {
@@ -58,6 +84,9 @@ struct Completion {
   std::vector<std::int32_t> ids;  ///< output; the id that ended it is not in it
   FinishReason finish_reason = FinishReason::kLength;
   std::vector<float> logprobs;  ///< per output id, where asked for
+  /// [ids, top_logprobs], likeliest first, where asked for.
+  std::vector<TokenLogprob> top_logprobs;
+  std::string logits_sha256;  ///< of the rows that tokens were chosen from, where asked for
   std::vector<std::byte>
       prompt_logits;               ///< [prompt_tokens, vocab] in the model's dtype, where asked for
   std::optional<DataError> error;  ///< the request failed; ids are what came before

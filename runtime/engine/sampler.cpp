@@ -119,4 +119,32 @@ Sampled sample_token(std::span<float> logits, const SamplingParams& p,
           static_cast<float>(static_cast<double>(raw[id]) - log_sum_exp(raw))};
 }
 
+void top_logprobs(std::span<const float> logits, std::int64_t count,
+                  std::vector<TokenLogprob>& to) {
+  const std::size_t wanted = std::min(logits.size(), static_cast<std::size_t>(count));
+  std::vector<std::int32_t> ids(logits.size());
+  std::iota(ids.begin(), ids.end(), 0);
+  const auto at = [&](std::int32_t id) { return logits[static_cast<std::size_t>(id)]; };
+  std::partial_sort(
+      ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(wanted), ids.end(),
+      [&](std::int32_t a, std::int32_t b) { return at(a) > at(b) || (at(a) == at(b) && a < b); });
+  const double all = log_sum_exp(logits);
+  for (std::size_t i = 0; i < wanted; ++i)
+    to.push_back({ids[i], static_cast<float>(static_cast<double>(at(ids[i])) - all)});
+}
+
+bool repeats(std::span<const std::int32_t> ids, std::int64_t times) {
+  constexpr std::size_t kLongestPeriod = 64;
+  if (times < 2) return false;
+  for (std::size_t period = 1; period <= kLongestPeriod; ++period) {
+    const std::size_t length = period * static_cast<std::size_t>(times);
+    if (length > ids.size()) return false;
+    const auto tail = ids.last(length);
+    // Equal to itself one period later.
+    if (std::equal(tail.begin() + static_cast<std::ptrdiff_t>(period), tail.end(), tail.begin()))
+      return true;
+  }
+  return false;
+}
+
 }  // namespace retinue::runtime

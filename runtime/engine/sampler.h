@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace retinue::runtime {
 
@@ -25,5 +26,12 @@ bool needs_only_argmax(const SamplingParams& params);
 Sampled sample_token(std::span<float> logits, const SamplingParams& params,
                      std::span<const std::int32_t> prompt, std::span<const std::int32_t> output,
                      std::uint64_t stream);
+
+/// Appends the `count` likeliest tokens of one row, likeliest first; equal ones in the order of
+/// their ids.
+void top_logprobs(std::span<const float> logits, std::int64_t count, std::vector<TokenLogprob>& to);
+
+/// Whether `ids` end in at least `times` repeats of one to 64 tokens.
+bool repeats(std::span<const std::int32_t> ids, std::int64_t times);
 
 }  // namespace retinue::runtime

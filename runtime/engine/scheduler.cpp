@@ -1,15 +1,20 @@
 #include "runtime/engine/scheduler.h"
 
 #include "parallel/base/check.h"
+#include "runtime/engine/page_keys.h"
 #include "runtime/engine/sampler.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace retinue::runtime {
 
 namespace {
+
+/// A sequence that so many have overtaken is overtaken no more.
+constexpr std::int64_t kMostPassedOver = 64;
 
 /// Where a block's matrices and its attention cost a patch the same: (4 d² + 2 d f) · 2 FLOPs over
 /// 4 d per key.
@@ -21,14 +26,17 @@ double attention_balance(const layers::VisionConfig& v) {
 }  // namespace
 
 bool Sequence::needs_whole_logits() const {
-  return request.logprobs || !needs_only_argmax(request.sampling);
+  return request.logprobs || request.top_logprobs > 0 || request.hash_logits ||
+         !needs_only_argmax(request.sampling);
 }
 
-Scheduler::Scheduler(const layers::ModelConfig& config, const EngineLimits& limits, int ranks)
+Scheduler::Scheduler(const layers::ModelConfig& config, const EngineLimits& limits,
+                     const EngineOptions& options, int ranks)
     : config_(config),
       limits_(limits),
+      options_(options),
       kv_(limits.kv_blocks, limits.kv_block_tokens),
-      features_(limits.feature_rows),
+      features_(limits.feature_rows, options.share),
       queue_(ranks, attention_balance(config.vision)),
       ranks_(ranks) {}
 
@@ -64,119 +72,330 @@ std::optional<DataError> Scheduler::reason_to_refuse(const Request& request) con
   return std::nullopt;
 }
 
-Sequence* Scheduler::find(std::uint64_t key) {
-  for (const auto& sequence : waiting_)
-    for (const Sequence::Item& item : sequence->items)
-      if (item.visual.key == key) return sequence.get();
+void Scheduler::add(Request request, double now_s) {
+  auto sequence = std::make_unique<Sequence>();
+  std::vector<layers::GridThw> grids;
+  std::vector<std::int64_t> visual_tokens;
+  for (const VisualItem& item : request.items) {
+    grids.push_back(item.grid);
+    visual_tokens.push_back(item.grid.patches() / config_.vision.merge_unit());
+    sequence->items.push_back(
+        {.visual = item, .visual_tokens = visual_tokens.back(), .end = 0, .feature = nullptr});
+  }
+  sequence->positions = layers::prompt_positions(config_, request.ids, grids);
+  std::int32_t visual = 0;
+  std::int64_t before = 0;
+  std::size_t item = 0;
+  for (std::size_t at = 0; at < request.ids.size(); ++at) {
+    const std::int32_t id = request.ids[at];
+    const bool pad = id == config_.image_token_id || id == config_.video_token_id;
+    sequence->feature_of.push_back(pad ? visual++ : -1);
+    if (!pad) continue;
+    while (visual - before > visual_tokens[item]) before += visual_tokens[item++];
+    sequence->items[item].end = static_cast<std::int64_t>(at) + 1;
+  }
+  if (options_.share && !request.prompt_logits)
+    sequence->page_keys = page_keys(request, sequence->positions, sequence->feature_of,
+                                    visual_tokens, limits_.kv_block_tokens);
+  sequence->completion.id = request.id;
+  sequence->completion.prompt_tokens = static_cast<std::int64_t>(request.ids.size());
+  sequence->submitted_s = now_s;
+  sequence->request = std::move(request);
+  use_features(*sequence);
+  enqueue(std::move(sequence));
+}
+
+void Scheduler::enqueue(std::unique_ptr<Sequence> sequence) {
+  auto at = waiting_.end();
+  if (options_.longest_first) {
+    const auto expected = [](const Sequence& s) {
+      return s.request.expected_new_tokens > 0 ? s.request.expected_new_tokens
+                                               : s.request.max_new_tokens;
+    };
+    while (at != waiting_.begin()) {
+      Sequence& other = **std::prev(at);
+      if (expected(other) >= expected(*sequence) || other.passed_over >= kMostPassedOver) break;
+      ++other.passed_over;
+      --at;
+    }
+  }
+  waiting_.insert(at, std::move(sequence));
+}
+
+void Scheduler::use_features(Sequence& sequence) {
+  for (Sequence::Item& item : sequence.items)
+    if (item.feature == nullptr) item.feature = &features_.use(item.visual, item.visual_tokens);
+}
+
+void Scheduler::release_features(Sequence& sequence, std::int64_t up_to) {
+  for (Sequence::Item& item : sequence.items)
+    if (item.feature != nullptr && !is_read(item, up_to)) {
+      unpin(item);
+      features_.release(*std::exchange(item.feature, nullptr), [&](Feature& f) { gone(f); });
+    }
+}
+
+void Scheduler::unpin(Sequence::Item& item) {
+  if (std::exchange(item.pinned, false)) --item.feature->pins;
+}
+
+bool Scheduler::claim_features(Sequence& sequence, std::int64_t cached) {
+  for (Sequence::Item& item : sequence.items) {
+    if (!is_read(item, cached) || item.pinned) continue;
+    ++item.feature->pins;
+    item.pinned = true;
+    if (item.feature->first_row >= 0 || features_.place(*item.feature)) continue;
+    for (Sequence::Item& other : sequence.items) unpin(other);
+    features_.tidy();
+    return false;
+  }
+  return true;
+}
+
+void Scheduler::gone(Feature& feature) {
+  if (feature.state == Feature::State::kReady) dropped_.push_back(feature.key);
+  if (feature.state != Feature::State::kEncoded) queue_.done(feature.key);
+}
+
+Sequence* Scheduler::pixels_arrived(std::uint64_t key, const layers::GridThw& grid) {
+  Feature* feature = features_.find(key);
+  check(feature != nullptr, "pixels arrive for one who awaits them");
+  if (feature->grid != grid && feature->users > 0) {
+    dropped_.push_back(key);
+    return pixels_failed(key);
+  }
+  feature->state = Feature::State::kReady;
+  if (feature->users == 0) {
+    ++feature->users;
+    features_.release(*feature, [&](Feature& f) { gone(f); });
+  }
   return nullptr;
 }
 
-Sequence* Scheduler::mark_ready(std::uint64_t key) {
-  Sequence* sequence = find(key);
-  if (sequence == nullptr) {
-    dropped_.push_back(key);
-    return nullptr;
+Sequence* Scheduler::pixels_failed(std::uint64_t key) {
+  Feature* feature = features_.find(key);
+  check(feature != nullptr, "pixels fail for one who awaits them");
+  queue_.done(key);
+  feature->dealt = false;
+  Sequence* asked = nullptr;
+  bool passed_on = false;
+  for (const auto& sequence : waiting_)
+    for (const Sequence::Item& item : sequence->items) {
+      if (item.feature != feature) continue;
+      if (item.visual.key == key) {
+        asked = sequence.get();
+      } else if (!passed_on) {
+        // Another file of the same content, which may well be readable.
+        feature->key = item.visual.key;
+        passed_on = true;
+      }
+    }
+  if (feature->users == 0) {
+    ++feature->users;
+    features_.release(*feature, [&](Feature& f) { gone(f); });
   }
-  for (Sequence::Item& item : sequence->items)
-    if (item.visual.key == key && item.pixels == Sequence::Pixels::kAwaited)
-      item.pixels = Sequence::Pixels::kReady;
-  return sequence;
+  return asked;
+}
+
+std::span<const ContentKey> Scheduler::shared_pages(const Sequence& sequence) const {
+  const std::span<const ContentKey> keys = sequence.page_keys;
+  // The last token of all is computed in any case.
+  const auto most = std::min(
+      keys.size(), static_cast<std::size_t>((sequence.tokens() - 1) / limits_.kv_block_tokens));
+  return keys.first(static_cast<std::size_t>(kv_.match(keys.first(most))));
+}
+
+std::int64_t Scheduler::expected_pages(const Sequence& s) const {
+  const auto generated = static_cast<std::int64_t>(s.completion.ids.size());
+  const std::int64_t expected = s.request.expected_new_tokens > 0
+                                    ? s.request.expected_new_tokens
+                                    : lengths_.tokens(s.request.max_new_tokens);
+  return kv_.blocks_for(
+      std::min(s.most_tokens(), s.prompt_tokens() + std::max(expected, generated + 1)));
 }
 
 void Scheduler::plan(StepPlan& plan, std::vector<LogitRow>& argmax, std::vector<LogitRow>& whole) {
   plan.clear();
   argmax.clear(), whole.clear(), whole_rows_.clear();
-  std::swap(plan.drop, dropped_);
+  ++plans_;
+  if (options_.preempt_every > 0 && plans_ % options_.preempt_every == 0 && running_.size() > 1)
+    preempt_last();  // never the only one, which would not come to an end
   deal_items(plan);
   encode_items(plan);
   admit();
+  choose_chunks();
+  std::swap(plan.drop, dropped_);
+  std::swap(plan.scrub_blocks, scrub_blocks_), std::swap(plan.scrub_rows, scrub_rows_);
 
   plan.cu_seqlens.push_back(0);
-  std::int64_t budget = limits_.max_batch_tokens, logit_budget = limits_.max_logit_rows;
-  std::vector<std::pair<Sequence*, std::int64_t>> batch;
-  for (const auto& sequence : running_)
-    if (sequence->prefilled() && budget > 0)
-      batch.emplace_back(sequence.get(), 1), --budget, --logit_budget;
-  for (const auto& sequence : running_) {
-    if (sequence->prefilled() || budget == 0) continue;
-    const std::int64_t count = std::min(budget, sequence->prompt_tokens() - sequence->cached);
-    // A traced prompt keeps a row of logits per token: it runs in one piece or waits.
-    const std::int64_t rows = sequence->request.prompt_logits ? count : 1;
-    if (rows > logit_budget) continue;
-    batch.emplace_back(sequence.get(), count);
-    budget -= count, logit_budget -= rows;
-  }
-  for (const auto& [sequence, count] : batch)
+  std::int64_t tokens = 0;
+  for (const auto& [sequence, count] : chunks_) {
+    tokens += count;
     plan.max_blocks = std::max(plan.max_blocks,
                                static_cast<std::int32_t>(kv_.blocks_for(sequence->cached + count)));
-  std::int64_t tokens = 0;
-  for (const auto& [sequence, count] : batch) tokens += count;
+  }
   plan.positions.resize(static_cast<std::size_t>(3 * tokens));
-  for (const auto& [sequence, count] : batch) add_tokens(plan, *sequence, count, argmax, whole);
+  for (const auto& [sequence, count] : chunks_) add_tokens(plan, *sequence, count, argmax, whole);
   plan.argmax_rows = static_cast<std::int32_t>(argmax.size());
   plan.whole_rows = static_cast<std::int32_t>(whole.size());
   plan.logit_rows.insert(plan.logit_rows.end(), whole_rows_.begin(), whole_rows_.end());
+  if (options_.check_accounts) check_accounts();
 }
 
 void Scheduler::deal_items(StepPlan& plan) {
   std::vector<EncodeQueue::Item> items;
   for (const auto& sequence : waiting_) {
-    if (sequence->dealt) continue;
-    sequence->dealt = true;
-    for (const Sequence::Item& item : sequence->items)
-      items.push_back({item.visual.key, item.visual.grid});
+    const bool all_dealt = std::ranges::all_of(sequence->items, [](const Sequence::Item& item) {
+      return item.feature == nullptr || item.feature->dealt;
+    });
+    if (all_dealt) continue;
+    // Where the pages behind an item are there already, nobody needs its pixels.
+    const std::int64_t cached = shared_tokens(*sequence);
+    for (Sequence::Item& item : sequence->items) {
+      if (!is_read(item, cached) || item.feature->dealt) continue;
+      item.feature->dealt = true;
+      items.push_back({item.feature->key, item.feature->grid});
+    }
   }
-  plan.prefetch = queue_.deal(items);
+  if (!items.empty()) plan.prefetch = queue_.deal(items);
 }
 
 void Scheduler::encode_items(StepPlan& plan) {
-  std::vector<std::int64_t> patches(static_cast<std::size_t>(ranks_));
+  encode_load_.assign(static_cast<std::size_t>(ranks_), 0);
+  bool full = false;
   for (const auto& sequence : waiting_) {
-    const bool ready = std::all_of(
-        sequence->items.begin(), sequence->items.end(),
-        [](const Sequence::Item& item) { return item.pixels != Sequence::Pixels::kAwaited; });
+    if (sequence->items.empty()) continue;
+    const std::int64_t cached = shared_tokens(*sequence);
+    const bool ready = std::ranges::all_of(sequence->items, [&](const Sequence::Item& item) {
+      return !is_read(item, cached) || item.feature->state != Feature::State::kAwaited;
+    });
     if (!ready) continue;
+    // The buffer fills in the order of the queue; what does not fit now waits, and so does all
+    // behind it but what has its rows already.
+    const bool claimed = std::ranges::all_of(sequence->items, [&](const Sequence::Item& item) {
+      return !is_read(item, cached) || item.pinned;
+    });
+    if (!claimed && (full || !claim_features(*sequence, cached))) {
+      full = true;
+      continue;
+    }
     for (Sequence::Item& item : sequence->items) {
-      if (item.pixels != Sequence::Pixels::kReady) continue;
-      const int owner = queue_.owner(item.visual.key);
-      std::int64_t& load = patches[static_cast<std::size_t>(owner)];
-      // The buffer fills in order of arrival; what does not fit now waits, and so does all behind
-      // it.
-      if (load > 0 && load + item.visual.grid.patches() > limits_.encode_patches) return;
-      item.first_row = features_.allocate(item.visual_tokens);
-      if (item.first_row < 0) return;
-      load += item.visual.grid.patches();
-      item.pixels = Sequence::Pixels::kEncoded;
+      if (!item.pinned || item.feature->state != Feature::State::kReady) continue;
+      Feature& feature = *item.feature;
+      const int owner = queue_.owner(feature.key);
+      std::int64_t& load = encode_load_[static_cast<std::size_t>(owner)];
+      if (load > 0 && load + feature.grid.patches() > limits_.encode_patches) return;
+      load += feature.grid.patches();
+      feature.state = Feature::State::kEncoded;
       plan.encode.push_back(
-          {item.visual.key, owner, static_cast<std::int32_t>(item.first_row), item.visual.grid});
-      queue_.done(item.visual.key);
+          {feature.key, owner, static_cast<std::int32_t>(feature.first_row), feature.grid});
+      queue_.done(feature.key);
+      ++stats_.encoded_items;
     }
   }
 }
 
 void Scheduler::admit() {
+  // Pages that the running sequences are still expected to take.
+  std::int64_t promised = 0;
+  for (const auto& s : running_)
+    promised +=
+        std::max<std::int64_t>(0, expected_pages(*s) - static_cast<std::int64_t>(s->blocks.size()));
   for (auto at = waiting_.begin();
        at != waiting_.end() &&
        static_cast<std::int64_t>(running_.size()) < limits_.max_sequences;) {
     Sequence& sequence = **at;
-    const bool encoded = std::all_of(
-        sequence.items.begin(), sequence.items.end(),
-        [](const Sequence::Item& item) { return item.pixels == Sequence::Pixels::kEncoded; });
+    const std::span<const ContentKey> shared = shared_pages(sequence);
+    const std::int64_t cached = static_cast<std::int64_t>(shared.size()) * limits_.kv_block_tokens;
+    const bool encoded = std::ranges::all_of(sequence.items, [&](const Sequence::Item& item) {
+      return !is_read(item, cached) ||
+             (item.pinned && item.feature->state == Feature::State::kEncoded);
+    });
     if (!encoded) {
       ++at;  // others need not wait for its pixels
       continue;
     }
-    if (!kv_.can_hold(sequence.most_tokens()))
+    const std::int64_t expected = expected_pages(sequence);
+    if (expected - kv_.held(shared) > kv_.available() - promised)
       return;  // but for pages all wait in order, or long ones would starve
-    sequence.blocks = kv_.allocate(sequence.most_tokens());
+    kv_.share(shared, sequence.blocks);
+    promised += expected - static_cast<std::int64_t>(shared.size());
+    sequence.cached = cached;
+    stats_.reused_tokens += cached;
+    ++stats_.admitted;
+    release_features(sequence, cached);
     running_.splice(running_.end(), waiting_, at++);
+  }
+}
+
+void Scheduler::preempt_last() {
+  Sequence& sequence = *running_.back();
+  kv_.release(sequence.blocks);
+  sequence.cached = 0;
+  release_features(sequence, sequence.prompt_tokens());
+  if (sequence.completion.ids.empty()) sequence.completion.prompt_logits.clear();
+  use_features(sequence);
+  waiting_.splice(waiting_.begin(), running_, std::prev(running_.end()));
+  ++stats_.preempted;
+}
+
+void Scheduler::choose_chunks() {
+  chunks_.clear();
+  std::int64_t budget = limits_.max_batch_tokens, logit_budget = limits_.max_logit_rows;
+  const auto has_pages = [&](Sequence& s, std::int64_t tokens) {
+    while (static_cast<std::int64_t>(s.blocks.size()) < kv_.blocks_for(tokens))
+      if (!kv_.grow(s.blocks)) return false;
+    return true;
+  };
+  // In order of admission: where pages run out, those behind give theirs back.
+  for (auto at = running_.begin(); at != running_.end() && budget > 0;) {
+    Sequence& sequence = **at;
+    if (sequence.pending() != 1) {
+      ++at;
+      continue;
+    }
+    bool fits = has_pages(sequence, sequence.tokens());
+    while (!fits && running_.back().get() != &sequence) {
+      preempt_last();
+      fits = has_pages(sequence, sequence.tokens());
+    }
+    ++at;
+    if (!fits) {
+      preempt_last();
+      break;
+    }
+    chunks_.push_back({&sequence, 1}), --budget, --logit_budget;
+  }
+  const auto add_prompts = [&] {
+    for (const auto& sequence : running_) {
+      if (sequence->pending() <= 1 || budget == 0) continue;
+      // As many tokens as pages can be had for; others that decode keep theirs.
+      std::int64_t count = std::min(budget, sequence->pending());
+      if (!has_pages(*sequence, sequence->cached + count))
+        count = std::min(
+            count, static_cast<std::int64_t>(sequence->blocks.size()) * limits_.kv_block_tokens -
+                       sequence->cached);
+      // A traced prompt keeps a row of logits per token: it runs in one piece or waits.
+      const bool whole = sequence->request.prompt_logits && sequence->completion.ids.empty();
+      const std::int64_t rows = whole ? count : 1;
+      if (count == 0 || rows > logit_budget) continue;
+      chunks_.push_back({sequence.get(), count});
+      budget -= count, logit_budget -= rows;
+    }
+  };
+  add_prompts();
+  // Pages are all held by prompts that wait for one another: the first one goes on.
+  while (chunks_.empty() && running_.size() > 1) {
+    preempt_last();
+    add_prompts();
   }
 }
 
 void Scheduler::add_tokens(StepPlan& plan, Sequence& s, std::int64_t count,
                            std::vector<LogitRow>& argmax, std::vector<LogitRow>& whole) {
   const std::size_t tokens = plan.positions.size() / 3;
-  const std::int64_t prompt = s.prompt_tokens();
+  const std::int64_t prompt = s.prompt_tokens(), all = s.tokens();
+  const bool traced = s.request.prompt_logits && s.completion.ids.empty();
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t at = s.cached + i;
     const auto row = plan.ids.size();
@@ -189,7 +408,8 @@ void Scheduler::add_tokens(StepPlan& plan, Sequence& s, std::int64_t count,
         std::size_t item = 0;
         while (index >= s.items[item].visual_tokens)
           index -= static_cast<std::int32_t>(s.items[item++].visual_tokens);
-        plan.visual_sources.push_back(static_cast<std::int32_t>(s.items[item].first_row) + index);
+        plan.visual_sources.push_back(static_cast<std::int32_t>(s.items[item].feature->first_row) +
+                                      index);
         plan.visual_rows.push_back(static_cast<std::int32_t>(row));
       }
     } else {
@@ -200,12 +420,9 @@ void Scheduler::add_tokens(StepPlan& plan, Sequence& s, std::int64_t count,
             s.positions.next + static_cast<std::int32_t>(generated);
     }
     plan.slot_mapping.push_back(kv_.slot(s.blocks, at));
-    const bool last = at + 1 >= prompt;
-    if (s.request.prompt_logits && at < prompt) {
+    const bool last = at + 1 == all;
+    if ((traced && at < prompt) || (last && s.needs_whole_logits())) {
       whole.push_back({&s, last});
-      whole_rows_.push_back(static_cast<std::int32_t>(row));
-    } else if (last && s.needs_whole_logits()) {
-      whole.push_back({&s, true});
       whole_rows_.push_back(static_cast<std::int32_t>(row));
     } else if (last) {
       argmax.push_back({&s, true});
@@ -219,23 +436,36 @@ void Scheduler::add_tokens(StepPlan& plan, Sequence& s, std::int64_t count,
     plan.block_table.push_back(static_cast<std::size_t>(page) < s.blocks.size()
                                    ? s.blocks[static_cast<std::size_t>(page)]
                                    : 0);
-  // Its features have been read in this step's plan: later steps may overwrite them.
-  if (s.prefilled()) release_features(s);
+  // What this step's plan reads, later steps may overwrite.
+  release_features(s, s.cached);
 }
 
-void Scheduler::release_features(Sequence& sequence) {
-  for (Sequence::Item& item : sequence.items)
-    if (item.first_row >= 0)
-      features_.release(item.first_row, item.visual_tokens), item.first_row = -1;
+void Scheduler::publish(Sequence& sequence) {
+  for (std::size_t page = 0; page < sequence.page_keys.size(); ++page)
+    kv_.publish(sequence.blocks[page], sequence.page_keys[page]);
 }
 
-std::unique_ptr<Sequence> Scheduler::remove(Sequence* sequence) {
-  release_features(*sequence);
-  kv_.release(sequence->blocks);
-  for (const Sequence::Item& item : sequence->items) {
-    if (item.pixels == Sequence::Pixels::kReady) dropped_.push_back(item.visual.key);
-    if (item.pixels != Sequence::Pixels::kEncoded) queue_.done(item.visual.key);
+std::unique_ptr<Sequence> Scheduler::remove(Sequence* sequence, bool spoiled) {
+  const auto scrub = [&](Feature& feature) {
+    if (spoiled && feature.first_row >= 0) {
+      scrub_rows_.push_back(static_cast<std::int32_t>(feature.first_row));
+      scrub_rows_.push_back(static_cast<std::int32_t>(feature.visual_tokens));
+    }
+    gone(feature);
+  };
+  for (Sequence::Item& item : sequence->items) {
+    if (item.feature != nullptr) {
+      unpin(item);
+      features_.release(*std::exchange(item.feature, nullptr), scrub);
+    }
+    if (spoiled) features_.discard(item.visual.content, scrub);
   }
+  if (spoiled)
+    kv_.discard(sequence->blocks, scrub_blocks_);
+  else
+    kv_.release(sequence->blocks);
+  if (!sequence->completion.error)
+    lengths_.add(static_cast<std::int64_t>(sequence->completion.ids.size()));
   for (auto* list : {&waiting_, &running_})
     for (auto at = list->begin(); at != list->end(); ++at)
       if (at->get() == sequence) {
@@ -245,6 +475,27 @@ std::unique_ptr<Sequence> Scheduler::remove(Sequence* sequence) {
       }
   check(false, "a sequence that is removed was there");
   return nullptr;
+}
+
+std::vector<Sequence*> Scheduler::all() const {
+  std::vector<Sequence*> sequences;
+  for (const auto* list : {&waiting_, &running_})
+    for (const auto& sequence : *list) sequences.push_back(sequence.get());
+  return sequences;
+}
+
+void Scheduler::check_accounts() const {
+  std::vector<const std::vector<std::int32_t>*> tables;
+  for (const auto& sequence : running_) tables.push_back(&sequence->blocks);
+  for (const auto& sequence : waiting_) check(sequence->blocks.empty(), "who waits holds no pages");
+  kv_.check_accounts(tables);
+  std::vector<const Feature*> used, pinned;
+  for (const Sequence* sequence : all())
+    for (const Sequence::Item& item : sequence->items) {
+      if (item.feature != nullptr) used.push_back(item.feature);
+      if (item.pinned) pinned.push_back(item.feature);
+    }
+  features_.check_accounts(used, pinned);
 }
 
 }  // namespace retinue::runtime

@@ -2,44 +2,53 @@
 
 #include "layers/decoder/mrope.h"
 #include "layers/spec/config.h"
+#include "parallel/base/hash.h"
 #include "runtime/engine/encode_queue.h"
 #include "runtime/engine/engine.h"
+#include "runtime/engine/feature_cache.h"
 #include "runtime/engine/kv_cache.h"
+#include "runtime/engine/length_estimate.h"
 #include "runtime/engine/step.h"
 
 #include <cstdint>
-#include <deque>
 #include <list>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace retinue::runtime {
 
 /// A request on its way, as the lead sees it.
 struct Sequence {
-  enum class Pixels { kAwaited, kReady, kEncoded };
   struct Item {
     VisualItem visual;
-    Pixels pixels = Pixels::kAwaited;
-    std::int64_t first_row = -1;  ///< of the feature buffer while it holds them
     std::int64_t visual_tokens = 0;
+    std::int64_t end = 0;        ///< the prompt's token after its last visual one
+    Feature* feature = nullptr;  ///< while it is needed
+    bool pinned = false;
   };
 
   Request request;
   layers::PromptPositions positions;
-  std::vector<std::int32_t>
-      feature_of;  ///< per prompt token: index among the prompt's visual tokens, or -1
+  /// Per prompt token: index among the prompt's visual tokens, or -1.
+  std::vector<std::int32_t> feature_of;
   std::vector<Item> items;
-  std::vector<std::int32_t> blocks;  ///< empty until admitted
-  std::int64_t cached = 0;           ///< tokens in the cache
-  bool dealt = false;
+  std::vector<ContentKey> page_keys;  ///< of the prompt's full pages, as far as they can be named
+  std::vector<std::int32_t> blocks;   ///< empty until admitted
+  std::int64_t cached = 0;            ///< tokens in the cache
+  Sha256 logits_hash;
+  std::int64_t passed_over = 0;  ///< by later ones in the queue
   Completion completion;
   double submitted_s = 0;
 
   [[nodiscard]] std::int64_t prompt_tokens() const {
     return static_cast<std::int64_t>(request.ids.size());
   }
-  [[nodiscard]] bool prefilled() const { return cached >= prompt_tokens(); }
+  /// Of prompt and output so far: what the cache must hold before the next token comes.
+  [[nodiscard]] std::int64_t tokens() const {
+    return prompt_tokens() + static_cast<std::int64_t>(completion.ids.size());
+  }
+  [[nodiscard]] std::int64_t pending() const { return tokens() - cached; }
   [[nodiscard]] std::int64_t most_tokens() const {
     return prompt_tokens() + request.max_new_tokens;
   }
@@ -52,55 +61,93 @@ struct LogitRow {
   bool samples = false;  ///< the row after the last token so far: its token comes next
 };
 
-/// Chooses what the next step does: a function of the sequences and the limits, without time or
-/// devices. Decodes first, one token each; then prompts in order of arrival, in chunks of what is
-/// left of the step.
+/// Chooses what the next step does: a function of the sequences, their order and the limits,
+/// without time or devices. Decodes first, one token each; then prompts in order of admission, in
+/// chunks of what is left of the step.
+///
+/// A sequence is admitted when the pages that it is expected to need are there, beside those that
+/// the running ones still will. Where more come than expected, the one admitted last goes back to
+/// the head of the queue and is computed again: with the same bits, so that nobody can tell.
 class Scheduler {
  public:
-  Scheduler(const layers::ModelConfig& config, const EngineLimits& limits, int ranks);
+  Scheduler(const layers::ModelConfig& config, const EngineLimits& limits,
+            const EngineOptions& options, int ranks);
 
   /// Why a request can never run, if so.
   [[nodiscard]] std::optional<DataError> reason_to_refuse(const Request& request) const;
-  void add(std::unique_ptr<Sequence> sequence) { waiting_.push_back(std::move(sequence)); }
-  /// Pixels of an item are there, on the rank that owns it. Null when nobody waits for it any more.
-  Sequence* mark_ready(std::uint64_t key);
-  /// The sequence that waits for an item; null if none.
-  Sequence* find(std::uint64_t key);
+  void add(Request request, double now_s);
+
+  /// Pixels have arrived on rank `owner`. Returns the sequence that must fail since its pixels have
+  /// another grid than its prompt; null if none.
+  Sequence* pixels_arrived(std::uint64_t key, const layers::GridThw& grid);
+  /// They never will. Returns the sequence that asked for them by this key; null if it is gone.
+  Sequence* pixels_failed(std::uint64_t key);
 
   /// Fills `plan`; `argmax` and `whole` name the plan's logit rows in order.
   void plan(StepPlan& plan, std::vector<LogitRow>& argmax, std::vector<LogitRow>& whole);
-  /// Takes a finished or failed sequence out and frees what it held.
-  std::unique_ptr<Sequence> remove(Sequence* sequence);
+  /// Its logits are finite, so that others may use what it computed.
+  void publish(Sequence& sequence);
+  /// Takes a finished or failed sequence out and frees what it held. What is `spoiled` holds
+  /// numbers that are not finite: its memory is zeroed before another reads it.
+  std::unique_ptr<Sequence> remove(Sequence* sequence, bool spoiled = false);
 
   /// Every sequence that waits or runs.
-  [[nodiscard]] std::vector<Sequence*> all() const {
-    std::vector<Sequence*> sequences;
-    for (const auto* list : {&waiting_, &running_})
-      for (const auto& sequence : *list) sequences.push_back(sequence.get());
-    return sequences;
-  }
-
+  [[nodiscard]] std::vector<Sequence*> all() const;
   [[nodiscard]] std::int64_t live() const {
     return static_cast<std::int64_t>(waiting_.size() + running_.size());
   }
+  [[nodiscard]] const SchedulerStats& stats() const { return stats_; }
+  /// Throws: BugError unless every page and feature is accounted for.
+  void check_accounts() const;
 
  private:
+  using Sequences = std::list<std::unique_ptr<Sequence>>;
+  struct Chunk {
+    Sequence* sequence;
+    std::int64_t count;
+  };
+
+  void enqueue(std::unique_ptr<Sequence> sequence);
+  void use_features(Sequence& sequence);
+  void release_features(Sequence& sequence, std::int64_t up_to);
+  /// Counts on rows for every item that will be read, or for none: a sequence that holds some and
+  /// waits for others could wait for ever. False: not now.
+  bool claim_features(Sequence& sequence, std::int64_t cached);
+  static void unpin(Sequence::Item& item);
+  void gone(Feature& feature);
   void deal_items(StepPlan& plan);
   void encode_items(StepPlan& plan);
   void admit();
+  void preempt_last();
+  void choose_chunks();
   void add_tokens(StepPlan& plan, Sequence& sequence, std::int64_t count,
                   std::vector<LogitRow>& argmax, std::vector<LogitRow>& whole);
-  void release_features(Sequence& sequence);
+  /// Pages that the prompt may take over from others: never the last token's, whose logits are
+  /// wanted.
+  [[nodiscard]] std::span<const ContentKey> shared_pages(const Sequence& sequence) const;
+  [[nodiscard]] std::int64_t shared_tokens(const Sequence& sequence) const {
+    return static_cast<std::int64_t>(shared_pages(sequence).size()) * limits_.kv_block_tokens;
+  }
+  /// Whether the features of `item` will be read, with `cached` tokens already there.
+  static bool is_read(const Sequence::Item& item, std::int64_t cached) { return item.end > cached; }
+  [[nodiscard]] std::int64_t expected_pages(const Sequence& sequence) const;
 
   layers::ModelConfig config_;
   EngineLimits limits_;
+  EngineOptions options_;
   KvCache kv_;
-  FeatureRows features_;
+  FeatureCache features_;
   EncodeQueue queue_;
+  LengthEstimate lengths_;
   int ranks_;
-  std::list<std::unique_ptr<Sequence>> waiting_, running_;
+  Sequences waiting_, running_;  ///< running: in order of admission
+  std::vector<Chunk> chunks_;
   std::vector<std::uint64_t> dropped_;
+  std::vector<std::int32_t> scrub_blocks_, scrub_rows_;
   std::vector<std::int32_t> whole_rows_;
+  std::vector<std::int64_t> encode_load_;
+  std::int64_t plans_ = 0;
+  SchedulerStats stats_;
 };
 
 }  // namespace retinue::runtime

@@ -4,6 +4,14 @@
 
 namespace retinue::runtime {
 
+/// What the lead's plans came to.
+struct SchedulerStats {
+  std::int64_t admitted = 0;       ///< sequences, again after each time they were sent back
+  std::int64_t preempted = 0;      ///< sent back, for want of pages
+  std::int64_t reused_tokens = 0;  ///< of prompts, whose pages were there already
+  std::int64_t encoded_items = 0;  ///< by all ranks
+};
+
 /// Counters since the start, of one rank. Returned, never printed.
 struct EngineStats {
   std::int64_t steps = 0;
@@ -12,6 +20,7 @@ struct EngineStats {
   std::int64_t tokens = 0;          ///< rows of the decoder, of prompts and outputs
   std::int64_t patches = 0;         ///< encoded by this rank
   std::int64_t items = 0;           ///< images and videos encoded by this rank
+  SchedulerStats scheduler;         ///< of the lead
   double plan_s = 0;                ///< lead: choosing what the next step does
   double wait_s = 0;                ///< for other ranks and for pixels
   double encode_s = 0;              ///< vision tower and exchange

@@ -98,6 +98,11 @@ Json report_of(const CaptionJob& job, const MeshShape& mesh, const Counts& count
                     {"idle_steps", engine.idle_steps}, {"plan_s", engine.plan_s},
                     {"encode_s", engine.encode_s},     {"forward_s", engine.forward_s},
                     {"sample_s", engine.sample_s},     {"wait_s", engine.wait_s}};
+  const SchedulerStats& scheduler = engine.scheduler;
+  json["schedule"] = {{"admitted", scheduler.admitted},
+                      {"preempted", scheduler.preempted},
+                      {"reused_tokens", scheduler.reused_tokens},
+                      {"encoded_items", scheduler.encoded_items}};
   json["mesh"] = {{"ranks", mesh.size()}, {"data", mesh.data}, {"tensor", mesh.tensor}};
   json["dtype"] = name(job.model.dtype);
   json["versions"] = {{"retinue", build::kVersion},

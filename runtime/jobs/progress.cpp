@@ -36,6 +36,11 @@ Counts& Counts::operator+=(const Counts& other) {
   engine.plan_s += other.engine.plan_s, engine.encode_s += other.engine.encode_s;
   engine.forward_s += other.engine.forward_s, engine.sample_s += other.engine.sample_s;
   engine.wait_s += other.engine.wait_s;
+  SchedulerStats& scheduler = engine.scheduler;
+  scheduler.admitted += other.engine.scheduler.admitted;
+  scheduler.preempted += other.engine.scheduler.preempted;
+  scheduler.reused_tokens += other.engine.scheduler.reused_tokens;
+  scheduler.encoded_items += other.engine.scheduler.encoded_items;
   interrupted = interrupted || other.interrupted;
   finished = finished && other.finished;
   return *this;

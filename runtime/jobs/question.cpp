@@ -1,5 +1,6 @@
 #include "runtime/jobs/question.h"
 
+#include "parallel/base/hash.h"
 #include "parallel/base/rng.h"
 #include "runtime/jobs/feeder.h"
 
@@ -7,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <fstream>
 
@@ -34,6 +36,19 @@ Conversation conversation_of(const Item& item, const JobPrompt& prompt) {
   messages.push_back(Json{{"role", "user"}, {"content", std::move(content)}});
   conversation.messages = std::make_shared<const Json>(std::move(messages));
   return conversation;
+}
+
+/// Names the pixels of the `index`-th image or video of a prompt with these files (digest and
+/// sizes): all else that they come from is the same for a whole run.
+ContentKey content_of(const std::string& files, const MediaReference& media, std::size_t index) {
+  const std::string hex =
+      sha256_hex(fmt::format("{} {} {} {}", files, index, static_cast<int>(media.kind), media.fps));
+  const auto half = [&](std::size_t at) {
+    std::uint64_t value = 0;
+    std::from_chars(hex.data() + at, hex.data() + at + 16, value, 16);
+    return value;
+  };
+  return {half(0), half(16)};
 }
 
 /// Same item, same prompt: the same random numbers, whenever and wherever it runs.
@@ -67,8 +82,16 @@ Result<Question> make_question(const Item& item, std::size_t index, const ModelF
   auto built = build_prompt(model.chat_template, model.tokenizer, conversation_of(item, prompt),
                             grids, model.prompt);
   if (!built.ok()) return built.error();
-  if (!question.files.empty()) question.sha256 = sha256_of(question.files);
   Request& request = question.request;
+  if (!question.files.empty()) {
+    question.sha256 = sha256_of(question.files);
+    // Where one file ends and the next begins is no part of that digest.
+    std::string files = question.sha256;
+    for (const MediaBytes& media : question.files)
+      for (const FileBytes& file : *media) files += fmt::format(" {}", file.size());
+    for (std::size_t i = 0; i < request.items.size(); ++i)
+      request.items[i].content = content_of(files, item.media[i], i);
+  }
   request.id = index;
   request.ids = std::move(built->ids);
   request.sampling = sampling.params;

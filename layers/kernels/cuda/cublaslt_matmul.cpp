@@ -1,3 +1,4 @@
+#include "layers/kernels/cuda/cublaslt_version.h"
 #include "layers/kernels/cuda/launch.h"
 #include "layers/kernels/cuda/layout.h"
 #include "layers/kernels/cuda/matmul_scratch.h"
@@ -23,6 +24,11 @@
 // there by the same algorithm.
 
 namespace retinue::cuda {
+
+std::string cublaslt_version() {
+  const std::size_t version = cublasLtGetVersion();
+  return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+}
 
 namespace {
 

@@ -1,7 +1,9 @@
 // The engine's parts, without a model.
 #include "parallel/base/check.h"
 #include "runtime/engine/encode_queue.h"
+#include "runtime/engine/feature_cache.h"
 #include "runtime/engine/kv_cache.h"
+#include "runtime/engine/length_estimate.h"
 #include "runtime/engine/sampler.h"
 #include "runtime/engine/step.h"
 
@@ -14,22 +16,129 @@
 namespace retinue::runtime {
 namespace {
 
-TEST(KvCache, PagesAreOwnedOnceAndComeBack) {
+std::vector<std::int32_t> take(KvCache& cache, int pages) {
+  std::vector<std::int32_t> table;
+  for (int i = 0; i < pages; ++i) EXPECT_TRUE(cache.grow(table));
+  return table;
+}
+
+TEST(KvCache, PagesAreHeldOnceAndComeBack) {
   KvCache cache(10, 16);
-  auto a = cache.allocate(33), b = cache.allocate(16);
-  EXPECT_EQ(a.size(), 3U);
+  auto a = take(cache, 3), b = take(cache, 1);
   std::set<std::int32_t> all(a.begin(), a.end());
   all.insert(b.begin(), b.end());
   EXPECT_EQ(all.size(), 4U);
-  EXPECT_TRUE(cache.can_hold(6 * 16));
-  EXPECT_FALSE(cache.can_hold(6 * 16 + 1));
+  EXPECT_EQ(cache.available(), 6);
   EXPECT_EQ(cache.slot(a, 32), a[2] * 16);
   EXPECT_EQ(cache.slot(a, 17), a[1] * 16 + 1);
   EXPECT_THROW((void)cache.slot(a, 48), BugError);
-  EXPECT_THROW((void)cache.allocate(7 * 16), BugError);
+  auto rest = take(cache, 6);
+  EXPECT_FALSE(cache.grow(b));
+  EXPECT_EQ(b.size(), 1U);
   cache.release(a);
   EXPECT_TRUE(a.empty());
-  EXPECT_EQ(cache.free_blocks(), 9);
+  EXPECT_EQ(cache.available(), 3);
+  const std::vector<std::int32_t>* tables[] = {&b, &rest};
+  cache.check_accounts(tables);
+  EXPECT_THROW(cache.check_accounts({}), BugError);
+}
+
+const std::vector<ContentKey> kKeys = {{1, 1}, {2, 1}, {3, 1}};
+
+TEST(KvCache, APublishedPageIsFoundSharedAndKept) {
+  KvCache cache(4, 16);
+  auto first = take(cache, 3);
+  EXPECT_EQ(cache.match(kKeys), 0);
+  for (std::size_t i = 0; i < 3; ++i) cache.publish(first[i], kKeys[i]);
+  EXPECT_EQ(cache.match(kKeys), 3);
+  EXPECT_EQ(cache.held(kKeys), 3);
+  std::vector<std::int32_t> second;
+  cache.share(std::span(kKeys).first(2), second);
+  EXPECT_EQ(second, std::vector(first.begin(), first.begin() + 2));
+  cache.release(first);
+  EXPECT_EQ(cache.available(), 2) << "two are held by the other";
+  EXPECT_EQ(cache.match(kKeys), 3) << "and the third is kept";
+  EXPECT_EQ(cache.held(kKeys), 2);
+  const std::vector<std::int32_t>* tables[] = {&second};
+  cache.check_accounts(tables);
+}
+
+TEST(KvCache, KeptPagesGiveWayTheEndOfAPromptFirst) {
+  KvCache cache(4, 16);
+  auto old = take(cache, 3);
+  for (std::size_t i = 0; i < 3; ++i) cache.publish(old[i], kKeys[i]);
+  cache.release(old);
+  auto fresh = take(cache, 2);
+  EXPECT_EQ(cache.match(kKeys), 2) << "one page was free, the last of the kept gave way";
+  EXPECT_TRUE(cache.grow(fresh));
+  EXPECT_EQ(cache.match(kKeys), 1);
+}
+
+TEST(KvCache, WhatIsDiscardedIsForgottenButForWhatOthersHold) {
+  KvCache cache(4, 16);
+  auto spoiled = take(cache, 3);
+  for (std::size_t i = 0; i < 3; ++i) cache.publish(spoiled[i], kKeys[i]);
+  std::vector<std::int32_t> other, scrub;
+  cache.share(std::span(kKeys).first(1), other);
+  const std::vector<std::int32_t> mine(spoiled.begin() + 1, spoiled.end());
+  cache.discard(spoiled, scrub);
+  EXPECT_EQ(scrub, mine);
+  EXPECT_EQ(cache.match(kKeys), 1);
+  EXPECT_EQ(cache.available(), 3);
+}
+
+VisualItem item(std::uint64_t key, std::uint64_t content) {
+  return {key, {1, 2, 2}, content == 0 ? ContentKey{} : ContentKey{content, 1}};
+}
+
+TEST(FeatureCache, EqualContentIsOneFeatureUnknownContentIsNot) {
+  FeatureCache cache(10, true);
+  Feature& a = cache.use(item(1, 7), 4);
+  EXPECT_EQ(&cache.use(item(2, 7), 4), &a);
+  EXPECT_NE(&cache.use(item(3, 0), 4), &cache.use(item(4, 0), 4));
+  EXPECT_EQ(a.users, 2);
+  FeatureCache alone(10, false);
+  EXPECT_NE(&alone.use(item(1, 7), 4), &alone.use(item(2, 7), 4));
+}
+
+TEST(FeatureCache, EncodedFeaturesStayUntilTheirRowsAreWanted) {
+  FeatureCache cache(10, true);
+  std::vector<std::uint64_t> gone;
+  const auto note = [&](Feature& feature) { gone.push_back(feature.key); };
+  const auto encoded = [&](std::uint64_t key, std::uint64_t content) -> Feature& {
+    Feature& feature = cache.use(item(key, content), 4);
+    EXPECT_TRUE(cache.place(feature));
+    feature.state = Feature::State::kEncoded;
+    feature.pins = 1;
+    return feature;
+  };
+  Feature &a = encoded(1, 7), &b = encoded(2, 8);
+  a.pins = b.pins = 0;
+  cache.release(a, note);
+  cache.release(b, note);
+  EXPECT_TRUE(gone.empty());
+  EXPECT_EQ(&cache.use(item(5, 8), 4), &b) << "found again";
+  b.pins = 1;
+  Feature& c = cache.use(item(3, 9), 4);
+  EXPECT_TRUE(cache.place(c)) << "in the place of the one that nobody uses";
+  EXPECT_EQ(cache.find(1), nullptr);
+  c.pins = 1;
+  Feature& d = cache.use(item(4, 0), 4);
+  EXPECT_FALSE(cache.place(d)) << "all others are counted on";
+  b.pins = 0;
+  EXPECT_TRUE(cache.place(d));
+  EXPECT_EQ(b.state, Feature::State::kAwaited) << "who uses it needs its pixels again";
+  cache.release(d, note);
+  EXPECT_EQ(gone, std::vector<std::uint64_t>{4}) << "not encoded, not dealt: nothing to keep";
+}
+
+TEST(FeatureCache, WhatIsOnItsWayStaysUntilItComes) {
+  FeatureCache cache(10, true);
+  Feature& feature = cache.use(item(1, 0), 4);
+  feature.dealt = true;
+  cache.release(feature, [](Feature&) { FAIL() << "its pixels are still to come"; });
+  EXPECT_EQ(cache.find(1), &feature);
+  EXPECT_EQ(&cache.use(item(1, 0), 4), &feature) << "who asks for the same item finds it";
 }
 
 TEST(FeatureRows, FillGapsAndRefuseWhatDoesNotFit) {
@@ -68,6 +177,7 @@ TEST(StepPlan, SurvivesTheWire) {
   StepPlan plan;
   plan.prefetch = {{0xFEDCBA9876543210ULL, 3}};
   plan.drop = {1, ~std::uint64_t{0}};
+  plan.scrub_blocks = {9, 4}, plan.scrub_rows = {0, 7};
   plan.encode = {{0x8000000080000000ULL, 1, 17, {2, 34, 60}}};
   plan.ids = {1, 2, 3}, plan.positions = {0, 1, 2, 0, 1, 2, 0, 1, 2}, plan.slot_mapping = {5, 6, 7};
   plan.block_table = {4, 9}, plan.cu_seqlens = {0, 3}, plan.seq_lens = {3}, plan.logit_rows = {2};
@@ -80,10 +190,31 @@ TEST(StepPlan, SurvivesTheWire) {
   EXPECT_EQ(words, again);
   EXPECT_EQ(copy.prefetch[0].key, plan.prefetch[0].key);
   EXPECT_EQ(copy.drop, plan.drop);
+  EXPECT_EQ(copy.scrub_blocks, plan.scrub_blocks);
+  EXPECT_EQ(copy.scrub_rows, plan.scrub_rows);
   EXPECT_EQ(copy.encode[0].key, plan.encode[0].key);
   EXPECT_EQ(copy.encode[0].grid, plan.encode[0].grid);
   for (std::size_t size = 0; size < words.size(); ++size)
     EXPECT_THROW(copy.parse(std::span(words).first(size)), BugError) << size;
+}
+
+TEST(LengthEstimate, IsWhatNineteenOfTwentyStayWithin) {
+  LengthEstimate lengths;
+  for (int i = 0; i < 15; ++i) lengths.add(10);
+  EXPECT_EQ(lengths.tokens(256), 256) << "too few to tell";
+  lengths.add(10);
+  EXPECT_EQ(lengths.tokens(256), 10);
+  for (int i = 0; i < 256; ++i) lengths.add(i % 100 + 1);
+  EXPECT_NEAR(static_cast<double>(lengths.tokens(256)), 95, 3);
+}
+
+TEST(Repeats, AreFoundAtTheEndOnly) {
+  const std::vector<std::int32_t> ids = {1, 2, 3, 7, 8, 7, 8, 7, 8};
+  EXPECT_TRUE(repeats(ids, 3));
+  EXPECT_FALSE(repeats(ids, 4));
+  EXPECT_FALSE(repeats(std::span(ids).first(8), 3));
+  EXPECT_TRUE(repeats(std::vector<std::int32_t>{5, 5, 5, 5}, 4));
+  EXPECT_FALSE(repeats(std::vector<std::int32_t>{5, 5}, 0));
 }
 
 std::vector<float> some_logits() { return {1.0F, 3.0F, 2.0F, 3.0F, -1.0F}; }

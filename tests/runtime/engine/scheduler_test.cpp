@@ -1,0 +1,316 @@
+// The scheduler on a model made of hashes: what a token leaves in its slot names all that it saw,
+// so that a page, a feature or a row that is read in the wrong place shows at once.
+#include "runtime/engine/scheduler.h"
+
+#include "parallel/base/rng.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace retinue::runtime {
+namespace {
+
+layers::ModelConfig config() {
+  layers::ModelConfig config;
+  config.image_token_id = 1000, config.video_token_id = 1001;
+  config.vision_start_token_id = 1002, config.vision_end_token_id = 1003;
+  config.vision.spatial_merge_size = 2;
+  config.vision.hidden_size = 64, config.vision.intermediate_size = 128;
+  return config;
+}
+
+/// Numbers from a seed, in order.
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : key_(mix64(seed + 1)) {}
+  /// In [low, high].
+  std::int64_t in(std::int64_t low, std::int64_t high) {
+    return low + static_cast<std::int64_t>(random_bits(key_, count_++) %
+                                           static_cast<std::uint64_t>(high - low + 1));
+  }
+  bool one_in(std::int64_t n) { return in(1, n) == 1; }
+
+ private:
+  std::uint64_t key_, count_ = 0;
+};
+
+constexpr std::uint64_t join(std::uint64_t hash, std::uint64_t value) {
+  return mix64(hash ^ mix64(value + 0x9E3779B97F4A7C15ULL));
+}
+
+/// What a token leaves behind: a name of everything that it and those before it are.
+std::uint64_t state_after(std::uint64_t before, std::int32_t id, const std::int32_t* place,
+                          std::uint64_t pixel) {
+  std::uint64_t hash = join(before, static_cast<std::uint32_t>(id));
+  for (int axis = 0; axis < 3; ++axis) hash = join(hash, static_cast<std::uint32_t>(place[axis]));
+  return join(hash, pixel);
+}
+/// The token that follows; 0 ends a request.
+std::int32_t next_token(std::uint64_t state) {
+  return static_cast<std::int32_t>(mix64(state) % 40);
+}
+/// Row `row` of what an image of this content is encoded to.
+std::uint64_t pixel_of(const ContentKey& content, std::int64_t row) {
+  return join(join(content[0], content[1]), static_cast<std::uint64_t>(row) + 1);
+}
+
+struct World {
+  EngineLimits limits;
+  EngineOptions options;
+  int ranks = 1;
+  std::vector<Request> requests;
+  std::map<std::uint64_t, ContentKey> content_of_key;  ///< what is behind a key, known or not
+};
+
+World random_world(std::uint64_t seed) {
+  Random random(seed);
+  World world;
+  world.ranks = static_cast<int>(std::int64_t{1} << random.in(0, 2));
+  EngineLimits& limits = world.limits;
+  limits.kv_block_tokens = 16;
+  limits.max_batch_tokens = random.in(8, 90);
+  limits.max_sequences = random.in(1, 12);
+  limits.max_batch_tokens = std::max(limits.max_batch_tokens, limits.max_sequences);
+  limits.max_logit_rows = limits.max_sequences;
+  limits.max_item_patches = limits.encode_patches = 96;
+  limits.feature_rows = random.in(48, 150);
+  const std::int64_t longest = 240;
+  limits.kv_blocks = longest / 16 + random.in(0, 40);
+  limits.max_sequence_tokens = longest;
+  world.options.share = !random.one_in(3);
+  world.options.longest_first = random.one_in(2);
+  world.options.preempt_every = random.one_in(3) ? random.in(2, 9) : 0;
+  world.options.check_accounts = true;
+  const std::int64_t count = random.in(3, 40);
+  for (std::int64_t i = 0; i < count; ++i) {
+    Request request;
+    request.id = static_cast<std::uint64_t>(i);
+    const auto text = [&](std::int64_t tokens, std::uint64_t which) {
+      for (std::int64_t k = 0; k < tokens; ++k)
+        request.ids.push_back(
+            static_cast<std::int32_t>(mix64(which * 1000 + static_cast<std::uint64_t>(k)) % 900));
+    };
+    text(random.in(0, 50), static_cast<std::uint64_t>(random.in(0, 2)));  // often the same
+    const std::int64_t images = random.in(0, 2);
+    for (std::int64_t k = 0; k < images; ++k) {
+      VisualItem item;
+      item.key = static_cast<std::uint64_t>(i * 10 + k);
+      item.grid = {1, 2 * random.in(1, 4), 2 * random.in(1, 6)};
+      const ContentKey content = {static_cast<std::uint64_t>(random.in(1, 6)),
+                                  static_cast<std::uint64_t>(item.grid.patches())};
+      world.content_of_key[item.key] = content;
+      if (!random.one_in(3)) item.content = content;
+      request.ids.push_back(1002);
+      request.ids.insert(request.ids.end(), static_cast<std::size_t>(item.grid.patches() / 4),
+                         1000);
+      request.ids.push_back(1003);
+      request.items.push_back(item);
+    }
+    text(random.in(1, 20), static_cast<std::uint64_t>(100 + i));
+    request.max_new_tokens = random.in(1, 60);
+    if (random.one_in(2)) request.expected_new_tokens = random.in(1, request.max_new_tokens);
+    world.requests.push_back(std::move(request));
+  }
+  return world;
+}
+
+/// Tokens of a request that has the model for itself.
+std::vector<std::int32_t> alone(const World& world, const Request& request) {
+  std::vector<layers::GridThw> grids;
+  for (const VisualItem& item : request.items) grids.push_back(item.grid);
+  const auto positions = layers::prompt_positions(config(), request.ids, grids);
+  const std::size_t tokens = request.ids.size();
+  std::uint64_t state = 0;
+  std::size_t item = 0;
+  std::int64_t row = 0;
+  for (std::size_t at = 0; at < tokens; ++at) {
+    const std::int32_t place[3] = {positions.values[at], positions.values[tokens + at],
+                                   positions.values[2 * tokens + at]};
+    std::uint64_t pixel = 0;
+    if (request.ids[at] == 1000) {
+      if (row == request.items[item].grid.patches() / 4) ++item, row = 0;
+      pixel = pixel_of(world.content_of_key.at(request.items[item].key), row++);
+    }
+    state = state_after(state, request.ids[at], place, pixel);
+  }
+  std::vector<std::int32_t> output;
+  while (static_cast<std::int64_t>(output.size()) < request.max_new_tokens) {
+    const std::int32_t token = next_token(state);
+    if (token == 0) break;
+    output.push_back(token);
+    const std::int32_t at = positions.next + static_cast<std::int32_t>(output.size()) - 1;
+    const std::int32_t place[3] = {at, at, at};
+    state = state_after(state, token, place, 0);
+  }
+  return output;
+}
+
+/// Runs a world's requests through the scheduler and checks every plan.
+class Machine {
+ public:
+  Machine(const World& world, std::uint64_t seed)
+      : world_(world),
+        random_(seed),
+        scheduler_(config(), world.limits, world.options, world.ranks),
+        memory_(static_cast<std::size_t>(world.limits.kv_blocks * world.limits.kv_block_tokens)),
+        features_(static_cast<std::size_t>(world.limits.feature_rows)) {}
+
+  std::map<std::uint64_t, std::vector<std::int32_t>> run() {
+    std::size_t submitted = 0;
+    for (int steps = 0; submitted < world_.requests.size() || scheduler_.live() > 0; ++steps) {
+      EXPECT_LT(steps, 20000) << "requests starve: " << what_lives();
+      if (steps >= 20000 || testing::Test::HasFailure()) break;
+      while (submitted < world_.requests.size() && !random_.one_in(3)) {
+        const Request& request = world_.requests[submitted++];
+        const auto refused = scheduler_.reason_to_refuse(request);
+        EXPECT_FALSE(refused) << refused->message;
+        scheduler_.add(request, 0);
+      }
+      bring_pixels();
+      scheduler_.plan(plan_, argmax_, whole_);
+      execute();
+    }
+    scheduler_.check_accounts();
+    return std::move(outputs_);
+  }
+  [[nodiscard]] const SchedulerStats& stats() const { return scheduler_.stats(); }
+
+ private:
+  /// For messages.
+  [[nodiscard]] std::string what_lives() const {
+    std::string text;
+    for (const Sequence* s : scheduler_.all()) {
+      text += fmt::format("\n request {}: {} of {} tokens cached, {} pages", s->completion.id,
+                          s->cached, s->tokens(), s->blocks.size());
+      for (const Sequence::Item& item : s->items)
+        if (item.feature != nullptr)
+          text += fmt::format(", item {} in state {}, {} users, dealt {}, rows {}", item.visual.key,
+                              static_cast<int>(item.feature->state), item.feature->users,
+                              item.feature->dealt, item.visual_tokens);
+    }
+    return text;
+  }
+
+  void bring_pixels() {
+    for (auto at = awaited_.begin(); at != awaited_.end();) {
+      if (random_.one_in(3)) {
+        ++at;
+        continue;
+      }
+      const auto [key, owner] = *at;
+      at = awaited_.erase(at);
+      pixels_[key] = owner;
+      EXPECT_EQ(scheduler_.pixels_arrived(key, grid_of(key)), nullptr);
+    }
+  }
+  layers::GridThw grid_of(std::uint64_t key) {
+    return world_.requests[static_cast<std::size_t>(key / 10)].items[key % 10].grid;
+  }
+
+  void execute() {
+    const EngineLimits& limits = world_.limits;
+    for (const OwnedItem& item : plan_.prefetch) {
+      ASSERT_LT(item.owner, world_.ranks);
+      ASSERT_TRUE(awaited_.emplace(item.key, item.owner).second) << "asked for twice at once";
+    }
+    for (const std::uint64_t key : plan_.drop) ASSERT_EQ(pixels_.erase(key), 1U);
+    std::map<std::int32_t, std::int64_t> patches;
+    for (const EncodeItem& item : plan_.encode) {
+      ASSERT_TRUE(pixels_.contains(item.key)) << "encoded without pixels";
+      ASSERT_EQ(pixels_[item.key], item.owner);
+      pixels_.erase(item.key);
+      patches[item.owner] += item.grid.patches();
+      const std::int64_t rows = item.grid.patches() / 4;
+      ASSERT_LE(item.first_row + rows, limits.feature_rows);
+      for (std::int64_t row = 0; row < rows; ++row)
+        features_[static_cast<std::size_t>(item.first_row + row)] =
+            pixel_of(world_.content_of_key.at(item.key), row);
+    }
+    for (const auto& [owner, sum] : patches) ASSERT_LE(sum, limits.encode_patches);
+    decode();
+  }
+
+  void decode() {
+    const EngineLimits& limits = world_.limits;
+    const std::size_t tokens = plan_.ids.size();
+    ASSERT_LE(static_cast<std::int64_t>(tokens), limits.max_batch_tokens);
+    ASSERT_LE(static_cast<std::int64_t>(plan_.seq_lens.size()), limits.max_sequences);
+    ASSERT_LE(static_cast<std::int64_t>(plan_.logit_rows.size()), limits.max_logit_rows);
+    std::map<std::int32_t, std::uint64_t> pixel_of_row;
+    for (std::size_t i = 0; i < plan_.visual_rows.size(); ++i)
+      pixel_of_row[plan_.visual_rows[i]] =
+          features_[static_cast<std::size_t>(plan_.visual_sources[i])];
+    std::set<std::int32_t> written;
+    std::vector<std::uint64_t> state_of_row(tokens);
+    for (std::size_t seq = 0; seq < plan_.seq_lens.size(); ++seq) {
+      const std::int32_t begin = plan_.cu_seqlens[seq], end = plan_.cu_seqlens[seq + 1];
+      const std::int32_t length = plan_.seq_lens[seq];
+      for (std::int32_t row = begin; row < end; ++row) {
+        const std::int32_t position = length - (end - row);
+        const auto at = static_cast<std::size_t>(row);
+        const std::int32_t slot = slot_of(seq, position);
+        ASSERT_EQ(plan_.slot_mapping[at], slot);
+        ASSERT_TRUE(written.insert(slot).second) << "two tokens in one slot";
+        const std::uint64_t before =
+            position == 0 ? 0 : memory_[static_cast<std::size_t>(slot_of(seq, position - 1))];
+        const std::int32_t place[3] = {plan_.positions[at], plan_.positions[tokens + at],
+                                       plan_.positions[2 * tokens + at]};
+        state_of_row[at] = memory_[static_cast<std::size_t>(slot)] =
+            state_after(before, plan_.ids[at], place, pixel_of_row[row]);
+      }
+    }
+    ASSERT_EQ(argmax_.size() + whole_.size(), plan_.logit_rows.size());
+    for (std::size_t i = 0; i < argmax_.size(); ++i)
+      sample(argmax_[i].sequence, state_of_row[static_cast<std::size_t>(plan_.logit_rows[i])]);
+  }
+  [[nodiscard]] std::int32_t slot_of(std::size_t seq, std::int32_t position) const {
+    const auto block = static_cast<std::int32_t>(world_.limits.kv_block_tokens);
+    const auto page = seq * static_cast<std::size_t>(plan_.max_blocks) +
+                      static_cast<std::size_t>(position / block);
+    return plan_.block_table[page] * block + position % block;
+  }
+
+  void sample(Sequence* s, std::uint64_t state) {
+    if (s->completion.ids.empty()) scheduler_.publish(*s);
+    const std::int32_t token = next_token(state);
+    std::vector<std::int32_t>& ids = s->completion.ids;
+    if (token != 0) ids.push_back(token);
+    if (token != 0 && static_cast<std::int64_t>(ids.size()) < s->request.max_new_tokens) return;
+    const auto done = scheduler_.remove(s);
+    ASSERT_TRUE(outputs_.emplace(done->completion.id, done->completion.ids).second);
+  }
+
+  const World& world_;
+  Random random_;
+  Scheduler scheduler_;
+  std::vector<std::uint64_t> memory_, features_;
+  std::map<std::uint64_t, int> awaited_, pixels_;
+  StepPlan plan_;
+  std::vector<LogitRow> argmax_, whole_;
+  std::map<std::uint64_t, std::vector<std::int32_t>> outputs_;
+};
+
+TEST(Scheduler, EveryRequestEndsAsIfItWereAloneWhateverTheSchedule) {
+  SchedulerStats all;
+  for (std::uint64_t seed = 0; seed < 2000; ++seed) {
+    SCOPED_TRACE(seed);
+    const World world = random_world(seed);
+    Machine machine(world, seed);
+    const auto outputs = machine.run();
+    if (HasFailure()) return;
+    ASSERT_EQ(outputs.size(), world.requests.size());
+    for (const Request& request : world.requests)
+      ASSERT_EQ(outputs.at(request.id), alone(world, request)) << "request " << request.id;
+    all.preempted += machine.stats().preempted, all.reused_tokens += machine.stats().reused_tokens;
+  }
+  // The schedules have what they are meant to have.
+  EXPECT_GT(all.preempted, 1000);
+  EXPECT_GT(all.reused_tokens, 10000);
+}
+
+}  // namespace
+}  // namespace retinue::runtime

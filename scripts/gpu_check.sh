@@ -77,7 +77,9 @@ timeout 60 "$bin/retinue" info >"$work/info.log" 2>&1 || code=$?
 state=$(sed -n 's/^cuda: *//p' "$work/info.log" | head -n 1)
 fact revision "$(sed -n 's/^revision: *//p' "$work/info.log" | head -n 1)"
 fact cuda "${state:-unknown}"
-gpus_found=$(grep -o 'cuda:[0-9]* (' "$work/info.log" | wc -l)
+versions=$(awk '/^cuda_versions:/ {here = 1; next} /^[^ ]/ {here = 0} here {printf "%s ", $0}' "$work/info.log")
+if [ -n "$versions" ]; then fact versions "$(tr -s ' ' <<<"$versions" | sed 's/^ //')"; fi
+gpus_found=$(sed -n 's/^devices://p' "$work/info.log" | grep -o 'cuda:[0-9]*' | sort -u | wc -l)
 emulated=0
 case $code:$state in
   0:available*) note_step info passed 0 '' '' '' '' ;;

@@ -14,9 +14,9 @@ write_host() {
     case $1 in
       info)
         printf "version: 0\nrevision: abc123\ncuda: %s\n" "${FAKE_CUDA:-available}"
-        printf "devices: cpu"
-        for ((i = 0; i < ${FAKE_GPUS:-1}; i++)); do printf " cuda:%d (NVIDIA Pretend, sm_90)" $i; done
-        echo
+        printf "cuda_versions:\n  driver: 13.0\n  nccl: 2.28.9\ndevices: cpu"
+        for ((i = 0; i < ${FAKE_GPUS:-1}; i++)); do printf " cuda:%d" $i; done
+        printf "\ngpus:\n  cuda:0:\n    name: Pretend\n"
         exit "${FAKE_INFO_CODE:-0}" ;;
       trace)
         case "$* " in *--ranks\ 2\ *) echo "logits_sha256 ${FAKE_LOGITS:-5e}" ;; *) echo "logits_sha256 5e" ;; esac ;;
@@ -97,6 +97,7 @@ test_all_well_is_exit_0() {
   expect_match "$table" '^[0-9]+ passed, 0 failed, 0 NOT RUN, 0 left out: all well$'
   expect_match "$table" '^gpu +NVIDIA Pretend, 143771 MiB, 580.95.05$'
   expect_match "$table" '^revision +abc123$'
+  expect_match "$table" '^versions +driver: 13.0 nccl: 2.28.9$'
   expect_json 'j["passed"] is True and len(j["steps"]) == 22 and j["bench"]["results"][0]["us"] == 12.5'
 }
 test_every_file_is_one_of_three() {

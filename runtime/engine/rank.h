@@ -15,6 +15,8 @@ namespace retinue::runtime {
 
 /// What the lead gets back from a step.
 struct StepResult {
+  void clear() { largest_ids.clear(), largest.clear(), whole.clear(); }
+
   std::vector<std::int32_t> largest_ids;  ///< [argmax_rows]
   std::vector<float> largest;             ///< [argmax_rows]
   std::vector<std::byte> whole;           ///< [whole_rows, vocab] in the model's dtype
@@ -61,7 +63,14 @@ class EngineRank {
   EngineStats stats_;
   std::vector<std::uint64_t> awaited_;  ///< keys that this rank owns and has no pixels of
   std::map<std::uint64_t, layers::Patches> patches_;  ///< … and those it has
+  // Kept from step to step, so that a step allocates nothing.
   std::vector<std::int32_t> words_;
+  std::vector<layers::GridThw> my_grids_;
+  std::vector<layers::ExchangedImage> images_;
+  std::vector<std::int64_t> rows_per_rank_;
+  std::vector<float> all_values_;
+  std::vector<std::int32_t> all_ids_;
+  std::vector<std::byte> by_rank_;
   StagingRing inputs_, patch_rows_;
   Buffer results_;
   GraphCache graphs_;

@@ -100,6 +100,10 @@ void Scheduler::add(Request request, double now_s) {
   sequence->completion.id = request.id;
   sequence->completion.prompt_tokens = static_cast<std::int64_t>(request.ids.size());
   sequence->submitted_s = now_s;
+  // Here, so that no step asks for memory.
+  sequence->completion.ids.reserve(static_cast<std::size_t>(request.max_new_tokens));
+  sequence->blocks.reserve(static_cast<std::size_t>(
+      kv_.blocks_for(static_cast<std::int64_t>(request.ids.size()) + request.max_new_tokens)));
   sequence->request = std::move(request);
   use_features(*sequence);
   enqueue(std::move(sequence));

@@ -103,6 +103,8 @@ void for_each_isa(Body&& body, int threads = 2) {
     body(static_cast<Context&>(ctx));
   }
   if (!runs_on_cuda()) return;
+  // Stands in the results, so that a run on a GPU can be told from one that passed without it.
+  testing::Test::RecordProperty("cuda", 1);
   struct OnCuda {
     explicit OnCuda(bool aligned) {
       test_device() = {DeviceType::kCuda, 0};

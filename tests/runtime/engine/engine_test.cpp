@@ -4,6 +4,7 @@
 
 #include "parallel/comm/local_communicator.h"
 #include "runtime/engine/engine_plan.h"
+#include "tests/support/source_folder.h"
 #include "tests/support/tiny_model.h"
 
 #include <gtest/gtest.h>
@@ -19,7 +20,7 @@ namespace {
 using test::GoldenCase;
 
 constexpr std::uint64_t kSeed = 20251;
-const std::string kRoot = std::string(RETINUE_SOURCE_DIR) + "/tests/golden/model/";
+const std::string kRoot = test::source_folder() + "/tests/golden/model/";
 
 /// One prompt of greedy.json with its pixels.
 struct Prompt {

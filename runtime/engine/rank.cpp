@@ -109,8 +109,7 @@ void EngineRank::share(StepPlan& plan) {
   for (const std::uint64_t key : plan.drop) patches_.erase(key);
 }
 
-void EngineRank::execute(const StepPlan& plan, StepResult& result) {
-  result.clear();
+void EngineRank::launch(const StepPlan& plan) {
   ++stats_.steps;
   if (plan.idle()) ++stats_.idle_steps;
   const double begin = clock_.now_s();
@@ -119,7 +118,23 @@ void EngineRank::execute(const StepPlan& plan, StepResult& result) {
   const double encoded = clock_.now_s();
   stats_.encode_s += encoded - begin;
   stats_.tokens += static_cast<std::int64_t>(plan.ids.size());
-  if (!plan.ids.empty()) decode(plan, result);
+  if (!plan.ids.empty()) decode(plan);
+  stats_.forward_s += clock_.now_s() - encoded;
+}
+
+void EngineRank::finish(const StepPlan& plan, StepResult& result) {
+  result.clear();
+  const double begin = clock_.now_s();
+  wait();
+  const double waited = clock_.now_s();
+  stats_.forward_s += waited - begin;
+  if (plan.argmax_rows > 0) {
+    const auto rows = static_cast<std::size_t>(plan.argmax_rows);
+    gather_largest({reinterpret_cast<const float*>(values_), rows},
+                   {reinterpret_cast<const std::int32_t*>(ids_), rows}, result);
+  }
+  if (plan.whole_rows > 0) gather_whole(whole_, plan.whole_rows, result);
+  stats_.sample_s += clock_.now_s() - waited;
 }
 
 void EngineRank::encode(const StepPlan& plan) {
@@ -166,8 +181,7 @@ void EngineRank::forward(const StepPlan& plan, const StepBlock& block, TensorVie
   stats_.replayed_steps = static_cast<std::int64_t>(graphs_.replayed());
 }
 
-void EngineRank::decode(const StepPlan& plan, StepResult& result) {
-  const double begin = clock_.now_s();
+void EngineRank::decode(const StepPlan& plan) {
   const StepSizes sizes = StepSizes::of(plan);
   // On CPU nothing is recorded, so that padding would be work for nothing.
   const bool padded = ctx_.device().type != DeviceType::kCpu && is_decode_only(plan);
@@ -179,28 +193,18 @@ void EngineRank::decode(const StepPlan& plan, StepResult& result) {
   forward(plan, block, logits);
 
   const std::int64_t argmax_rows = plan.argmax_rows, whole_rows = plan.whole_rows;
-  const std::byte *values = nullptr, *ids = nullptr, *whole = nullptr;
   if (argmax_rows > 0) {
     const Shape column{argmax_rows, 1};
     const TensorView largest = ctx_.alloc(column, DType::kF32);
     const TensorView largest_ids = ctx_.alloc(column, DType::kI32);
     ops::top_k(ctx_, logits.rows(0, argmax_rows), model_.first_id(), largest, largest_ids);
-    values = download(ctx_, largest, results_.data());
-    ids = download(ctx_, largest_ids, results_.data() + limits_.max_logit_rows * kLargestBytes / 2);
+    values_ = download(ctx_, largest, results_.data());
+    ids_ =
+        download(ctx_, largest_ids, results_.data() + limits_.max_logit_rows * kLargestBytes / 2);
   }
   if (whole_rows > 0)
-    whole = download(ctx_, logits.rows(argmax_rows, whole_rows),
-                     results_.data() + limits_.max_logit_rows * kLargestBytes);
-  wait();
-  const double forwarded = clock_.now_s();
-  stats_.forward_s += forwarded - begin;
-  if (argmax_rows > 0) {
-    const auto rows = static_cast<std::size_t>(argmax_rows);
-    gather_largest({reinterpret_cast<const float*>(values), rows},
-                   {reinterpret_cast<const std::int32_t*>(ids), rows}, result);
-  }
-  if (whole_rows > 0) gather_whole(whole, whole_rows, result);
-  stats_.sample_s += clock_.now_s() - forwarded;
+    whole_ = download(ctx_, logits.rows(argmax_rows, whole_rows),
+                      results_.data() + limits_.max_logit_rows * kLargestBytes);
 }
 
 void EngineRank::wait() {

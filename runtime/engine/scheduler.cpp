@@ -330,13 +330,21 @@ void Scheduler::admit() {
 
 void Scheduler::preempt_last() {
   Sequence& sequence = *running_.back();
-  kv_.release(sequence.blocks);
+  release_pages(sequence, false);
   sequence.cached = 0;
   release_features(sequence, sequence.prompt_tokens());
   if (sequence.completion.ids.empty()) sequence.completion.prompt_logits.clear();
   use_features(sequence);
   waiting_.splice(waiting_.begin(), running_, std::prev(running_.end()));
   ++stats_.preempted;
+}
+
+void Scheduler::release_pages(Sequence& sequence, bool spoiled) {
+  // In the middle of a prefill nobody has seen logits yet: what it left may not be finite.
+  if (spoiled || sequence.pending() > 1)
+    kv_.discard(sequence.blocks, scrub_blocks_);
+  else
+    kv_.release(sequence.blocks);
 }
 
 void Scheduler::choose_chunks() {
@@ -460,10 +468,7 @@ std::unique_ptr<Sequence> Scheduler::remove(Sequence* sequence, bool spoiled) {
     }
     if (spoiled) features_.discard(item.visual.content, scrub);
   }
-  if (spoiled)
-    kv_.discard(sequence->blocks, scrub_blocks_);
-  else
-    kv_.release(sequence->blocks);
+  release_pages(*sequence, spoiled);
   if (!sequence->completion.error)
     lengths_.add(static_cast<std::int64_t>(sequence->completion.ids.size()));
   for (auto* list : {&waiting_, &running_})

@@ -119,6 +119,7 @@ class Scheduler {
   void encode_items(StepPlan& plan);
   void admit();
   void preempt_last();
+  void release_pages(Sequence& sequence, bool spoiled);
   void choose_chunks();
   void add_tokens(StepPlan& plan, Sequence& sequence, std::int64_t count,
                   std::vector<LogitRow>& argmax, std::vector<LogitRow>& whole);

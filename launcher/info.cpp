@@ -3,7 +3,9 @@
 #include "launcher/build_libraries.h"
 #include "launcher/environment.h"
 #include "layers/kernels/cuda/cublaslt_version.h"
+#include "layers/spec/numerics.h"
 #include "parallel/base/build_config.h"
+#include "parallel/base/hash.h"
 #include "parallel/comm/mpi_version.h"
 #include "parallel/comm/nccl_communicator.h"
 #include "parallel/device/cpu/isa.h"
@@ -129,6 +131,25 @@ std::string cuda_state() {
   }
 }
 
+/// Per device the constants that decide bits, and their hash: machines with equal ones give equal
+/// captions of one model. What a model adds stands in a job's report.json.
+Json numerics() {
+  Json found = Json::object();
+  const auto add = [&](const std::string& device_name, Device device) {
+    Json constants = Json::object();
+    for (const auto& [constant, value] : layers::numerics_constants(Context::plan(device, 1)))
+      constants[constant] = value;
+    const std::string hash = sha256_hex(constants.dump());
+    constants["hash"] = hash.substr(0, 16);
+    found[device_name] = std::move(constants);
+  };
+  add("cpu", Device{});
+  if constexpr (build::kCuda)
+    for (int i = 0; i < cuda::availability().devices; ++i)
+      add(fmt::format("cuda:{}", i), Device{DeviceType::kCuda, i});
+  return found;
+}
+
 Json facts() {
   std::array<char, 256> host{};
   gethostname(host.data(), host.size() - 1);
@@ -162,6 +183,7 @@ Json facts() {
       {"devices", devices()},
       {"gpus", gpus()},
       {"default_reduce", "ordered"},
+      {"numerics", numerics()},
   };
 }
 

@@ -97,9 +97,7 @@ class Engine::Lead {
              sample_token(logits_, sequence->request.sampling, sequence->request.ids,
                           sequence->completion.ids, sequence->request.sampling_stream));
     }
-    if (ahead == nullptr) return;
-    for (const PlanRows::Awaited& row : rows_.awaited)
-      if (row.sequence != nullptr) ahead->ids[row.row] = row.sequence->completion.ids.back();
+    if (ahead != nullptr) rows_.fill(*ahead);
   }
 
   void drain() { draining_ = true; }

@@ -167,6 +167,7 @@ void EngineRank::encode(const StepPlan& plan) {
 }
 
 void EngineRank::forward(const StepPlan& plan, const StepBlock& block, TensorView logits) {
+  check(block.size_bytes() <= inputs_.piece_bytes(), "a step's inputs are no more than planned");
   std::byte* const staged = inputs_.next();
   block.fill(plan, staged);
   const layers::StepInputs inputs = block.views(upload(ctx_, staged, block.size_bytes()));

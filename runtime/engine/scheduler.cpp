@@ -35,7 +35,12 @@ void PlanRows::forget(const Sequence* ended) {
     for (LogitRow& row : *rows)
       if (row.sequence == ended) row.sequence = nullptr;
   for (Awaited& row : awaited)
-    if (row.sequence == ended) row.sequence = nullptr;
+    if (row.sequence == ended) row.sequence = nullptr, row.id = ended->request.ids.back();
+}
+
+void PlanRows::fill(StepPlan& plan) const {
+  for (const Awaited& row : awaited)
+    plan.ids[row.row] = row.sequence != nullptr ? row.sequence->completion.ids.back() : row.id;
 }
 
 Scheduler::Scheduler(const layers::ModelConfig& config, const EngineLimits& limits,
@@ -347,7 +352,7 @@ void Scheduler::admit() {
 
 void Scheduler::preempt_last() {
   Sequence& sequence = *running_.back();
-  kv_.release(sequence.blocks);
+  release_pages(sequence, false);
   sequence.cached = 0;
   sequence.admission = 0;
   sequence.published = false;
@@ -356,6 +361,15 @@ void Scheduler::preempt_last() {
   use_features(sequence);
   waiting_.splice(waiting_.begin(), running_, std::prev(running_.end()));
   ++stats_.preempted;
+}
+
+void Scheduler::release_pages(Sequence& sequence, bool spoiled) {
+  // In the middle of a prefill, or of a step, nobody has seen logits yet: what it left may not be
+  // finite.
+  if (spoiled || sequence.pending() > 1 || sequence.awaited > 0)
+    kv_.discard(sequence.blocks, scrub_blocks_);
+  else
+    kv_.release(sequence.blocks);
 }
 
 void Scheduler::choose_chunks() {
@@ -488,10 +502,7 @@ std::unique_ptr<Sequence> Scheduler::remove(Sequence* sequence, bool spoiled) {
     }
     if (spoiled) features_.discard(item.visual.content, scrub);
   }
-  if (spoiled)
-    kv_.discard(sequence->blocks, scrub_blocks_);
-  else
-    kv_.release(sequence->blocks);
+  release_pages(*sequence, spoiled);
   if (!sequence->completion.error)
     lengths_.add(static_cast<std::int64_t>(sequence->completion.ids.size()));
   for (auto* list : {&waiting_, &running_})

@@ -72,10 +72,15 @@ struct PlanRows {
   struct Awaited {
     Sequence* sequence = nullptr;
     std::size_t row = 0;
+    /// Of a sequence that has ended, its prompt's last: nobody reads the row, but what it writes
+    /// stays behind and must be finite.
+    std::int32_t id = 0;
   };
   std::vector<Awaited> awaited;  ///< rows whose token the step before brings
 
   void clear() { argmax.clear(), whole.clear(), awaited.clear(); }
+  /// Writes the tokens that `plan` had to wait for.
+  void fill(StepPlan& plan) const;
   /// Nobody asks for the rows of `ended` any more.
   void forget(const Sequence* ended);
 };
@@ -141,6 +146,7 @@ class Scheduler {
   void encode_items(StepPlan& plan);
   void admit();
   void preempt_last();
+  void release_pages(Sequence& sequence, bool spoiled);
   void choose_chunks();
   void add_tokens(StepPlan& plan, Sequence& sequence, std::int64_t count, PlanRows& rows);
   /// Pages that the prompt may take over from others: never the last token's, whose logits are

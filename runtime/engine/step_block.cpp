@@ -28,7 +28,8 @@ StepSizes StepSizes::largest(const EngineLimits& limits) {
           .seqs = std::min(limits.max_sequences, tokens),
           .max_blocks =
               (limits.max_sequence_tokens + limits.kv_block_tokens - 1) / limits.kv_block_tokens,
-          .visual_rows = std::min(tokens, limits.feature_rows),
+          // Not the features' rows: several sequences of a step may show the same image.
+          .visual_rows = tokens,
           .logit_rows = limits.max_logit_rows};
 }
 

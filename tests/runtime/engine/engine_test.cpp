@@ -2,25 +2,20 @@
 // or several.
 #include "runtime/engine/engine.h"
 
-#include "parallel/comm/local_communicator.h"
 #include "runtime/engine/engine_plan.h"
-#include "tests/support/source_folder.h"
+#include "tests/support/engine_runs.h"
 #include "tests/support/tiny_model.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <fstream>
-#include <map>
-#include <thread>
 
 namespace retinue::runtime {
 namespace {
 
-using test::GoldenCase;
-
-constexpr std::uint64_t kSeed = 20251;
-const std::string kRoot = test::source_folder() + "/tests/golden/model/";
+const std::string kRoot = std::string(RETINUE_SOURCE_DIR) + "/tests/golden/model/";
 
 /// One prompt of greedy.json with its pixels.
 struct Prompt {
@@ -45,24 +40,6 @@ std::vector<Prompt> load_prompts(const std::string& config) {
   return prompts;
 }
 
-/// Hands out pixels that are already there. With `delay`, only at the n-th question.
-class ReadyPixels final : public PixelSource {
- public:
-  std::map<std::uint64_t, layers::Patches> pixels;
-  std::map<std::uint64_t, DataError> broken;
-  int delay = 0;
-
-  void prefetch(std::uint64_t key) override { asked_[key] = 0; }
-  std::optional<Result<layers::Patches>> take(std::uint64_t key) override {
-    if (asked_.at(key)++ < delay) return std::nullopt;
-    if (broken.contains(key)) return Result<layers::Patches>(broken.at(key));
-    return Result<layers::Patches>(pixels.at(key));
-  }
-
- private:
-  std::map<std::uint64_t, int> asked_;
-};
-
 struct Conditions {
   int tensor = 1;
   std::int64_t max_sequences = 8;
@@ -80,7 +57,6 @@ struct Conditions {
 /// Completions in the order of the prompts.
 std::vector<Completion> run(const std::string& config, const std::vector<Prompt>& prompts,
                             const Conditions& how) {
-  const auto model_config = layers::load_model_config(kRoot + "configs/" + config);
   EngineWishes wishes;
   wishes.max_sequences = how.max_sequences;
   wishes.max_batch_tokens = how.max_batch_tokens;
@@ -88,67 +64,29 @@ std::vector<Completion> run(const std::string& config, const std::vector<Prompt>
   wishes.max_image_pixels = wishes.max_video_pixels = 131072;
   wishes.max_items = 4;
   wishes.max_text_tokens = 128;
-  const EnginePlan plan =
-      plan_engine(model_config, how.dtype, Device{}, how.tensor, 1, std::int64_t{1} << 30, wishes);
-
-  auto group = make_local_group(how.tensor, "tensor", 60);
-  std::vector<Completion> completions(prompts.size());
-  std::vector<std::jthread> ranks;
-  for (std::size_t r = 0; r < group.size(); ++r)
-    ranks.emplace_back([&, r] {
-      MemoryLedger ledger;
-      Context ctx(Device{}, 1,
-                  Buffer(ledger, Device{}, static_cast<std::size_t>(plan.activation_bytes),
-                         MemoryTag::kActivations),
-                  Buffer(ledger, Device{}, static_cast<std::size_t>(plan.scratch_bytes),
-                         MemoryTag::kScratch));
-      layers::RandomSource source(kSeed);
-      layers::ModelOptions options;
-      options.dtype = how.dtype;
-      options.kv_blocks = plan.limits.kv_blocks,
-      options.kv_block_size = plan.limits.kv_block_tokens;
-      options.feature_rows = plan.limits.feature_rows;
-      for (int i = 0; i < 768; ++i)
-        options.pixel_values.push_back((static_cast<float>(i % 256) - 127.5F) / 127.5F);
-      layers::Qwen3Vl model(ctx, ledger, model_config,
-                            {static_cast<int>(r), how.tensor, group[r].get(), 1}, &source, options);
-      ReadyPixels pixels;
-      pixels.delay = how.pixel_delay;
-      const SteadyClock clock;
-      Engine engine(ctx, ledger, model, plan.limits, *group[r], pixels, clock);
-      for (std::size_t i = 0; i < prompts.size(); ++i) {
-        Request request;
-        request.id = i;
-        request.ids = prompts[i].ids;
-        request.sampling = how.sampling;
-        request.sampling.repetition_penalty = prompts[i].repetition_penalty;
-        request.sampling_stream = i;
-        request.max_new_tokens = how.max_new_tokens;
-        request.stop_ids = how.stop_ids;
-        for (std::size_t k = 0; k < prompts[i].items.size(); ++k) {
-          request.items.push_back({i * 100 + k, prompts[i].items[k].grid_thw});
-          pixels.pixels[i * 100 + k] = prompts[i].items[k];
-        }
-        for (const std::size_t bad : how.broken)
-          if (bad == i) pixels.broken[i * 100] = {"image", "cut short"};
-        for (const std::size_t other : how.changed)
-          if (other == i) pixels.pixels[i * 100] = {std::vector<std::uint8_t>(4 * 1536), {1, 2, 2}};
-        if (r == 0) {
-          ASSERT_FALSE(engine.submit(std::move(request)));
-        }
-      }
-      if (r == 0) engine.drain();
-      for (int steps = 1; engine.step(); ++steps)
-        if (r == 0) {
-          if (steps == how.cancel_after) engine.cancel();
-          for (Completion& done : engine.poll()) completions[done.id] = std::move(done);
-        }
-      if (r == 0)
-        for (Completion& done : engine.poll()) completions[done.id] = std::move(done);
-      group[r]->barrier();
-    });
-  ranks.clear();
-  return completions;
+  test::EngineRanks ranks(test::golden_engine_model(config, how.dtype), how.tensor, wishes);
+  std::vector<test::EngineTask> tasks;
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    test::EngineTask task{.request = {}, .pixels = prompts[i].items};
+    Request& request = task.request;
+    request.ids = prompts[i].ids;
+    request.sampling = how.sampling;
+    request.sampling.repetition_penalty = prompts[i].repetition_penalty;
+    request.sampling_stream = i;
+    request.max_new_tokens = how.max_new_tokens;
+    request.stop_ids = how.stop_ids;
+    for (const layers::Patches& item : prompts[i].items)
+      request.items.push_back({.key = 0, .grid = item.grid_thw});
+    if (std::ranges::count(how.broken, i) > 0) task.broken = {"image", "cut short"};
+    if (std::ranges::count(how.changed, i) > 0)
+      task.pixels[0] = {std::vector<std::uint8_t>(4 * 1536), {1, 2, 2}};
+    tasks.push_back(std::move(task));
+  }
+  test::EngineConditions conditions;
+  conditions.limits = ranks.limits();
+  conditions.pixel_delay = how.pixel_delay;
+  conditions.cancel_at = how.cancel_after;
+  return ranks.run(tasks, conditions).completions;
 }
 
 class EngineGolden : public testing::TestWithParam<std::string> {

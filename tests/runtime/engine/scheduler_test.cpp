@@ -290,9 +290,7 @@ class Machine {
     ASSERT_EQ(rows.argmax.size(), states_.size());
     for (std::size_t i = 0; i < rows.argmax.size(); ++i)
       if (rows.argmax[i].sequence != nullptr) sample(rows.argmax[i], states_[i]);
-    if (ahead == nullptr) return;
-    for (const PlanRows::Awaited& row : rows_.awaited)
-      if (row.sequence != nullptr) ahead->ids[row.row] = row.sequence->completion.ids.back();
+    if (ahead != nullptr) rows_.fill(*ahead);
   }
   void sample(const LogitRow& row, std::uint64_t state) {
     Sequence* s = row.sequence;

@@ -1,0 +1,82 @@
+#include "tests/support/engine_tasks.h"
+
+#include "parallel/base/rng.h"
+
+namespace retinue::test {
+
+Random::Random(std::uint64_t seed) : key_(mix64(seed + 1)) {}
+
+std::int64_t Random::in(std::int64_t low, std::int64_t high) {
+  return low + static_cast<std::int64_t>(random_bits(key_, count_++) %
+                                         static_cast<std::uint64_t>(high - low + 1));
+}
+
+layers::Patches random_picture(const layers::ModelConfig& config, std::uint64_t seed,
+                               std::int64_t which, const TaskShape& shape) {
+  const std::uint64_t key = mix64(seed ^ mix64(static_cast<std::uint64_t>(which) + 77));
+  const std::int64_t merge = config.vision.spatial_merge_size;
+  layers::Patches picture;
+  // Two and two have the same size.
+  Random sizes(mix64(seed) + static_cast<std::uint64_t>(which / 2));
+  const std::int64_t most = shape.picture_side / merge, least = (most + 1) / 2;
+  picture.grid_thw = {1, merge * sizes.in(least, most), merge * most};
+  picture.pixels.resize(
+      static_cast<std::size_t>(picture.grid_thw.patches() * config.vision.patch_width()));
+  for (std::size_t i = 0; i < picture.pixels.size(); ++i)
+    picture.pixels[i] = static_cast<std::uint8_t>(random_bits(key, i) %
+                                                  static_cast<std::uint64_t>(shape.pixel_bytes));
+  return picture;
+}
+
+EngineTask random_task(const layers::ModelConfig& config, std::uint64_t seed, std::int64_t number,
+                       const TaskShape& shape) {
+  Random random(mix64(seed) + static_cast<std::uint64_t>(number));
+  EngineTask task;
+  runtime::Request& request = task.request;
+  const auto text = [&](std::int64_t tokens, std::uint64_t which) {
+    for (std::int64_t k = 0; k < tokens; ++k)
+      request.ids.push_back(static_cast<std::int32_t>(
+          random_bits(mix64(seed ^ which), static_cast<std::uint64_t>(k)) %
+          static_cast<std::uint64_t>(shape.ids)));
+  };
+  if (shape.prefix_tokens > 0)
+    text(random.one_in(3) ? random.in(0, shape.prefix_tokens) : shape.prefix_tokens,
+         1 + static_cast<std::uint64_t>(random.in(0, shape.prefixes - 1)));
+  for (std::int64_t k = random.in(0, shape.images); k > 0; --k) {
+    const std::int64_t which = random.in(0, shape.pictures - 1);
+    layers::Patches picture = random_picture(config, seed, which, shape);
+    const std::int64_t visual = picture.grid_thw.patches() / config.vision.merge_unit();
+    request.ids.push_back(static_cast<std::int32_t>(config.vision_start_token_id));
+    request.ids.insert(request.ids.end(), static_cast<std::size_t>(visual),
+                       static_cast<std::int32_t>(config.image_token_id));
+    request.ids.push_back(static_cast<std::int32_t>(config.vision_end_token_id));
+    runtime::VisualItem item{.key = 0, .grid = picture.grid_thw};
+    // Some bring their picture without saying which it is.
+    if (!random.one_in(4)) item.content = {seed + 1, static_cast<std::uint64_t>(which) + 1};
+    request.items.push_back(item);
+    task.pixels.push_back(std::move(picture));
+  }
+  text(random.in(1, shape.text_tokens), 1000 + static_cast<std::uint64_t>(number));
+  request.max_new_tokens = random.in(1, shape.new_tokens);
+  request.sampling_stream = static_cast<std::uint64_t>(number) * 7919;
+  if (random.one_in(2)) {
+    request.sampling.temperature = 0.8, request.sampling.top_p = 0.9;
+    request.sampling.repetition_penalty = 1.1, request.sampling.seed = seed;
+  }
+  // Too few at times, so that pages run out.
+  if (random.one_in(2)) request.expected_new_tokens = random.in(1, request.max_new_tokens);
+  request.hash_logits = true;
+  return task;
+}
+
+runtime::EngineWishes wishes_for(const layers::ModelConfig& config, const TaskShape& shape) {
+  runtime::EngineWishes wishes;
+  const std::int64_t side = shape.picture_side * config.vision.patch_size;
+  wishes.max_image_pixels = side * side;
+  wishes.max_items = std::max<std::int64_t>(1, shape.images);
+  wishes.max_text_tokens = shape.prefix_tokens + shape.text_tokens + 2 * shape.images;
+  wishes.max_new_tokens = shape.new_tokens;
+  return wishes;
+}
+
+}  // namespace retinue::test

@@ -43,7 +43,7 @@ class Engine::Lead {
 
   void plan(StepPlan& plan) {
     std::swap(rows_, rows_before_);
-    if (draining_ && scheduler_.live() == 0) {
+    if (draining_ && scheduler_.done()) {
       plan.clear();
       rows_.clear();
       plan.stop = true;

@@ -39,7 +39,7 @@ struct EngineOptions {
   /// The lead plans the next step while this one runs, without its tokens: a sequence that ends
   /// with this step has a row in the next that nobody reads. Not said: where steps run beside the
   /// host.
-  std::optional<bool> plan_ahead;
+  std::optional<bool> plan_ahead = std::nullopt;
   /// For tests: of several sequences the one admitted last is sent back every so many
   /// steps. 0: never.
   std::int64_t preempt_every = 0;

@@ -121,6 +121,10 @@ class Scheduler {
   [[nodiscard]] std::int64_t live() const {
     return static_cast<std::int64_t>(waiting_.size() + running_.size());
   }
+  /// Nobody lives, and nothing is left to be zeroed.
+  [[nodiscard]] bool done() const {
+    return live() == 0 && scrub_blocks_.empty() && scrub_rows_.empty();
+  }
   [[nodiscard]] const SchedulerStats& stats() const { return stats_; }
   /// Throws: BugError unless every page and feature is accounted for.
   void check_accounts() const;

@@ -106,6 +106,7 @@ class Engine::Lead {
   }
   std::vector<Completion> poll() { return std::exchange(finished_, {}); }
   [[nodiscard]] std::int64_t live() const { return scheduler_.live(); }
+  [[nodiscard]] std::int64_t waiting_pixels() const { return scheduler_.ready_items(); }
   [[nodiscard]] const SchedulerStats& stats() const { return scheduler_.stats(); }
 
  private:
@@ -201,13 +202,17 @@ void Engine::make_plan(StepPlan& plan) {
   stats.wait_s += reported - begin;
   if (lead_ == nullptr) return;
   lead_->take_reports(rank_->reports);
+  // Those that no plan has taken up since the last one.
+  stats.pixels_waited_s += static_cast<double>(waiting_pixels_) * (reported - planned_s_);
   lead_->plan(plan);
+  waiting_pixels_ = lead_->waiting_pixels(), planned_s_ = reported;
   stats.plan_s += clock_.now_s() - reported;
 }
 
 bool Engine::step() {
   Rank& rank = *rank_;
   EngineStats& stats = rank.stats();
+  const double entered = clock_.now_s();
   if (!planned_) make_plan(rank.plan);
   // Nothing to do until pixels arrive: leave the cores to those who decode them.
   if (lead_ != nullptr && rank.plan.idle() && !rank.plan.stop)
@@ -223,6 +228,7 @@ bool Engine::step() {
   if (lead_ != nullptr) {
     lead_->take_result(rank.result, plans_ahead_ ? &rank.next : nullptr);
     stats.scheduler = lead_->stats();
+    if (rank.plan.idle()) stats.starved_s += clock_.now_s() - entered;
   }
   if (plans_ahead_) std::swap(rank.plan, rank.next);
   planned_ = plans_ahead_;

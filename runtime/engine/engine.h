@@ -86,7 +86,9 @@ class Engine {
   std::unique_ptr<Rank> rank_;
   const Clock& clock_;
   bool plans_ahead_;
-  bool planned_ = false;  ///< the next step has its plan
+  bool planned_ = false;             ///< the next step has its plan
+  std::int64_t waiting_pixels_ = 0;  ///< lead: items, since planned_s_
+  double planned_s_ = 0;
 };
 
 }  // namespace retinue::runtime

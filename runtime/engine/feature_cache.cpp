@@ -106,6 +106,10 @@ void FeatureCache::discard(const ContentKey& content, const std::function<void(F
   erase(found);
 }
 
+std::int64_t FeatureCache::ready() const {
+  return std::ranges::count(features_, Feature::State::kReady, &Feature::state);
+}
+
 void FeatureCache::check_accounts(std::span<const Feature* const> used,
                                   std::span<const Feature* const> pinned) const {
   std::int64_t rows = 0;

@@ -66,6 +66,8 @@ class FeatureCache {
   /// Forgets an encoded feature that nobody uses; calls `gone` first. Nothing where there is none.
   void discard(const ContentKey& content, const std::function<void(Feature&)>& gone);
   [[nodiscard]] Feature* find(std::uint64_t key);
+  /// Features whose pixels are there and wait to be encoded.
+  [[nodiscard]] std::int64_t ready() const;
   /// Throws: BugError unless every feature has as many users and pins as the lists name it, and
   /// all rows that are taken are some feature's.
   void check_accounts(std::span<const Feature* const> used,

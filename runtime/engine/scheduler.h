@@ -123,6 +123,8 @@ class Scheduler {
   }
   /// Nobody lives, and nothing is left to be zeroed.
   [[nodiscard]] bool done() const { return live() == 0 && scrub_blocks_.empty(); }
+  /// Images and videos whose pixels wait to be encoded.
+  [[nodiscard]] std::int64_t ready_items() const { return features_.ready(); }
   [[nodiscard]] const SchedulerStats& stats() const { return stats_; }
   /// Throws: BugError unless every page and feature is accounted for.
   void check_accounts() const;

@@ -21,6 +21,8 @@ struct EngineStats {
   std::int64_t patches = 0;         ///< encoded by this rank
   std::int64_t items = 0;           ///< images and videos encoded by this rank
   SchedulerStats scheduler;         ///< of the lead
+  double starved_s = 0;             ///< lead: nothing to do until pixels came
+  double pixels_waited_s = 0;       ///< lead: pixels waited to be encoded, summed over items
   double plan_s = 0;                ///< lead: choosing what the next step does
   double wait_s = 0;                ///< for other ranks and for pixels
   double encode_s = 0;              ///< vision tower and exchange

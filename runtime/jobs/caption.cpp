@@ -94,10 +94,16 @@ Json report_of(const CaptionJob& job, const MeshShape& mesh, const Counts& count
                    {"prompt_tokens_per_s", per_s(counts.prompt_tokens)},
                    {"completion_tokens_per_s", per_s(counts.completion_tokens)}};
   // Summed over the leads.
-  json["stages"] = {{"steps", engine.steps},           {"replayed_steps", engine.replayed_steps},
-                    {"idle_steps", engine.idle_steps}, {"plan_s", engine.plan_s},
-                    {"encode_s", engine.encode_s},     {"forward_s", engine.forward_s},
-                    {"sample_s", engine.sample_s},     {"wait_s", engine.wait_s}};
+  json["stages"] = {{"steps", engine.steps},
+                    {"replayed_steps", engine.replayed_steps},
+                    {"idle_steps", engine.idle_steps},
+                    {"plan_s", engine.plan_s},
+                    {"encode_s", engine.encode_s},
+                    {"forward_s", engine.forward_s},
+                    {"sample_s", engine.sample_s},
+                    {"wait_s", engine.wait_s},
+                    {"waited_for_pixels_s", engine.starved_s},
+                    {"pixels_waited_s", engine.pixels_waited_s}};
   const SchedulerStats& scheduler = engine.scheduler;
   json["schedule"] = {{"admitted", scheduler.admitted},
                       {"preempted", scheduler.preempted},

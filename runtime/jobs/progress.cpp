@@ -35,7 +35,8 @@ Counts& Counts::operator+=(const Counts& other) {
   engine.patches += other.engine.patches, engine.items += other.engine.items;
   engine.plan_s += other.engine.plan_s, engine.encode_s += other.engine.encode_s;
   engine.forward_s += other.engine.forward_s, engine.sample_s += other.engine.sample_s;
-  engine.wait_s += other.engine.wait_s;
+  engine.wait_s += other.engine.wait_s, engine.starved_s += other.engine.starved_s;
+  engine.pixels_waited_s += other.engine.pixels_waited_s;
   SchedulerStats& scheduler = engine.scheduler;
   scheduler.admitted += other.engine.scheduler.admitted;
   scheduler.preempted += other.engine.scheduler.preempted;

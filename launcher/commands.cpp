@@ -1,5 +1,6 @@
 #include "launcher/commands.h"
 
+#include "launcher/binding.h"
 #include "launcher/command_line.h"
 #include "launcher/help.h"
 #include "launcher/info.h"
@@ -11,6 +12,7 @@
 #include "parallel/base/log.h"
 #include "parallel/comm/mpi_world.h"
 #include "parallel/comm/watch.h"
+#include "parallel/device/cuda/runtime.h"
 #include "runtime/jobs/job.h"
 
 #include <fmt/format.h>
@@ -54,6 +56,14 @@ Log::Options log_options(const LaunchOptions& launch, int tensor, const World& w
           .to_stderr = world.rank() == 0 && !launch.quiet};
 }
 
+/// Whether ranks go to GPUs, as far as can be said before the model is known.
+bool uses_gpus(const runtime::RunOptions& run) {
+  if constexpr (build::kCuda)
+    return run.device == "cuda" || (run.device == "auto" && cuda::availability().devices > 0);
+  else
+    return false;
+}
+
 using Job = std::function<int(const runtime::Session&, int threads)>;
 
 /// This process as a rank of its world: runs `job` and returns the code that all ranks leave with.
@@ -70,6 +80,9 @@ int run_rank(const Command& command, const runtime::RunOptions& run, const Job& 
       world,
       [&] {
         Log log(log_options(launch, run.tensor_parallel, world));
+        const bool cuda = uses_gpus(run);
+        for (const std::string& line : bind_ranks(world, cuda))
+          if (world.rank() == 0) log.write(cuda ? LogLevel::kInfo : LogLevel::kDebug, line);
         const runtime::Session session{.world = world.comm(),
                                        .node_rank = world.node_rank(),
                                        .node_size = world.node_size(),
@@ -95,7 +108,8 @@ int start(const Command& command, const runtime::RunOptions& run, const Job& job
   if (run.device == "cuda" && !build::kCuda)
     throw UsageError("[--device] cuda: this build has no CUDA. Use --device cpu.");
   if (command.environment.launched) return run_rank(command, run, job);
-  const Launch launch = plan_launch(command.options.launch);
+  Launch launch = plan_launch(command.options.launch);
+  launch.ranks_bind = uses_gpus(run);
   std::vector<std::string> arguments = {command.verb};
   for (const std::string& word : command.arguments)
     if (!word.starts_with("--print-launch")) arguments.push_back(word);

@@ -2,17 +2,24 @@
 
 #include "launcher/build_libraries.h"
 #include "launcher/environment.h"
+#include "layers/kernels/cuda/cublaslt_version.h"
+#include "layers/spec/numerics.h"
 #include "parallel/base/build_config.h"
+#include "parallel/base/hash.h"
 #include "parallel/comm/mpi_version.h"
+#include "parallel/comm/nccl_communicator.h"
 #include "parallel/device/cpu/isa.h"
 #include "parallel/device/cuda/runtime.h"
+#include "parallel/device/topology.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <sstream>
 #include <string_view>
 #include <unistd.h>
@@ -51,18 +58,67 @@ double memory_gib() {
   return static_cast<double>(static_cast<long>(bytes / (1 << 30) * 10)) / 10;
 }
 
-/// Every device that this process can use, and where there is none of CUDA, why.
-Json devices() {
-  Json found = Json::array({"cpu"});
+/// 13000 is 13.0.
+std::string cuda_version(int version) {
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
+/// NUMA nodes with their CPUs: what a GPU's node means.
+Json nodes() {
+  std::map<int, CpuList> cpus;
+  for (const Core& core : read_topology().cores)
+    cpus[core.node].insert(cpus[core.node].end(), core.cpus.begin(), core.cpus.end());
+  Json found = Json::object();
+  for (auto& [node, list] : cpus) {
+    std::sort(list.begin(), list.end());
+    found[std::to_string(node)] = to_string(list);
+  }
+  return found;
+}
+
+/// Every GPU that this process can use, with what its ranks' placement and memory plan go by.
+Json gpus() {
+  Json found = Json::object();
   if constexpr (build::kCuda) {
-    const cuda::Availability cuda_devices = cuda::availability();
-    for (int i = 0; i < cuda_devices.devices; ++i) {
+    const int devices = cuda::availability().devices;
+    for (int i = 0; i < devices; ++i) {
       const cuda::DeviceFacts facts = cuda::device_facts(i);
-      found.push_back(fmt::format(
-          "cuda:{} ({}, sm_{}{}, {:.1f} GiB, {})", i, facts.name, facts.major, facts.minor,
-          static_cast<double>(facts.memory_bytes) / 1073741824.0, facts.pci_bus_id));
+      Json peers = Json::array();
+      for (int peer = 0; peer < devices; ++peer)
+        if (peer != i && cuda::can_access_peer(i, peer))
+          peers.push_back(fmt::format("cuda:{}", peer));
+      found[fmt::format("cuda:{}", i)] = {
+          {"name", facts.name},
+          {"compute_capability", fmt::format("{}.{}", facts.major, facts.minor)},
+          {"multiprocessors", facts.multiprocessors},
+          {"memory_mib", facts.memory_bytes >> 20},
+          {"free_mib", cuda::free_bytes(i) >> 20},
+          {"pci_bus_id", facts.pci_bus_id},
+          {"numa_node", numa_node_of(facts.pci_bus_id)},
+          {"reads_memory_of", peers}};
     }
   }
+  return found;
+}
+
+/// Of the libraries that are loaded, not of those that were compiled against.
+Json cuda_versions() {
+  Json versions = Json::object();
+  if constexpr (build::kCuda) {
+    versions["driver"] = cuda_version(cuda::driver_version());
+    versions["runtime"] = cuda_version(cuda::runtime_version());
+    versions["cublaslt"] = cuda::cublaslt_version();
+    versions["nccl"] = nccl_version();
+  }
+  return versions;
+}
+
+/// Names for --device.
+Json devices() {
+  Json found = Json::array({"cpu"});
+  if constexpr (build::kCuda)
+    for (int i = 0; i < cuda::availability().devices; ++i)
+      found.push_back(fmt::format("cuda:{}", i));
   return found;
 }
 
@@ -73,6 +129,25 @@ std::string cuda_state() {
     if (found.devices == 0) return "unavailable: " + found.reason;
     return build::kCudaEmulated ? "emulated, for tests" : "available";
   }
+}
+
+/// Per device the constants that decide bits, and their hash: machines with equal ones give equal
+/// captions of one model. What a model adds stands in a job's report.json.
+Json numerics() {
+  Json found = Json::object();
+  const auto add = [&](const std::string& device_name, Device device) {
+    Json constants = Json::object();
+    for (const auto& [constant, value] : layers::numerics_constants(Context::plan(device, 1)))
+      constants[constant] = value;
+    const std::string hash = sha256_hex(constants.dump());
+    constants["hash"] = hash.substr(0, 16);
+    found[device_name] = std::move(constants);
+  };
+  add("cpu", Device{});
+  if constexpr (build::kCuda)
+    for (int i = 0; i < cuda::availability().devices; ++i)
+      add(fmt::format("cuda:{}", i), Device{DeviceType::kCuda, i});
+  return found;
 }
 
 Json facts() {
@@ -102,9 +177,13 @@ Json facts() {
         {"memory_gib", memory_gib()},
         {"features", cpu_features()},
         {"kernels", std::string(name(detect_cpu_isa()))}}},
+      {"numa_nodes", nodes()},
       {"cuda", cuda_state()},
+      {"cuda_versions", cuda_versions()},
       {"devices", devices()},
+      {"gpus", gpus()},
       {"default_reduce", "ordered"},
+      {"numerics", numerics()},
   };
 }
 

@@ -281,7 +281,7 @@ Table check_table(CheckOptions& options) {
               {.name = "gpu-memory-gib",
                .type = "X",
                .unit = "GiB",
-               .help = "memory of one GPU that is not here, with --device cuda",
+               .help = "memory of one GPU, as its driver tells; with --device cuda",
                .target = &options.gpu_memory_gib},
           }};
 }

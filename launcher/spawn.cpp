@@ -114,7 +114,11 @@ std::vector<std::string> launch_command(const Launch& launch, const std::string&
                      host.slots > 0 ? host.slots : slots);
     add({"--host", list});
   }
-  if (slots > launch.cores.physical) {
+  if (launch.ranks_bind) {
+    add({"--bind-to", "none"});
+    if (slots > launch.cores.physical)
+      add({"--oversubscribe", "--mca", "mpi_yield_when_idle", "1"});
+  } else if (slots > launch.cores.physical) {
     // Ranks that wait must leave the core to those that work.
     add({"--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"});
   } else {

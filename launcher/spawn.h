@@ -15,6 +15,7 @@ struct Launch {
   std::string hostfile = {};     ///< handed to mpirun as it is; else `hosts`
   Cores cores;                   ///< of this machine, taken to be those of all
   bool root = false;             ///< mpirun refuses root unless told
+  bool ranks_bind = false;       ///< by themselves, near their GPUs (binding.h): mpirun must not
   std::string mpirun = "mpirun";
   std::vector<std::string> exported = {};  ///< variables that other machines get, too
 };

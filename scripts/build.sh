@@ -2,19 +2,19 @@
 # Configures and builds.
 #   scripts/build.sh [--preset P] [--target T]
 #     --preset P   of CMakePresets.json (cpu-release)
-#     --target T   this alone, as `retinue`, the executable (all)
+#     --target T   this alone, as `retinue`, the executable; several times for several (all)
 # The release executable is then build/bin/retinue, whatever preset built it last is in build/P/bin.
 #   RETINUE_JOBS  compilers at once (cores, and no more than one per 1.5 GiB of memory)
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
-preset=cpu-release target=all
+preset=cpu-release targets=()
 while [ $# -gt 0 ]; do
   case $1 in
     --preset) preset=${2:?[build] --preset wants a name}; shift 2 ;;
     --preset=*) preset=${1#*=}; shift ;;
-    --target) target=${2:?[build] --target wants a name}; shift 2 ;;
-    --target=*) target=${1#*=}; shift ;;
+    --target) targets+=("${2:?[build] --target wants a name}"); shift 2 ;;
+    --target=*) targets+=("${1#*=}"); shift ;;
     --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "[build] unknown option $1. Known: --preset --target" >&2; exit 2 ;;
   esac
@@ -34,7 +34,7 @@ if ! cmake --preset "$preset" >"$log" 2>&1; then
   echo "[build] configuration failed. Is something missing? scripts/setup.sh installs it." >&2
   exit 1
 fi
-cmake --build --preset "$preset" --target "$target" -j "$RETINUE_JOBS"
+cmake --build --preset "$preset" --target "${targets[@]:-all}" -j "$RETINUE_JOBS"
 if [[ $preset == *-release ]]; then
   mkdir -p build/bin
   ln -sfn "../$preset/bin/retinue" build/bin/retinue

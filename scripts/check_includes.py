@@ -49,7 +49,7 @@ FORBIDDEN = [
 # (header, files that may include it). What is named nowhere is the standard library or the system.
 THIRD_PARTY = [
     ("cuda*", ["parallel/device/cuda/*", "parallel/comm/nccl_*", "layers/kernels/cuda/*", "tests/support/cuda_emulator/*"]),
-    ("cublas*", ["layers/kernels/cuda/cublaslt_matmul.cpp", "tests/support/cuda_emulator/*"]),
+    ("cublas*", ["layers/kernels/cuda/cublaslt_matmul.cpp", "tests/bench/cuda_*", "tests/support/cuda_emulator/*"]),
     ("nccl.h", ["parallel/comm/nccl_*", "tests/support/cuda_emulator/*"]),
     ("nvtx3/*", ["parallel/device/cuda/*", "parallel/comm/nccl_*", "layers/kernels/cuda/*", "tests/support/cuda_emulator/*"]),
     ("mpi.h", ["parallel/comm/mpi_*", "tests/support/*"]),

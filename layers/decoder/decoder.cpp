@@ -42,11 +42,19 @@ void Decoder::forward(Context& ctx, const StepInputs& inputs, const VisualFeatur
   TensorView sin = ctx.alloc({tokens, config_.head_dim / 2}, DType::kF32);
   ops::rope_table(ctx, inputs.positions, rotary_.axis_of_slot, rotary_.inv_freq, rotary_.scale,
                   dtype_, cos, sin);
+  TensorView normed = ctx.alloc(x.shape(), dtype_);
+  bool is_normed = false;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    layers_[i].forward(ctx, cos, sin, inputs, caches[i], x);
     const auto tap = static_cast<std::int64_t>(i);
+    const bool tapped = visual && tap < taps;
+    if (!is_normed) layers_[i].input_layernorm().forward(ctx, x, normed);
+    // A layer's last residual takes the next norm along, except where DeepStack adds in between,
+    // and behind the last layer, where only some rows go on.
+    is_normed = !tapped && i + 1 < layers_.size();
+    layers_[i].forward(ctx, cos, sin, inputs, caches[i], x, normed,
+                       is_normed ? &layers_[i + 1].input_layernorm() : nullptr);
     // After the layer's own residual: in bf16 the order of the two additions shows.
-    if (visual && tap < taps)
+    if (tapped)
       ops::scatter_add(ctx, features.deepstack(tap), inputs.visual_sources, inputs.visual_rows, x);
     ctx.stage("layer", static_cast<int>(i), x);
   }

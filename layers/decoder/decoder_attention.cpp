@@ -1,8 +1,7 @@
 #include "layers/decoder/decoder_attention.h"
 
-#include "layers/ops/kv_write.h"
+#include "layers/ops/norm_rope_kv_write.h"
 #include "layers/ops/paged_attention.h"
-#include "layers/ops/rope.h"
 
 #include <cmath>
 
@@ -55,11 +54,10 @@ void DecoderAttention::forward(Context& ctx, ConstTensorView x, ConstTensorView 
   const TensorView q = heads_of(0, heads_per_rank_);
   const TensorView k = heads_of(heads_per_rank_, kv_heads_per_rank_);
   const TensorView v = heads_of(heads_per_rank_ + kv_heads_per_rank_, kv_heads_per_rank_);
-  q_norm_.forward(ctx, q, q);
-  k_norm_.forward(ctx, k, k);
-  ops::rope(ctx, q, cos, sin, ops::RopeRounding::kEachStep);
-  ops::rope(ctx, k, cos, sin, ops::RopeRounding::kEachStep);
-  ops::kv_write(ctx, k, v, inputs.slot_mapping, cache);
+  ops::norm_rope_kv_write(
+      ctx,
+      {q, k, v, q_norm_.weight(), k_norm_.weight(), q_norm_.eps(), cos, sin, inputs.slot_mapping},
+      cache);
   TensorView attended = ctx.alloc({tokens, heads_per_rank_ * head_dim_}, x.dtype());
   const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim_));
   ops::paged_attention(ctx, q, cache, inputs.block_table, inputs.cu_seqlens, inputs.seq_lens, scale,

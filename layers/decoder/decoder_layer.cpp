@@ -6,23 +6,25 @@ namespace retinue::layers {
 
 DecoderLayer::DecoderLayer(WeightStore& store, const std::string& prefix, const TextConfig& config,
                            const TensorAxis& axis)
-    : input_layernorm_(store, prefix + ".input_layernorm", config.hidden_size, config.rms_norm_eps),
+    : axis_(axis),
+      input_layernorm_(store, prefix + ".input_layernorm", config.hidden_size, config.rms_norm_eps),
       self_attn_(store, prefix + ".self_attn", config, axis),
       post_attention_layernorm_(store, prefix + ".post_attention_layernorm", config.hidden_size,
                                 config.rms_norm_eps),
       mlp_(store, prefix + ".mlp", config.hidden_size, config.intermediate_size, axis) {}
 
 void DecoderLayer::forward(Context& ctx, ConstTensorView cos, ConstTensorView sin,
-                           const StepInputs& inputs, const ops::KvView& cache, TensorView x) const {
+                           const StepInputs& inputs, const ops::KvView& cache, TensorView x,
+                           TensorView normed, const RmsNorm* next) const {
   Frame frame(ctx);
-  TensorView normed = ctx.alloc(x.shape(), x.dtype());
-  TensorView branch = ctx.alloc(x.shape(), x.dtype());
-  input_layernorm_.forward(ctx, x, normed);
+  TensorView branch = ctx.alloc(x.shape(), branch_dtype(axis_, x.dtype()));
   self_attn_.forward(ctx, normed, cos, sin, inputs, cache, branch);
-  ops::add(ctx, x, branch, x);
-  post_attention_layernorm_.forward(ctx, x, normed);
+  post_attention_layernorm_.forward_after_add(ctx, x, branch, normed);
   mlp_.forward(ctx, normed, branch);
-  ops::add(ctx, x, branch, x);
+  if (next != nullptr)
+    next->forward_after_add(ctx, x, branch, normed);
+  else
+    ops::add(ctx, x, branch, x);
 }
 
 }  // namespace retinue::layers

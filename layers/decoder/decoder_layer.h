@@ -13,11 +13,17 @@ class DecoderLayer {
  public:
   DecoderLayer(WeightStore& store, const std::string& prefix, const TextConfig& config,
                const TensorAxis& axis);
-  /// x [tokens, hidden], in place; the same on every rank of the axis, all of which enter.
+  /// All [tokens, hidden], the same on every rank of the axis, all of which enter.
+  ///   x       in place
+  ///   normed  input_layernorm() of x on the way in; on the way out that of `next`, computed in the
+  ///           pass of the last residual. Without `next` nothing of use.
   void forward(Context& ctx, ConstTensorView cos, ConstTensorView sin, const StepInputs& inputs,
-               const ops::KvView& cache, TensorView x) const;
+               const ops::KvView& cache, TensorView x, TensorView normed,
+               const RmsNorm* next) const;
+  [[nodiscard]] const RmsNorm& input_layernorm() const { return input_layernorm_; }
 
  private:
+  TensorAxis axis_;
   RmsNorm input_layernorm_;
   DecoderAttention self_attn_;
   RmsNorm post_attention_layernorm_;

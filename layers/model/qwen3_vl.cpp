@@ -41,6 +41,7 @@ Qwen3Vl::Qwen3Vl(Context& ctx, MemoryLedger& ledger, const ModelConfig& config,
   vision_ = std::make_unique<VisionTower>(store_, config.vision, options.pixel_values);
   decoder_ = std::make_unique<Decoder>(store_, config.text, axis_);
   if (source != nullptr) source->finish();
+  store_.load();
 
   const std::int64_t kv_heads = DecoderAttention::kv_heads_per_rank(config.text, axis_);
   const std::int64_t layers = config.text.num_hidden_layers,

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "layers/ops/add_layer_norm.h"
+#include "layers/ops/add_rms_norm.h"
 #include "layers/ops/layer_norm.h"
 #include "layers/ops/rms_norm.h"
 #include "layers/weights/weight_store.h"
@@ -16,6 +18,12 @@ class RmsNorm {
   void forward(Context& ctx, ConstTensorView x, TensorView y) const {
     ops::rms_norm(ctx, x, weight_, eps_, y);
   }
+  /// x += branch, then y = norm(x); the branch may be f32 (see RowParallelLinear).
+  void forward_after_add(Context& ctx, TensorView x, ConstTensorView branch, TensorView y) const {
+    ops::add_rms_norm(ctx, x, branch, weight_, eps_, y);
+  }
+  [[nodiscard]] ConstTensorView weight() const { return weight_; }
+  [[nodiscard]] float eps() const { return eps_; }
 
  private:
   ConstTensorView weight_;
@@ -31,6 +39,10 @@ class LayerNorm {
         eps_(eps) {}
   void forward(Context& ctx, ConstTensorView x, TensorView y) const {
     ops::layer_norm(ctx, x, weight_, bias_, eps_, y);
+  }
+  /// x += branch, then y = norm(x).
+  void forward_after_add(Context& ctx, TensorView x, ConstTensorView branch, TensorView y) const {
+    ops::add_layer_norm(ctx, x, branch, weight_, bias_, eps_, y);
   }
 
  private:

@@ -17,9 +17,14 @@ RowParallelLinear::RowParallelLinear(WeightStore& store, const std::string& name
       weight_(store.matrix({{name, Shape{outputs, inputs}, 0, outputs}}, axis.first(inputs),
                            axis.per_rank(inputs))) {}
 
+DType branch_dtype(const TensorAxis& axis, DType model) {
+  return axis.size == 1 ? model : DType::kF32;
+}
+
 void RowParallelLinear::forward(Context& ctx, ConstTensorView x, TensorView y) const {
-  if (axis_.size == 1) {
-    ops::matmul_tree(ctx, x, weight_, axis_.leaves, y);
+  if (axis_.size == 1 || y.dtype() == DType::kF32) {
+    ops::matmul_tree(ctx, x, weight_, axis_.leaves_per_rank(), y);
+    reduce_over(ctx, axis_, y);
     return;
   }
   Frame frame(ctx);

@@ -35,13 +35,19 @@ class RowParallelLinear {
   RowParallelLinear(WeightStore& store, const std::string& name, std::int64_t outputs,
                     std::int64_t inputs, const TensorAxis& axis);
 
-  ///   x [tokens, inputs_per_rank]   y [tokens, outputs], the same on every rank
+  ///   x [tokens, inputs_per_rank]   y [tokens, outputs], the same on every rank, in the dtype of
+  ///   x, or f32: not rounded yet
   void forward(Context& ctx, ConstTensorView x, TensorView y) const;
 
  private:
   TensorAxis axis_;
   ops::PackedMatrix weight_;
 };
+
+/// The dtype in which a row-parallel sum reaches the residual: that of the model on one rank, f32
+/// on several, where it travelled in f32 and the residual can round it in passing. The bits are the
+/// same.
+DType branch_dtype(const TensorAxis& axis, DType model);
 
 /// Sums f32 partials over the axis, in place; the identity in a world of one or when planning.
 void reduce_over(Context& ctx, const TensorAxis& axis, TensorView partial);

@@ -31,7 +31,8 @@ void pack_rows(Context& ctx, ConstTensorView rows, std::int64_t first_output,
 ///   y     [tokens, outputs]  dtype of x, or f32
 /// Numerics: f32 accumulators, bias added in f32, one rounding. CPU: one accumulator per output
 ///           walks k upwards. CUDA: one algorithm of cuBLASLt per number of inputs serves every
-///           shape. The bits of a row depend on that row alone, not on tokens, outputs or threads.
+///           shape. The bits of a row depend on that row alone, not on tokens, outputs or threads;
+///           with a matmul_tuning in the context (matmul_tuning.h) they depend on tokens, too.
 /// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
 /// or dtype.
 void matmul(Context& ctx, ConstTensorView x, const PackedMatrix& w, ConstTensorView bias,

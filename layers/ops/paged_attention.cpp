@@ -10,11 +10,12 @@ namespace detail {
 
 namespace {
 
-constexpr std::int64_t kSplit = 512;
 /// Rows (sequences times query heads) from which on a block per KV head of a sequence fills a GPU.
 constexpr std::int64_t kSplitRows = 2048;
 
-constexpr std::int64_t splits_of(std::int64_t keys) { return (keys + kSplit - 1) / kSplit; }
+constexpr std::int64_t splits_of(std::int64_t keys) {
+  return (keys + kAttentionSplit - 1) / kAttentionSplit;
+}
 
 }  // namespace
 

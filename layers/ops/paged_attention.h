@@ -28,9 +28,11 @@ void paged_attention(Context& ctx, ConstTensorView q, const KvView& cache,
                      ConstTensorView seq_lens, float scale, TensorView y);
 
 namespace detail {
-/// Splits of 512 keys that a sequence with one query row is cut into, each with a block of its own,
-/// on CUDA. 0: there are enough rows to fill a GPU, a block walks over all of a sequence's splits.
-/// The bits are the same.
+/// Keys after which CUDA starts a new result, to be merged with the others in order.
+inline constexpr int kAttentionSplit = 512;
+/// Splits of so many keys that a sequence with one query row is cut into, each with a block of its
+/// own, on CUDA. 0: there are enough rows to fill a GPU, a block walks over all of a sequence's
+/// splits. The bits are the same.
 std::int64_t paged_attention_splits(std::int64_t seqs, std::int64_t heads, std::int64_t max_keys);
 /// For partial results of splits; 0 on CPU. Never falls as an argument rises, since a plan asks for
 /// the largest.

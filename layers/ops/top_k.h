@@ -7,7 +7,7 @@
 namespace retinue::ops {
 
 /// The k largest of each row, largest first; equal values in the order of their ids. k = 1 is
-/// arg-max.
+/// arg-max. NaN ranks with infinity, so that a row that holds either shows it.
 ///   logits  [rows, n]  f32 | bf16
 ///   values  [rows, k]  f32
 ///   ids     [rows, k]  i32   first_id + column

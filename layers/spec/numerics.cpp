@@ -27,23 +27,34 @@ std::string kernels_of(const Context& ctx) {
     if (ctx.device().index < cuda::availability().devices) {
       const cuda::DeviceFacts facts = cuda::device_facts(ctx.device().index);
       return fmt::format("cuda sm_{}{}, runtime {}", facts.major, facts.minor,
-                         facts.runtime_version);
+                         cuda::runtime_version());
     }
   return "cuda, planned";
 }
 
 }  // namespace
 
-Numerics numerics(const ModelConfig& config, DType dtype, const Context& ctx, bool ordered) {
+std::vector<std::pair<std::string, std::string>> numerics_constants(const Context& ctx) {
   // 1: raised whenever a kernel changes the order of a sum or a rounding.
   constexpr int kContract = 1;
-  const std::string sums = ordered ? fmt::format("leaves {} in a binary tree, f32 between ranks",
-                                                 reduction_leaves(config.text))
-                                   : std::string("sums between ranks in the order of NCCL");
+  const bool cpu = ctx.device().type == DeviceType::kCpu;
+  return {{"contract", std::to_string(kContract)},
+          {"kernels", kernels_of(ctx)},
+          {"most_leaves", std::to_string(kMaxLeaves)},
+          {"between_ranks", "float32"},
+          {"attention_tile", cpu ? "128" : "64"},
+          {"attention_split", "512"},
+          {"dtypes", cpu ? "bfloat16, float32" : "bfloat16"}};
+}
+
+Numerics numerics(const ModelConfig& config, DType dtype, const Context& ctx, bool ordered) {
   Numerics n;
-  n.description = fmt::format("contract {}; {}; dtype {}; {}; attention tiles {}, splits 512",
-                              kContract, kernels_of(ctx), name(dtype), sums,
-                              ctx.device().type == DeviceType::kCpu ? 128 : 64);
+  for (const auto& [constant, value] : numerics_constants(ctx))
+    n.description += fmt::format("{} {}; ", constant, value);
+  n.description += fmt::format("dtype {}; ", name(dtype));
+  n.description += ordered
+                       ? fmt::format("leaves {} in a binary tree", reduction_leaves(config.text))
+                       : std::string("sums between ranks in the order of NCCL");
   n.fingerprint = sha256_hex(n.description);
   return n;
 }

@@ -24,8 +24,7 @@ void VisionBlock::forward(Context& ctx, ConstTensorView cos, ConstTensorView sin
   TensorView branch = ctx.alloc(x.shape(), x.dtype());
   norm1_.forward(ctx, x, normed);
   attn_.forward(ctx, normed, cos, sin, cu_seqlens, branch);
-  ops::add(ctx, x, branch, x);
-  norm2_.forward(ctx, x, normed);
+  norm2_.forward_after_add(ctx, x, branch, normed);
   TensorView inner = ctx.alloc({x.dim(0), fc1_.outputs()}, x.dtype());
   fc1_.forward(ctx, normed, inner);
   ops::gelu(ctx, inner, ops::Gelu::kTanh, inner);

@@ -22,7 +22,7 @@ Checkpoint::Checkpoint(const std::string& model_dir) {
     if (!std::filesystem::exists(model_dir + "/" + kWhole))
       throw UsageError(
           fmt::format("[checkpoint] {} holds neither {} nor {}. --model wants a Hugging Face "
-                      "checkpoint folder; --weights random needs only config.json.",
+                      "checkpoint folder; --weights random makes weights for its configuration.",
                       model_dir, kWhole, kIndex));
     add(model_dir + "/" + kWhole);
     return;
@@ -69,8 +69,8 @@ const StoredTensor* Checkpoint::find(const std::string& name) const {
   return found == owner_.end() ? nullptr : &found->second->tensors().at(name);
 }
 
-const std::string& Checkpoint::file_of(const std::string& name) const {
-  return owner_.at(name)->path();
+const SafetensorsFile& Checkpoint::file_of(const std::string& name) const {
+  return *owner_.at(name);
 }
 
 std::vector<std::string> Checkpoint::names() const {

@@ -19,8 +19,8 @@ class Checkpoint {
 
   /// Null when there is none of this name.
   [[nodiscard]] const StoredTensor* find(const std::string& name) const;
-  /// The file that holds it, for messages.
-  [[nodiscard]] const std::string& file_of(const std::string& name) const;
+  /// The file that holds it.
+  [[nodiscard]] const SafetensorsFile& file_of(const std::string& name) const;
   [[nodiscard]] std::vector<std::string> names() const;
 
  private:

@@ -174,13 +174,36 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path) {
   try {
     parse_header();
   } catch (...) {
-    ::munmap(const_cast<std::byte*>(file_.data()), file_.size());
+    close_file();
     throw;
   }
 }
 
-SafetensorsFile::~SafetensorsFile() {
+SafetensorsFile::~SafetensorsFile() { close_file(); }
+
+void SafetensorsFile::close_file() {
   ::munmap(const_cast<std::byte*>(file_.data()), file_.size());
+  ::close(descriptor_);
+}
+
+void SafetensorsFile::read(const std::string& tensor, std::int64_t offset,
+                           std::span<std::byte> to) const {
+  const std::byte* first = tensors_.at(tensor).bytes.data() + offset;
+  auto at = static_cast<off_t>(first - file_.data());
+  while (!to.empty()) {
+    const ssize_t got = ::pread(descriptor_, to.data(), to.size(), at);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0)
+      throw SystemError(fmt::format("[safetensors] {}: tensor {} cannot be read at byte {}: {}",
+                                    path_, tensor, at, std::strerror(errno)));
+    if (got == 0)
+      throw SystemError(
+          fmt::format("[safetensors] {}: tensor {} ends at byte {} of {}: the file became shorter "
+                      "since it was opened. Is somebody copying it?",
+                      path_, tensor, at, file_.size()));
+    to = to.subspan(static_cast<std::size_t>(got));
+    at += got;
+  }
 }
 
 void SafetensorsFile::map_file() {
@@ -198,10 +221,13 @@ void SafetensorsFile::map_file() {
                             size));
   }
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
-  ::close(fd);
-  if (data == MAP_FAILED)
+  if (data == MAP_FAILED) {
+    const int error = errno;
+    ::close(fd);
     throw SystemError(
-        fmt::format("[safetensors] {}: cannot be mapped: {}", path_, std::strerror(errno)));
+        fmt::format("[safetensors] {}: cannot be mapped: {}", path_, std::strerror(error)));
+  }
+  descriptor_ = fd;
   file_ = {static_cast<const std::byte*>(data), size};
 }
 

@@ -22,9 +22,9 @@ struct StoredTensor {
   std::span<const std::byte> bytes;
 };
 
-/// A safetensors file, mapped into memory. Every claim of its header is checked against the file
-/// before anything is read: length, JSON, types, shapes, ranges that overlap, leave holes or end
-/// elsewhere. https://github.com/huggingface/safetensors, format description.
+/// A safetensors file, mapped into memory and open. Every claim of its header is checked against
+/// the file before anything is read: length, JSON, types, shapes, ranges that overlap, leave holes
+/// or end elsewhere. https://github.com/huggingface/safetensors, format description.
 class SafetensorsFile {
  public:
   /// Throws: UsageError naming the file, what was claimed, what was found and what to do.
@@ -36,11 +36,18 @@ class SafetensorsFile {
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
 
+  /// Reads bytes of a tensor from `offset` on, past the mapping: a file that became shorter or a
+  /// disk that fails is an error here, where a read through the mapping would end the process.
+  /// Several threads may read at once. Throws: SystemError naming the file and the tensor.
+  void read(const std::string& tensor, std::int64_t offset, std::span<std::byte> to) const;
+
  private:
   void map_file();
   void parse_header();
+  void close_file();
 
   std::string path_;
+  int descriptor_ = -1;
   std::span<const std::byte> file_;
   std::map<std::string, StoredTensor> tensors_;
 };

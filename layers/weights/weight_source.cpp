@@ -5,12 +5,17 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
 namespace retinue::layers {
 
 namespace {
+
+/// Of a file's bytes, how many are converted at once.
+constexpr std::int64_t kConvertedBytes = std::int64_t{256} << 10;
 
 /// IEEE binary16 to f32, exact.
 float half_to_float(std::uint16_t h) {
@@ -65,8 +70,7 @@ void check_slice(const Shape& shape, const WeightSlice& slice, TensorView to) {
 
 }  // namespace
 
-void CheckpointSource::read(const std::string& name, const Shape& shape, const WeightSlice& slice,
-                            TensorView to) {
+const StoredTensor& CheckpointSource::checked(const std::string& name, const Shape& shape) const {
   const StoredTensor* tensor = checkpoint_.find(name);
   if (tensor == nullptr)
     throw UsageError(
@@ -74,30 +78,56 @@ void CheckpointSource::read(const std::string& name, const Shape& shape, const W
                     name, shape.to_string()));
   if (tensor->shape != shape)
     throw UsageError(fmt::format("[checkpoint] {}: tensor {} has shape {}, config.json asks for {}",
-                                 checkpoint_.file_of(name), name, tensor->shape.to_string(),
+                                 checkpoint_.file_of(name).path(), name, tensor->shape.to_string(),
                                  shape.to_string()));
   if (tensor->type != StoredType::kF32 && tensor->type != StoredType::kF16 &&
       tensor->type != StoredType::kBF16)
     throw UsageError(
         fmt::format("[checkpoint] {}: tensor {} holds integers, wanted F32, F16 or BF16",
-                    checkpoint_.file_of(name), name));
-  check_slice(shape, slice, to);
+                    checkpoint_.file_of(name).path(), name));
+  return *tensor;
+}
+
+void CheckpointSource::require(const std::string& name, const Shape& shape) {
+  checked(name, shape);
   used_.insert(name);
+}
+
+void CheckpointSource::read(const std::string& name, const Shape& shape, const WeightSlice& slice,
+                            TensorView to) {
+  const StoredTensor& tensor = checked(name, shape);
+  check_slice(shape, slice, to);
+  const SafetensorsFile& file = checkpoint_.file_of(name);
   const std::int64_t width = shape.numel() / std::max<std::int64_t>(1, shape[0]);
-  const auto size = static_cast<std::int64_t>(size_bytes(tensor->type));
-  const bool same = (tensor->type == StoredType::kBF16 && to.dtype() == DType::kBF16) ||
-                    (tensor->type == StoredType::kF32 && to.dtype() == DType::kF32);
-  const std::byte* from =
-      tensor->bytes.data() + (slice.first_row * width + slice.first_column) * size;
+  const auto size = static_cast<std::int64_t>(size_bytes(tensor.type));
+  const auto read_rows = [&](std::int64_t first, std::int64_t rows, std::byte* into,
+                             std::int64_t into_stride) {
+    const std::int64_t begin = (slice.first_row + first) * width + slice.first_column;
+    if (slice.columns == width && into_stride == width) {
+      file.read(name, begin * size, {into, static_cast<std::size_t>(rows * width * size)});
+      return;
+    }
+    for (std::int64_t r = 0; r < rows; ++r)
+      file.read(name, (begin + r * width) * size,
+                {into + r * into_stride * size, static_cast<std::size_t>(slice.columns * size)});
+  };
+  const bool same = (tensor.type == StoredType::kBF16 && to.dtype() == DType::kBF16) ||
+                    (tensor.type == StoredType::kF32 && to.dtype() == DType::kF32);
   if (same) {
-    for (std::int64_t r = 0; r < slice.rows; ++r)
-      std::memcpy(to.bytes() + r * to.row_stride() * size, from + r * width * size,
-                  static_cast<std::size_t>(slice.columns * size));
+    read_rows(0, slice.rows, to.bytes(), to.row_stride());
     return;
   }
-  fill(to, [&](std::int64_t r, std::int64_t c) {
-    return stored_to_float(tensor->type, from + (r * width + c) * size);
-  });
+  // Converted a few rows at a time, so that what was read is still in a cache.
+  const std::int64_t at_once =
+      std::clamp<std::int64_t>(kConvertedBytes / (slice.columns * size), 1, slice.rows);
+  std::vector<std::byte> stored(static_cast<std::size_t>(at_once * slice.columns * size));
+  for (std::int64_t first = 0; first < slice.rows; first += at_once) {
+    const std::int64_t rows = std::min(at_once, slice.rows - first);
+    read_rows(first, rows, stored.data(), slice.columns);
+    fill(to.rows(first, rows), [&](std::int64_t r, std::int64_t c) {
+      return stored_to_float(tensor.type, stored.data() + (r * slice.columns + c) * size);
+    });
+  }
 }
 
 void CheckpointSource::finish() {
@@ -112,23 +142,26 @@ void CheckpointSource::finish() {
         count, unknown, count > 5 ? ", …" : ""));
 }
 
+std::optional<ops::RandomRule> RandomSource::rule(const std::string& name,
+                                                  const Shape& shape) const {
+  ops::RandomRule rule{mix64(seed_ ^ fnv1a64(name)), 0, 0};
+  if (shape.rank() == 1) {
+    const bool bias = name.ends_with(".bias");
+    rule.centre = bias ? 0 : 1, rule.spread = bias ? 0.1 : 0.25;
+  } else {
+    const std::int64_t width = shape.numel() / std::max<std::int64_t>(1, shape[0]);
+    rule.spread = std::sqrt(3.0 / static_cast<double>(width));
+  }
+  return rule;
+}
+
 void RandomSource::read(const std::string& name, const Shape& shape, const WeightSlice& slice,
                         TensorView to) {
   check_slice(shape, slice, to);
-  const std::uint64_t key = mix64(seed_ ^ fnv1a64(name));
+  const ops::RandomRule made = *rule(name, shape);
   const std::int64_t width = shape.numel() / std::max<std::int64_t>(1, shape[0]);
-  double centre = 0, spread = 0;
-  if (shape.rank() == 1) {
-    const bool bias = name.ends_with(".bias");
-    centre = bias ? 0 : 1, spread = bias ? 0.1 : 0.25;
-  } else {
-    spread = std::sqrt(3.0 / static_cast<double>(width));
-  }
   fill(to, [&](std::int64_t r, std::int64_t c) {
-    const std::int64_t i = (slice.first_row + r) * width + slice.first_column + c;
-    const std::uint64_t bits = random_bits(key, static_cast<std::uint64_t>(i));
-    const double unit = static_cast<double>(bits >> 40) / 8388608.0 - 1.0;
-    return to_float(to_bfloat16(static_cast<float>(centre + spread * unit)));
+    return ops::random_value(made, (slice.first_row + r) * width + slice.first_column + c);
   });
 }
 

@@ -1,10 +1,12 @@
 #pragma once
 
+#include "layers/ops/random_fill.h"
 #include "layers/weights/checkpoint.h"
 #include "parallel/device/tensor.h"
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -22,13 +24,20 @@ struct WeightSlice {
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
-  /// Writes the slice of `name`, whose whole shape must be `shape`, to host memory as `to`'s dtype.
+  /// Says that `name` will be read, whose whole shape must be `shape`.
+  /// Throws: UsageError when it is missing, or of another shape or a type that holds no weights.
+  virtual void require(const std::string& /*name*/, const Shape& /*shape*/) {}
+  /// The rule that a required tensor's elements follow, where they can be made instead of read.
+  [[nodiscard]] virtual std::optional<ops::RandomRule> rule(const std::string& /*name*/,
+                                                            const Shape& /*shape*/) const {
+    return std::nullopt;
+  }
+  /// Writes the slice of `name` to host memory as `to`'s dtype. Several threads may read at once.
   ///   to  [rows, columns]  f32 | bf16
-  /// Throws: UsageError when the tensor is missing, or of another shape or a type that holds no
-  /// weights.
+  /// Throws: as require(); SystemError naming file and tensor when the file cannot be read.
   virtual void read(const std::string& name, const Shape& shape, const WeightSlice& slice,
                     TensorView to) = 0;
-  /// Called when everything has been read. Throws: UsageError naming tensors that nothing asked
+  /// Called when everything has been required. Throws: UsageError naming tensors that nothing asked
   /// for.
   virtual void finish() = 0;
 };
@@ -37,6 +46,7 @@ class WeightSource {
 class CheckpointSource final : public WeightSource {
  public:
   explicit CheckpointSource(const std::string& model_dir) : checkpoint_(model_dir) {}
+  void require(const std::string& name, const Shape& shape) override;
   void read(const std::string& name, const Shape& shape, const WeightSlice& slice,
             TensorView to) override;
   void finish() override;
@@ -44,6 +54,9 @@ class CheckpointSource final : public WeightSource {
   void allow_unused(const std::string& name) { used_.insert(name); }
 
  private:
+  /// Throws: as require().
+  const StoredTensor& checked(const std::string& name, const Shape& shape) const;
+
   Checkpoint checkpoint_;
   std::set<std::string> used_;
 };
@@ -55,6 +68,8 @@ class CheckpointSource final : public WeightSource {
 class RandomSource final : public WeightSource {
  public:
   explicit RandomSource(std::uint64_t seed) : seed_(seed) {}
+  [[nodiscard]] std::optional<ops::RandomRule> rule(const std::string& name,
+                                                    const Shape& shape) const override;
   void read(const std::string& name, const Shape& shape, const WeightSlice& slice,
             TensorView to) override;
   void finish() override {}

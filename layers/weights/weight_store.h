@@ -21,15 +21,16 @@ struct MatrixPart {
 };
 
 /// Owns a rank's weights on its device; outlives the modules, which hold views. Modules ask for
-/// what they need by Hugging Face's names while they are built; each rank reads only its slices.
-/// Without a source it plans: no memory, bytes are counted.
+/// what they need by Hugging Face's names while they are built; load() then fills all of it, each
+/// rank reading only its slices. Without a source it plans: no memory, bytes are counted.
 class WeightStore {
  public:
   /// `source` may be null: plan. `dtype` is what weights become.
   WeightStore(Context& ctx, MemoryLedger& ledger, WeightSource* source, DType dtype)
       : ctx_(ctx), ledger_(ledger), source_(source), dtype_(dtype) {}
 
-  /// Elements [first, first + count) of a vector.
+  /// Elements [first, first + count) of a vector. This and its like throw: UsageError when the
+  /// source has no such tensor.
   ConstTensorView vector(const std::string& name, std::int64_t size, std::int64_t first,
                          std::int64_t count);
   ConstTensorView vector(const std::string& name, std::int64_t size) {
@@ -42,18 +43,33 @@ class WeightStore {
   ops::PackedMatrix matrix(const std::vector<MatrixPart>& parts, std::int64_t first_column,
                            std::int64_t columns);
 
+  /// Fills everything that was asked for, in that order; nothing is asked for afterwards. Files are
+  /// read on several threads ahead of the copies to the device; random weights are made there.
+  /// Throws: what the source throws when it cannot be read; SystemError when memory is short.
+  void load();
+
   [[nodiscard]] DType dtype() const { return dtype_; }
   [[nodiscard]] std::int64_t bytes() const { return bytes_; }
 
  private:
+  /// A slice and where it goes: the table, or, packed, the matrix from `first_output` on.
+  struct Order {
+    std::string name;
+    Shape shape;
+    WeightSlice slice;
+    TensorView table;
+    ops::PackedMatrix matrix;
+    std::int64_t first_output = 0;
+  };
+
   TensorView allocate(const Shape& shape);
+  void order(Order order);
+  /// Rows of an order that are read or made at once.
+  static std::int64_t rows_at_once(const Order& order, DType dtype);
   ConstTensorView table(const std::string& name, const Shape& shape, const WeightSlice& slice);
-  /// Reads `slice` piece by piece through pinned host memory, two pieces deep, and hands each piece
-  /// to `place` with the slice's row that it begins at; what `place` enqueues ends before the piece
-  /// is overwritten.
-  template <class Place>
-  void stream_rows(const std::string& name, const Shape& shape, const WeightSlice& slice,
-                   Place&& place);
+  void make(const Order& order, const ops::RandomRule& rule, Buffer& staging);
+  /// Puts `rows` where the order's rows from `row` on go.
+  void place(const Order& order, std::int64_t row, ConstTensorView rows);
 
   Context& ctx_;
   MemoryLedger& ledger_;
@@ -61,6 +77,7 @@ class WeightStore {
   DType dtype_;
   std::int64_t bytes_ = 0;
   std::deque<Tensor> tensors_;
+  std::vector<Order> orders_;
 };
 
 }  // namespace retinue::layers

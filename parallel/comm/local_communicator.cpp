@@ -75,11 +75,11 @@ class LocalCommunicator final : public Communicator {
            .recv = x.bytes()});
     // Each rank sums one slice and writes it into everyone's x: nobody else touches that slice.
     const auto [begin, end] = detail::slice_of_count(x.numel(), rank(), size());
-    std::vector<const float*> parts;
+    parts_.clear();
     for (const Entry& peer : group_->entries)
-      parts.push_back(reinterpret_cast<const float*>(peer.recv) + begin);
+      parts_.push_back(reinterpret_cast<const float*>(peer.recv) + begin);
     float* own = x.data<float>() + begin;
-    ordered_sum(parts, end - begin, own);
+    ordered_sum(parts_, end - begin, own);
     for (const Entry& peer : group_->entries) {
       float* theirs = reinterpret_cast<float*>(peer.recv) + begin;
       if (theirs != own) std::copy_n(own, end - begin, theirs);
@@ -283,6 +283,7 @@ class LocalCommunicator final : public Communicator {
     }
   }
 
+  std::vector<const float*> parts_;
   std::shared_ptr<Group> group_;
 };
 

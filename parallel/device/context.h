@@ -11,6 +11,10 @@
 
 namespace retinue {
 
+namespace ops {
+class MatmulTuning;  // layers/ops/matmul_tuning.h; here only handed on
+}
+
 /// Called with a named intermediate result: ("layer", 3, x). Index -1: the name has none.
 using StageSink = std::function<void(std::string_view name, int index, ConstTensorView value)>;
 
@@ -33,6 +37,11 @@ class Context {
   /// Whether each op is waited for, which names the one that failed. Set by RETINUE_SYNC=1.
   [[nodiscard]] bool waits_after_ops() const { return waits_after_ops_; }
   void set_waits_after_ops(bool waits) { waits_after_ops_ = waits; }
+
+  /// What products were timed to be best with, where bits may depend on shapes; null: the one
+  /// algorithm that serves every shape. Outlives the context.
+  [[nodiscard]] const ops::MatmulTuning* matmul_tuning() const { return matmul_tuning_; }
+  void set_matmul_tuning(const ops::MatmulTuning* tuning) { matmul_tuning_ = tuning; }
 
   /// An activation that lives until the enclosing Frame ends. 256-byte aligned, not initialised.
   TensorView alloc(const Shape& shape, DType dtype);
@@ -57,6 +66,7 @@ class Context {
   Stream stream_;
   int threads_;
   bool waits_after_ops_ = false;
+  const ops::MatmulTuning* matmul_tuning_ = nullptr;
   CpuIsa cpu_isa_ = detect_cpu_isa();
   Arena arena_;
   Buffer scratch_;

@@ -42,33 +42,41 @@ class Engine::Lead {
   }
 
   void plan(StepPlan& plan) {
-    if (draining_ && scheduler_.live() == 0) {
+    std::swap(rows_, rows_before_);
+    if (draining_ && scheduler_.done()) {
       plan.clear();
+      rows_.clear();
       plan.stop = true;
       return;
     }
-    scheduler_.plan(plan, argmax_, whole_);
+    scheduler_.plan(plan, rows_);
   }
 
-  /// Samples, ends what has ended.
-  void take_result(const StepResult& result) {
-    for (std::size_t i = 0; i < argmax_.size(); ++i) {
-      Sequence* sequence = argmax_[i].sequence;
+  /// Samples, ends what has ended. Of the plan made last, or with one made meanwhile, of the one
+  /// before it.
+  void take_result(const StepResult& result, StepPlan* ahead) {
+    PlanRows& rows = ahead != nullptr ? rows_before_ : rows_;
+    for (std::size_t i = 0; i < rows.argmax.size(); ++i) {
+      Sequence* sequence = rows.argmax[i].sequence;
+      if (sequence == nullptr) continue;
+      --sequence->awaited;
       if (!std::isfinite(result.largest[i])) {
         spoil(sequence);
         continue;
       }
-      append(sequence, {result.largest_ids[i], 0});
+      append(rows.argmax[i], {result.largest_ids[i], 0});
     }
     const auto vocab = static_cast<std::size_t>(model_.config().text.vocab_size);
     const std::size_t row_bytes = vocab * size_bytes(model_.dtype());
-    for (std::size_t i = 0; i < whole_.size(); ++i) {
+    for (std::size_t i = 0; i < rows.whole.size(); ++i) {
       const std::byte* row = result.whole.data() + i * row_bytes;
-      Sequence* sequence = whole_[i].sequence;
+      Sequence* sequence = rows.whole[i].sequence;
+      if (sequence == nullptr) continue;
       if (sequence->request.prompt_logits && sequence->completion.ids.empty())
         sequence->completion.prompt_logits.insert(sequence->completion.prompt_logits.end(), row,
                                                   row + row_bytes);
-      if (!whole_[i].samples) continue;
+      if (!rows.whole[i].samples) continue;
+      --sequence->awaited;
       logits_.resize(vocab);
       if (model_.dtype() == DType::kF32)
         std::memcpy(logits_.data(), row, row_bytes);
@@ -85,9 +93,11 @@ class Engine::Lead {
       if (sequence->request.hash_logits) sequence->logits_hash.update({row, row_bytes});
       if (sequence->request.top_logprobs > 0)
         top_logprobs(logits_, sequence->request.top_logprobs, sequence->completion.top_logprobs);
-      append(sequence, sample_token(logits_, sequence->request.sampling, sequence->request.ids,
-                                    sequence->completion.ids, sequence->request.sampling_stream));
+      append(rows.whole[i],
+             sample_token(logits_, sequence->request.sampling, sequence->request.ids,
+                          sequence->completion.ids, sequence->request.sampling_stream));
     }
+    if (ahead != nullptr) rows_.fill(*ahead);
   }
 
   void drain() { draining_ = true; }
@@ -99,13 +109,12 @@ class Engine::Lead {
   [[nodiscard]] const SchedulerStats& stats() const { return scheduler_.stats(); }
 
  private:
-  void append(Sequence* s, const Sampled& token) {
+  void append(const LogitRow& row, const Sampled& token) {
+    Sequence* s = row.sequence;
     const Request& request = s->request;
     Completion& completion = s->completion;
-    if (completion.first_token_s == 0) {
-      completion.first_token_s = clock_.now_s() - s->submitted_s;
-      scheduler_.publish(*s);
-    }
+    if (completion.first_token_s == 0) completion.first_token_s = clock_.now_s() - s->submitted_s;
+    scheduler_.publish(row);
     if (request.max_new_tokens == 0) return finish(s, FinishReason::kLength);
     if (std::find(request.stop_ids.begin(), request.stop_ids.end(), token.id) !=
         request.stop_ids.end())
@@ -127,6 +136,7 @@ class Engine::Lead {
     // Of the token that ended it nothing is kept.
     completion.top_logprobs.resize(completion.ids.size() *
                                    static_cast<std::size_t>(s->request.top_logprobs));
+    rows_.forget(s), rows_before_.forget(s);
     finished_.push_back(std::move(scheduler_.remove(s, spoiled)->completion));
   }
 
@@ -139,7 +149,7 @@ class Engine::Lead {
   const layers::Qwen3Vl& model_;
   Scheduler scheduler_;
   const Clock& clock_;
-  std::vector<LogitRow> argmax_, whole_;
+  PlanRows rows_, rows_before_;  ///< of the plan made last, and of the one before it
   std::vector<float> logits_;
   std::vector<Completion> finished_;
   bool draining_ = false;
@@ -150,7 +160,7 @@ class Engine::Rank : public EngineRank {
  public:
   using EngineRank::EngineRank;
   std::vector<RankReport> reports;
-  StepPlan plan;
+  StepPlan plan, next;
   StepResult result;
 };
 
@@ -160,7 +170,8 @@ Engine::Engine(Context& ctx, MemoryLedger& ledger, layers::Qwen3Vl& model,
     : lead_(model.axis().rank == 0 ? std::make_unique<Lead>(model, limits, options, clock)
                                    : nullptr),
       rank_(std::make_unique<Rank>(ctx, ledger, model, limits, control, pixels, clock)),
-      clock_(clock) {}
+      clock_(clock),
+      plans_ahead_(options.plan_ahead.value_or(ctx.device().type != DeviceType::kCpu)) {}
 
 Engine::~Engine() = default;
 
@@ -182,32 +193,39 @@ std::vector<Completion> Engine::poll() {
 }
 std::int64_t Engine::live() const { return lead_ != nullptr ? lead_->live() : 0; }
 
+void Engine::make_plan(StepPlan& plan) {
+  EngineStats& stats = rank_->stats();
+  const double begin = clock_.now_s();
+  rank_->exchange_reports(rank_->reports);
+  const double reported = clock_.now_s();
+  stats.wait_s += reported - begin;
+  if (lead_ == nullptr) return;
+  lead_->take_reports(rank_->reports);
+  lead_->plan(plan);
+  stats.plan_s += clock_.now_s() - reported;
+}
+
 bool Engine::step() {
   Rank& rank = *rank_;
   EngineStats& stats = rank.stats();
+  if (!planned_) make_plan(rank.plan);
+  // Nothing to do until pixels arrive: leave the cores to those who decode them.
+  if (lead_ != nullptr && rank.plan.idle() && !rank.plan.stop)
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
   const double begin = clock_.now_s();
-  rank.exchange_reports(rank.reports);
-  const double reported = clock_.now_s();
-  double planned = reported;
-  if (lead_ != nullptr) {
-    lead_->take_reports(rank.reports);
-    lead_->plan(rank.plan);
-    planned = clock_.now_s();
-    // Nothing to do until pixels arrive: leave the cores to those who decode them.
-    if (rank.plan.idle() && !rank.plan.stop)
-      std::this_thread::sleep_for(std::chrono::microseconds(200));
-  }
   rank.share(rank.plan);
-  const double shared = clock_.now_s();
-  stats.plan_s += planned - reported;
-  stats.wait_s += (reported - begin) + (shared - planned);
+  stats.wait_s += clock_.now_s() - begin;
   if (rank.plan.stop) return false;
-  rank.execute(rank.plan, rank.result);
+  rank.launch(rank.plan);
+  if (plans_ahead_) make_plan(rank.next);
+  rank.finish(rank.plan, rank.result);
   const double executed = clock_.now_s();
   if (lead_ != nullptr) {
-    lead_->take_result(rank.result);
+    lead_->take_result(rank.result, plans_ahead_ ? &rank.next : nullptr);
     stats.scheduler = lead_->stats();
   }
+  if (plans_ahead_) std::swap(rank.plan, rank.next);
+  planned_ = plans_ahead_;
   stats.sample_s += clock_.now_s() - executed;
   return true;
 }

@@ -14,6 +14,8 @@
 
 namespace retinue::runtime {
 
+struct StepPlan;
+
 /// What bounds a replica; from the memory plan (engine_plan.h).
 struct EngineLimits {
   std::int64_t max_batch_tokens = 2048;  ///< rows of one decoder step
@@ -34,6 +36,10 @@ struct EngineOptions {
   /// Requests that are expected to answer at length go first, so that none is left alone at the
   /// end; none is overtaken for ever.
   bool longest_first = false;
+  /// The lead plans the next step while this one runs, without its tokens: a sequence that ends
+  /// with this step has a row in the next that nobody reads. Not said: where steps run beside the
+  /// host.
+  std::optional<bool> plan_ahead = std::nullopt;
   /// For tests: of several sequences the one admitted last is sent back every so many
   /// steps. 0: never.
   std::int64_t preempt_every = 0;
@@ -75,9 +81,14 @@ class Engine {
  private:
   class Lead;
   class Rank;
+  /// Every rank says which pixels it has; the lead plans.
+  void make_plan(StepPlan& plan);
+
   std::unique_ptr<Lead> lead_;  ///< null on other ranks
   std::unique_ptr<Rank> rank_;
   const Clock& clock_;
+  bool plans_ahead_;
+  bool planned_ = false;  ///< the next step has its plan
 };
 
 }  // namespace retinue::runtime

@@ -2,21 +2,33 @@
 
 #include "layers/spec/numerics.h"
 #include "parallel/device/staging.h"
+#include "runtime/engine/rank.h"
 #include "runtime/engine/step_block.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 namespace retinue::runtime {
 
 namespace {
 
-constexpr std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
+/// Sequences that run at once on CPUs, whose steps are bound by arithmetic from few rows on.
+constexpr std::int64_t kCpuSequences = 32;
+/// Beyond the items that one prompt may bring, features are held for at most so many visual tokens.
+constexpr std::int64_t kSharedFeatureRows = 16384;
+
+constexpr std::int64_t ceil_div(std::int64_t n, std::int64_t by) { return (n + by - 1) / by; }
+
+/// Pages that the longest sequence takes.
+std::int64_t longest_blocks(const EngineLimits& limits) {
+  return ceil_div(limits.max_sequence_tokens, limits.kv_block_tokens);
+}
 
 /// Runs the largest steps that the limits allow through a planned model and returns its peaks.
 EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device, int tensor,
-                   int threads, const EngineLimits& limits) {
+                   int threads, Reduce reduce, const EngineLimits& limits) {
   Context ctx = Context::plan(device, threads);
   MemoryLedger ledger;
   layers::TensorAxis axis;
@@ -25,6 +37,7 @@ EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device
   options.dtype = dtype;
   options.kv_blocks = limits.kv_blocks, options.kv_block_size = limits.kv_block_tokens;
   options.feature_rows = limits.feature_rows;
+  options.ordered = reduce == Reduce::kOrdered;
   options.pixel_values.resize(static_cast<std::size_t>(config.vision.in_channels * 256));
   layers::Qwen3Vl model(ctx, ledger, config, axis, nullptr, options);
 
@@ -34,9 +47,13 @@ EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device
     const std::int64_t patches = limits.encode_patches;
     const layers::GridThw grid{1, config.vision.spatial_merge_size,
                                patches / config.vision.spatial_merge_size};
-    // Every rank may encode as much in one exchange; all of it is gathered.
-    std::vector<layers::ExchangedImage> images;
-    for (int r = 0; r < tensor; ++r) images.push_back({r, patches / merge_unit, 0});
+    // Every rank may encode as much in one exchange; all of it is gathered, and has a place to go.
+    const std::int64_t mine = patches / merge_unit;
+    std::vector<layers::ExchangedImage> images = {{0, mine, 0}};
+    for (std::int64_t r = 1, left = limits.feature_rows - mine; r < tensor && left > 0; ++r) {
+      images.push_back({static_cast<int>(r), std::min(mine, left), 0});
+      left -= images.back().visual_tokens;
+    }
     const std::vector<layers::GridThw> grids = {grid};
     Frame frame(ctx);
     const Shape rows{patches, config.vision.patch_width()};
@@ -57,10 +74,39 @@ EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device
   plan.feature_bytes = model.feature_bytes();
   plan.activation_bytes = static_cast<std::int64_t>(ctx.arena().peak_bytes());
   plan.scratch_bytes = static_cast<std::int64_t>(ctx.peak_scratch_bytes());
+  plan.staging_bytes = EngineRank::staging_bytes(limits, config, dtype, device, tensor);
+  plan.device = device.type;
+  if (device.type == DeviceType::kCuda) {
+    plan.library_bytes = kDriverBytes;
+    if (tensor > 1)
+      plan.communication_bytes = static_cast<std::int64_t>(nccl_scratch_bytes(tensor, reduce)) +
+                                 kNcclCommunicators * kNcclBytes;
+  }
   return plan;
 }
 
+std::string refusal(std::int64_t memory_bytes, const EnginePlan& fixed,
+                    std::int64_t sequence_bytes) {
+  const auto gib = [](std::int64_t bytes) { return static_cast<double>(bytes) / 1073741824.0; };
+  std::string parts;
+  for (const EnginePlan::Part& part : fixed.parts())
+    if (part.bytes > 0 && std::string_view(part.name) != "KV cache")
+      fmt::format_to(std::back_inserter(parts), "{}{} {:.2f}", parts.empty() ? "" : ", ", part.name,
+                     gib(part.bytes));
+  return fmt::format(
+      "[engine] a rank may use {:.2f} GiB, which is taken by: {}; one sequence of {} tokens needs "
+      "{:.2f} GiB of cache. Lower --max-pixels, --max-batch-tokens or --max-new-tokens, or use a "
+      "larger --tensor-parallel.",
+      gib(memory_bytes), parts, fixed.limits.max_sequence_tokens, gib(sequence_bytes));
+}
+
 }  // namespace
+
+std::int64_t EnginePlan::total_bytes() const {
+  std::int64_t total = 0;
+  for (const Part& part : parts()) total += part.bytes;
+  return total;
+}
 
 EnginePlan plan_engine(const layers::ModelConfig& config, DType dtype, Device device, int tensor,
                        int threads, std::int64_t memory_bytes, const EngineWishes& wishes) {
@@ -74,52 +120,58 @@ EnginePlan plan_engine(const layers::ModelConfig& config, DType dtype, Device de
   if (limits.kv_block_tokens < 16 || 128 % limits.kv_block_tokens != 0)
     throw UsageError(fmt::format("[engine] --kv-block-tokens is {}, wanted 16, 32, 64 or 128",
                                  limits.kv_block_tokens));
-  limits.max_sequences = wishes.max_sequences.value_or(32);
-  limits.max_batch_tokens = std::max(wishes.max_batch_tokens.value_or(2048), limits.max_sequences);
+  limits.max_sequences =
+      wishes.max_sequences.value_or(device.type == DeviceType::kCpu ? kCpuSequences : 1);
   if (limits.max_sequences < 1) throw UsageError("[engine] --max-sequences must be at least 1");
-  limits.max_logit_rows = std::max(wishes.max_logit_rows, limits.max_sequences);
+  limits.max_batch_tokens = std::max(wishes.max_batch_tokens.value_or(2048), limits.max_sequences);
   const std::int64_t image_patches = wishes.max_image_pixels / patch_area;
   const std::int64_t video_patches =
       wishes.max_video_pixels / config.vision.temporal_patch_size / patch_area;
   limits.max_item_patches = std::max(image_patches, video_patches) / merge_unit * merge_unit;
   limits.encode_patches = limits.max_item_patches;
-  const std::int64_t prompt =
-      limits.max_item_patches / merge_unit * wishes.max_items + wishes.max_text_tokens;
+  const std::int64_t item_rows = limits.max_item_patches / merge_unit;
+  const std::int64_t prompt = item_rows * wishes.max_items + wishes.max_text_tokens;
   limits.max_sequence_tokens =
       std::min(config.text.max_position_embeddings, prompt + wishes.max_new_tokens);
-  // Room for the prompts in flight and those being encoded behind them.
-  limits.feature_rows =
-      limits.max_item_patches / merge_unit * std::max<std::int64_t>(wishes.max_items, 2);
+  // Room for the prompts in flight and those being encoded behind them: an item on each rank.
+  limits.feature_rows = std::max(item_rows * std::max<std::int64_t>(wishes.max_items, 2),
+                                 std::min(item_rows * (tensor + 1), kSharedFeatureRows));
 
-  limits.kv_blocks = 1;
-  const EnginePlan fixed = measure(config, dtype, device, tensor, threads, limits);
   layers::TensorAxis axis;
   axis.size = tensor;
   layers::ModelOptions options;
   options.dtype = dtype, options.kv_block_size = limits.kv_block_tokens;
   const std::int64_t block_bytes = layers::Qwen3Vl::kv_block_bytes(config, axis, options);
-  const std::int64_t one =
-      round_up(limits.max_sequence_tokens, limits.kv_block_tokens) / limits.kv_block_tokens;
-  const std::int64_t left = memory_bytes - fixed.total_bytes();
-  const std::int64_t given =
-      wishes.kv_memory_gib ? static_cast<std::int64_t>(*wishes.kv_memory_gib * 1073741824.0) : left;
-  // More than every sequence at its longest is never used.
-  limits.kv_blocks = std::min(given / block_bytes, one * limits.max_sequences);
-  if (limits.kv_blocks < 1 || (!wishes.kv_memory_gib && limits.kv_blocks < one) || given > left) {
-    const auto gib = [](std::int64_t bytes) { return static_cast<double>(bytes) / 1073741824.0; };
-    throw UsageError(
-        fmt::format("[engine] a rank may use {:.2f} GiB; weights take {:.2f}, activations {:.2f}, "
-                    "features {:.2f}, scratch {:.2f}; "
-                    "one sequence of {} tokens needs {:.2f} GiB of cache. Lower --max-pixels, "
-                    "--max-batch-tokens or "
-                    "--max-new-tokens, or use a larger --tensor-parallel.",
-                    gib(memory_bytes), gib(fixed.weight_bytes), gib(fixed.activation_bytes),
-                    gib(fixed.feature_bytes), gib(fixed.scratch_bytes), limits.max_sequence_tokens,
-                    gib(one * block_bytes)));
+  const std::int64_t one = longest_blocks(limits);
+  EnginePlan fixed;
+  std::int64_t given = 0, left = 0;
+  /// What all but the cache takes with as many sequences, and the pages that this leaves.
+  const auto blocks_beside = [&](std::int64_t sequences) {
+    limits.max_sequences = sequences;
+    limits.max_logit_rows = std::max(wishes.max_logit_rows, sequences);
+    limits.kv_blocks = one;
+    fixed = measure(config, dtype, device, tensor, threads, wishes.reduce, limits);
+    left = memory_bytes - (fixed.total_bytes() - fixed.kv_bytes);
+    given = wishes.kv_memory_gib ? static_cast<std::int64_t>(*wishes.kv_memory_gib * 1073741824.0)
+                                 : left;
+    return given / block_bytes;
+  };
+  std::int64_t blocks = blocks_beside(limits.max_sequences);
+  if (device.type == DeviceType::kCuda && !wishes.max_sequences) {
+    // As many as the cache holds of the usual kind. Logits of more sequences leave less cache, so
+    // the first answer is too many by a little, and the second never is.
+    const std::int64_t usual = item_rows + wishes.max_new_tokens;
+    for (int round = 0; round < 2; ++round)
+      blocks = blocks_beside(std::clamp<std::int64_t>(blocks * limits.kv_block_tokens / usual, 1,
+                                                      limits.max_batch_tokens));
   }
+  // More than every sequence at its longest is never used.
+  limits.kv_blocks = std::min(blocks, one * limits.max_sequences);
+  if (limits.kv_blocks < 1 || (!wishes.kv_memory_gib && limits.kv_blocks < one) || given > left)
+    throw UsageError(refusal(memory_bytes, fixed, one * block_bytes));
   limits.max_sequence_tokens =
       std::min(limits.max_sequence_tokens, limits.kv_blocks * limits.kv_block_tokens);
-  return measure(config, dtype, device, tensor, threads, limits);
+  return measure(config, dtype, device, tensor, threads, wishes.reduce, limits);
 }
 
 }  // namespace retinue::runtime

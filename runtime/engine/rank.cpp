@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -86,12 +87,12 @@ void EngineRank::exchange_reports(std::vector<RankReport>& at_lead) {
   at_lead.assign(leads() ? static_cast<std::size_t>(ranks) : 0, report);
   if (ranks == 1) return;
   constexpr auto kSize = static_cast<std::int64_t>(sizeof(RankReport));
-  const std::vector<std::int64_t> rows(static_cast<std::size_t>(ranks), 1);
+  rows_per_rank_.assign(static_cast<std::size_t>(ranks), 1);
   const ConstTensorView mine(reinterpret_cast<const std::byte*>(&report), DType::kU8,
                              Shape{1, kSize});
   const TensorView all(reinterpret_cast<std::byte*>(at_lead.data()), DType::kU8,
                        Shape{leads() ? ranks : 0, kSize});
-  control_.gather(Stream{Device{}}, mine, all, rows, 0);
+  control_.gather(Stream{Device{}}, mine, all, rows_per_rank_, 0);
 }
 
 void EngineRank::share(StepPlan& plan) {
@@ -108,8 +109,7 @@ void EngineRank::share(StepPlan& plan) {
   for (const std::uint64_t key : plan.drop) patches_.erase(key);
 }
 
-void EngineRank::execute(const StepPlan& plan, StepResult& result) {
-  result = {};
+void EngineRank::launch(const StepPlan& plan) {
   ++stats_.steps;
   if (plan.idle()) ++stats_.idle_steps;
   const double begin = clock_.now_s();
@@ -118,23 +118,38 @@ void EngineRank::execute(const StepPlan& plan, StepResult& result) {
   const double encoded = clock_.now_s();
   stats_.encode_s += encoded - begin;
   stats_.tokens += static_cast<std::int64_t>(plan.ids.size());
-  if (!plan.ids.empty()) decode(plan, result);
+  if (!plan.ids.empty()) decode(plan);
+  stats_.forward_s += clock_.now_s() - encoded;
+}
+
+void EngineRank::finish(const StepPlan& plan, StepResult& result) {
+  result.clear();
+  const double begin = clock_.now_s();
+  wait();
+  const double waited = clock_.now_s();
+  stats_.forward_s += waited - begin;
+  if (plan.argmax_rows > 0) {
+    const auto rows = static_cast<std::size_t>(plan.argmax_rows);
+    gather_largest({reinterpret_cast<const float*>(values_), rows},
+                   {reinterpret_cast<const std::int32_t*>(ids_), rows}, result);
+  }
+  if (plan.whole_rows > 0) gather_whole(whole_, plan.whole_rows, result);
+  stats_.sample_s += clock_.now_s() - waited;
 }
 
 void EngineRank::encode(const StepPlan& plan) {
-  std::vector<layers::GridThw> mine;
-  std::vector<layers::ExchangedImage> images;
+  my_grids_.clear(), images_.clear();
   const std::int64_t merge_unit = model_.config().vision.merge_unit();
   std::byte* const staged = patch_rows_.next();
   std::byte* end = staged;
   for (const EncodeItem& item : plan.encode) {
-    images.push_back({item.owner, item.grid.patches() / merge_unit, item.first_row});
+    images_.push_back({item.owner, item.grid.patches() / merge_unit, item.first_row});
     if (item.owner != model_.axis().rank) continue;
     const auto found = patches_.find(item.key);
     check(found != patches_.end(), "an item is encoded where its pixels are");
     check(found->second.grid_thw == item.grid,
           "the pixels have the grid that the prompt was built for");
-    mine.push_back(item.grid);
+    my_grids_.push_back(item.grid);
     const auto pixels = std::as_bytes(std::span(found->second.pixels));
     check(pixels.size() <= patch_rows_.piece_bytes() - static_cast<std::size_t>(end - staged),
           "the patches of a step are no more than planned");
@@ -148,7 +163,7 @@ void EngineRank::encode(const StepPlan& plan) {
   const std::byte* const patches = upload(ctx_, staged, static_cast<std::size_t>(end - staged));
   patch_rows_.enqueued(ctx_.stream());
   model_.encode(ctx_, ConstTensorView(patches, DType::kU8, Shape{(end - staged) / width, width}),
-                mine, images);
+                my_grids_, images_);
 }
 
 void EngineRank::forward(const StepPlan& plan, const StepBlock& block, TensorView logits) {
@@ -163,12 +178,11 @@ void EngineRank::forward(const StepPlan& plan, const StepBlock& block, TensorVie
   const StepSizes& sizes = block.sizes();
   const auto key =
       static_cast<std::uint64_t>(sizes.tokens) << 32 | static_cast<std::uint64_t>(sizes.max_blocks);
-  graphs_.run(ctx_.stream(), key, work);
+  graphs_.run(ctx_.stream(), key, std::cref(work));
   stats_.replayed_steps = static_cast<std::int64_t>(graphs_.replayed());
 }
 
-void EngineRank::decode(const StepPlan& plan, StepResult& result) {
-  const double begin = clock_.now_s();
+void EngineRank::decode(const StepPlan& plan) {
   const StepSizes sizes = StepSizes::of(plan);
   // On CPU nothing is recorded, so that padding would be work for nothing.
   const bool padded = ctx_.device().type != DeviceType::kCpu && is_decode_only(plan);
@@ -180,28 +194,18 @@ void EngineRank::decode(const StepPlan& plan, StepResult& result) {
   forward(plan, block, logits);
 
   const std::int64_t argmax_rows = plan.argmax_rows, whole_rows = plan.whole_rows;
-  const std::byte *values = nullptr, *ids = nullptr, *whole = nullptr;
   if (argmax_rows > 0) {
     const Shape column{argmax_rows, 1};
     const TensorView largest = ctx_.alloc(column, DType::kF32);
     const TensorView largest_ids = ctx_.alloc(column, DType::kI32);
     ops::top_k(ctx_, logits.rows(0, argmax_rows), model_.first_id(), largest, largest_ids);
-    values = download(ctx_, largest, results_.data());
-    ids = download(ctx_, largest_ids, results_.data() + limits_.max_logit_rows * kLargestBytes / 2);
+    values_ = download(ctx_, largest, results_.data());
+    ids_ =
+        download(ctx_, largest_ids, results_.data() + limits_.max_logit_rows * kLargestBytes / 2);
   }
   if (whole_rows > 0)
-    whole = download(ctx_, logits.rows(argmax_rows, whole_rows),
-                     results_.data() + limits_.max_logit_rows * kLargestBytes);
-  wait();
-  const double forwarded = clock_.now_s();
-  stats_.forward_s += forwarded - begin;
-  if (argmax_rows > 0) {
-    const auto rows = static_cast<std::size_t>(argmax_rows);
-    gather_largest({reinterpret_cast<const float*>(values), rows},
-                   {reinterpret_cast<const std::int32_t*>(ids), rows}, result);
-  }
-  if (whole_rows > 0) gather_whole(whole, whole_rows, result);
-  stats_.sample_s += clock_.now_s() - forwarded;
+    whole_ = download(ctx_, logits.rows(argmax_rows, whole_rows),
+                      results_.data() + limits_.max_logit_rows * kLargestBytes);
 }
 
 void EngineRank::wait() {
@@ -217,28 +221,28 @@ void EngineRank::gather_largest(std::span<const float> values, std::span<const s
   const auto ranks = static_cast<std::size_t>(model_.axis().size);
   const std::size_t received = leads() ? ranks * rows : 0;
   // [ranks, rows] at the lead; a world of one is its own.
-  std::vector<float> all_values(received);
-  std::vector<std::int32_t> all_ids(received);
+  all_values_.resize(received), all_ids_.resize(received);
+  rows_per_rank_.assign(ranks, static_cast<std::int64_t>(rows));
   const auto gather = [&](auto mine, auto& all) {
     using T = std::remove_const_t<typename decltype(mine)::element_type>;
-    const std::vector<std::int64_t> counts(ranks, static_cast<std::int64_t>(rows));
     control_.gather(Stream{Device{}},
                     ConstTensorView(reinterpret_cast<const std::byte*>(mine.data()), dtype_of<T>(),
                                     Shape{static_cast<std::int64_t>(rows)}),
                     TensorView(reinterpret_cast<std::byte*>(all.data()), dtype_of<T>(),
                                Shape{static_cast<std::int64_t>(received)}),
-                    counts, 0);
+                    rows_per_rank_, 0);
   };
-  gather(values, all_values);
-  gather(ids, all_ids);
+  gather(values, all_values_);
+  gather(ids, all_ids_);
   if (!leads()) return;
   for (std::size_t row = 0; row < rows; ++row) {
     std::size_t best = row;
-    // Ranks hold rising ids, so the first of equal values is the lowest id.
+    // Ranks hold rising ids, so the first of equal values is the lowest id. What is no number is
+    // the largest, so that the row's owner hears of it.
     for (std::size_t at = row + rows; at < received; at += rows)
-      if (all_values[at] > all_values[best] || all_values[best] != all_values[best]) best = at;
-    result.largest.push_back(all_values[best]);
-    result.largest_ids.push_back(all_ids[best]);
+      if (all_values_[at] > all_values_[best] || all_values_[at] != all_values_[at]) best = at;
+    result.largest.push_back(all_values_[best]);
+    result.largest_ids.push_back(all_ids_[best]);
   }
 }
 
@@ -250,19 +254,18 @@ void EngineRank::gather_whole(const std::byte* logits, std::int64_t rows, StepRe
     result.whole.assign(logits, logits + rows * width_bytes);
     return;
   }
-  std::vector<std::byte> by_rank(leads() ? static_cast<std::size_t>(ranks * rows * width_bytes)
-                                         : 0);
-  const std::vector<std::int64_t> counts(static_cast<std::size_t>(ranks), rows);
+  by_rank_.resize(leads() ? static_cast<std::size_t>(ranks * rows * width_bytes) : 0);
+  rows_per_rank_.assign(static_cast<std::size_t>(ranks), rows);
   control_.gather(
       Stream{Device{}}, ConstTensorView(logits, DType::kU8, Shape{rows, width_bytes}),
-      TensorView(by_rank.data(), DType::kU8, Shape{leads() ? ranks * rows : 0, width_bytes}),
-      counts, 0);
+      TensorView(by_rank_.data(), DType::kU8, Shape{leads() ? ranks * rows : 0, width_bytes}),
+      rows_per_rank_, 0);
   if (!leads()) return;
-  result.whole.resize(by_rank.size());
+  result.whole.resize(by_rank_.size());
   for (std::int64_t row = 0; row < rows; ++row)
     for (std::int64_t r = 0; r < ranks; ++r)
       std::memcpy(result.whole.data() + (row * ranks + r) * width_bytes,
-                  by_rank.data() + (r * rows + row) * width_bytes,
+                  by_rank_.data() + (r * rows + row) * width_bytes,
                   static_cast<std::size_t>(width_bytes));
 }
 

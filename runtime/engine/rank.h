@@ -15,6 +15,8 @@ namespace retinue::runtime {
 
 /// What the lead gets back from a step.
 struct StepResult {
+  void clear() { largest_ids.clear(), largest.clear(), whole.clear(); }
+
   std::vector<std::int32_t> largest_ids;  ///< [argmax_rows]
   std::vector<float> largest;             ///< [argmax_rows]
   std::vector<std::byte> whole;           ///< [whole_rows, vocab] in the model's dtype
@@ -36,15 +38,17 @@ class EngineRank {
   void exchange_reports(std::vector<RankReport>& at_lead);
   /// The lead's plan, to everybody.
   void share(StepPlan& plan);
-  /// Encodes, exchanges, decodes; `result` is filled at the lead.
-  void execute(const StepPlan& plan, StepResult& result);
+  /// Encodes, exchanges, decodes: enqueued on the device, done on return on CPU.
+  void launch(const StepPlan& plan);
+  /// Waits for what launch() enqueued; `result` is filled at the lead.
+  void finish(const StepPlan& plan, StepResult& result);
 
   [[nodiscard]] EngineStats& stats() { return stats_; }
   [[nodiscard]] bool leads() const { return model_.axis().rank == 0; }
 
  private:
   void encode(const StepPlan& plan);
-  void decode(const StepPlan& plan, StepResult& result);
+  void decode(const StepPlan& plan);
   void forward(const StepPlan& plan, const StepBlock& block, TensorView logits);
   /// Blocks until the device has done all of it; where others take part, not for ever.
   void wait();
@@ -61,7 +65,16 @@ class EngineRank {
   EngineStats stats_;
   std::vector<std::uint64_t> awaited_;  ///< keys that this rank owns and has no pixels of
   std::map<std::uint64_t, layers::Patches> patches_;  ///< … and those it has
+  /// Where the host finds what a launched step gives, once it has been waited for.
+  const std::byte *values_ = nullptr, *ids_ = nullptr, *whole_ = nullptr;
+  // Kept from step to step, so that a step allocates nothing.
   std::vector<std::int32_t> words_;
+  std::vector<layers::GridThw> my_grids_;
+  std::vector<layers::ExchangedImage> images_;
+  std::vector<std::int64_t> rows_per_rank_;
+  std::vector<float> all_values_;
+  std::vector<std::int32_t> all_ids_;
+  std::vector<std::byte> by_rank_;
   StagingRing inputs_, patch_rows_;
   Buffer results_;
   GraphCache graphs_;

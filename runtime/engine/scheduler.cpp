@@ -30,6 +30,19 @@ bool Sequence::needs_whole_logits() const {
          !needs_only_argmax(request.sampling);
 }
 
+void PlanRows::forget(const Sequence* ended) {
+  for (auto* rows : {&argmax, &whole})
+    for (LogitRow& row : *rows)
+      if (row.sequence == ended) row.sequence = nullptr;
+  for (Awaited& row : awaited)
+    if (row.sequence == ended) row.sequence = nullptr, row.id = ended->request.ids.back();
+}
+
+void PlanRows::fill(StepPlan& plan) const {
+  for (const Awaited& row : awaited)
+    plan.ids[row.row] = row.sequence != nullptr ? row.sequence->completion.ids.back() : row.id;
+}
+
 Scheduler::Scheduler(const layers::ModelConfig& config, const EngineLimits& limits,
                      const EngineOptions& options, int ranks)
     : config_(config),
@@ -100,6 +113,10 @@ void Scheduler::add(Request request, double now_s) {
   sequence->completion.id = request.id;
   sequence->completion.prompt_tokens = static_cast<std::int64_t>(request.ids.size());
   sequence->submitted_s = now_s;
+  // Here, so that no step asks for memory.
+  sequence->completion.ids.reserve(static_cast<std::size_t>(request.max_new_tokens));
+  sequence->blocks.reserve(static_cast<std::size_t>(
+      kv_.blocks_for(static_cast<std::int64_t>(request.ids.size()) + request.max_new_tokens)));
   sequence->request = std::move(request);
   use_features(*sequence);
   enqueue(std::move(sequence));
@@ -205,6 +222,11 @@ std::span<const ContentKey> Scheduler::shared_pages(const Sequence& sequence) co
   return keys.first(static_cast<std::size_t>(kv_.match(keys.first(most))));
 }
 
+bool Scheduler::ends_with_awaited(const Sequence& s) {
+  return s.awaited > 0 &&
+         static_cast<std::int64_t>(s.completion.ids.size()) + s.awaited >= s.request.max_new_tokens;
+}
+
 std::int64_t Scheduler::expected_pages(const Sequence& s) const {
   const auto generated = static_cast<std::int64_t>(s.completion.ids.size());
   const std::int64_t expected = s.request.expected_new_tokens > 0
@@ -214,9 +236,9 @@ std::int64_t Scheduler::expected_pages(const Sequence& s) const {
       std::min(s.most_tokens(), s.prompt_tokens() + std::max(expected, generated + 1)));
 }
 
-void Scheduler::plan(StepPlan& plan, std::vector<LogitRow>& argmax, std::vector<LogitRow>& whole) {
+void Scheduler::plan(StepPlan& plan, PlanRows& rows) {
   plan.clear();
-  argmax.clear(), whole.clear(), whole_rows_.clear();
+  rows.clear(), whole_rows_.clear();
   ++plans_;
   if (options_.preempt_every > 0 && plans_ % options_.preempt_every == 0 && running_.size() > 1)
     preempt_last();  // never the only one, which would not come to an end
@@ -235,9 +257,9 @@ void Scheduler::plan(StepPlan& plan, std::vector<LogitRow>& argmax, std::vector<
                                static_cast<std::int32_t>(kv_.blocks_for(sequence->cached + count)));
   }
   plan.positions.resize(static_cast<std::size_t>(3 * tokens));
-  for (const auto& [sequence, count] : chunks_) add_tokens(plan, *sequence, count, argmax, whole);
-  plan.argmax_rows = static_cast<std::int32_t>(argmax.size());
-  plan.whole_rows = static_cast<std::int32_t>(whole.size());
+  for (const auto& [sequence, count] : chunks_) add_tokens(plan, *sequence, count, rows);
+  plan.argmax_rows = static_cast<std::int32_t>(rows.argmax.size());
+  plan.whole_rows = static_cast<std::int32_t>(rows.whole.size());
   plan.logit_rows.insert(plan.logit_rows.end(), whole_rows_.begin(), whole_rows_.end());
   if (options_.check_accounts) check_accounts();
 }
@@ -322,7 +344,7 @@ void Scheduler::admit() {
     promised += expected - static_cast<std::int64_t>(shared.size());
     sequence.cached = cached;
     stats_.reused_tokens += cached;
-    ++stats_.admitted;
+    sequence.admission = ++stats_.admitted;
     release_features(sequence, cached);
     running_.splice(running_.end(), waiting_, at++);
   }
@@ -332,6 +354,8 @@ void Scheduler::preempt_last() {
   Sequence& sequence = *running_.back();
   release_pages(sequence, false);
   sequence.cached = 0;
+  sequence.admission = 0;
+  sequence.published = false;
   release_features(sequence, sequence.prompt_tokens());
   if (sequence.completion.ids.empty()) sequence.completion.prompt_logits.clear();
   use_features(sequence);
@@ -340,8 +364,9 @@ void Scheduler::preempt_last() {
 }
 
 void Scheduler::release_pages(Sequence& sequence, bool spoiled) {
-  // In the middle of a prefill nobody has seen logits yet: what it left may not be finite.
-  if (spoiled || sequence.pending() > 1)
+  // In the middle of a prefill, or of a step, nobody has seen logits yet: what it left may not be
+  // finite.
+  if (spoiled || sequence.pending() > 1 || sequence.awaited > 0)
     kv_.discard(sequence.blocks, scrub_blocks_);
   else
     kv_.release(sequence.blocks);
@@ -359,7 +384,7 @@ void Scheduler::choose_chunks() {
   const auto add_decodes = [&] {
     for (auto at = running_.begin(); at != running_.end() && budget > 0;) {
       Sequence& sequence = **at;
-      if (sequence.pending() != 1) {
+      if (sequence.pending() != 1 || ends_with_awaited(sequence)) {
         ++at;
         continue;
       }
@@ -378,7 +403,7 @@ void Scheduler::choose_chunks() {
   };
   const auto add_prompts = [&] {
     for (const auto& sequence : running_) {
-      if (sequence->pending() <= 1 || budget == 0) continue;
+      if (sequence->pending() <= 1 || budget == 0 || ends_with_awaited(*sequence)) continue;
       // As many tokens as pages can be had for; others that decode keep theirs.
       std::int64_t count = std::min(budget, sequence->pending());
       if (!has_pages(*sequence, sequence->cached + count))
@@ -400,14 +425,14 @@ void Scheduler::choose_chunks() {
   add_prompts();
   if (prompts_alone && chunks_.empty()) add_decodes();
   // Pages are all held by prompts that wait for one another: the first one goes on.
-  while (chunks_.empty() && running_.size() > 1) {
+  while (chunks_.empty() && running_.size() > 1 &&
+         !std::ranges::all_of(running_, [](const auto& s) { return ends_with_awaited(*s); })) {
     preempt_last();
     add_prompts();
   }
 }
 
-void Scheduler::add_tokens(StepPlan& plan, Sequence& s, std::int64_t count,
-                           std::vector<LogitRow>& argmax, std::vector<LogitRow>& whole) {
+void Scheduler::add_tokens(StepPlan& plan, Sequence& s, std::int64_t count, PlanRows& rows) {
   const std::size_t tokens = plan.positions.size() / 3;
   const std::int64_t prompt = s.prompt_tokens(), all = s.tokens();
   const bool traced = s.request.prompt_logits && s.completion.ids.empty();
@@ -429,7 +454,12 @@ void Scheduler::add_tokens(StepPlan& plan, Sequence& s, std::int64_t count,
       }
     } else {
       const std::int64_t generated = at - prompt;
-      plan.ids.push_back(s.completion.ids[static_cast<std::size_t>(generated)]);
+      if (s.awaited > 0 && at + 1 == all) {
+        rows.awaited.push_back({&s, row});
+        plan.ids.push_back(0);
+      } else {
+        plan.ids.push_back(s.completion.ids[static_cast<std::size_t>(generated)]);
+      }
       for (std::size_t axis = 0; axis < 3; ++axis)
         plan.positions[axis * tokens + row] =
             s.positions.next + static_cast<std::int32_t>(generated);
@@ -437,14 +467,15 @@ void Scheduler::add_tokens(StepPlan& plan, Sequence& s, std::int64_t count,
     plan.slot_mapping.push_back(kv_.slot(s.blocks, at));
     const bool last = at + 1 == all;
     if ((traced && at < prompt) || (last && s.needs_whole_logits())) {
-      whole.push_back({&s, last});
+      rows.whole.push_back({&s, last, s.admission});
       whole_rows_.push_back(static_cast<std::int32_t>(row));
     } else if (last) {
-      argmax.push_back({&s, true});
+      rows.argmax.push_back({&s, true, s.admission});
       plan.logit_rows.push_back(static_cast<std::int32_t>(row));
     }
   }
   s.cached += count;
+  if (s.cached == all) ++s.awaited;
   plan.cu_seqlens.push_back(static_cast<std::int32_t>(plan.ids.size()));
   plan.seq_lens.push_back(static_cast<std::int32_t>(s.cached));
   for (std::int32_t page = 0; page < plan.max_blocks; ++page)
@@ -455,7 +486,10 @@ void Scheduler::add_tokens(StepPlan& plan, Sequence& s, std::int64_t count,
   release_features(s, s.cached);
 }
 
-void Scheduler::publish(Sequence& sequence) {
+void Scheduler::publish(const LogitRow& row) {
+  Sequence& sequence = *row.sequence;
+  if (sequence.published || sequence.admission != row.admission) return;
+  sequence.published = true;
   for (std::size_t page = 0; page < sequence.page_keys.size(); ++page)
     kv_.publish(sequence.blocks[page], sequence.page_keys[page]);
 }

@@ -36,7 +36,10 @@ struct Sequence {
   std::vector<ContentKey> page_keys;  ///< of the prompt's full pages, as far as they can be named
   std::vector<std::int32_t> blocks;   ///< empty until admitted
   std::int64_t cached = 0;            ///< tokens in the cache
+  std::int64_t awaited = 0;           ///< tokens that steps planned so far will bring
   Sha256 logits_hash;
+  std::int64_t admission = 0;    ///< which of all admissions was its last; 0: it waits
+  bool published = false;        ///< others may find its pages
   std::int64_t passed_over = 0;  ///< by later ones in the queue
   Completion completion;
   double submitted_s = 0;
@@ -44,9 +47,10 @@ struct Sequence {
   [[nodiscard]] std::int64_t prompt_tokens() const {
     return static_cast<std::int64_t>(request.ids.size());
   }
-  /// Of prompt and output so far: what the cache must hold before the next token comes.
+  /// Of prompt and output, those that are awaited included: what the cache must hold before another
+  /// can come.
   [[nodiscard]] std::int64_t tokens() const {
-    return prompt_tokens() + static_cast<std::int64_t>(completion.ids.size());
+    return prompt_tokens() + static_cast<std::int64_t>(completion.ids.size()) + awaited;
   }
   [[nodiscard]] std::int64_t pending() const { return tokens() - cached; }
   [[nodiscard]] std::int64_t most_tokens() const {
@@ -57,8 +61,28 @@ struct Sequence {
 
 /// Which of a plan's logit rows belongs to whom.
 struct LogitRow {
-  Sequence* sequence = nullptr;
-  bool samples = false;  ///< the row after the last token so far: its token comes next
+  Sequence* sequence = nullptr;  ///< null: it has ended meanwhile
+  bool samples = false;          ///< the row after the last token so far: its token comes next
+  std::int64_t admission = 0;    ///< the sequence's when the row was planned
+};
+
+/// Whose a plan's rows are.
+struct PlanRows {
+  std::vector<LogitRow> argmax, whole;  ///< the plan's logit rows, in order
+  struct Awaited {
+    Sequence* sequence = nullptr;
+    std::size_t row = 0;
+    /// Of a sequence that has ended, its prompt's last: nobody reads the row, but what it writes
+    /// stays behind and must be finite.
+    std::int32_t id = 0;
+  };
+  std::vector<Awaited> awaited;  ///< rows whose token the step before brings
+
+  void clear() { argmax.clear(), whole.clear(), awaited.clear(); }
+  /// Writes the tokens that `plan` had to wait for.
+  void fill(StepPlan& plan) const;
+  /// Nobody asks for the rows of `ended` any more.
+  void forget(const Sequence* ended);
 };
 
 /// Chooses what the next step does: a function of the sequences, their order and the limits,
@@ -83,10 +107,11 @@ class Scheduler {
   /// They never will. Returns the sequence that asked for them by this key; null if it is gone.
   Sequence* pixels_failed(std::uint64_t key);
 
-  /// Fills `plan`; `argmax` and `whole` name the plan's logit rows in order.
-  void plan(StepPlan& plan, std::vector<LogitRow>& argmax, std::vector<LogitRow>& whole);
-  /// Its logits are finite, so that others may use what it computed.
-  void publish(Sequence& sequence);
+  /// Fills `plan` and says whose rows it has. The tokens of the plan before may still be awaited.
+  void plan(StepPlan& plan, PlanRows& rows);
+  /// The row's logits are finite, so that others may use what came before it: unless the sequence
+  /// has been sent back meanwhile.
+  void publish(const LogitRow& row);
   /// Takes a finished or failed sequence out and frees what it held. What is `spoiled` holds
   /// numbers that are not finite: its memory is zeroed before another reads it.
   std::unique_ptr<Sequence> remove(Sequence* sequence, bool spoiled = false);
@@ -95,6 +120,10 @@ class Scheduler {
   [[nodiscard]] std::vector<Sequence*> all() const;
   [[nodiscard]] std::int64_t live() const {
     return static_cast<std::int64_t>(waiting_.size() + running_.size());
+  }
+  /// Nobody lives, and nothing is left to be zeroed.
+  [[nodiscard]] bool done() const {
+    return live() == 0 && scrub_blocks_.empty() && scrub_rows_.empty();
   }
   [[nodiscard]] const SchedulerStats& stats() const { return stats_; }
   /// Throws: BugError unless every page and feature is accounted for.
@@ -114,6 +143,8 @@ class Scheduler {
   /// waits for others could wait for ever. False: not now.
   bool claim_features(Sequence& sequence, std::int64_t cached);
   static void unpin(Sequence::Item& item);
+  /// Whether the token that it awaits is its last in any case.
+  static bool ends_with_awaited(const Sequence& sequence);
   void gone(Feature& feature);
   void deal_items(StepPlan& plan);
   void encode_items(StepPlan& plan);
@@ -121,8 +152,7 @@ class Scheduler {
   void preempt_last();
   void release_pages(Sequence& sequence, bool spoiled);
   void choose_chunks();
-  void add_tokens(StepPlan& plan, Sequence& sequence, std::int64_t count,
-                  std::vector<LogitRow>& argmax, std::vector<LogitRow>& whole);
+  void add_tokens(StepPlan& plan, Sequence& sequence, std::int64_t count, PlanRows& rows);
   /// Pages that the prompt may take over from others: never the last token's, whose logits are
   /// wanted.
   [[nodiscard]] std::span<const ContentKey> shared_pages(const Sequence& sequence) const;

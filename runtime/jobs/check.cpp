@@ -16,8 +16,8 @@ constexpr double kGib = 1073741824.0;
 /// Items whose headers are read for the estimate.
 constexpr std::size_t kSample = 256;
 
-void say(std::FILE* out, const char* key, const std::string& value) {
-  std::fputs(fmt::format("{:<18} {}\n", key, value).c_str(), out);
+void say(std::FILE* out, std::string_view key, const std::string& value) {
+  std::fputs(fmt::format("{:<22} {}\n", key, value).c_str(), out);
 }
 
 std::string gib(std::int64_t bytes) {
@@ -100,15 +100,18 @@ void print_plan(const CaptionJob& job, const Chosen& chosen, std::int64_t memory
                   text.num_key_value_heads, text.intermediate_size / tensor, text.intermediate_size,
                   text.vocab_size / tensor, text.vocab_size));
   say(out, "memory per rank", fmt::format("{} may be used", gib(memory)));
-  say(out, "  weights", gib(plan.weight_bytes));
-  say(out, "  KV cache",
-      fmt::format("{}: {} pages of {} tokens", gib(plan.kv_bytes), limits.kv_blocks,
-                  limits.kv_block_tokens));
-  say(out, "  features",
-      fmt::format("{}: {} visual tokens", gib(plan.feature_bytes), limits.feature_rows));
-  say(out, "  activations", gib(plan.activation_bytes));
-  say(out, "  scratch", gib(plan.scratch_bytes));
+  for (const EnginePlan::Part& part : plan.parts()) {
+    if (part.bytes == 0) continue;
+    std::string value = gib(part.bytes);
+    if (std::string_view(part.name) == "KV cache")
+      value += fmt::format(": {} pages of {} tokens, {} in all", limits.kv_blocks,
+                           limits.kv_block_tokens, plan.kv_tokens());
+    if (std::string_view(part.name) == "features")
+      value += fmt::format(": {} visual tokens", limits.feature_rows);
+    say(out, fmt::format("  {}", part.name), value);
+  }
   say(out, "  all", gib(plan.total_bytes()));
+  if (plan.device != DeviceType::kCpu) say(out, "  pinned, of the host", gib(plan.staging_bytes));
   say(out, "engine",
       fmt::format("{} sequences, {} tokens per step, {} tokens per sequence", limits.max_sequences,
                   limits.max_batch_tokens, limits.max_sequence_tokens));
@@ -150,7 +153,8 @@ int run_check(const CaptionOptions& options, int ranks, double gpu_memory_gib, s
   print_input(job, out);
 
   const std::int64_t memory =
-      cuda ? static_cast<std::int64_t>(gpu_memory_gib * kGib * 0.9) : memory_per_rank(ranks);
+      cuda ? gpu_budget_bytes(static_cast<std::int64_t>(gpu_memory_gib * kGib))
+           : memory_per_rank(ranks);
   const EngineWishes wishes =
       wishes_for(options.run, job.model, job.items, job.sampling.max_new_tokens);
   print_plan(job, choose(job, ranks, memory, wishes), memory, out);

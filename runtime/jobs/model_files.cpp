@@ -134,6 +134,21 @@ void apply_pixel_flags(const RunOptions& options, VisionProcessorSpec& spec) {
                                  spec.image.max_pixels, spec.factor() * spec.factor()));
 }
 
+/// Throws: UsageError where random weights stand in for those of a folder that lacks more than
+/// them.
+void check_small_files(const RunOptions& options) {
+  if (options.weights == "checkpoint") return;
+  std::string missing;
+  for (const char* name : {"config.json", "tokenizer.json", "preprocessor_config.json"})
+    if (!std::filesystem::exists(options.model + "/" + name))
+      missing += (missing.empty() ? "" : ", ") + std::string(name);
+  if (!missing.empty())
+    throw UsageError(fmt::format(
+        "[--weights] {}: {} lacks {}. Only the weights are made: copy the checkpoint's small files "
+        "(configurations, tokenizer, chat template) there.",
+        options.weights, options.model, missing));
+}
+
 /// Contents of the small files; of weights name and size, which is what tells two models apart
 /// without reading them.
 std::string identity_of(const RunOptions& options) {
@@ -163,6 +178,7 @@ ModelFiles load_model_files(const RunOptions& options) {
   std::error_code error;
   if (!std::filesystem::is_directory(options.model, error))
     throw UsageError(fmt::format("[--model] {}: no such folder", options.model));
+  check_small_files(options);
   const std::string& folder = options.model;
   Tokenizer tokenizer = Tokenizer::load(folder + "/tokenizer.json");
   Detokenizer detokenizer(tokenizer.token_bytes(), tokenizer.special_flags());

@@ -92,9 +92,9 @@ void take_device(const Session& session, const RunOptions& options, RankShare& s
           ranks_on(*shared), shared->pci_bus_id.data(), shared->host.data()));
     share_device_for_tests(session.world.rank(), session.log);
   }
-  // The rest is the driver's and the libraries'.
+  // The plan counts what driver and libraries take, part of which this process has taken by now.
   share.memory_bytes =
-      std::min(cuda::free_bytes(share.device.index), facts.memory_bytes / 100 * 97) /
+      std::min(cuda::free_bytes(share.device.index), gpu_budget_bytes(facts.memory_bytes)) /
       ranks_on(mine);
 }
 
@@ -134,6 +134,7 @@ EngineWishes wishes_for(const RunOptions& options, const ModelFiles& model,
   wishes.kv_block_tokens = options.kv_block_tokens;
   wishes.kv_memory_gib = options.kv_memory_gib;
   wishes.max_new_tokens = max_new_tokens;
+  wishes.reduce = options.reduce == "nccl" ? Reduce::kLibrary : Reduce::kOrdered;
   wishes.max_items = 0;
   for (const Item& item : items) {
     std::int64_t text_bytes =
@@ -193,7 +194,11 @@ Replica::Replica(const RunOptions& options, const ModelFiles& model, const Mesh&
 std::vector<std::string> start_block(const RunOptions& options, const ModelFiles& model,
                                      const Mesh& mesh, Replica& replica) {
   const EnginePlan& plan = replica.plan();
-  const auto gib = [](std::int64_t bytes) { return static_cast<double>(bytes) / 1073741824.0; };
+  std::string memory;
+  for (const EnginePlan::Part& part : plan.parts())
+    if (part.bytes > 0)
+      memory += fmt::format("{}{} {:.2f}", memory.empty() ? "" : ", ", part.name,
+                            static_cast<double>(part.bytes) / 1073741824.0);
   const MeshShape shape = mesh.shape();
   return {
       fmt::format("retinue {} ({}, {}), {} kernels {}, {} thread(s) per rank", build::kVersion,
@@ -202,11 +207,9 @@ std::vector<std::string> start_block(const RunOptions& options, const ModelFiles
       fmt::format("model {} ({:.12}), {}; {} rank(s) = data {} x tensor {}; numerics {:.12}",
                   options.model, model.identity, name(model.dtype), shape.size(), shape.data,
                   shape.tensor, numerics_of(model).fingerprint),
-      fmt::format("memory per rank: weights {:.2f} GiB, KV {:.2f}, features {:.2f}, activations "
-                  "{:.2f}, scratch {:.2f}; {} sequences of at most {} tokens, {} tokens per step",
-                  gib(plan.weight_bytes), gib(plan.kv_bytes), gib(plan.feature_bytes),
-                  gib(plan.activation_bytes), gib(plan.scratch_bytes), plan.limits.max_sequences,
-                  plan.limits.max_sequence_tokens, plan.limits.max_batch_tokens)};
+      fmt::format("memory per rank, GiB: {}; {} sequences of at most {} tokens, {} tokens per step",
+                  memory, plan.limits.max_sequences, plan.limits.max_sequence_tokens,
+                  plan.limits.max_batch_tokens)};
 }
 
 layers::Numerics numerics_of(const ModelFiles& model) {

@@ -186,16 +186,18 @@ nlohmann::json report(const std::string& what, const Measured& m, const StepMode
   const double idle = static_cast<double>(m.lead.idle_steps) /
                       static_cast<double>(std::max<std::int64_t>(1, m.lead.steps));
   fmt::print(
-      "  {:<44} {:8.2f} s {:8.0f} rows/s  model/achieved {:.2f}  planner {:4.1f} %  "
+      "  {:<44} {:8.2f} s {:8.0f} rows/s  model/achieved {:.2f}  decoder {:4.1f} %  planner "
+      "{:4.1f} %  "
       "waits {:4.1f} %  sampling {:4.1f} %  idle {:.1f} %  rows per step{}\n",
       what, m.seconds, static_cast<double>(m.lead.tokens) / m.seconds, predicted / m.seconds,
-      100 * m.lead.plan_s / m.seconds, 100 * m.lead.wait_s / m.seconds,
-      100 * m.lead.sample_s / m.seconds, 100 * idle, composition);
+      100 * m.lead.forward_s / m.seconds, 100 * m.lead.plan_s / m.seconds,
+      100 * m.lead.wait_s / m.seconds, 100 * m.lead.sample_s / m.seconds, 100 * idle, composition);
   return {{"what", what},
           {"seconds", m.seconds},
           {"rows", m.lead.tokens},
           {"steps", m.lead.steps},
           {"step_model_over_achieved", predicted / m.seconds},
+          {"decoder_share", m.lead.forward_s / m.seconds},
           {"planner_share", m.lead.plan_s / m.seconds},
           {"wait_share", m.lead.wait_s / m.seconds},
           {"sampling_share", m.lead.sample_s / m.seconds},

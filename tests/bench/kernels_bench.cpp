@@ -2,11 +2,14 @@
 // process, taken in turns with their ceiling, so that a change of clock or a busy neighbour meets
 // both. Usage: kernels_bench [--threads N] [--rounds N] [--only GROUP] [--json FILE]
 #include "layers/ops/add.h"
+#include "layers/ops/add_layer_norm.h"
+#include "layers/ops/add_rms_norm.h"
 #include "layers/ops/attention.h"
 #include "layers/ops/gelu.h"
 #include "layers/ops/kv_write.h"
 #include "layers/ops/layer_norm.h"
 #include "layers/ops/matmul.h"
+#include "layers/ops/norm_rope_kv_write.h"
 #include "layers/ops/paged_attention.h"
 #include "layers/ops/rms_norm.h"
 #include "layers/ops/rope.h"
@@ -298,6 +301,42 @@ class Bench {
         "kv_write 1088 tokens, 8 heads of 128", 8.0 * 1088 * 8 * 128, "GB/s",
         [&] { ops::kv_write(ctx(), kv, kv, slot_mapping, cache); },
         copying(2 * 1088 * 8 * 128 * 2));
+    qkv_step(1088, slot_mapping, cache);
+  }
+
+  /// One op, and the five that it stands for, over the projection of a 32B model's layer.
+  void qkv_step(std::int64_t tokens, TensorView slot_mapping, const ops::KvView& cache) {
+    constexpr std::int64_t kHeads = 64, kKvHeads = 8, kHeadDim = 128;
+    Tensor qkv = tensor({tokens, (kHeads + 2 * kKvHeads) * kHeadDim}, 7);
+    Tensor q_weight = tensor({kHeadDim}, 8), k_weight = tensor({kHeadDim}, 9);
+    Tensor cos = tensor({tokens, kHeadDim / 2}, 10, DType::kF32),
+           sin = tensor({tokens, kHeadDim / 2}, 11, DType::kF32);
+    const auto part = [&](std::int64_t first, std::int64_t heads) {
+      const TensorView columns = qkv.view().columns(first * kHeadDim, heads * kHeadDim);
+      return TensorView(columns.bytes(), DType::kBF16, {tokens, heads, kHeadDim},
+                        columns.row_stride());
+    };
+    const TensorView q = part(0, kHeads), k = part(kHeads, kKvHeads),
+                     v = part(kHeads + kKvHeads, kKvHeads);
+    const double bytes = 4.0 * static_cast<double>(qkv.view().numel());
+    const auto moved = static_cast<std::size_t>(bytes);
+    measure(
+        fmt::format("norm_rope_kv_write {} tokens, 64/8 of 128", tokens), bytes, "GB/s",
+        [&] {
+          ops::norm_rope_kv_write(
+              ctx(), {q, k, v, q_weight, k_weight, 1e-6F, cos, sin, slot_mapping}, cache);
+        },
+        copying(moved));
+    measure(
+        fmt::format("the five ops {} tokens, 64/8 of 128", tokens), bytes, "GB/s",
+        [&] {
+          ops::rms_norm(ctx(), q, q_weight, 1e-6F, q);
+          ops::rms_norm(ctx(), k, k_weight, 1e-6F, k);
+          ops::rope(ctx(), q, cos, sin, ops::RopeRounding::kEachStep);
+          ops::rope(ctx(), k, cos, sin, ops::RopeRounding::kEachStep);
+          ops::kv_write(ctx(), k, v, slot_mapping, cache);
+        },
+        copying(moved));
   }
 
   /// Copying as many bytes as the kernel reads and writes, so that both meet the same caches.
@@ -334,6 +373,15 @@ class Bench {
       row_op(label("layer_norm"), 2 * size,
              [&] { ops::layer_norm(ctx(), x, weight, bias, 1e-6F, y); });
       row_op(label("add"), 3 * size, [&] { ops::add(ctx(), x, z, y); });
+      // Added again and again, x grows to infinity, which costs no less and no more.
+      row_op(label("add_rms_norm"), 4 * size,
+             [&] { ops::add_rms_norm(ctx(), x, z, weight, 1e-6F, y); });
+      row_op(label("add, then rms_norm"), 4 * size, [&] {
+        ops::add(ctx(), x, z, x);
+        ops::rms_norm(ctx(), x, weight, 1e-6F, y);
+      });
+      row_op(label("add_layer_norm"), 4 * size,
+             [&] { ops::add_layer_norm(ctx(), x, z, weight, bias, 1e-6F, y); });
       row_op(label("gelu tanh"), 2 * size, [&] { ops::gelu(ctx(), x, ops::Gelu::kTanh, y); });
       row_op(label("gelu erf"), 2 * size, [&] { ops::gelu(ctx(), x, ops::Gelu::kErf, y); });
       Tensor half = tensor({tokens, hidden / 2}, 7);

@@ -21,6 +21,30 @@ TEST(Info, IsOneJsonObject) {
     EXPECT_NE(version, "") << name << ": no version was found at configuration";
 }
 
+TEST(Info, NamesEveryGpuWithWhatPlacementAndPlanGoBy) {
+  const auto info = nlohmann::ordered_json::parse(info_text(true));
+  ASSERT_EQ(info["devices"][0], "cpu");
+  ASSERT_EQ(info["devices"].size(), info["gpus"].size() + 1);
+  EXPECT_EQ(info["cuda_versions"].empty(), !build::kCuda);
+  for (const auto& [name, version] : info["cuda_versions"].items())
+    EXPECT_THAT(version.get<std::string>(), testing::MatchesRegex("[0-9]+\\.[0-9.]+")) << name;
+  std::size_t index = 0;
+  for (const auto& [name, gpu] : info["gpus"].items()) {
+    EXPECT_EQ(info["devices"][++index], name);
+    EXPECT_GT(gpu["memory_mib"], 0);
+    EXPECT_LE(gpu["free_mib"], gpu["memory_mib"]);
+    EXPECT_THAT(gpu["pci_bus_id"].get<std::string>(),
+                testing::MatchesRegex("[0-9a-f]+:[0-9a-f]+:[0-9a-f]+\\.[0-9]"));
+    EXPECT_GE(gpu["numa_node"], -1);
+    for (const auto& peer : gpu["reads_memory_of"]) EXPECT_NE(peer, name);
+  }
+  if (info["gpus"].empty()) {
+    EXPECT_THAT(info["cuda"].get<std::string>(),
+                testing::MatchesRegex("not built.*|unavailable: .+"));
+  }
+  EXPECT_FALSE(info["numa_nodes"].empty());
+}
+
 TEST(Info, SaysTheSameToPeople) {
   const std::string text = info_text(false);
   const auto info = nlohmann::json::parse(info_text(true));

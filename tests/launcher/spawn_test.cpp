@@ -32,6 +32,13 @@ TEST(Spawn, YieldsWhenRanksOutnumberCores) {
             "pml ob1 --mca btl self,vader,tcp --mca osc ^ucx,pt2pt /bin/retinue ask --model m");
 }
 
+TEST(Spawn, LeavesRanksUnboundThatBindThemselves) {
+  EXPECT_THAT(text({.ranks = 4, .cores = {16, 8}, .ranks_bind = true}),
+              testing::StartsWith("mpirun --quiet -np 4 --bind-to none --mca pml ob1 "));
+  EXPECT_THAT(text({.ranks = 4, .cores = {4, 2}, .ranks_bind = true}),
+              testing::HasSubstr("-np 4 --bind-to none --oversubscribe --mca mpi_yield_when_idle"));
+}
+
 TEST(Spawn, TellsMpirunThatRootIsMeant) {
   EXPECT_THAT(text({.ranks = 2, .cores = {2, 2}, .root = true}),
               testing::StartsWith("mpirun --quiet --allow-run-as-root -np 2 "));

@@ -31,6 +31,13 @@ T from_double(double x) {
     return static_cast<T>(x);
 }
 
+/// Whether gaps between rows are made whole multiples of 16 bytes: `for_each_isa` runs bodies on
+/// CUDA with and without, since kernels have paths for aligned rows.
+inline bool& aligns_rows() {
+  thread_local bool aligns = false;
+  return aligns;
+}
+
 /// A tensor among canaries: before, behind and, with `gap` elements between its rows, inside too.
 /// A canary is all ones, NaN in floating point: whoever reads one shows it in the result. On CUDA
 /// `view()` is that of a copy on the device, canaries included; the host's copy follows it when
@@ -41,6 +48,8 @@ class Guarded {
   explicit Guarded(const Shape& shape, std::int64_t gap = 0) : shape_(shape) {
     row_numel_ = shape.with(0, 1).numel();
     stride_ = row_numel_ + gap;
+    constexpr auto kVector = static_cast<std::int64_t>(16 / sizeof(T));
+    if (aligns_rows() && gap > 0) stride_ = (stride_ + kVector - 1) / kVector * kVector;
     memory_.resize(static_cast<std::size_t>(2 * kGuard + shape[0] * stride_));
     std::memset(memory_.data(), 0xFF, memory_.size() * sizeof(T));
   }
@@ -121,8 +130,8 @@ class Guarded {
  private:
   static constexpr std::int64_t kGuard = 67;  // odd, so that nothing is aligned by chance
 
-  /// The same bytes on the device, shifted so that the first element is aligned to 16 bytes: there
-  /// kernels have a path for whole vectors, which a tensor with a gap does not take.
+  /// The same bytes on the device, shifted so that the first element is aligned to 16 bytes, and
+  /// with `aligns_rows` every row.
   struct Mirror {
     explicit Mirror(std::size_t bytes)
         : size_bytes(bytes),

@@ -1,6 +1,7 @@
 #include "tests/support/job_ranks.h"
 
 #include "parallel/comm/local_communicator.h"
+#include "tests/support/source_folder.h"
 
 #include <atomic>
 #include <exception>
@@ -55,7 +56,7 @@ void write_text(const std::string& path, const std::string& text) {
   std::ofstream(path, std::ios::binary) << text;
 }
 
-std::string golden_folder() { return std::string(RETINUE_SOURCE_DIR) + "/tests/golden/model"; }
+std::string golden_folder() { return source_folder() + "/tests/golden/model"; }
 std::string golden_config(const std::string& config) {
   return golden_folder() + "/configs/" + config;
 }

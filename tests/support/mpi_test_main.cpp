@@ -1,7 +1,7 @@
 // The main of tests that mpirun starts: every rank runs every test, and all ranks fail when one
 // does.
 #include "parallel/comm/mpi_world.h"
-#include "tests/support/ranks.h"
+#include "tests/support/launched_world.h"
 
 #include <gtest/gtest.h>
 
@@ -12,24 +12,11 @@ namespace retinue::test {
 namespace {
 
 // GoogleTest hands nothing to the bodies of tests, so the world of this launch stands here.
-World* launched_world = nullptr;
+World* world_of_main = nullptr;
 
 }  // namespace
 
-std::vector<RankGroup> rank_groups() { return {{"mpi_auto"}, {"mpi_gather"}, {"mpi_slices"}}; }
-
-void on_ranks(const RankGroup& group, const std::function<void(Communicator&)>& body) {
-  MpiOptions options;
-  if (group.name == "mpi_gather") options.all_reduce = AllReducePath::kGather;
-  if (group.name == "mpi_slices") options.all_reduce = AllReducePath::kSlices;
-  try {
-    body(*launched_world->duplicate("world", options));
-  } catch (const std::exception& error) {
-    // The others may wait for this rank: no later test can be trusted.
-    std::fprintf(stderr, "rank %d: %s\n", launched_world->rank(), error.what());
-    launched_world->abort(1);
-  }
-}
+World& launched_world() { return *world_of_main; }
 
 }  // namespace retinue::test
 
@@ -37,10 +24,13 @@ int main(int argc, char** argv) {
   using namespace retinue;
   testing::InitGoogleTest(&argc, argv);
   World world({.deadline_s = 60});
-  test::launched_world = &world;
+  test::world_of_main = &world;
   auto& listeners = testing::UnitTest::GetInstance()->listeners();
-  if (world.rank() != 0 && testing::GTEST_FLAG(output).empty())
+  if (world.rank() != 0) {
     delete listeners.Release(listeners.default_result_printer());
+    // All ranks were told the same file for their results: one writes it.
+    delete listeners.Release(listeners.default_xml_generator());
+  }
   // Without their printer the other ranks must still say what failed.
   class Failures : public testing::EmptyTestEventListener {
     void OnTestPartResult(const testing::TestPartResult& result) override {

@@ -93,7 +93,8 @@ inline bool runs_on_cuda() {
   return false;
 }
 
-/// body(ctx) on every instruction set and then on CUDA (see above), with a trace that names it.
+/// body(ctx) on every instruction set and then on CUDA (see above), there with rows of tensors that
+/// are not aligned and with rows that are, with a trace that names it.
 template <class Body>
 void for_each_isa(Body&& body, int threads = 2) {
   for (const CpuIsa isa : cpu_isas()) {
@@ -102,13 +103,24 @@ void for_each_isa(Body&& body, int threads = 2) {
     body(static_cast<Context&>(ctx));
   }
   if (!runs_on_cuda()) return;
-  SCOPED_TRACE("cuda");
+  // Stands in the results, so that a run on a GPU can be told from one that passed without it.
+  testing::Test::RecordProperty("cuda", 1);
   struct OnCuda {
-    OnCuda() { test_device() = {DeviceType::kCuda, 0}; }
-    ~OnCuda() { test_device() = {}; }
-  } on_cuda;
-  TestContext ctx;
-  body(static_cast<Context&>(ctx));
+    explicit OnCuda(bool aligned) {
+      test_device() = {DeviceType::kCuda, 0};
+      aligns_rows() = aligned;
+    }
+    ~OnCuda() {
+      test_device() = {};
+      aligns_rows() = false;
+    }
+  };
+  for (const bool aligned : {false, true}) {
+    SCOPED_TRACE(aligned ? "cuda, rows aligned" : "cuda");
+    const OnCuda on_cuda(aligned);
+    TestContext ctx;
+    body(static_cast<Context&>(ctx));
+  }
 }
 
 /// A case of a table in one dtype: "cpu_bf16_tokens7_hidden5120".

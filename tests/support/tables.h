@@ -1,6 +1,7 @@
 #pragma once
 
 #include "parallel/device/dtype.h"
+#include "tests/support/source_folder.h"
 
 #include <nlohmann/json.hpp>
 
@@ -13,7 +14,7 @@ namespace retinue::test {
 
 /// Tables of the reference: tests/golden/model/tables.json, described in scripts/golden/README.md.
 inline nlohmann::json golden_tables() {
-  std::ifstream file(RETINUE_SOURCE_DIR "/tests/golden/model/tables.json");
+  std::ifstream file(source_folder() + "/tests/golden/model/tables.json");
   return nlohmann::json::parse(file);
 }
 

@@ -5,6 +5,7 @@
 #include "parallel/base/check.h"
 #include "runtime/input/image.h"
 #include "runtime/input/patchify.h"
+#include "tests/support/source_folder.h"
 
 #include <nlohmann/json.hpp>
 
@@ -17,7 +18,7 @@ namespace retinue::test {
 
 namespace {
 
-const std::string kRoot = std::string(RETINUE_SOURCE_DIR) + "/tests/golden/model/";
+const std::string kRoot = source_folder() + "/tests/golden/model/";
 constexpr std::uint64_t kSeed = 20251;
 
 std::vector<std::byte> read_file(const std::string& path) {

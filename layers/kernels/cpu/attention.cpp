@@ -51,8 +51,8 @@ void attention(Cpu, Context& ctx, ConstTensorView q, ConstTensorView k, ConstTen
     parallel_for(ctx, segments * heads, 1, [&](std::int64_t begin, std::int64_t end) {
       T* keys = reinterpret_cast<T*>(scratch + omp_get_thread_num() * per_thread);
       T* values = keys + round_up(longest, kTile) * head_dim;
-      std::vector<const T*> key_pages, value_pages;
-      std::vector<std::int64_t> row_keys;
+      thread_local std::vector<const T*> key_pages, value_pages;
+      thread_local std::vector<std::int64_t> row_keys;
       for (std::int64_t item = begin; item < end; ++item) {
         const auto segment = static_cast<std::size_t>(item / heads);
         const std::int64_t head = item % heads;
@@ -121,7 +121,10 @@ void paged_attention(Cpu, Context& ctx, ConstTensorView q, const KvView& cache,
     struct Piece {
       std::int64_t seq, kv_head, first, tokens;
     };
-    std::vector<Piece> pieces;
+    // Kept for the next step, like all lists here: a step asks for no memory.
+    thread_local std::vector<Piece> list;
+    std::vector<Piece>& pieces = list;  // of this thread, for all that share the work
+    pieces.clear();
     const std::int64_t tokens_per_piece = std::max<std::int64_t>(1, 64 / group);
     for (std::int64_t s = 0; s < seq_lens.numel(); ++s)
       for (std::int64_t h = 0; h < cache.kv_heads_per_rank; ++h)
@@ -133,9 +136,9 @@ void paged_attention(Cpu, Context& ctx, ConstTensorView q, const KvView& cache,
     parallel_for(
         ctx, static_cast<std::int64_t>(pieces.size()), 1,
         [&](std::int64_t begin, std::int64_t end) {
-          std::vector<const T*> key_pages, value_pages;
-          std::vector<T> rows, out;
-          std::vector<std::int64_t> row_keys;
+          thread_local std::vector<const T*> key_pages, value_pages;
+          thread_local std::vector<T> rows, out;
+          thread_local std::vector<std::int64_t> row_keys;
           for (std::int64_t i = begin; i < end; ++i) {
             const Piece& piece = pieces[static_cast<std::size_t>(i)];
             // Position of the piece's first token in its sequence.

@@ -41,18 +41,24 @@ void pack_rows(Cpu, Context& ctx, ConstTensorView rows, std::int64_t first_outpu
     constexpr std::int64_t kStep = simd::kPair<T>;
     const T* from = rows.data<T>();
     T* to = w.data.data<T>();
-    const std::int64_t padded = round_up(w.inputs, kStep);
-    parallel_for(ctx, rows.dim(0), 1 + 65536 / std::max<std::int64_t>(1, w.inputs),
-                 [&](std::int64_t begin, std::int64_t end) {
-                   for (std::int64_t r = begin; r < end; ++r) {
-                     const std::int64_t n = first_output + r;
-                     T* out =
-                         to + n / simd::kPanel * simd::kPanel * padded + n % simd::kPanel * kStep;
-                     const T* in = from + r * rows.row_stride();
-                     for (std::int64_t k = 0; k < w.inputs; ++k)
-                       out[k / kStep * simd::kPanel * kStep + k % kStep] = in[k];
-                   }
-                 });
+    const std::int64_t padded = round_up(w.inputs, kStep), whole = w.inputs / kStep * kStep;
+    const std::int64_t last_output = first_output + rows.dim(0);
+    const std::int64_t first_panel = first_output / simd::kPanel;
+    const std::int64_t panels = round_up(last_output, simd::kPanel) / simd::kPanel - first_panel;
+    // A panel's rows together: what is written is then one stream, and a cache line has one writer.
+    parallel_for(ctx, panels, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t p = first_panel + begin; p < first_panel + end; ++p) {
+        const std::int64_t n = std::max(first_output, p * simd::kPanel);
+        const std::int64_t count = std::min(last_output, (p + 1) * simd::kPanel) - n;
+        T* out = to + p * simd::kPanel * padded + n % simd::kPanel * kStep;
+        const T* in = from + (n - first_output) * rows.row_stride();
+        for (std::int64_t k = 0; k < whole; k += kStep, out += simd::kPanel * kStep)
+          for (std::int64_t r = 0; r < count; ++r)
+            std::memcpy(out + r * kStep, in + r * rows.row_stride() + k, kStep * sizeof(T));
+        for (std::int64_t r = 0; r < count && whole < w.inputs; ++r)
+          out[r * kStep] = in[r * rows.row_stride() + whole];
+      }
+    });
   });
 }
 

@@ -2,6 +2,8 @@
 #include "layers/kernels/cpu/parallel_for.h"
 #include "layers/kernels/cpu/simd/kernels.h"
 #include "layers/ops/add.h"
+#include "layers/ops/add_layer_norm.h"
+#include "layers/ops/add_rms_norm.h"
 #include "layers/ops/cast.h"
 #include "layers/ops/embedding.h"
 #include "layers/ops/gelu.h"
@@ -84,10 +86,45 @@ void add(Cpu, Context& ctx, ConstTensorView a, ConstTensorView b, TensorView y) 
   on_float_dtype(y.dtype(), [&](auto element) {
     using T = decltype(element);
     const auto& kernels = simd::kernels<T>(ctx.cpu_isa());
-    parallel_for(ctx, y.dim(0), row_grain(y.dim(1)), [&](std::int64_t begin, std::int64_t end) {
+    const auto with = [&](auto* function, const auto* more) {
+      parallel_for(ctx, y.dim(0), row_grain(y.dim(1)), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t t = begin; t < end; ++t)
+          function(a.data<T>() + t * a.row_stride(), more + t * b.row_stride(),
+                   y.data<T>() + t * y.row_stride(), y.dim(1));
+      });
+    };
+    b.dtype() == y.dtype() ? with(kernels.add, b.data<T>())
+                           : with(kernels.add_f32, b.data<float>());
+  });
+}
+
+void add_rms_norm(Cpu, Context& ctx, TensorView x, ConstTensorView branch, ConstTensorView weight,
+                  float eps, TensorView y) {
+  on_float_dtype(x.dtype(), [&](auto element) {
+    using T = decltype(element);
+    const auto& kernels = simd::kernels<T>(ctx.cpu_isa());
+    const auto with = [&](auto* function, const auto* more) {
+      parallel_for(ctx, x.dim(0), row_grain(x.dim(1)), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t t = begin; t < end; ++t)
+          function(x.data<T>() + t * x.row_stride(), more + t * branch.row_stride(),
+                   weight.data<T>(), eps, y.data<T>() + t * y.row_stride(), x.dim(1));
+      });
+    };
+    branch.dtype() == x.dtype() ? with(kernels.add_rms_norm, branch.data<T>())
+                                : with(kernels.add_f32_rms_norm, branch.data<float>());
+  });
+}
+
+void add_layer_norm(Cpu, Context& ctx, TensorView x, ConstTensorView branch, ConstTensorView weight,
+                    ConstTensorView bias, float eps, TensorView y) {
+  on_float_dtype(x.dtype(), [&](auto element) {
+    using T = decltype(element);
+    const auto& kernels = simd::kernels<T>(ctx.cpu_isa());
+    parallel_for(ctx, x.dim(0), row_grain(x.dim(1)), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t t = begin; t < end; ++t)
-        kernels.add(a.data<T>() + t * a.row_stride(), b.data<T>() + t * b.row_stride(),
-                    y.data<T>() + t * y.row_stride(), y.dim(1));
+        kernels.add_layer_norm(x.data<T>() + t * x.row_stride(),
+                               branch.data<T>() + t * branch.row_stride(), weight.data<T>(),
+                               bias.data<T>(), eps, y.data<T>() + t * y.row_stride(), x.dim(1));
     });
   });
 }

@@ -13,14 +13,13 @@ void top_k(Cpu, Context& ctx, ConstTensorView logits, std::int64_t first_id, Ten
     using T = decltype(element);
     const std::int64_t n = logits.dim(1), k = values.dim(1);
     parallel_for(ctx, logits.dim(0), 1, [&](std::int64_t begin, std::int64_t end) {
-      std::vector<std::int32_t> order;
+      thread_local std::vector<std::int32_t> order;
       for (std::int64_t row = begin; row < end; ++row) {
         const T* x = logits.data<T>() + row * logits.row_stride();
-        // NaN sorts below everything, so that the order stays strict; the engine looks for it
-        // elsewhere.
+        // As infinity NaN keeps the order strict, and is seen by who looks at the largest.
         const auto key = [&](std::int32_t i) {
           const float v = to_float(x[i]);
-          return v == v ? v : -__builtin_inff();
+          return v == v ? v : __builtin_inff();
         };
         const auto before = [&](std::int32_t a, std::int32_t b) {
           const float va = key(a), vb = key(b);

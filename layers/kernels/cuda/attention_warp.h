@@ -1,6 +1,7 @@
 #pragma once
 
 #include "layers/kernels/cuda/ptx.h"
+#include "layers/ops/paged_attention.h"
 
 #include <cstdint>
 #include <cstring>
@@ -9,12 +10,13 @@
 /// Attention of a warp's 16 rows over one tile of keys, and how results are merged. Needs nvcc.
 namespace retinue::cuda {
 
+using ops::detail::kAttentionSplit;
+
 constexpr int kAttentionThreads = 128;  ///< four warps of 16 rows
 constexpr int kAttentionRows = 64;
 /// Keys per tile. At 128 channels two results take half of the registers.
 template <int kDim>
 constexpr int kAttentionTile = kDim > 128 ? 32 : 64;
-constexpr int kAttentionSplit = 512;
 
 /// A row's share in shared memory is 16 bytes longer than its channels: eight rows of a matrix then
 /// lie in different banks.

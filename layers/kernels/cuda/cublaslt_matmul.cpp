@@ -1,17 +1,21 @@
+#include "layers/kernels/cuda/cublaslt_version.h"
 #include "layers/kernels/cuda/launch.h"
 #include "layers/kernels/cuda/layout.h"
 #include "layers/kernels/cuda/matmul_scratch.h"
 #include "layers/kernels/cuda/matmul_tree.h"
-#include "layers/ops/matmul.h"
+#include "layers/ops/matmul_tuning.h"
+#include "parallel/device/cuda/runtime.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cublasLt.h>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <tuple>
+#include <vector>
 
 // cuBLASLt counts columns first. Our row-major w [outputs, inputs] is its A, transposed; x [rows,
 // inputs] its B; y [rows, outputs] its D: m is outputs, n is rows.
@@ -24,6 +28,11 @@
 
 namespace retinue::cuda {
 
+std::string cublaslt_version() {
+  const std::size_t version = cublasLtGetVersion();
+  return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+}
+
 namespace {
 
 void check_cublas(cublasStatus_t status, const char* what) {
@@ -31,17 +40,12 @@ void check_cublas(cublasStatus_t status, const char* what) {
     throw SystemError(fmt::format("[cublas] {}: {}", what, cublasLtGetStatusName(status)));
 }
 
-template <auto kDestroy>
-struct Destroy {
-  template <class T>
-  void operator()(T* object) const {
-    kDestroy(object);
+struct DestroyPreference {
+  void operator()(cublasLtMatmulPreferenceOpaque_t* preference) const {
+    cublasLtMatmulPreferenceDestroy(preference);
   }
 };
-using Description = std::unique_ptr<cublasLtMatmulDescOpaque_t, Destroy<cublasLtMatmulDescDestroy>>;
-using Layout = std::unique_ptr<cublasLtMatrixLayoutOpaque_t, Destroy<cublasLtMatrixLayoutDestroy>>;
-using Preference =
-    std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, Destroy<cublasLtMatmulPreferenceDestroy>>;
+using Preference = std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, DestroyPreference>;
 
 /// What decides the bits of a sum, and with it the algorithm.
 struct SumKind {
@@ -74,15 +78,12 @@ struct Problem {
 
 cudaDataType_t type_of(DType dtype) { return dtype == DType::kF32 ? CUDA_R_32F : CUDA_R_16BF; }
 
-/// The descriptors of a problem. Made anew for each call: host work of microseconds, which a
-/// captured graph does not repeat.
+/// The descriptors of a problem, in its own memory: a call takes nothing from the heap.
 class Descriptors {
  public:
   explicit Descriptors(const Problem& p) {
-    cublasLtMatmulDesc_t made = nullptr;
-    check_cublas(cublasLtMatmulDescCreate(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F),
-                 "cublasLtMatmulDescCreate");
-    desc_.reset(made);
+    check_cublas(cublasLtMatmulDescInit(&desc_, CUBLAS_COMPUTE_32F, CUDA_R_32F),
+                 "cublasLtMatmulDescInit");
     set(CUBLASLT_MATMUL_DESC_TRANSA, static_cast<std::int32_t>(CUBLAS_OP_T));
     if (p.kind.bias) {
       set(CUBLASLT_MATMUL_DESC_EPILOGUE, static_cast<std::uint32_t>(CUBLASLT_EPILOGUE_BIAS));
@@ -90,42 +91,41 @@ class Descriptors {
       set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, static_cast<std::int32_t>(CUDA_R_16BF));
     }
     const std::int64_t inputs = p.kind.inputs;
-    w_ = layout(CUDA_R_16BF, inputs, p.shape.outputs, p.w_stride, p.shape.leaves, inputs);
-    x_ = layout(CUDA_R_16BF, inputs, p.shape.rows, p.x_stride, p.shape.leaves, inputs);
-    y_ = layout(type_of(p.kind.y), p.shape.outputs, p.shape.rows, p.y_stride, p.shape.leaves,
-                p.y_leaf_stride);
+    lay_out(w_, CUDA_R_16BF, inputs, p.shape.outputs, p.w_stride, p.shape.leaves, inputs);
+    lay_out(x_, CUDA_R_16BF, inputs, p.shape.rows, p.x_stride, p.shape.leaves, inputs);
+    lay_out(y_, type_of(p.kind.y), p.shape.outputs, p.shape.rows, p.y_stride, p.shape.leaves,
+            p.y_leaf_stride);
   }
-  [[nodiscard]] cublasLtMatmulDesc_t desc() const { return desc_.get(); }
-  [[nodiscard]] cublasLtMatrixLayout_t w() const { return w_.get(); }
-  [[nodiscard]] cublasLtMatrixLayout_t x() const { return x_.get(); }
-  [[nodiscard]] cublasLtMatrixLayout_t y() const { return y_.get(); }
+  // cuBLASLt takes them by pointers that are not const, and only reads them.
+  [[nodiscard]] cublasLtMatmulDesc_t desc() { return &desc_; }
+  [[nodiscard]] cublasLtMatrixLayout_t w() { return &w_; }
+  [[nodiscard]] cublasLtMatrixLayout_t x() { return &x_; }
+  [[nodiscard]] cublasLtMatrixLayout_t y() { return &y_; }
 
  private:
   template <class T>
   void set(cublasLtMatmulDescAttributes_t attribute, T value) {
-    check_cublas(cublasLtMatmulDescSetAttribute(desc_.get(), attribute, &value, sizeof value),
+    check_cublas(cublasLtMatmulDescSetAttribute(&desc_, attribute, &value, sizeof value),
                  "cublasLtMatmulDescSetAttribute");
   }
-  static Layout layout(cudaDataType_t type, std::int64_t rows, std::int64_t columns,
-                       std::int64_t stride, std::int32_t leaves, std::int64_t leaf_stride) {
-    cublasLtMatrixLayout_t made = nullptr;
-    check_cublas(cublasLtMatrixLayoutCreate(&made, type, static_cast<std::uint64_t>(rows),
-                                            static_cast<std::uint64_t>(columns), stride),
-                 "cublasLtMatrixLayoutCreate");
-    Layout owned(made);
+  static void lay_out(cublasLtMatrixLayoutOpaque_t& layout, cudaDataType_t type, std::int64_t rows,
+                      std::int64_t columns, std::int64_t stride, std::int32_t leaves,
+                      std::int64_t leaf_stride) {
+    check_cublas(cublasLtMatrixLayoutInit(&layout, type, static_cast<std::uint64_t>(rows),
+                                          static_cast<std::uint64_t>(columns), stride),
+                 "cublasLtMatrixLayoutInit");
     const auto set_layout = [&](cublasLtMatrixLayoutAttribute_t attribute, auto value) {
-      check_cublas(cublasLtMatrixLayoutSetAttribute(made, attribute, &value, sizeof value),
+      check_cublas(cublasLtMatrixLayoutSetAttribute(&layout, attribute, &value, sizeof value),
                    "cublasLtMatrixLayoutSetAttribute");
     };
     if (leaves > 1) {
       set_layout(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, leaves);
       set_layout(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, leaf_stride);
     }
-    return owned;
   }
 
-  Description desc_;
-  Layout w_, x_, y_;
+  cublasLtMatmulDescOpaque_t desc_;
+  cublasLtMatrixLayoutOpaque_t w_, x_, y_;
 };
 
 /// A problem as dense as problems come, for choosing algorithms.
@@ -137,6 +137,15 @@ Problem dense_problem(const SumKind& kind, const Extent& shape) {
   return {kind, shape, stride, stride, y_stride, y_stride * shape.rows, bias};
 }
 
+bool serves(cublasLtHandle_t handle, const Problem& problem,
+            const cublasLtMatmulAlgo_t& algorithm) {
+  Descriptors d(problem);
+  cublasLtMatmulHeuristicResult_t result{};
+  return cublasLtMatmulAlgoCheck(handle, d.desc(), d.w(), d.x(), d.y(), d.y(), &algorithm,
+                                 &result) == CUBLAS_STATUS_SUCCESS &&
+         result.state == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= kMatmulWorkspaceBytes;
+}
+
 /// Whether cuBLASLt can run the algorithm on the smallest and largest shapes that we may have.
 bool serves_every_shape(cublasLtHandle_t handle, const SumKind& kind,
                         const cublasLtMatmulAlgo_t& algorithm) {
@@ -144,12 +153,7 @@ bool serves_every_shape(cublasLtHandle_t handle, const SumKind& kind,
     if (leaves > 1 && kind.y != DType::kF32) break;  // leaves' sums are f32, without a bias
     for (const std::int64_t rows : {1, 7, 64, 2048, 16384})
       for (const std::int64_t outputs : {1, 136, 4096, 151936}) {
-        const Descriptors d(dense_problem(kind, {rows, outputs, leaves}));
-        cublasLtMatmulHeuristicResult_t result{};
-        if (cublasLtMatmulAlgoCheck(handle, d.desc(), d.w(), d.x(), d.y(), d.y(), &algorithm,
-                                    &result) != CUBLAS_STATUS_SUCCESS ||
-            result.state != CUBLAS_STATUS_SUCCESS || result.workspaceSize > kMatmulWorkspaceBytes)
-          return false;
+        if (!serves(handle, dense_problem(kind, {rows, outputs, leaves}), algorithm)) return false;
       }
   }
   return true;
@@ -167,9 +171,10 @@ bool keeps_sums_whole(const cublasLtMatmulAlgo_t& algorithm) {
          splits <= 1 && scheme == CUBLASLT_REDUCTION_SCHEME_NONE;
 }
 
-/// The best of the heuristic's algorithms for a prefill of 2048 rows that serves every shape.
-/// Throws: SystemError when there is none; never another algorithm for some shapes.
-cublasLtMatmulAlgo_t choose_algorithm(cublasLtHandle_t handle, const SumKind& kind) {
+/// What the heuristic offers for a problem, most promising first.
+///   schemes  CUBLASLT_REDUCTION_SCHEME_…: how parts of a sum may meet
+std::vector<cublasLtMatmulAlgo_t> offered(cublasLtHandle_t handle, const Problem& problem,
+                                          std::uint32_t schemes) {
   cublasLtMatmulPreference_t made = nullptr;
   check_cublas(cublasLtMatmulPreferenceCreate(&made), "cublasLtMatmulPreferenceCreate");
   const Preference preference(made);
@@ -177,16 +182,14 @@ cublasLtMatmulAlgo_t choose_algorithm(cublasLtHandle_t handle, const SumKind& ki
     check_cublas(cublasLtMatmulPreferenceSetAttribute(made, attribute, &value, sizeof value),
                  "cublasLtMatmulPreferenceSetAttribute");
   };
-  const auto operand_alignment = static_cast<std::uint32_t>(kind.operand_alignment());
+  const auto operand_alignment = static_cast<std::uint32_t>(problem.kind.operand_alignment());
   set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kMatmulWorkspaceBytes);
-  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-      static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_NONE));
+  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, schemes);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, operand_alignment);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, operand_alignment);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<std::uint32_t>(kAlignment));
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, static_cast<std::uint32_t>(kAlignment));
-  // Of two leaves where there may be leaves, so that their strides are part of the question.
-  const Descriptors d(dense_problem(kind, {2048, 4096, kind.y == DType::kF32 ? 2 : 1}));
+  Descriptors d(problem);
   std::array<cublasLtMatmulHeuristicResult_t, 64> results{};
   int found = 0;
   const cublasStatus_t status =
@@ -194,16 +197,26 @@ cublasLtMatmulAlgo_t choose_algorithm(cublasLtHandle_t handle, const SumKind& ki
                                      static_cast<int>(results.size()), results.data(), &found);
   if (status != CUBLAS_STATUS_SUCCESS && status != CUBLAS_STATUS_NOT_SUPPORTED)
     check_cublas(status, "cublasLtMatmulAlgoGetHeuristic");
-  for (int i = 0; i < found; ++i) {
-    const auto& result = results[static_cast<std::size_t>(i)];
-    if (result.state == CUBLAS_STATUS_SUCCESS && keeps_sums_whole(result.algo) &&
-        serves_every_shape(handle, kind, result.algo))
-      return result.algo;
-  }
+  std::vector<cublasLtMatmulAlgo_t> algorithms;
+  for (int i = 0; i < found; ++i)
+    if (results[static_cast<std::size_t>(i)].state == CUBLAS_STATUS_SUCCESS)
+      algorithms.push_back(results[static_cast<std::size_t>(i)].algo);
+  return algorithms;
+}
+
+/// The best of the heuristic's algorithms for a prefill of 2048 rows that serves every shape.
+/// Throws: SystemError when there is none; never another algorithm for some shapes.
+cublasLtMatmulAlgo_t choose_algorithm(cublasLtHandle_t handle, const SumKind& kind) {
+  // Of two leaves where there may be leaves, so that their strides are part of the question.
+  const Problem asked = dense_problem(kind, {2048, 4096, kind.y == DType::kF32 ? 2 : 1});
+  const auto algorithms = offered(handle, asked, CUBLASLT_REDUCTION_SCHEME_NONE);
+  for (const cublasLtMatmulAlgo_t& algorithm : algorithms)
+    if (keeps_sums_whole(algorithm) && serves_every_shape(handle, kind, algorithm))
+      return algorithm;
   throw SystemError(
       fmt::format("[cublas] none of {} algorithms for sums of {} bf16 products into {}{} serves "
                   "every number of rows and outputs",
-                  found, kind.inputs, name(kind.y), kind.bias ? " with bias" : ""));
+                  algorithms.size(), kind.inputs, name(kind.y), kind.bias ? " with bias" : ""));
 }
 
 /// One handle per process and device, and what was chosen with it. A handle holds no state of a
@@ -232,16 +245,30 @@ cublasLtMatmulAlgo_t pinned_algorithm(DeviceState& state, const SumKind& kind) {
   return known->second;
 }
 
-void multiply(Context& ctx, const Problem& p, const void* x, const void* w, void* y,
-              void* workspace) {
-  DeviceState& state = state_of(ctx.device());
-  const cublasLtMatmulAlgo_t algorithm = pinned_algorithm(state, p.kind);
-  const Descriptors d(p);
+struct Operands {
+  const void *x, *w;
+  void *y, *workspace;
+};
+
+void multiply(Context& ctx, const Problem& p, const Operands& o,
+              const cublasLtMatmulAlgo_t& algorithm) {
+  Descriptors d(p);
   const float alpha = 1, beta = 0;
-  check_cublas(
-      cublasLtMatmul(state.handle, d.desc(), &alpha, w, d.w(), x, d.x(), &beta, y, d.y(), y, d.y(),
-                     &algorithm, workspace, kMatmulWorkspaceBytes, stream_of(ctx)),
-      "cublasLtMatmul");
+  check_cublas(cublasLtMatmul(state_of(ctx.device()).handle, d.desc(), &alpha, o.w, d.w(), o.x,
+                              d.x(), &beta, o.y, d.y(), o.y, d.y(), &algorithm, o.workspace,
+                              kMatmulWorkspaceBytes, stream_of(ctx)),
+               "cublasLtMatmul");
+}
+
+/// What runs for a kind of product.
+struct Plan {
+  bool own_sums;  ///< leaves, or a bias on f32, which cuBLASLt adds to bf16 results only
+  SumKind sum;
+};
+Plan plan_of(const ops::MatmulKind& kind) {
+  const bool own_sums = kind.leaves > 1 || (kind.bias && kind.y == DType::kF32);
+  return {own_sums,
+          {kind.inputs / kind.leaves, own_sums ? DType::kF32 : kind.y, kind.bias && !own_sums}};
 }
 
 bool is_aligned(const void* data, std::size_t alignment) {
@@ -253,7 +280,7 @@ bool rows_are_aligned(ConstTensorView view, std::size_t alignment) {
   return is_aligned(view.bytes(), alignment) && stride % alignment == 0;
 }
 
-void copy_rows(const Stream& stream, TensorView to, ConstTensorView from) {
+void copy_matrix(const Stream& stream, TensorView to, ConstTensorView from) {
   const std::size_t element = size_bytes(from.dtype());
   stream.copy_rows(to.bytes(), static_cast<std::size_t>(to.row_stride()) * element, from.bytes(),
                    static_cast<std::size_t>(from.row_stride()) * element,
@@ -275,13 +302,11 @@ void matmul(Cuda, Context& ctx, const MatmulArgs& a) {
   const std::int64_t rows = a.x.dim(0), inputs = a.w.inputs, outputs = a.w.outputs;
   const MatmulScratch scratch = matmul_scratch(rows, inputs, outputs, a.leaves);
   const BFloat16* bias = a.bias.numel() > 0 ? a.bias.data<BFloat16>() : nullptr;
-  // cuBLASLt adds a bf16 bias to bf16 results only.
-  const bool own_sums = a.leaves > 1 || (bias != nullptr && a.y.dtype() == DType::kF32);
-  const bool epilogue = bias != nullptr && !own_sums;
-  const SumKind kind{inputs / a.leaves, own_sums ? DType::kF32 : a.y.dtype(), epilogue};
+  const MatmulKind product{inputs, outputs, a.leaves, bias != nullptr, a.y.dtype()};
+  const auto [own_sums, kind] = plan_of(product);
   const bool stage_x = !rows_are_aligned(a.x, kind.operand_alignment());
   const bool stage_y = !own_sums && !rows_are_aligned(a.y, kAlignment);
-  if (epilogue && !is_aligned(bias, kAlignment)) {
+  if (kind.bias && !is_aligned(bias, kAlignment)) {
     ctx.stream().copy(a.scratch + scratch.bias, bias, a.bias.size_bytes());
     bias = reinterpret_cast<const BFloat16*>(a.scratch + scratch.bias);
   }
@@ -292,7 +317,7 @@ void matmul(Cuda, Context& ctx, const MatmulArgs& a) {
     if (stage_x) {
       const TensorView staged(a.scratch + scratch.x, DType::kBF16, Shape{count, inputs},
                               leading_dimension(inputs));
-      cuda::copy_rows(ctx.stream(), staged, x);
+      copy_matrix(ctx.stream(), staged, x);
       x = staged;
     }
     const TensorView y = a.y.rows(first, count);
@@ -300,20 +325,74 @@ void matmul(Cuda, Context& ctx, const MatmulArgs& a) {
                           leading_dimension(outputs));
     const TensorView to = own_sums || stage_y ? sums : y;
     const std::int64_t leaf_stride = count * sums.row_stride();
-    multiply(ctx,
-             {kind,
-              {count, outputs, a.leaves},
-              x.row_stride(),
-              leading_dimension(inputs),
-              to.row_stride(),
-              leaf_stride,
-              bias},
-             x.bytes(), a.w.data.bytes(), to.bytes(), a.scratch);
+    const Problem problem{kind,
+                          {count, outputs, a.leaves},
+                          x.row_stride(),
+                          leading_dimension(inputs),
+                          to.row_stride(),
+                          leaf_stride,
+                          bias};
+    const MatmulTuning* tuning = ctx.matmul_tuning();
+    const auto* tuned = tuning == nullptr ? nullptr : tuning->find(product, count);
+    multiply(ctx, problem, {x.bytes(), a.w.data.bytes(), to.bytes(), a.scratch},
+             tuned != nullptr ? std::bit_cast<cublasLtMatmulAlgo_t>(*tuned)
+                              : pinned_algorithm(state_of(ctx.device()), kind));
     if (own_sums)
       add_leaves(ctx, sums.data<float>(), leaf_stride, sums.row_stride(), a.leaves, bias, y);
     else if (stage_y)
-      cuda::copy_rows(ctx.stream(), y, sums);
+      copy_matrix(ctx.stream(), y, sums);
   }
+}
+
+void tune_matmul(Cuda, Context& ctx, const PackedMatrix& w, const MatmulKind& kind,
+                 std::int64_t max_rows, const MatmulTimer& timer, MatmulTuning& tuning) {
+  using namespace retinue::cuda;
+  const auto [own_sums, sum] = plan_of(kind);
+  const cublasLtHandle_t handle = state_of(ctx.device()).handle;
+  for (std::int64_t bucket = 1; bucket <= MatmulTuning::bucket_of(max_rows); bucket *= 2) {
+    const MatmulScratch scratch =
+        matmul_scratch(std::min(bucket, max_rows), kind.inputs, kind.outputs, kind.leaves);
+    // A product of more rows runs in pieces of so many.
+    const std::int64_t rows = own_sums ? scratch.chunk : std::min(bucket, max_rows);
+    if (tuning.find(kind, rows) != nullptr) continue;
+    Frame frame(ctx);
+    std::byte* const workspace = ctx.scratch(scratch.bytes);
+    const TensorView x = ctx.alloc({rows, leading_dimension(kind.inputs)}, DType::kBF16);
+    ctx.stream().zero(x.bytes(), x.size_bytes());  // not all zeros, which would be faster than life
+    ctx.stream().copy(x.bytes(), w.data.bytes(), std::min(x.size_bytes(), w.data.size_bytes()));
+    std::byte* const y = own_sums
+                             ? workspace + scratch.sums
+                             : ctx.alloc({rows, leading_dimension(kind.outputs)}, kind.y).bytes();
+    Problem problem = dense_problem(sum, {rows, kind.outputs, kind.leaves});
+    if (sum.bias) {
+      const TensorView bias = ctx.alloc({kind.outputs}, DType::kBF16);
+      ctx.stream().zero(bias.bytes(), bias.size_bytes());
+      problem.bias = bias.bytes();
+    }
+    Problem smallest = dense_problem(sum, {bucket / 2 + 1, kind.outputs, kind.leaves});
+    double best = 0;
+    bool any = false;
+    for (const cublasLtMatmulAlgo_t& algorithm :
+         offered(handle, problem, CUBLASLT_REDUCTION_SCHEME_MASK)) {
+      if (!serves(handle, problem, algorithm) || !serves(handle, smallest, algorithm)) continue;
+      const double seconds = timer([&] {
+        multiply(ctx, problem, {x.bytes(), w.data.bytes(), y, workspace}, algorithm);
+      });
+      if (any && seconds >= best) continue;
+      any = true, best = seconds;
+      tuning.put(kind, rows, std::bit_cast<MatmulTuning::Algorithm>(algorithm));
+    }
+    if (!any)
+      throw SystemError(fmt::format("[cublas] no algorithm for {} rows, {} inputs, {} outputs",
+                                    rows, kind.inputs, kind.outputs));
+  }
+  ctx.stream().synchronize();
+}
+
+std::string matmul_machine_on_cuda(Device device) {
+  const cuda::DeviceFacts facts = cuda::device_facts(device.index);
+  return fmt::format("{}, driver {}, cublasLt {}", facts.name, facts.driver_version,
+                     cublasLtGetVersion());
 }
 
 void pack_rows(Cuda, Context& ctx, ConstTensorView rows, std::int64_t first_output,
@@ -324,7 +403,7 @@ void pack_rows(Cuda, Context& ctx, ConstTensorView rows, std::int64_t first_outp
   const std::int64_t element = static_cast<std::int64_t>(size_bytes(w.data.dtype()));
   const TensorView to(w.data.bytes() + first_output * stride * element, w.data.dtype(),
                       Shape{rows.dim(0), w.inputs}, stride);
-  cuda::copy_rows(ctx.stream(), to, rows);
+  cuda::copy_matrix(ctx.stream(), to, rows);
 }
 
 }  // namespace retinue::ops::detail

@@ -45,6 +45,31 @@ __device__ __forceinline__ void store(T* to, const Vector<T, kCount>& x) {
 /// Elements per vector where all operands are aligned.
 constexpr int kVector = 8;
 
+/// Elements [first, first + kVector) of a row that ends at `width`, zeros behind its end: a vector
+/// with kVectors, one by one without.
+template <bool kVectors, class T>
+__device__ __forceinline__ Vector<T, kVector> load_run(const T* row, std::int64_t first,
+                                                       std::int64_t width) {
+  if constexpr (kVectors) {
+    return load<kVector>(row + first);
+  } else {
+    Vector<T, kVector> run;
+    for (int i = 0; i < kVector; ++i)
+      run.at[i] = first + i < width ? row[first + i] : from_f32<T>(0.0F);
+    return run;
+  }
+}
+template <bool kVectors, class T>
+__device__ __forceinline__ void store_run(T* row, std::int64_t first, std::int64_t width,
+                                          const Vector<T, kVector>& run) {
+  if constexpr (kVectors) {
+    store(row + first, run);
+  } else {
+    for (int i = 0; i < kVector; ++i)
+      if (first + i < width) row[first + i] = run.at[i];
+  }
+}
+
 /// body(float{}) or body(__nv_bfloat16{}).
 template <class Body>
 void on_element(DType dtype, Body&& body) {

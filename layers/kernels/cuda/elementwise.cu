@@ -11,9 +11,10 @@ namespace {
 
 using namespace cuda;
 
-template <class T, int kCount>
+template <class T, class B, int kCount>
 struct Add {
-  const T *a, *b;
+  const T* a;
+  const B* b;
   T* y;
   std::int64_t a_stride, b_stride, y_stride;
 
@@ -22,7 +23,7 @@ struct Add {
     const auto right = load<kCount>(b + row * b_stride + vector * kCount);
     Vector<T, kCount> sum;
     for (int i = 0; i < kCount; ++i)
-      sum.at[i] = from_f32<T>(to_f32(left.at[i]) + to_f32(right.at[i]));
+      sum.at[i] = from_f32<T>(to_f32(left.at[i]) + rounded<T>(to_f32(right.at[i])));
     store(y + row * y_stride + vector * kCount, sum);
   }
 };
@@ -90,11 +91,15 @@ void add(Cuda, Context& ctx, ConstTensorView a, ConstTensorView b, TensorView y)
   const std::int64_t width = y.dim(1);
   on_element(y.dtype(), [&](auto element) {
     using T = decltype(element);
-    on_vector(takes_vectors(width, a, b, y), [&](auto count) {
-      over_rows(ctx, y.dim(0), width / count,
-                Add<T, count>{pointer<T>(a), pointer<T>(b), pointer<T>(y), a.row_stride(),
-                              b.row_stride(), y.row_stride()});
-    });
+    const auto with = [&](auto more) {
+      using B = decltype(more);
+      on_vector(takes_vectors(width, a, b, y), [&](auto count) {
+        over_rows(ctx, y.dim(0), width / count,
+                  Add<T, B, count>{pointer<T>(a), pointer<B>(b), pointer<T>(y), a.row_stride(),
+                                   b.row_stride(), y.row_stride()});
+      });
+    };
+    b.dtype() == y.dtype() ? with(T{}) : with(float{});
   });
 }
 

@@ -1,7 +1,9 @@
-// rms_norm and layer_norm: a warp per short row (a head), a block per long one. A thread sums runs
-// of kVector neighbours, the threads' sums meet in a fixed tree; the order is one of the width
-// alone, whether or not the row allows vector loads.
+// rms_norm and layer_norm, alone or after a residual: a warp per short row (a head), a block per
+// long one. A thread sums runs of kVector neighbours, the threads' sums meet in a fixed tree; the
+// order is one of the width alone, whether or not the row allows vector loads.
 #include "layers/kernels/cuda/elements.h"
+#include "layers/ops/add_layer_norm.h"
+#include "layers/ops/add_rms_norm.h"
 #include "layers/ops/layer_norm.h"
 #include "layers/ops/rms_norm.h"
 
@@ -16,35 +18,24 @@ constexpr int kBlock = 256;
 /// Longer rows are given to a block.
 constexpr std::int64_t kLongestOfAWarp = 1024;
 
+/// y = norm(x), or x += branch and then y = norm(x).
+template <class T, class Branch>
 struct Rows {
   std::int64_t rows;   ///< heads counted
   std::int64_t heads;  ///< rows between two of a view's rows
   std::int64_t width;
-  std::int64_t x_stride, y_stride;
+  const T* x;
+  T* sum;  ///< x, where there is a branch
+  const Branch* branch;
+  T* y;
+  std::int64_t x_stride, branch_stride, y_stride;
+  const T *weight, *bias;
+  float eps;
 };
+/// The branch of a norm without one.
+struct None {};
 
-template <class T, bool kVectors>
-__device__ __forceinline__ Vector<T, kVector> load_run(const T* row, std::int64_t first,
-                                                       std::int64_t width) {
-  if constexpr (kVectors) {
-    return load<kVector>(row + first);
-  } else {
-    Vector<T, kVector> run;
-    for (int i = 0; i < kVector; ++i)
-      run.at[i] = first + i < width ? row[first + i] : from_f32<T>(0.0F);
-    return run;
-  }
-}
-template <class T, bool kVectors>
-__device__ __forceinline__ void store_run(T* row, std::int64_t first, std::int64_t width,
-                                          const Vector<T, kVector>& run) {
-  if constexpr (kVectors) {
-    store(row + first, run);
-  } else {
-    for (int i = 0; i < kVector; ++i)
-      if (first + i < width) row[first + i] = run.at[i];
-  }
-}
+enum class Norm { kRms, kLayer };
 
 /// The sum over the kThreads threads of a row, for all of them.
 template <int kThreads>
@@ -63,123 +54,140 @@ __device__ __forceinline__ float sum_threads(float sum) {
   return sum;
 }
 
-/// Row and thread inside it; false: there is no such row, the same for all threads that share one.
-template <int kThreads>
-__device__ __forceinline__ bool find_row(const Rows& shape, std::int64_t& row, int& thread) {
-  row = static_cast<std::int64_t>(blockIdx.x) * (blockDim.x / kThreads) + threadIdx.x / kThreads;
-  thread = static_cast<int>(threadIdx.x) % kThreads;
-  return row < shape.rows;
-}
-__device__ __forceinline__ std::int64_t offset(const Rows& shape, std::int64_t row,
-                                               std::int64_t stride) {
-  return row / shape.heads * stride + row % shape.heads * shape.width;
-}
+template <Norm kNorm, class T, class Branch, int kThreads, bool kVectors>
+__global__ void __launch_bounds__(kBlock) norm_kernel(Rows<T, Branch> r) {
+  const std::int64_t row =
+      static_cast<std::int64_t>(blockIdx.x) * (blockDim.x / kThreads) + threadIdx.x / kThreads;
+  if (row >= r.rows) return;  // the same for all threads that share a row
+  const std::int64_t outer = row / r.heads, inner = row % r.heads * r.width;
+  const T* x = r.x + outer * r.x_stride + inner;
+  T* y = r.y + outer * r.y_stride + inner;
+  const auto for_runs = [&](auto&& body) {
+    for (std::int64_t first = static_cast<int>(threadIdx.x) % kThreads * kVector; first < r.width;
+         first += kThreads * kVector)
+      body(first);
+  };
 
-template <class T, int kThreads, bool kVectors>
-__global__ void __launch_bounds__(kBlock)
-    rms_norm_kernel(const T* x, const T* weight, float eps, T* y, Rows shape) {
-  std::int64_t row = 0;
-  int thread = 0;
-  if (!find_row<kThreads>(shape, row, thread)) return;
-  x += offset(shape, row, shape.x_stride), y += offset(shape, row, shape.y_stride);
-  const std::int64_t step = kThreads * kVector, begin = thread * kVector;
-  float squares = 0;
-  for (std::int64_t first = begin; first < shape.width; first += step) {
-    const auto run = load_run<T, kVectors>(x, first, shape.width);
+  float sum = 0;  // of squares, or for a mean
+  for_runs([&](std::int64_t first) {
+    auto run = load_run<kVectors>(x, first, r.width);
+    if constexpr (!std::is_same_v<Branch, None>) {
+      const auto more = load_run<kVectors>(r.branch + row * r.branch_stride, first, r.width);
+      for (int i = 0; i < kVector; ++i)
+        run.at[i] = from_f32<T>(to_f32(run.at[i]) + rounded<T>(to_f32(more.at[i])));
+      // Each thread reads back only what it wrote.
+      store_run<kVectors>(r.sum + row * r.x_stride, first, r.width, run);
+    }
     for (int i = 0; i < kVector; ++i) {
       const float value = to_f32(run.at[i]);
-      squares += value * value;
+      sum += kNorm == Norm::kRms ? value * value : value;
     }
+  });
+  sum = sum_threads<kThreads>(sum);
+  const auto width = static_cast<float>(r.width);
+  float mean = 0;
+  if constexpr (kNorm == Norm::kLayer) {
+    mean = sum / width, sum = 0;
+    for_runs([&](std::int64_t first) {
+      const auto run = load_run<kVectors>(x, first, r.width);
+      for (int i = 0; i < kVector; ++i) {
+        const float centred = to_f32(run.at[i]) - mean;
+        if (first + i < r.width) sum += centred * centred;
+      }
+    });
+    sum = sum_threads<kThreads>(sum);
   }
-  squares = sum_threads<kThreads>(squares);
-  const float scale = 1.0F / sqrtf(squares / static_cast<float>(shape.width) + eps);
-  for (std::int64_t first = begin; first < shape.width; first += step) {
-    auto run = load_run<T, kVectors>(x, first, shape.width);
-    const auto by = load_run<T, kVectors>(weight, first, shape.width);
-    for (int i = 0; i < kVector; ++i)
-      run.at[i] = from_f32<T>(to_f32(by.at[i]) * rounded<T>(to_f32(run.at[i]) * scale));
-    store_run<T, kVectors>(y, first, shape.width, run);
-  }
-}
-
-template <class T, int kThreads, bool kVectors>
-__global__ void __launch_bounds__(kBlock)
-    layer_norm_kernel(const T* x, const T* weight, const T* bias, float eps, T* y, Rows shape) {
-  std::int64_t row = 0;
-  int thread = 0;
-  if (!find_row<kThreads>(shape, row, thread)) return;
-  x += offset(shape, row, shape.x_stride), y += offset(shape, row, shape.y_stride);
-  const std::int64_t step = kThreads * kVector, begin = thread * kVector;
-  float sum = 0;
-  for (std::int64_t first = begin; first < shape.width; first += step) {
-    const auto run = load_run<T, kVectors>(x, first, shape.width);
-    for (int i = 0; i < kVector; ++i) sum += to_f32(run.at[i]);
-  }
-  const float mean = sum_threads<kThreads>(sum) / static_cast<float>(shape.width);
-  float squares = 0;
-  for (std::int64_t first = begin; first < shape.width; first += step) {
-    const auto run = load_run<T, kVectors>(x, first, shape.width);
-    for (int i = 0; i < kVector; ++i) {
-      const float centred = to_f32(run.at[i]) - mean;
-      if (first + i < shape.width) squares += centred * centred;
+  const float scale = 1.0F / sqrtf(sum / width + r.eps);
+  for_runs([&](std::int64_t first) {
+    auto run = load_run<kVectors>(x, first, r.width);
+    const auto by = load_run<kVectors>(r.weight, first, r.width);
+    if constexpr (kNorm == Norm::kRms) {
+      for (int i = 0; i < kVector; ++i)
+        run.at[i] = from_f32<T>(to_f32(by.at[i]) * rounded<T>(to_f32(run.at[i]) * scale));
+    } else {
+      const auto plus = load_run<kVectors>(r.bias, first, r.width);
+      for (int i = 0; i < kVector; ++i)
+        run.at[i] = from_f32<T>(
+            __fmaf_rn((to_f32(run.at[i]) - mean) * scale, to_f32(by.at[i]), to_f32(plus.at[i])));
     }
-  }
-  squares = sum_threads<kThreads>(squares);
-  const float scale = 1.0F / sqrtf(squares / static_cast<float>(shape.width) + eps);
-  for (std::int64_t first = begin; first < shape.width; first += step) {
-    auto run = load_run<T, kVectors>(x, first, shape.width);
-    const auto by = load_run<T, kVectors>(weight, first, shape.width);
-    const auto plus = load_run<T, kVectors>(bias, first, shape.width);
-    for (int i = 0; i < kVector; ++i)
-      run.at[i] = from_f32<T>(
-          __fmaf_rn((to_f32(run.at[i]) - mean) * scale, to_f32(by.at[i]), to_f32(plus.at[i])));
-    store_run<T, kVectors>(y, first, shape.width, run);
-  }
+    store_run<kVectors>(y, first, r.width, run);
+  });
 }
 
-Rows rows_of(const ConstTensorView& x, const ConstTensorView& y) {
-  const std::int64_t heads = x.shape().rank() == 3 ? x.dim(1) : 1;
-  return {x.dim(0) * heads, heads, x.dim(-1), x.row_stride(), y.row_stride()};
-}
+struct Operands {
+  ConstTensorView x, weight, bias;
+  float eps;
+  TensorView y;
+};
 
-/// body(threads per row, whether it takes vectors, grid), the first two as constants.
-template <class Body>
-void on_layout(const Rows& shape, bool vectors, Body&& body) {
-  const auto with = [&](auto threads) {
-    const Grid grid{ceil_div(shape.rows, kBlock / threads)};
-    vectors ? body(threads, std::true_type{}, grid) : body(threads, std::false_type{}, grid);
+/// A branch and the x that takes it up are given together.
+template <Norm kNorm, class T, class Branch>
+void norm(Context& ctx, const Operands& o, const Branch* branch = nullptr,
+          const ConstTensorView& branch_view = {}, T* sum = nullptr) {
+  const std::int64_t heads = o.x.shape().rank() == 3 ? o.x.dim(1) : 1, width = o.x.dim(-1);
+  const Shape one_row{1, width};
+  const Rows<T, Branch> rows{o.x.dim(0) * heads,
+                             heads,
+                             width,
+                             pointer<T>(o.x),
+                             sum,
+                             branch,
+                             pointer<T>(o.y),
+                             o.x.row_stride(),
+                             branch_view.numel() > 0 ? branch_view.row_stride() : 0,
+                             o.y.row_stride(),
+                             pointer<T>(o.weight),
+                             pointer<T>(o.bias),
+                             o.eps};
+  const bool vectors = takes_vectors(width, o.x, o.weight.reshape(one_row), o.y) &&
+                       (o.bias.numel() == 0 || takes_vectors(width, o.bias.reshape(one_row))) &&
+                       (branch == nullptr || takes_vectors(width, branch_view));
+  const auto with = [&](auto threads, auto takes) {
+    launch(ctx, norm_kernel<kNorm, T, Branch, threads, takes>,
+           {ceil_div(rows.rows, kBlock / threads)}, kBlock, 0, rows);
   };
-  shape.width <= kLongestOfAWarp ? with(std::integral_constant<int, kWarp>{})
-                                 : with(std::integral_constant<int, kBlock>{});
+  const auto on = [&](auto threads) {
+    vectors ? with(threads, std::true_type{}) : with(threads, std::false_type{});
+  };
+  width <= kLongestOfAWarp ? on(std::integral_constant<int, kWarp>{})
+                           : on(std::integral_constant<int, kBlock>{});
 }
 
 }  // namespace
 
 void rms_norm(Cuda, Context& ctx, ConstTensorView x, ConstTensorView weight, float eps,
               TensorView y) {
-  const Rows shape = rows_of(x, y);
   on_element(x.dtype(), [&](auto element) {
-    using T = decltype(element);
-    on_layout(shape, takes_vectors(shape.width, x, weight.reshape({1, shape.width}), y),
-              [&](auto threads, auto vectors, Grid grid) {
-                launch(ctx, rms_norm_kernel<T, threads, vectors>, grid, kBlock, 0, pointer<T>(x),
-                       pointer<T>(weight), eps, pointer<T>(y), shape);
-              });
+    norm<Norm::kRms, decltype(element), None>(ctx, {x, weight, {}, eps, y});
   });
 }
 
 void layer_norm(Cuda, Context& ctx, ConstTensorView x, ConstTensorView weight, ConstTensorView bias,
                 float eps, TensorView y) {
-  const Rows shape = rows_of(x, y);
+  on_element(x.dtype(), [&](auto element) {
+    norm<Norm::kLayer, decltype(element), None>(ctx, {x, weight, bias, eps, y});
+  });
+}
+
+void add_rms_norm(Cuda, Context& ctx, TensorView x, ConstTensorView branch, ConstTensorView weight,
+                  float eps, TensorView y) {
   on_element(x.dtype(), [&](auto element) {
     using T = decltype(element);
-    const Shape one_row{1, shape.width};
-    on_layout(shape,
-              takes_vectors(shape.width, x, weight.reshape(one_row), bias.reshape(one_row), y),
-              [&](auto threads, auto vectors, Grid grid) {
-                launch(ctx, layer_norm_kernel<T, threads, vectors>, grid, kBlock, 0, pointer<T>(x),
-                       pointer<T>(weight), pointer<T>(bias), eps, pointer<T>(y), shape);
-              });
+    const auto with = [&](auto more) {
+      using Branch = decltype(more);
+      norm<Norm::kRms, T>(ctx, {x, weight, {}, eps, y}, pointer<Branch>(branch), branch,
+                          pointer<T>(x));
+    };
+    branch.dtype() == x.dtype() ? with(T{}) : with(float{});
+  });
+}
+
+void add_layer_norm(Cuda, Context& ctx, TensorView x, ConstTensorView branch,
+                    ConstTensorView weight, ConstTensorView bias, float eps, TensorView y) {
+  on_element(x.dtype(), [&](auto element) {
+    using T = decltype(element);
+    norm<Norm::kLayer, T>(ctx, {x, weight, bias, eps, y}, pointer<T>(branch), branch,
+                          pointer<T>(x));
   });
 }
 

@@ -10,10 +10,10 @@ using namespace cuda;
 constexpr int kThreads = 1024;
 constexpr int kWarp = 32;
 
-/// An integer whose order is the op's: by value, then the lower index first; NaN as -inf, -0 as 0.
+/// An integer whose order is the op's: by value, then the lower index first; NaN as inf, -0 as 0.
 /// Never 0.
 __device__ __forceinline__ unsigned long long key_of(float value, std::uint32_t index) {
-  if (!(value == value)) value = -INFINITY;
+  if (!(value == value)) value = INFINITY;
   const std::uint32_t bits = __float_as_uint(value + 0.0F);
   const std::uint32_t ordered = (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
   return static_cast<unsigned long long>(ordered) << 32 | ~index;

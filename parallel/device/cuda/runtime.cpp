@@ -37,6 +37,35 @@ Availability availability() {
 
 void use_device(int index) { check_cuda(cudaSetDevice(index), "cudaSetDevice"); }
 
+int driver_version() {
+  int version = 0;
+  check_cuda(cudaDriverGetVersion(&version), "cudaDriverGetVersion");
+  return version;
+}
+
+int runtime_version() {
+  int version = 0;
+  check_cuda(cudaRuntimeGetVersion(&version), "cudaRuntimeGetVersion");
+  return version;
+}
+
+std::string pci_bus_id(int index) {
+  std::array<char, 32> bus{};
+  check_cuda(cudaDeviceGetPCIBusId(bus.data(), static_cast<int>(bus.size()), index),
+             "cudaDeviceGetPCIBusId");
+  // sysfs writes it in small letters.
+  std::string id = bus.data();
+  for (char& c : id)
+    if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');
+  return id;
+}
+
+bool can_access_peer(int from, int to) {
+  int can = 0;
+  check_cuda(cudaDeviceCanAccessPeer(&can, from, to), "cudaDeviceCanAccessPeer");
+  return can != 0;
+}
+
 DeviceFacts device_facts(int index) {
   cudaDeviceProp properties{};
   check_cuda(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
@@ -46,14 +75,7 @@ DeviceFacts device_facts(int index) {
   facts.multiprocessors = properties.multiProcessorCount;
   facts.l2_bytes = properties.l2CacheSize;
   facts.memory_bytes = static_cast<std::int64_t>(properties.totalGlobalMem);
-  std::array<char, 32> bus{};
-  check_cuda(cudaDeviceGetPCIBusId(bus.data(), static_cast<int>(bus.size()), index),
-             "cudaDeviceGetPCIBusId");
-  facts.pci_bus_id = bus.data();
-  for (char& c : facts.pci_bus_id)
-    if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');
-  check_cuda(cudaDriverGetVersion(&facts.driver_version), "cudaDriverGetVersion");
-  check_cuda(cudaRuntimeGetVersion(&facts.runtime_version), "cudaRuntimeGetVersion");
+  facts.pci_bus_id = pci_bus_id(index);
   return facts;
 }
 

@@ -26,11 +26,16 @@ struct DeviceFacts {
   std::int64_t memory_bytes = 0;
   std::int64_t l2_bytes = 0;
   std::string pci_bus_id;  ///< "0000:17:00.0", as in /sys/bus/pci/devices
-  int driver_version = 0;  ///< 13000 is 13.0
-  int runtime_version = 0;
 };
 /// Leaves the current device as it is, and a device that nobody uses without a context.
 DeviceFacts device_facts(int index);
+/// 13000 is 13.0. The driver's is the newest runtime that it serves; 0: there is no driver.
+int driver_version();
+int runtime_version();
+/// Without making a context on the device, as device_facts() does.
+std::string pci_bus_id(int index);
+/// Whether a kernel on `from` can read the memory of `to`, over NVLink or PCIe.
+bool can_access_peer(int from, int to);
 /// Makes `index` the calling thread's current device.
 void use_device(int index);
 /// Memory of `index` that nobody has taken; makes it the calling thread's current device.

@@ -1,4 +1,5 @@
 #include "layers/decoder/mrope.h"
+#include "tests/support/source_folder.h"
 #include "tests/support/tiny_model.h"
 
 #include <gtest/gtest.h>
@@ -52,7 +53,7 @@ TEST_P(Golden, Bf16ErrsNoMoreThanTheReferenceItself) {
 }
 
 TEST_P(Golden, PositionsMatchTheReference) {
-  const auto config = layers::load_model_config(std::string(RETINUE_SOURCE_DIR) +
+  const auto config = layers::load_model_config(test::source_folder() +
                                                 "/tests/golden/model/configs/" + golden_.config);
   const auto positions = layers::prompt_positions(config, golden_.ids, golden_.prompt_grids);
   EXPECT_EQ(positions.values, golden_.positions);

@@ -32,6 +32,26 @@ TEST_P(Add, IsTheRoundedSum) {
   });
 }
 
+/// What a row-parallel sum leaves: bits as of cast and then add.
+TEST_P(Add, RoundsAnF32SummandFirst) {
+  const auto [rows, width] = GetParam().shape;
+  for_dtype(GetParam().dtype, [&](auto element) {
+    using T = decltype(element);
+    for_each_isa([&](Context& ctx) {
+      auto a = Guarded<T>::random({rows, width}, 1, 3);
+      auto b = Guarded<float>::random({rows, width}, 2, 1);
+      Guarded<T> want({rows, width});
+      for (std::int64_t t = 0; t < rows; ++t)
+        for (std::int64_t i = 0; i < width; ++i)
+          want.at(t, i) =
+              from_double<T>(as_float(a.at(t, i)) + as_float(from_double<T>(b.at(t, i))));
+      ops::add(ctx, a, b, a);
+      EXPECT_TRUE(same_bits(a, want));
+      EXPECT_TRUE(a.intact() && b.intact());
+    });
+  });
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, Add,
                          testing::ValuesIn(in_each_dtype<RowsWidth>(
                              {{1, 1}, {2, 15}, {5, 16}, {7, 17}, {3, 1031}, {33, 1152}})),

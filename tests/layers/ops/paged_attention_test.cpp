@@ -105,8 +105,13 @@ class Stepper {
       done_[batch[b]] += counts[batch[b]];
     }
   }
-  /// All of every sequence, `chunk` tokens of each at a time.
-  void run(std::int64_t chunk) {
+  /// All of every sequence: `first` tokens of each at once, then `chunk` at a time.
+  void run(std::int64_t chunk, std::int64_t first = 0) {
+    if (first > 0) {
+      std::vector<std::int64_t> counts;
+      for (const Sequence<T>* s : sequences_) counts.push_back(std::min(first, s->tokens));
+      step(counts);
+    }
     for (bool more = true; more;) {
       std::vector<std::int64_t> counts;
       more = false;
@@ -208,7 +213,7 @@ TYPED_TEST(PagedAttentionBits, DependOnTheSequenceAlone) {
   using T = TypeParam;
   constexpr std::int64_t kHeads = 4, kKvHeads = 2, kHeadDim = 32;
   constexpr float kScale = 0.1767767F;
-  const std::vector<std::int64_t> lengths = {600, 1, 77, 513, 128};
+  const std::vector<std::int64_t> lengths = {530, 1, 77, 513, 128};
   for_each_isa([&](Context& ctx) {
     std::vector<Sequence<T>> want;
     for (std::size_t i = 0; i < lengths.size(); ++i) {
@@ -217,13 +222,15 @@ TYPED_TEST(PagedAttentionBits, DependOnTheSequenceAlone) {
       Stepper<T>(ctx, cache, {&want[i]}, kScale).run(1000);
     }
     struct Way {
-      std::int64_t chunk, block_size;
+      std::int64_t first, chunk, block_size;
       int threads;
     };
-    for (const Way way : {Way{1, 64, 1}, Way{7, 16, 1}, Way{64, 128, 3}, Way{513, 32, 5},
-                          Way{1000, 16, 2}, Way{100, 128, 2}}) {
-      SCOPED_TRACE(testing::Message() << "chunk " << way.chunk << ", block " << way.block_size
-                                      << ", threads " << way.threads);
+    // Steps of one token across the border of a split, and across that of the first tile.
+    for (const Way way : {Way{500, 1, 64, 1}, Way{60, 37, 16, 1}, Way{0, 64, 128, 3},
+                          Way{0, 513, 32, 5}, Way{0, 1000, 16, 2}, Way{0, 100, 128, 2}}) {
+      SCOPED_TRACE(testing::Message()
+                   << "first " << way.first << ", chunk " << way.chunk << ", block "
+                   << way.block_size << ", threads " << way.threads);
       TestContext other(way.threads, ctx.cpu_isa());
       std::vector<Sequence<T>> together;
       std::vector<Sequence<T>*> batch;
@@ -233,7 +240,7 @@ TYPED_TEST(PagedAttentionBits, DependOnTheSequenceAlone) {
       std::int64_t blocks = 0;
       for (const std::int64_t n : lengths) blocks += n / way.block_size + 1;
       Cache<T> cache(blocks, way.block_size, kKvHeads, kHeadDim);
-      Stepper<T>(other, cache, batch, kScale).run(way.chunk);
+      Stepper<T>(other, cache, batch, kScale).run(way.chunk, way.first);
       for (std::size_t i = 0; i < lengths.size(); ++i)
         EXPECT_TRUE(same_bits(together[i].y, want[i].y)) << "sequence " << i;
     }

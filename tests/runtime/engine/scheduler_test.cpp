@@ -85,6 +85,7 @@ World random_world(std::uint64_t seed) {
   world.options.longest_first = random.one_in(2);
   world.options.preempt_every = random.one_in(3) ? random.in(2, 9) : 0;
   world.options.check_accounts = true;
+  world.options.plan_ahead = random.one_in(2);
   const std::int64_t count = random.in(3, 40);
   for (std::int64_t i = 0; i < count; ++i) {
     Request request;
@@ -171,8 +172,18 @@ class Machine {
         scheduler_.add(request, 0);
       }
       bring_pixels();
-      scheduler_.plan(plan_, argmax_, whole_);
+      if (!world_.options.plan_ahead.value_or(false)) {
+        scheduler_.plan(plan_, rows_);
+        execute();
+        sample(rows_, nullptr);
+        continue;
+      }
+      // The next plan is made before this one's tokens are known.
+      std::swap(rows_, rows_before_);
+      scheduler_.plan(next_, rows_);
       execute();
+      sample(rows_before_, &next_);
+      std::swap(plan_, next_);
     }
     scheduler_.check_accounts();
     return std::move(outputs_);
@@ -263,9 +274,9 @@ class Machine {
             state_after(before, plan_.ids[at], place, pixel_of_row[row]);
       }
     }
-    ASSERT_EQ(argmax_.size() + whole_.size(), plan_.logit_rows.size());
-    for (std::size_t i = 0; i < argmax_.size(); ++i)
-      sample(argmax_[i].sequence, state_of_row[static_cast<std::size_t>(plan_.logit_rows[i])]);
+    states_.clear();
+    for (const std::int32_t row : plan_.logit_rows)
+      states_.push_back(state_of_row[static_cast<std::size_t>(row)]);
   }
   [[nodiscard]] std::int32_t slot_of(std::size_t seq, std::int32_t position) const {
     const auto block = static_cast<std::int32_t>(world_.limits.kv_block_tokens);
@@ -274,12 +285,22 @@ class Machine {
     return plan_.block_table[page] * block + position % block;
   }
 
-  void sample(Sequence* s, std::uint64_t state) {
-    if (s->completion.ids.empty()) scheduler_.publish(*s);
+  /// Tokens of the plan that was executed; those that a plan made meanwhile awaits go there.
+  void sample(PlanRows& rows, StepPlan* ahead) {
+    ASSERT_EQ(rows.argmax.size(), states_.size());
+    for (std::size_t i = 0; i < rows.argmax.size(); ++i)
+      if (rows.argmax[i].sequence != nullptr) sample(rows.argmax[i], states_[i]);
+    if (ahead != nullptr) rows_.fill(*ahead);
+  }
+  void sample(const LogitRow& row, std::uint64_t state) {
+    Sequence* s = row.sequence;
+    --s->awaited;
+    scheduler_.publish(row);
     const std::int32_t token = next_token(state);
     std::vector<std::int32_t>& ids = s->completion.ids;
     if (token != 0) ids.push_back(token);
     if (token != 0 && static_cast<std::int64_t>(ids.size()) < s->request.max_new_tokens) return;
+    rows_.forget(s), rows_before_.forget(s);
     const auto done = scheduler_.remove(s);
     ASSERT_TRUE(outputs_.emplace(done->completion.id, done->completion.ids).second);
   }
@@ -289,8 +310,9 @@ class Machine {
   Scheduler scheduler_;
   std::vector<std::uint64_t> memory_, features_;
   std::map<std::uint64_t, int> awaited_, pixels_;
-  StepPlan plan_;
-  std::vector<LogitRow> argmax_, whole_;
+  StepPlan plan_, next_;
+  std::vector<std::uint64_t> states_;  ///< of the logit rows
+  PlanRows rows_, rows_before_;
   std::map<std::uint64_t, std::vector<std::int32_t>> outputs_;
 };
 

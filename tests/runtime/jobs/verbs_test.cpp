@@ -94,6 +94,16 @@ TEST_F(Ask, AStopTextIsNotPrinted) {
   EXPECT_EQ(answer(asked), text.substr(0, text.find(text[at])) + "\n");
 }
 
+TEST_F(Ask, RandomWeightsStillWantTheSmallFilesAndSayWhich) {
+  AskOptions asked = options();
+  std::filesystem::copy(asked.run.model + "/config.json", folder_.path("config.json"));
+  asked.run.model = folder_.path();
+  asked.run.weights = "random";
+  EXPECT_THAT(refusal(asked), testing::AllOf(HasSubstr("--weights"), HasSubstr("copy"),
+                                             HasSubstr("tokenizer.json, preprocessor_config.json"),
+                                             testing::Not(HasSubstr("lacks config.json"))));
+}
+
 TEST_F(Ask, WhatCannotBeAskedIsRefusedOnEveryRankAlike) {
   AskOptions asked = options();
   asked.image = {folder_.path("missing.png")};
@@ -197,6 +207,20 @@ TEST_F(Check, PrintsMeshMemoryAndInput) {
                           "communication", "prompt tokens", "sampling"})
     EXPECT_THAT(text, HasSubstr(key));
   EXPECT_THAT(text, HasSubstr("13 (13 images and videos)"));
+}
+
+TEST_F(Check, PlansForGpusThatAreNotHere) {
+  CaptionOptions asked = options();
+  asked.run.device = "cuda", asked.run.dtype = "bfloat16";
+  asked.run.tensor_parallel = 2;
+  const std::string text = check_of(asked, 2, 80);
+  for (const char* line : {"77.600 GiB may be used", "  driver and libraries ", "  NCCL "})
+    EXPECT_THAT(text, HasSubstr(line));
+  asked.run.tensor_parallel = 0;
+  EXPECT_THAT(check_of(asked, 4, 80), HasSubstr("4 ranks = data 4 x tensor 1"));
+  EXPECT_THAT(check_of(asked, 4, 80), testing::Not(HasSubstr("NCCL")));
+  EXPECT_THROW(check_of(asked, 1, 0), UsageError);
+  EXPECT_THROW(check_of(asked, 1, 1.4), UsageError) << "less than driver and libraries take";
 }
 
 TEST_F(Check, RefusesWhatWouldNotRun) {

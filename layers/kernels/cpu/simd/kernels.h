@@ -97,6 +97,13 @@ struct Kernels {
   void (*cast_from_f32)(const float* x, T* y, std::int64_t n);
   void (*rms_norm)(const T* x, const T* weight, float eps, T* y, std::int64_t n);
   void (*layer_norm)(const T* x, const T* weight, const T* bias, float eps, T* y, std::int64_t n);
+  /// x += branch first; an f32 branch is rounded to T before.
+  void (*add_f32)(const T* a, const float* b, T* y, std::int64_t n);
+  void (*add_rms_norm)(T* x, const T* branch, const T* weight, float eps, T* y, std::int64_t n);
+  void (*add_f32_rms_norm)(T* x, const float* branch, const T* weight, float eps, T* y,
+                           std::int64_t n);
+  void (*add_layer_norm)(T* x, const T* branch, const T* weight, const T* bias, float eps, T* y,
+                         std::int64_t n);
 };
 
 /// The table for an instruction set that this machine has.

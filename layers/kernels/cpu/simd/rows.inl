@@ -63,10 +63,20 @@ void gelu_erf(const T* x, T* y, std::int64_t n) {
   });
 }
 
-template <class T>
-void add(const T* a, const T* b, T* y, std::int64_t n) {
+/// x + branch, with a branch that is not of T rounded to T first.
+template <class T, class Branch>
+RETINUE_INLINE Vf sum_at(const T* x, const Branch* branch, std::int64_t i, std::int64_t count) {
+  const Vf more = load_lanes(branch + i, count);
+  if constexpr (sizeof(T) == sizeof(Branch))
+    return load_lanes(x + i, count) + more;
+  else
+    return load_lanes(x + i, count) + round_to(more, x);
+}
+
+template <class T, class B>
+void add(const T* a, const B* b, T* y, std::int64_t n) {
   for_lanes(n, [&](std::int64_t i, std::int64_t count) {
-    store_lanes(y + i, load_lanes(a + i, count) + load_lanes(b + i, count), count);
+    store_lanes(y + i, sum_at(a, b, i, count), count);
   });
 }
 
@@ -100,10 +110,12 @@ RETINUE_INLINE float sum_row(std::int64_t n, Term&& term) {
   return sum_lanes(sum);
 }
 
-template <class T>
-void rms_norm(const T* x, const T* weight, float eps, T* y, std::int64_t n) {
+/// `first(i, count)` is what the row has at i, asked once and in order: it may still be writing x.
+template <class T, class First>
+RETINUE_INLINE void rms_norm_row(const T* x, const T* weight, float eps, T* y, std::int64_t n,
+                                 First&& first) {
   const float squares = sum_row(n, [&](std::int64_t i, std::int64_t count) {
-    const Vf v = load_lanes(x + i, count);
+    const Vf v = first(i, count);
     return v * v;
   });
   const float scale = 1.0F / __builtin_sqrtf(squares / static_cast<float>(n) + eps);
@@ -112,11 +124,12 @@ void rms_norm(const T* x, const T* weight, float eps, T* y, std::int64_t n) {
     store_lanes(y + i, load_lanes(weight + i, count) * normed, count);
   });
 }
-
-template <class T>
-void layer_norm(const T* x, const T* weight, const T* bias, float eps, T* y, std::int64_t n) {
+/// As above.
+template <class T, class First>
+RETINUE_INLINE void layer_norm_row(const T* x, const T* weight, const T* bias, float eps, T* y,
+                                   std::int64_t n, First&& first) {
   const float mean =
-      sum_row(n, [&](std::int64_t i, std::int64_t count) { return load_lanes(x + i, count); }) /
+      sum_row(n, [&](std::int64_t i, std::int64_t count) { return first(i, count); }) /
       static_cast<float>(n);
   const Vi lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   const float squares = sum_row(n, [&](std::int64_t i, std::int64_t count) {
@@ -130,6 +143,40 @@ void layer_norm(const T* x, const T* weight, const T* bias, float eps, T* y, std
     store_lanes(y + i, fma(normed, load_lanes(weight + i, count), load_lanes(bias + i, count)),
                 count);
   });
+}
+
+/// Puts x + branch into x, and gives what is there now.
+template <class T, class Branch>
+RETINUE_INLINE Vf add_at(T* x, const Branch* branch, std::int64_t i, std::int64_t count) {
+  const Vf sum = round_to(sum_at(x, branch, i, count), x);
+  if (count == kLanes)
+    store_rounded(x + i, sum);
+  else
+    store_part(x + i, sum, count);
+  return sum;
+}
+
+template <class T>
+void rms_norm(const T* x, const T* weight, float eps, T* y, std::int64_t n) {
+  rms_norm_row(x, weight, eps, y, n,
+               [&](std::int64_t i, std::int64_t count) { return load_lanes(x + i, count); });
+}
+template <class T, class Branch>
+void add_rms_norm(T* x, const Branch* branch, const T* weight, float eps, T* y, std::int64_t n) {
+  rms_norm_row(x, weight, eps, y, n,
+               [&](std::int64_t i, std::int64_t count) { return add_at(x, branch, i, count); });
+}
+
+template <class T>
+void layer_norm(const T* x, const T* weight, const T* bias, float eps, T* y, std::int64_t n) {
+  layer_norm_row(x, weight, bias, eps, y, n,
+                 [&](std::int64_t i, std::int64_t count) { return load_lanes(x + i, count); });
+}
+template <class T>
+void add_layer_norm(T* x, const T* branch, const T* weight, const T* bias, float eps, T* y,
+                    std::int64_t n) {
+  layer_norm_row(x, weight, bias, eps, y, n,
+                 [&](std::int64_t i, std::int64_t count) { return add_at(x, branch, i, count); });
 }
 
 }  // namespace

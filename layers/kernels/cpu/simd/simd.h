@@ -108,6 +108,12 @@ RETINUE_INLINE void store_normal(BFloat16* p, Vf x) {
   store(p, x);
 #endif
 }
+/// For what round_to gave of a computed value: its NaN are quiet, and stay NaN without looking.
+RETINUE_INLINE void store_rounded(float* p, Vf x) { store(p, x); }
+RETINUE_INLINE void store_rounded(BFloat16* p, Vf x) {
+  const Vh half = __builtin_convertvector(as_bits(x) >> 16, Vh);
+  std::memcpy(p, &half, sizeof half);
+}
 /// Rounds to T and back: what storing and loading would give.
 RETINUE_INLINE Vf round_to(Vf x, const float*) { return x; }
 RETINUE_INLINE Vf round_to(Vf x, const BFloat16*) {

@@ -168,8 +168,13 @@ cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* desc,
                                         cublasComputeType_t compute_type,
                                         cudaDataType_t scale_type) {
   *desc = new cublasLtMatmulDescOpaque_t;
-  (*desc)->compute_type = compute_type;
-  (*desc)->scale_type = scale_type;
+  return cublasLtMatmulDescInit(*desc, compute_type, scale_type);
+}
+cublasStatus_t cublasLtMatmulDescInit(cublasLtMatmulDesc_t desc, cublasComputeType_t compute_type,
+                                      cudaDataType_t scale_type) {
+  *desc = {};
+  desc->compute_type = compute_type;
+  desc->scale_type = scale_type;
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) { return destroy(desc); }
@@ -187,10 +192,15 @@ cublasStatus_t cublasLtMatmulDescGetAttribute(cublasLtMatmulDesc_t desc,
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType type,
                                           std::uint64_t rows, std::uint64_t cols, std::int64_t ld) {
   *layout = new cublasLtMatrixLayoutOpaque_t;
-  (*layout)->type = static_cast<std::uint32_t>(type);
-  (*layout)->rows = rows;
-  (*layout)->cols = cols;
-  (*layout)->ld = ld;
+  return cublasLtMatrixLayoutInit(*layout, type, rows, cols, ld);
+}
+cublasStatus_t cublasLtMatrixLayoutInit(cublasLtMatrixLayout_t layout, cudaDataType type,
+                                        std::uint64_t rows, std::uint64_t cols, std::int64_t ld) {
+  *layout = {};
+  layout->type = static_cast<std::uint32_t>(type);
+  layout->rows = rows;
+  layout->cols = cols;
+  layout->ld = ld;
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {

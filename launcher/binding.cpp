@@ -1,0 +1,99 @@
+#include "launcher/binding.h"
+
+#include "parallel/base/build_config.h"
+#include "parallel/device/cuda/runtime.h"
+#include "parallel/device/topology.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+namespace retinue::launcher {
+namespace {
+
+constexpr std::size_t kMostCpus = 8192;
+
+/// What a rank tells the others.
+struct Place {
+  std::array<char, 256> host{};
+  std::array<char, 32> pci_bus_id{};
+  std::int32_t device = -1, devices = 0, node = -1;
+  std::array<char, kMostCpus / 8> cpus{};
+
+  void set_cpus(const CpuList& list) {
+    cpus.fill(0);
+    for (const int cpu : list)
+      if (const auto at = static_cast<std::size_t>(cpu); at < kMostCpus)
+        cpus[at / 8] = static_cast<char>(cpus[at / 8] | 1 << at % 8);
+  }
+  [[nodiscard]] CpuList cpu_list() const {
+    CpuList list;
+    for (std::size_t at = 0; at < kMostCpus; ++at)
+      if ((cpus[at / 8] >> at % 8 & 1) != 0) list.push_back(static_cast<int>(at));
+    return list;
+  }
+};
+
+std::vector<Place> exchange(World& world, const Place& own) {
+  const auto ranks = static_cast<std::size_t>(world.size());
+  std::vector<Place> places(ranks);
+  const std::vector<std::int64_t> one_each(ranks, 1);
+  const auto row = static_cast<std::int64_t>(sizeof(Place));
+  world.comm().all_gather(
+      Stream{Device{}},
+      ConstTensorView(reinterpret_cast<const std::byte*>(&own), DType::kU8, Shape{1, row}),
+      TensorView(reinterpret_cast<std::byte*>(places.data()), DType::kU8,
+                 Shape{static_cast<std::int64_t>(ranks), row}),
+      one_each);
+  return places;
+}
+
+std::string line_of(int rank, const Place& place) {
+  std::string line = fmt::format("rank {} on {}: ", rank, place.host.data());
+  line += place.device < 0 ? std::string("cpu")
+                           : fmt::format("cuda:{} ({})", place.device, place.pci_bus_id.data());
+  if (place.node >= 0) line += fmt::format(", node {}", place.node);
+  return line + fmt::format(", CPUs {}", to_string(place.cpu_list()));
+}
+
+}  // namespace
+
+std::vector<std::string> bind_ranks(World& world, bool cuda, const std::string& sysfs) {
+  Place own;
+  world.host().copy(own.host.data(), own.host.size() - 1);
+  if constexpr (build::kCuda)
+    if (const int devices = cuda ? cuda::availability().devices : 0; devices > 0) {
+      own.device = world.node_rank() % devices;
+      const std::string bus_id = cuda::pci_bus_id(own.device);
+      bus_id.copy(own.pci_bus_id.data(), own.pci_bus_id.size() - 1);
+      own.node = numa_node_of(bus_id, sysfs);
+    }
+  own.set_cpus(allowed_cpus());
+  std::vector<Place> places = exchange(world, own);
+
+  // The ranks of this host, by their rank in the world, which is the order of node_rank, too.
+  std::vector<int> nodes;
+  std::size_t mine = 0;
+  bool alike = true;
+  for (std::size_t r = 0; r < places.size(); ++r) {
+    if (places[r].host != own.host) continue;
+    if (r == static_cast<std::size_t>(world.rank())) mine = nodes.size();
+    nodes.push_back(places[r].node);
+    alike = alike && places[r].cpus == own.cpus;
+  }
+  if (cuda && alike) {
+    const CpuList share =
+        share_of_cores(read_topology(sysfs), own.cpu_list(), nodes, static_cast<int>(mine));
+    bind_thread(share);
+    own.set_cpus(share);
+  }
+  places = exchange(world, own);
+  std::vector<std::string> lines;
+  for (std::size_t r = 0; r < places.size(); ++r)
+    lines.push_back(line_of(static_cast<int>(r), places[r]));
+  return lines;
+}
+
+}  // namespace retinue::launcher

@@ -1,0 +1,10 @@
+#pragma once
+
+#include <string>
+
+namespace retinue::cuda {
+
+/// "13.1.0", of the library that is loaded. Defined in builds with a CUDA backend.
+std::string cublaslt_version();
+
+}  // namespace retinue::cuda

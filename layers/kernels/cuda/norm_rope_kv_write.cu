@@ -1,0 +1,141 @@
+// All between the projection and attention. A group of lanes, a power of two of them, has a head:
+// each one run of kVector channels, so that a head is read once and turned in registers.
+#include "layers/kernels/cuda/elements.h"
+#include "layers/ops/norm_rope_kv_write.h"
+
+#include <cstring>
+
+namespace retinue::ops::detail {
+
+namespace {
+
+using namespace cuda;
+
+constexpr int kBlock = 256;
+
+template <class T>
+struct Step {
+  T* q;
+  const T *k, *v, *q_weight, *k_weight;
+  const float *cos, *sin;
+  const std::int32_t* slot_mapping;
+  T* pages;
+  std::int64_t q_stride, k_stride, v_stride, cos_stride, sin_stride, page_stride;
+  int heads, kv_heads, head_dim, block_size;
+  int lanes;  ///< per head
+  float eps;
+};
+
+/// The run that another lane holds.
+template <class T>
+__device__ __forceinline__ Vector<T, kVector> from_lane(const Vector<T, kVector>& run, int lane) {
+  constexpr int kWords = sizeof(run) / sizeof(std::uint32_t);
+  std::uint32_t words[kWords];
+  std::memcpy(words, &run, sizeof run);
+  for (int i = 0; i < kWords; ++i) words[i] = __shfl_sync(0xFFFFFFFFU, words[i], lane);
+  Vector<T, kVector> theirs;
+  std::memcpy(&theirs, words, sizeof theirs);
+  return theirs;
+}
+
+/// A block has a token and some of its heads: those of q, then those of k, then those of v.
+template <class T, bool kVectors>
+__global__ void __launch_bounds__(kBlock) norm_rope_kv_write_kernel(Step<T> s) {
+  const std::int64_t token = blockIdx.x;
+  const int head = static_cast<int>(blockIdx.y * blockDim.x + threadIdx.x) / s.lanes;
+  const int run = static_cast<int>(threadIdx.x) % s.lanes, first = run * kVector;
+  const bool is_q = head < s.heads, is_k = !is_q && head < s.heads + s.kv_heads;
+  const int kv_head = is_k ? head - s.heads : head - s.heads - s.kv_heads;  // unless is_q
+  // Lanes without work go along: shuffles are for whole warps.
+  const bool works = head < s.heads + 2 * s.kv_heads && first < s.head_dim;
+  T* q = s.q + token * s.q_stride + static_cast<std::int64_t>(head) * s.head_dim;
+  const T* kv = (is_k ? s.k + token * s.k_stride : s.v + token * s.v_stride) +
+                static_cast<std::int64_t>(kv_head) * s.head_dim;
+
+  Vector<T, kVector> x;
+  for (int i = 0; i < kVector; ++i) x.at[i] = from_f32<T>(0.0F);
+  if (works) x = load_run<kVectors, T>(is_q ? q : kv, first, s.head_dim);
+  // As in norms.cu: runs, then the tree. There a warp has a head, and its idle lanes add zeros.
+  float squares = 0;
+  for (int i = 0; i < kVector; ++i) {
+    const float value = to_f32(x.at[i]);
+    squares += value * value;
+  }
+  for (int distance = s.lanes / 2; distance > 0; distance /= 2)
+    squares += __shfl_xor_sync(0xFFFFFFFFU, squares, distance);
+  Vector<T, kVector> turned = x;
+  if (works && (is_q || is_k)) {
+    const float scale = 1.0F / sqrtf(squares / static_cast<float>(s.head_dim) + s.eps);
+    const auto by = load_run<kVectors>(is_q ? s.q_weight : s.k_weight, first, s.head_dim);
+    for (int i = 0; i < kVector; ++i)
+      x.at[i] = from_f32<T>(to_f32(by.at[i]) * rounded<T>(to_f32(x.at[i]) * scale));
+  }
+  // Channel j turns with j + head_dim / 2: half of the head's runs away.
+  const int half = s.head_dim / 2, half_runs = half / kVector;
+  const bool low = run < half_runs;
+  const int partner = low ? run + half_runs : run - half_runs;
+  const auto other = from_lane(x, static_cast<int>(threadIdx.x) % 32 - run + partner);
+  if (works && (is_q || is_k)) {
+    const int slot = low ? first : first - half;
+    const auto c = load_run<kVectors>(s.cos + token * s.cos_stride, slot, half);
+    const auto d = load_run<kVectors>(s.sin + token * s.sin_stride, slot, half);
+    for (int i = 0; i < kVector; ++i) {
+      const float own = rounded<T>(to_f32(x.at[i]) * c.at[i]);
+      const float theirs = rounded<T>(to_f32(other.at[i]) * d.at[i]);
+      turned.at[i] = from_f32<T>(low ? own - theirs : own + theirs);
+    }
+  }
+  if (!works) return;
+  if (is_q) {
+    store_run<kVectors>(q, first, s.head_dim, turned);
+  } else {
+    const std::int64_t at = s.slot_mapping[token];
+    const std::int64_t head_numel = static_cast<std::int64_t>(s.block_size) * s.head_dim;
+    T* keys = s.pages + at / s.block_size * s.page_stride + kv_head * 2 * head_numel +
+              at % s.block_size * s.head_dim;
+    store_run<kVectors>(is_k ? keys : keys + head_numel, first, s.head_dim, turned);
+  }
+}
+
+}  // namespace
+
+void norm_rope_kv_write(Cuda, Context& ctx, const QkvStep& s, const KvView& cache) {
+  on_element(s.q.dtype(), [&](auto element) {
+    using T = decltype(element);
+    int lanes = 2;
+    while (lanes * kVector < cache.head_dim) lanes *= 2;
+    const Step<T> step{pointer<T>(s.q),
+                       pointer<T>(s.k),
+                       pointer<T>(s.v),
+                       pointer<T>(s.q_weight),
+                       pointer<T>(s.k_weight),
+                       s.cos.data<float>(),
+                       s.sin.data<float>(),
+                       s.slot_mapping.data<std::int32_t>(),
+                       pointer<T>(cache.data),
+                       s.q.row_stride(),
+                       s.k.row_stride(),
+                       s.v.row_stride(),
+                       s.cos.row_stride(),
+                       s.sin.row_stride(),
+                       cache.data.row_stride(),
+                       static_cast<int>(s.q.dim(1)),
+                       static_cast<int>(cache.kv_heads_per_rank),
+                       static_cast<int>(cache.head_dim),
+                       static_cast<int>(cache.block_size),
+                       lanes,
+                       s.eps};
+    const Shape one_row{1, cache.head_dim};
+    const bool vectors = takes_vectors(cache.head_dim, s.q, s.k, s.v, cache.data, s.cos, s.sin,
+                                       s.q_weight.reshape(one_row), s.k_weight.reshape(one_row));
+    const std::int64_t all = (s.q.dim(1) + 2 * cache.kv_heads_per_rank) * lanes;
+    const auto threads = std::min<std::int64_t>(round_up(all, 32), kBlock);
+    const Grid grid{s.q.dim(0), ceil_div(all, threads)};
+    if (vectors)
+      launch(ctx, norm_rope_kv_write_kernel<T, true>, grid, static_cast<int>(threads), 0, step);
+    else
+      launch(ctx, norm_rope_kv_write_kernel<T, false>, grid, static_cast<int>(threads), 0, step);
+  });
+}
+
+}  // namespace retinue::ops::detail

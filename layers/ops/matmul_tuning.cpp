@@ -1,0 +1,161 @@
+#include "layers/ops/matmul_tuning.h"
+
+#include "layers/ops/dispatch.h"
+#include "parallel/base/rng.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <unistd.h>
+
+namespace retinue::ops {
+
+namespace {
+constexpr const char* kFormat = "retinue matmul tuning 1";
+
+/// The last line: damage anywhere before it shows.
+std::string seal(const std::string& text) { return fmt::format("end {:016x}\n", fnv1a64(text)); }
+}  // namespace
+
+std::int64_t MatmulTuning::bucket_of(std::int64_t rows) {
+  return static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(rows)));
+}
+
+const MatmulTuning::Algorithm* MatmulTuning::find(const MatmulKind& kind, std::int64_t rows) const {
+  const auto found = algorithms_.find({kind, bucket_of(rows)});
+  return found == algorithms_.end() ? nullptr : &found->second;
+}
+
+void MatmulTuning::put(const MatmulKind& kind, std::int64_t bucket, const Algorithm& algorithm) {
+  algorithms_[{kind, bucket_of(bucket)}] = algorithm;
+}
+
+MatmulTuning MatmulTuning::load(const std::string& path, const std::string& machine,
+                                std::string& why_not) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) {
+    why_not = fmt::format("[matmul tuning] {} is not there", path);
+    return {};
+  }
+  std::stringstream all;
+  all << file.rdbuf();
+  const std::string text = all.str();
+  const auto damaged = [&] {
+    why_not = fmt::format("[matmul tuning] {} is damaged; products are timed again", path);
+    return MatmulTuning{};
+  };
+  const std::size_t sealed = text.rfind("end ");
+  if (sealed == std::string::npos || text.substr(sealed) != seal(text.substr(0, sealed)))
+    return damaged();
+  std::istringstream lines(text.substr(0, sealed));
+  std::string format, of;
+  std::getline(lines, format), std::getline(lines, of);
+  if (format != kFormat || of != machine) {
+    why_not =
+        fmt::format("[matmul tuning] {} is of \"{}\", not of \"{}\"; products are timed again",
+                    path, of, machine);
+    return {};
+  }
+  MatmulTuning tuning;
+  MatmulKind kind;
+  int bias = 0, y = 0;
+  std::int64_t bucket = 0;
+  while (lines >> kind.inputs >> kind.outputs >> kind.leaves >> bias >> y >> bucket) {
+    kind.bias = bias != 0, kind.y = y != 0 ? DType::kF32 : DType::kBF16;
+    Algorithm algorithm{};
+    for (std::uint64_t& word : algorithm) lines >> std::hex >> word;
+    lines >> std::dec;
+    if (!lines || bucket < 1) return damaged();
+    tuning.put(kind, bucket, algorithm);
+  }
+  if (!lines.eof()) return damaged();
+  why_not.clear();
+  return tuning;
+}
+
+void MatmulTuning::save(const std::string& path, const std::string& machine) const {
+  std::string text = fmt::format("{}\n{}\n", kFormat, machine);
+  for (const auto& [key, algorithm] : algorithms_) {
+    const auto& [kind, bucket] = key;
+    text += fmt::format("{} {} {} {} {} {}", kind.inputs, kind.outputs, kind.leaves,
+                        kind.bias ? 1 : 0, kind.y == DType::kF32 ? 1 : 0, bucket);
+    for (const std::uint64_t word : algorithm) text += fmt::format(" {:x}", word);
+    text += "\n";
+  }
+  text += seal(text);
+  // Ranks of one host may write at once: each its own file, and the last name wins.
+  const std::string part = fmt::format("{}.{}.part", path, ::getpid());
+  const auto fail = [&](const char* what) {
+    const std::string reason = std::strerror(errno);
+    std::remove(part.c_str());
+    throw SystemError(fmt::format("[matmul tuning] {}: {}: {}", path, what, reason));
+  };
+  std::error_code ignored;  // opening the file says what is wrong
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
+  std::FILE* file = std::fopen(part.c_str(), "wb");
+  if (file == nullptr) fail("cannot be made");
+  bool ok = std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  ok = std::fclose(file) == 0 && ok;
+  if (!ok) fail("cannot be written");
+  if (std::rename(part.c_str(), path.c_str()) != 0) fail("cannot be renamed");
+}
+
+std::string MatmulTuning::default_path(const std::string& machine) {
+  const char* cache = std::getenv("XDG_CACHE_HOME");
+  const char* home = std::getenv("HOME");
+  const std::string name = fmt::format("retinue/matmul-{:016x}.txt", fnv1a64(machine));
+  // A relative XDG_CACHE_HOME counts as none, as its specification says.
+  if (cache != nullptr && *cache == '/') return fmt::format("{}/{}", cache, name);
+  if (home != nullptr && *home != '\0') return fmt::format("{}/.cache/{}", home, name);
+  return {};
+}
+
+MatmulTimer event_timer(Context& ctx) {
+  return [&ctx](const std::function<void()>& work) {
+    constexpr int kRounds = 5;
+    std::array<double, kRounds> seconds{};
+    work();  // loads what the library loads lazily
+    for (double& s : seconds) {
+      Event begin(ctx.device()), end(ctx.device());
+      begin.record(ctx.stream());
+      work();
+      end.record(ctx.stream());
+      end.synchronize();
+      s = end.seconds_since(begin);
+    }
+    std::sort(seconds.begin(), seconds.end());
+    return seconds[kRounds / 2];
+  };
+}
+
+void tune_matmul(Context& ctx, const PackedMatrix& w, int leaves, bool bias, DType y,
+                 std::int64_t max_rows, const MatmulTimer& timer, MatmulTuning& tuning) {
+  check(max_rows >= 1 && leaves >= 1 && w.inputs % leaves == 0,
+        "tune_matmul: rows and leaves of a product");
+  check(y == DType::kBF16 || y == DType::kF32, "tune_matmul: y is bf16 or f32");
+  const MatmulKind kind{w.inputs, w.outputs, leaves, bias, y};
+  on_backend(ctx, "tune_matmul", [&](auto backend) {
+    detail::tune_matmul(backend, ctx, w, kind, max_rows, timer, tuning);
+  });
+}
+
+std::string matmul_machine(Device device) {
+  if constexpr (build::kCuda)
+    if (device.type == DeviceType::kCuda) return detail::matmul_machine_on_cuda(device);
+  return "cpu";
+}
+
+namespace detail {
+void tune_matmul(Cpu, Context&, const PackedMatrix&, const MatmulKind&, std::int64_t,
+                 const MatmulTimer&, MatmulTuning&) {}
+}  // namespace detail
+
+}  // namespace retinue::ops

@@ -1,0 +1,13 @@
+# The readable table of judged kernels (see judge_kernels.awk). Dynamic shared memory is no fact of a compiler.
+BEGIN {
+  FS = "\t"
+  printf "kernels for %s, nvcc %s, revision %s; instructions counted in %s\n\n", arch, version, revision, counted
+  row = "| %-58s | %9s | %5s | %6s | %5s | %6s | %4s | %5s | %6s | %8s | %s |\n"
+  printf row, "kernel", "registers", "stack", "spills", "loads", "shared", "mma", "wgmma", "copies", "ldmatrix", "verdict"
+  print "|---|---|---|---|---|---|---|---|---|---|---|"
+  row = "| %-58s | %9d | %5d | %6d | %5d | %6d | %4d | %5d | %6d | %8d | %s |\n"
+}
+{
+  file = $2; sub(/.*\//, "", file); sub(/\.cu$/, "", file)
+  printf row, file ": " $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $1
+}

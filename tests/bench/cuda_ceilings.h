@@ -1,0 +1,17 @@
+#pragma once
+
+#include "parallel/device/context.h"
+
+#include <cstdint>
+#include <functional>
+
+namespace retinue::bench {
+
+/// y [m, n] = x [m, k] · w [n, k]ᵀ in bf16 with the algorithm that cuBLASLt itself thinks best for
+/// the shape: what its best case reaches, as a ceiling for what is bound to one algorithm. Operands
+/// and workspace are device memory, borrowed. Throws: SystemError.
+std::function<void()> best_cublaslt_matmul(Context& ctx, const void* x, const void* w, void* y,
+                                           std::int64_t m, std::int64_t n, std::int64_t k,
+                                           void* workspace, std::size_t workspace_bytes);
+
+}  // namespace retinue::bench

@@ -67,13 +67,12 @@ void Qwen3Vl::encode(Context& ctx, ConstTensorView patches, std::span<const Grid
   exchange_features(ctx, axis_, images, encoded, features_view_);
 }
 
-void Qwen3Vl::scrub(Context& ctx, std::span<const std::int32_t> blocks,
-                    std::span<const std::int32_t> feature_rows) {
-  const auto zero = [&](TensorView view) { ctx.stream().zero(view.bytes(), view.size_bytes()); };
+void Qwen3Vl::scrub(Context& ctx, std::span<const std::int32_t> blocks) {
   for (const ops::KvView& cache : caches_)
-    for (const std::int32_t block : blocks) zero(cache.data.rows(block, 1));
-  for (std::size_t i = 0; i + 1 < feature_rows.size(); i += 2)
-    zero(features_view_.rows(feature_rows[i], feature_rows[i + 1]));
+    for (const std::int32_t block : blocks) {
+      const TensorView page = cache.data.rows(block, 1);
+      ctx.stream().zero(page.bytes(), page.size_bytes());
+    }
 }
 
 void Qwen3Vl::forward(Context& ctx, const StepInputs& inputs, TensorView logits) {

@@ -40,10 +40,9 @@ class Qwen3Vl {
   /// One step of the decoder; every rank of the axis enters.   logits [rows, vocab_per_rank]
   void forward(Context& ctx, const StepInputs& inputs, TensorView logits);
 
-  /// Zeroes pages of the cache, and (first, count) rows of the features: what held numbers that are
-  /// not finite would spoil whoever comes next.
-  void scrub(Context& ctx, std::span<const std::int32_t> blocks,
-             std::span<const std::int32_t> feature_rows);
+  /// Zeroes pages of the cache: numbers in them that are not finite would spoil whoever comes next,
+  /// who reads a whole tile. Rows of features are written before they are read.
+  void scrub(Context& ctx, std::span<const std::int32_t> blocks);
 
   [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] const TensorAxis& axis() const { return axis_; }

@@ -113,7 +113,7 @@ void EngineRank::launch(const StepPlan& plan) {
   ++stats_.steps;
   if (plan.idle()) ++stats_.idle_steps;
   const double begin = clock_.now_s();
-  model_.scrub(ctx_, plan.scrub_blocks, plan.scrub_rows);
+  model_.scrub(ctx_, plan.scrub_blocks);
   if (!plan.encode.empty()) encode(plan);
   const double encoded = clock_.now_s();
   stats_.encode_s += encoded - begin;

@@ -247,7 +247,7 @@ void Scheduler::plan(StepPlan& plan, PlanRows& rows) {
   admit();
   choose_chunks();
   std::swap(plan.drop, dropped_);
-  std::swap(plan.scrub_blocks, scrub_blocks_), std::swap(plan.scrub_rows, scrub_rows_);
+  std::swap(plan.scrub_blocks, scrub_blocks_);
 
   plan.cu_seqlens.push_back(0);
   std::int64_t tokens = 0;
@@ -495,19 +495,13 @@ void Scheduler::publish(const LogitRow& row) {
 }
 
 std::unique_ptr<Sequence> Scheduler::remove(Sequence* sequence, bool spoiled) {
-  const auto scrub = [&](Feature& feature) {
-    if (spoiled && feature.first_row >= 0) {
-      scrub_rows_.push_back(static_cast<std::int32_t>(feature.first_row));
-      scrub_rows_.push_back(static_cast<std::int32_t>(feature.visual_tokens));
-    }
-    gone(feature);
-  };
+  const auto forget = [&](Feature& feature) { gone(feature); };
   for (Sequence::Item& item : sequence->items) {
     if (item.feature != nullptr) {
       unpin(item);
-      features_.release(*std::exchange(item.feature, nullptr), scrub);
+      features_.release(*std::exchange(item.feature, nullptr), forget);
     }
-    if (spoiled) features_.discard(item.visual.content, scrub);
+    if (spoiled) features_.discard(item.visual.content, forget);
   }
   release_pages(*sequence, spoiled);
   if (!sequence->completion.error)

@@ -113,7 +113,7 @@ class Scheduler {
   /// has been sent back meanwhile.
   void publish(const LogitRow& row);
   /// Takes a finished or failed sequence out and frees what it held. What is `spoiled` holds
-  /// numbers that are not finite: its memory is zeroed before another reads it.
+  /// numbers that are not finite: its pages are zeroed before another reads them.
   std::unique_ptr<Sequence> remove(Sequence* sequence, bool spoiled = false);
 
   /// Every sequence that waits or runs.
@@ -122,9 +122,7 @@ class Scheduler {
     return static_cast<std::int64_t>(waiting_.size() + running_.size());
   }
   /// Nobody lives, and nothing is left to be zeroed.
-  [[nodiscard]] bool done() const {
-    return live() == 0 && scrub_blocks_.empty() && scrub_rows_.empty();
-  }
+  [[nodiscard]] bool done() const { return live() == 0 && scrub_blocks_.empty(); }
   [[nodiscard]] const SchedulerStats& stats() const { return stats_; }
   /// Throws: BugError unless every page and feature is accounted for.
   void check_accounts() const;
@@ -174,7 +172,7 @@ class Scheduler {
   Sequences waiting_, running_;  ///< running: in order of admission
   std::vector<Chunk> chunks_;
   std::vector<std::uint64_t> dropped_;
-  std::vector<std::int32_t> scrub_blocks_, scrub_rows_;
+  std::vector<std::int32_t> scrub_blocks_;
   std::vector<std::int32_t> whole_rows_;
   std::vector<std::int64_t> encode_load_;
   std::int64_t plans_ = 0;

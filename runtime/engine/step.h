@@ -26,12 +26,11 @@ struct EncodeItem {
 /// What every rank of a replica does in one step; made by the lead, broadcast, executed by all. All
 /// decisions stand here, so that all ranks branch alike.
 struct StepPlan {
-  bool stop = false;                ///< the engine ends; nothing else is set
-  std::vector<OwnedItem> prefetch;  ///< newly dealt
-  std::vector<std::uint64_t> drop;  ///< keys that nobody needs any more
-  /// Pages and (first, count) rows of the feature buffer that are zeroed before all else.
-  std::vector<std::int32_t> scrub_blocks, scrub_rows;
-  std::vector<EncodeItem> encode;  ///< in image order; first the exchange, then the decoder
+  bool stop = false;                       ///< the engine ends; nothing else is set
+  std::vector<OwnedItem> prefetch;         ///< newly dealt
+  std::vector<std::uint64_t> drop;         ///< keys that nobody needs any more
+  std::vector<std::int32_t> scrub_blocks;  ///< pages that are zeroed before all else
+  std::vector<EncodeItem> encode;          ///< in image order; first the exchange, then the decoder
   // The packed batch, as in layers::StepInputs.
   std::vector<std::int32_t> ids, positions, slot_mapping, block_table, cu_seqlens, seq_lens,
       visual_sources, visual_rows, logit_rows;

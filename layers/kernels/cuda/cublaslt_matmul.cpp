@@ -391,7 +391,7 @@ void tune_matmul(Cuda, Context& ctx, const PackedMatrix& w, const MatmulKind& ki
 
 std::string matmul_machine_on_cuda(Device device) {
   const cuda::DeviceFacts facts = cuda::device_facts(device.index);
-  return fmt::format("{}, driver {}, cublasLt {}", facts.name, facts.driver_version,
+  return fmt::format("{}, driver {}, cublasLt {}", facts.name, cuda::driver_version(),
                      cublasLtGetVersion());
 }
 

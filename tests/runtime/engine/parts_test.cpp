@@ -177,7 +177,7 @@ TEST(StepPlan, SurvivesTheWire) {
   StepPlan plan;
   plan.prefetch = {{0xFEDCBA9876543210ULL, 3}};
   plan.drop = {1, ~std::uint64_t{0}};
-  plan.scrub_blocks = {9, 4}, plan.scrub_rows = {0, 7};
+  plan.scrub_blocks = {9, 4};
   plan.encode = {{0x8000000080000000ULL, 1, 17, {2, 34, 60}}};
   plan.ids = {1, 2, 3}, plan.positions = {0, 1, 2, 0, 1, 2, 0, 1, 2}, plan.slot_mapping = {5, 6, 7};
   plan.block_table = {4, 9}, plan.cu_seqlens = {0, 3}, plan.seq_lens = {3}, plan.logit_rows = {2};
@@ -191,7 +191,6 @@ TEST(StepPlan, SurvivesTheWire) {
   EXPECT_EQ(copy.prefetch[0].key, plan.prefetch[0].key);
   EXPECT_EQ(copy.drop, plan.drop);
   EXPECT_EQ(copy.scrub_blocks, plan.scrub_blocks);
-  EXPECT_EQ(copy.scrub_rows, plan.scrub_rows);
   EXPECT_EQ(copy.encode[0].key, plan.encode[0].key);
   EXPECT_EQ(copy.encode[0].grid, plan.encode[0].grid);
   for (std::size_t size = 0; size < words.size(); ++size)

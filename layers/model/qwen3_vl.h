@@ -53,9 +53,8 @@ class Qwen3Vl {
   [[nodiscard]] std::int64_t weight_bytes() const { return store_.bytes(); }
   [[nodiscard]] std::int64_t kv_bytes() const { return kv_bytes_; }
   [[nodiscard]] std::int64_t feature_bytes() const { return feature_bytes_; }
-  /// All pages and all features of this rank, as they stand.
+  /// All pages of this rank, as they stand.
   [[nodiscard]] ConstTensorView kv() const { return kv_.view(); }
-  [[nodiscard]] ConstTensorView features() const { return features_.view(); }
   /// Bytes of one page over all layers of one rank.
   static std::int64_t kv_block_bytes(const ModelConfig& config, const TensorAxis& axis,
                                      const ModelOptions& options);

@@ -43,6 +43,8 @@ struct EngineOptions {
   /// For tests: of several sequences the one admitted last is sent back every so many
   /// steps. 0: never.
   std::int64_t preempt_every = 0;
+  /// For comparison: a step takes prompts or decodes, never both; prompts go first.
+  bool separate_phases = false;
   /// Every page and feature is accounted for after every plan.
   bool check_accounts = build::kBuildType == "Debug";
 };

@@ -381,24 +381,26 @@ void Scheduler::choose_chunks() {
     return true;
   };
   // In order of admission: where pages run out, those behind give theirs back.
-  for (auto at = running_.begin(); at != running_.end() && budget > 0;) {
-    Sequence& sequence = **at;
-    if (sequence.pending() != 1 || ends_with_awaited(sequence)) {
+  const auto add_decodes = [&] {
+    for (auto at = running_.begin(); at != running_.end() && budget > 0;) {
+      Sequence& sequence = **at;
+      if (sequence.pending() != 1 || ends_with_awaited(sequence)) {
+        ++at;
+        continue;
+      }
+      bool fits = has_pages(sequence, sequence.tokens());
+      while (!fits && running_.back().get() != &sequence) {
+        preempt_last();
+        fits = has_pages(sequence, sequence.tokens());
+      }
       ++at;
-      continue;
+      if (!fits) {
+        preempt_last();
+        break;
+      }
+      chunks_.push_back({&sequence, 1}), --budget, --logit_budget;
     }
-    bool fits = has_pages(sequence, sequence.tokens());
-    while (!fits && running_.back().get() != &sequence) {
-      preempt_last();
-      fits = has_pages(sequence, sequence.tokens());
-    }
-    ++at;
-    if (!fits) {
-      preempt_last();
-      break;
-    }
-    chunks_.push_back({&sequence, 1}), --budget, --logit_budget;
-  }
+  };
   const auto add_prompts = [&] {
     for (const auto& sequence : running_) {
       if (sequence->pending() <= 1 || budget == 0 || ends_with_awaited(*sequence)) continue;
@@ -416,7 +418,12 @@ void Scheduler::choose_chunks() {
       budget -= count, logit_budget -= rows;
     }
   };
+  const bool prompts_alone =
+      options_.separate_phases &&
+      std::ranges::any_of(running_, [](const auto& s) { return s->pending() > 1; });
+  if (!prompts_alone) add_decodes();
   add_prompts();
+  if (prompts_alone && chunks_.empty()) add_decodes();
   // Pages are all held by prompts that wait for one another: the first one goes on.
   while (chunks_.empty() && running_.size() > 1 &&
          !std::ranges::all_of(running_, [](const auto& s) { return ends_with_awaited(*s); })) {

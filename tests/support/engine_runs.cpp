@@ -32,9 +32,12 @@ class PoisonedSource final : public layers::WeightSource {
                  const std::vector<std::int32_t>& ids, float value)
       : from_(std::move(from)), tied_(tied), ids_(ids), value_(value) {}
 
+  void require(const std::string& name, const Shape& shape) override {
+    from_->require(stored(name), shape);
+  }
   void read(const std::string& name, const Shape& shape, const layers::WeightSlice& slice,
             TensorView to) override {
-    from_->read(tied_ && name == kHead ? kEmbedding : name, shape, slice, to);
+    from_->read(stored(name), shape, slice, to);
     if (name != kEmbedding) return;
     for (const std::int64_t id : ids_) {
       const std::int64_t row = id - slice.first_row;
@@ -49,6 +52,10 @@ class PoisonedSource final : public layers::WeightSource {
   void finish() override { from_->finish(); }
 
  private:
+  [[nodiscard]] const std::string& stored(const std::string& name) const {
+    return tied_ && name == kHead ? kEmbedding : name;
+  }
+
   std::unique_ptr<layers::WeightSource> from_;
   bool tied_;
   std::vector<std::int32_t> ids_;

@@ -138,9 +138,10 @@ TEST_P(EngineGuard, ARequestThatIsNotFiniteFailsAloneAndLeavesNothing) {
   if (poison.preempted) {
     EXPECT_GT(outcome.stats.scheduler.preempted, 0);
   }
-  for (int r = 0; r < poison.ranks; ++r) {
+  // Rows of features may lie free as they were left: whoever gets them writes all of them before
+  // one is read. A page is read beside what is written in it.
+  for (int r = 0; r < poison.ranks; ++r)
     EXPECT_EQ(not_finite(ranks.model(r).kv()), 0) << "in the pages of rank " << r;
-  }
 }
 
 using EngineGuardCancelled = EngineGuardBase;

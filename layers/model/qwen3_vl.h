@@ -44,6 +44,7 @@ class Qwen3Vl {
   /// who reads a whole tile. Rows of features are written before they are read.
   void scrub(Context& ctx, std::span<const std::int32_t> blocks);
 
+  [[nodiscard]] std::span<const WeightStore::Product> products() const { return store_.products(); }
   [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] const TensorAxis& axis() const { return axis_; }
   [[nodiscard]] DType dtype() const { return options_.dtype; }

@@ -15,7 +15,9 @@ RowParallelLinear::RowParallelLinear(WeightStore& store, const std::string& name
                                      const TensorAxis& axis)
     : axis_(axis),
       weight_(store.matrix({{name, Shape{outputs, inputs}, 0, outputs}}, axis.first(inputs),
-                           axis.per_rank(inputs))) {}
+                           axis.per_rank(inputs))) {
+  store.will_multiply({weight_, false, branch_dtype(axis, store.dtype())});
+}
 
 DType branch_dtype(const TensorAxis& axis, DType model) {
   return axis.size == 1 ? model : DType::kF32;

@@ -17,7 +17,9 @@ class VocabParallelEmbedding {
       : axis_(axis),
         first_id_(axis.first(vocab)),
         table_(store.matrix({{name, Shape{vocab, hidden}, first_id_, axis.per_rank(vocab)}}, 0,
-                            hidden)) {}
+                            hidden)) {
+    store.will_multiply({table_, false, store.dtype()});
+  }
 
   ///   ids [tokens] i32   y [tokens, hidden], the same on every rank
   void forward(Context& ctx, ConstTensorView ids, TensorView y) const;

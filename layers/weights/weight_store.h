@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,15 @@ class WeightStore {
   /// Throws: what the source throws when it cannot be read; SystemError when memory is short.
   void load();
 
+  /// A product that a module will ask for, for those who time products before they are needed.
+  struct Product {
+    ops::PackedMatrix weight;
+    bool bias = false;
+    DType y = DType::kBF16;
+  };
+  void will_multiply(const Product& product) { products_.push_back(product); }
+  [[nodiscard]] std::span<const Product> products() const { return products_; }
+
   [[nodiscard]] DType dtype() const { return dtype_; }
   [[nodiscard]] std::int64_t bytes() const { return bytes_; }
 
@@ -75,6 +85,7 @@ class WeightStore {
   MemoryLedger& ledger_;
   WeightSource* source_;
   DType dtype_;
+  std::vector<Product> products_;
   std::int64_t bytes_ = 0;
   std::deque<Tensor> tensors_;
   std::vector<Order> orders_;

@@ -187,8 +187,38 @@ Replica::Replica(const RunOptions& options, const ModelFiles& model, const Mesh&
   parts.pixel_values = pixel_values(model.config.vision);
   model_ =
       std::make_unique<layers::Qwen3Vl>(*ctx_, ledger_, model.config, axis, source.get(), parts);
+  if (device.type == DeviceType::kCuda && !model.ordered) tune();
   engine_ =
       std::make_unique<Engine>(*ctx_, ledger_, *model_, plan_.limits, mesh.tensor(), pixels, clock);
+}
+
+void Replica::tune() {
+  const std::string machine = ops::matmul_machine(ctx_->device());
+  const std::string path = ops::MatmulTuning::default_path(machine);
+  std::string why_not = "neither XDG_CACHE_HOME nor HOME is set";
+  if (!path.empty()) tuning_ = ops::MatmulTuning::load(path, machine, why_not);
+  const ops::MatmulTuning known = tuning_;
+  const ops::MatmulTimer timer = ops::event_timer(*ctx_);
+  for (const layers::WeightStore::Product& product : model_->products()) {
+    // Inputs and outputs of a trial lie where a step's activations will.
+    const std::int64_t row_bytes = 4 * (product.weight.inputs + product.weight.outputs + 16);
+    const std::int64_t fit =
+        static_cast<std::int64_t>(ctx_->arena().capacity_bytes() / 2) / row_bytes;
+    const std::int64_t most =
+        product.bias ? plan_.limits.encode_patches : plan_.limits.max_batch_tokens;
+    ops::tune_matmul(*ctx_, product.weight, 1, product.bias, product.y,
+                     std::clamp<std::int64_t>(fit, 1, std::max<std::int64_t>(most, 1)), timer,
+                     tuning_);
+  }
+  ctx_->set_matmul_tuning(&tuning_);
+  tuning_text_ = fmt::format("{} products timed, {} known before ({})", tuning_.size(),
+                             known.size(), known.size() > 0 ? path : why_not);
+  if (tuning_ == known || path.empty()) return;
+  try {
+    tuning_.save(path, machine);
+  } catch (const SystemError& error) {
+    tuning_text_ += fmt::format("; not kept: {}", error.what());
+  }
 }
 
 std::vector<std::string> start_block(const RunOptions& options, const ModelFiles& model,
@@ -200,7 +230,7 @@ std::vector<std::string> start_block(const RunOptions& options, const ModelFiles
       memory += fmt::format("{}{} {:.2f}", memory.empty() ? "" : ", ", part.name,
                             static_cast<double>(part.bytes) / 1073741824.0);
   const MeshShape shape = mesh.shape();
-  return {
+  std::vector<std::string> lines = {
       fmt::format("retinue {} ({}, {}), {} kernels {}, {} thread(s) per rank", build::kVersion,
                   build::kRevision, build::kBuildType, to_string(replica.ctx().device()),
                   name(replica.ctx().cpu_isa()), replica.ctx().threads()),
@@ -210,6 +240,8 @@ std::vector<std::string> start_block(const RunOptions& options, const ModelFiles
       fmt::format("memory per rank, GiB: {}; {} sequences of at most {} tokens, {} tokens per step",
                   memory, plan.limits.max_sequences, plan.limits.max_sequence_tokens,
                   plan.limits.max_batch_tokens)};
+  if (!replica.tuning().empty()) lines.push_back("products: " + replica.tuning());
+  return lines;
 }
 
 layers::Numerics numerics_of(const ModelFiles& model) {

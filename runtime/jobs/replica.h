@@ -1,6 +1,7 @@
 #pragma once
 
 #include "layers/model/qwen3_vl.h"
+#include "layers/ops/matmul_tuning.h"
 #include "layers/spec/numerics.h"
 #include "parallel/base/clock.h"
 #include "parallel/mesh/mesh.h"
@@ -51,10 +52,16 @@ class Replica {
   [[nodiscard]] Engine& engine() { return *engine_; }
   [[nodiscard]] Context& ctx() { return *ctx_; }
   [[nodiscard]] const EnginePlan& plan() const { return plan_; }
+  /// What --reduce nccl, whose bits may depend on shapes, chose per shape; empty otherwise.
+  [[nodiscard]] const std::string& tuning() const { return tuning_text_; }
 
  private:
+  void tune();
+
   EnginePlan plan_;
   MemoryLedger ledger_;
+  ops::MatmulTuning tuning_;
+  std::string tuning_text_;
   /// On GPUs: the ranks of the tensor axis in device memory, once for the decoder's sums and once
   /// for the exchange of features.
   std::unique_ptr<Communicator> reduce_, exchange_;

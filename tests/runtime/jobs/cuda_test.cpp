@@ -11,7 +11,9 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 namespace retinue::runtime {
 namespace {
@@ -77,8 +79,16 @@ TEST_P(CudaTrace, OrderedSumsGiveTheSameLogitsOnEveryMesh) {
 }
 
 TEST_P(CudaTrace, SumsInTheOrderOfTheLibraryAreWithinTheSameError) {
+  // What is timed at the start is kept there.
+  setenv("XDG_CACHE_HOME", folder_.path("cache").c_str(), 1);
   trace(2, 2, "nccl");
   expect_reference();
+  const std::filesystem::directory_iterator kept(folder_.path("cache/retinue"));
+  ASSERT_NE(kept, std::filesystem::directory_iterator());
+  EXPECT_THAT(kept->path().filename().string(), testing::StartsWith("matmul-"));
+  const auto written = kept->last_write_time();
+  trace(2, 2, "nccl");
+  EXPECT_EQ(kept->last_write_time(), written) << "the second start times nothing";
 }
 
 INSTANTIATE_TEST_SUITE_P(, CudaTrace,

@@ -1,6 +1,7 @@
 #include "launcher/binding.h"
 
 #include "parallel/base/build_config.h"
+#include "parallel/comm/gather_values.h"
 #include "parallel/device/cuda/runtime.h"
 #include "parallel/device/topology.h"
 
@@ -36,20 +37,6 @@ struct Place {
   }
 };
 
-std::vector<Place> exchange(World& world, const Place& own) {
-  const auto ranks = static_cast<std::size_t>(world.size());
-  std::vector<Place> places(ranks);
-  const std::vector<std::int64_t> one_each(ranks, 1);
-  const auto row = static_cast<std::int64_t>(sizeof(Place));
-  world.comm().all_gather(
-      Stream{Device{}},
-      ConstTensorView(reinterpret_cast<const std::byte*>(&own), DType::kU8, Shape{1, row}),
-      TensorView(reinterpret_cast<std::byte*>(places.data()), DType::kU8,
-                 Shape{static_cast<std::int64_t>(ranks), row}),
-      one_each);
-  return places;
-}
-
 std::string line_of(int rank, const Place& place) {
   std::string line = fmt::format("rank {} on {}: ", rank, place.host.data());
   line += place.device < 0 ? std::string("cpu")
@@ -71,7 +58,7 @@ std::vector<std::string> bind_ranks(World& world, bool cuda, const std::string& 
       own.node = numa_node_of(bus_id, sysfs);
     }
   own.set_cpus(allowed_cpus());
-  std::vector<Place> places = exchange(world, own);
+  std::vector<Place> places = gather_values(world.comm(), own);
 
   // The ranks of this host, by their rank in the world, which is the order of node_rank, too.
   std::vector<int> nodes;
@@ -89,7 +76,7 @@ std::vector<std::string> bind_ranks(World& world, bool cuda, const std::string& 
     bind_thread(share);
     own.set_cpus(share);
   }
-  places = exchange(world, own);
+  places = gather_values(world.comm(), own);
   std::vector<std::string> lines;
   for (std::size_t r = 0; r < places.size(); ++r)
     lines.push_back(line_of(static_cast<int>(r), places[r]));

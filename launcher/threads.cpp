@@ -1,6 +1,7 @@
 #include "launcher/threads.h"
 
 #include "launcher/environment.h"
+#include "parallel/comm/gather_values.h"
 
 #include <algorithm>
 #include <array>
@@ -25,16 +26,7 @@ int default_threads(World& world) {
   CPU_ZERO(&own.cpus);
   sched_getaffinity(0, sizeof(own.cpus), &own.cpus);
 
-  const auto ranks = static_cast<std::size_t>(world.size());
-  std::vector<Place> places(ranks);
-  const std::vector<std::int64_t> one_each(ranks, 1);
-  const auto row = static_cast<std::int64_t>(sizeof(Place));
-  world.comm().all_gather(
-      Stream{Device{}},
-      ConstTensorView(reinterpret_cast<const std::byte*>(&own), DType::kU8, Shape{1, row}),
-      TensorView(reinterpret_cast<std::byte*>(places.data()), DType::kU8,
-                 Shape{static_cast<std::int64_t>(ranks), row}),
-      one_each);
+  const std::vector<Place> places = gather_values(world.comm(), own);
   const auto sharing = std::count_if(places.begin(), places.end(), [&](const Place& place) {
     return place.host == own.host && CPU_EQUAL(&place.cpus, &own.cpus) != 0;
   });

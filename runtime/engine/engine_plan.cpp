@@ -77,7 +77,7 @@ EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device
   plan.staging_bytes = EngineRank::staging_bytes(limits, config, dtype, device, tensor);
   plan.device = device.type;
   if (device.type == DeviceType::kCuda) {
-    plan.library_bytes = kDriverBytes;
+    plan.driver_bytes = kDriverBytes;
     if (tensor > 1)
       plan.communication_bytes = static_cast<std::int64_t>(nccl_scratch_bytes(tensor, reduce)) +
                                  kNcclCommunicators * kNcclBytes;

@@ -47,7 +47,7 @@ struct EnginePlan {
   std::int64_t weight_bytes = 0, kv_bytes = 0, feature_bytes = 0, activation_bytes = 0,
                scratch_bytes = 0;
   std::int64_t communication_bytes = 0;  ///< NCCL's, ours and its own
-  std::int64_t library_bytes = 0;        ///< kDriverBytes on a GPU
+  std::int64_t driver_bytes = 0;         ///< kDriverBytes on a GPU
   std::int64_t staging_bytes = 0;        ///< of the host: beside a GPU it is no part of the total
   DeviceType device = DeviceType::kCpu;
 
@@ -64,7 +64,7 @@ struct EnginePlan {
              {"scratch", scratch_bytes},
              {"staging", device == DeviceType::kCpu ? staging_bytes : 0},
              {"NCCL", communication_bytes},
-             {"driver and libraries", library_bytes}}};
+             {"driver and libraries", driver_bytes}}};
   }
   [[nodiscard]] std::int64_t total_bytes() const;
   [[nodiscard]] std::int64_t kv_tokens() const { return limits.kv_blocks * limits.kv_block_tokens; }

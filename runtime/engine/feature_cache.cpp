@@ -97,12 +97,11 @@ bool FeatureCache::place(Feature& feature) {
   return true;
 }
 
-void FeatureCache::discard(const ContentKey& content, const std::function<void(Feature&)>& gone) {
+void FeatureCache::discard(const ContentKey& content) {
   const auto found = std::ranges::find_if(features_, [&](const Feature& feature) {
     return feature.users == 0 && feature.first_row >= 0 && feature.content == content;
   });
   if (content == ContentKey{} || found == features_.end()) return;
-  gone(*found);
   erase(found);
 }
 

@@ -63,8 +63,8 @@ class FeatureCache {
   /// Takes all rows back when nobody counts on any: where what is left over lies in the way of what
   /// would fit.
   void tidy();
-  /// Forgets an encoded feature that nobody uses; calls `gone` first. Nothing where there is none.
-  void discard(const ContentKey& content, const std::function<void(Feature&)>& gone);
+  /// Forgets an encoded feature that nobody uses. Nothing where there is none.
+  void discard(const ContentKey& content);
   [[nodiscard]] Feature* find(std::uint64_t key);
   /// Features whose pixels are there and wait to be encoded.
   [[nodiscard]] std::int64_t ready() const;

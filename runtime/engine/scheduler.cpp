@@ -495,13 +495,12 @@ void Scheduler::publish(const LogitRow& row) {
 }
 
 std::unique_ptr<Sequence> Scheduler::remove(Sequence* sequence, bool spoiled) {
-  const auto forget = [&](Feature& feature) { gone(feature); };
   for (Sequence::Item& item : sequence->items) {
     if (item.feature != nullptr) {
       unpin(item);
-      features_.release(*std::exchange(item.feature, nullptr), forget);
+      features_.release(*std::exchange(item.feature, nullptr), [&](Feature& f) { gone(f); });
     }
-    if (spoiled) features_.discard(item.visual.content, forget);
+    if (spoiled) features_.discard(item.visual.content);
   }
   release_pages(*sequence, spoiled);
   if (!sequence->completion.error)

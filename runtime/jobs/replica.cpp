@@ -2,6 +2,7 @@
 
 #include "layers/weights/weight_source.h"
 #include "parallel/base/build_config.h"
+#include "parallel/comm/gather_values.h"
 #include "parallel/comm/nccl_communicator.h"
 #include "parallel/device/cuda/runtime.h"
 #include "runtime/jobs/host_memory.h"
@@ -40,15 +41,7 @@ std::unique_ptr<layers::WeightSource> open_weights(const RunOptions& options,
 
 /// The smallest of the ranks' budgets: limits must be equal on all ranks of an axis.
 std::int64_t common_budget(Communicator& tensor, std::int64_t mine) {
-  const auto ranks = static_cast<std::size_t>(tensor.size());
-  std::vector<std::int64_t> all(ranks);
-  const std::vector<std::int64_t> rows(ranks, 1);
-  tensor.all_gather(
-      Stream{Device{}},
-      ConstTensorView(reinterpret_cast<const std::byte*>(&mine), DType::kI64, Shape{1}),
-      TensorView(reinterpret_cast<std::byte*>(all.data()), DType::kI64,
-                 Shape{static_cast<std::int64_t>(ranks)}),
-      rows);
+  const std::vector<std::int64_t> all = gather_values(tensor, mine);
   return *std::min_element(all.begin(), all.end());
 }
 
@@ -71,15 +64,7 @@ void take_device(const Session& session, const RunOptions& options, RankShare& s
   gethostname(mine.host.data(), mine.host.size() - 1);
   std::copy_n(facts.pci_bus_id.begin(), std::min(facts.pci_bus_id.size(), mine.pci_bus_id.size()),
               mine.pci_bus_id.begin());
-  const auto ranks = static_cast<std::size_t>(session.world.size());
-  std::vector<DeviceId> all(ranks);
-  session.world.all_gather(
-      Stream{Device{}},
-      ConstTensorView(reinterpret_cast<const std::byte*>(&mine), DType::kU8,
-                      Shape{1, static_cast<std::int64_t>(sizeof mine)}),
-      TensorView(reinterpret_cast<std::byte*>(all.data()), DType::kU8,
-                 Shape{session.world.size(), static_cast<std::int64_t>(sizeof mine)}),
-      std::vector<std::int64_t>(ranks, 1));
+  const std::vector<DeviceId> all = gather_values(session.world, mine);
   const auto ranks_on = [&](const DeviceId& id) { return std::ranges::count(all, id); };
   // Every rank looks at every GPU, so that all of them end alike.
   const auto shared =

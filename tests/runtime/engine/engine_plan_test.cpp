@@ -227,7 +227,7 @@ TEST_P(Allocations, AreThoseOfThePlanTagByTag) {
   EXPECT_EQ(ledger.bytes(MemoryTag::kStaging), planned.staging_bytes);
   const std::int64_t elsewhere = built.device.type == DeviceType::kCpu ? 0 : planned.staging_bytes;
   EXPECT_EQ(ledger.total_bytes() - elsewhere,
-            planned.total_bytes() - planned.communication_bytes - planned.library_bytes);
+            planned.total_bytes() - planned.communication_bytes - planned.driver_bytes);
 }
 
 std::vector<Built> built() {

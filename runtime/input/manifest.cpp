@@ -60,7 +60,7 @@ std::optional<DataError> read_media(const Json& line, const std::string& base_di
   paths.clear();
   if (auto error = read_paths(line["video"], "video", true, paths)) return error;
   MediaReference clip{MediaKind::kVideo, {}, 0.0};
-  for (const std::string& path : paths) clip.paths.push_back(resolve(path, base_dir));
+  for (const std::string& path : paths) clip.files.emplace_back(resolve(path, base_dir));
   if (const auto fps = line.find("fps"); fps != line.end() && !fps->is_null()) {
     if (!fps->is_number() || !(fps->get<double>() > 0.0))
       return bad("fps: wanted a positive number");
@@ -113,8 +113,8 @@ std::optional<DataError> read_line(const Json& line, const std::string& base_dir
 
 }  // namespace
 
-void read_manifest(std::istream& lines, const std::string& name, const std::string& base_dir,
-                   std::vector<Item>& items) {
+bool read_manifest(std::istream& lines, const std::string& name, const std::string& base_dir,
+                   ItemSink& sink) {
   std::string text;
   for (std::int64_t number = 1; std::getline(lines, text); ++number) {
     if (number == 1 && text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
@@ -133,8 +133,9 @@ void read_manifest(std::istream& lines, const std::string& name, const std::stri
       item.error = read_line(line, base_dir, item);
     }
     if (item.id.empty()) item.id = item.source;
-    items.push_back(std::move(item));
+    if (!sink.add(std::move(item))) return false;
   }
+  return true;
 }
 
 }  // namespace retinue::runtime::detail

@@ -1,10 +1,9 @@
 #pragma once
 
-#include "runtime/input/source.h"
+#include "runtime/input/item.h"
 
 #include <istream>
 #include <string>
-#include <vector>
 
 namespace retinue::runtime::detail {
 
@@ -13,8 +12,9 @@ namespace retinue::runtime::detail {
 /// Paths are relative to `base_dir`; without an id the path of the first image or video is it, else
 /// file and line. Empty lines are passed over; a line that cannot be used becomes a failed item.
 ///   name   for messages and Item::source
+/// Returns false when `sink` wants no more.
 /// Throws: UsageError for an OpenAI batch file, which is not served yet.
-void read_manifest(std::istream& lines, const std::string& name, const std::string& base_dir,
-                   std::vector<Item>& items);
+bool read_manifest(std::istream& lines, const std::string& name, const std::string& base_dir,
+                   ItemSink& sink);
 
 }  // namespace retinue::runtime::detail

@@ -14,6 +14,8 @@ namespace retinue::runtime {
 /// One question of a job: what is shown, and what is asked where it differs from the job's own.
 struct Item {
   std::string id;
+  /// The id where another item has that one already; empty: this one fails then. Not packed.
+  std::string qualified_id;
   std::string source;                 ///< "list.jsonl:17"; empty for a file
   std::int64_t ordinal = 0;           ///< place in the input, before shuffling
   std::vector<MediaReference> media;  ///< in prompt order

@@ -115,6 +115,8 @@ class GrowingFile {
   std::uint64_t flushed_ = 0;
 };
 
+std::uint64_t hash_of(const std::string& id) { return xxh3_64(std::as_bytes(std::span(id))); }
+
 std::string_view bytes_of(const Entry& entry) {
   return {reinterpret_cast<const char*>(&entry), sizeof(entry)};
 }
@@ -277,6 +279,19 @@ class ItemTableWriter::IdIndex {
     }
   }
 
+  /// Whether `same` holds for one of this hash.
+  template <class Same>
+  bool find(std::uint64_t hash, Same same) const {
+    const Part& part = parts_[hash >> 56];
+    if (part.slots.empty()) return false;
+    const auto tag = static_cast<std::uint32_t>(hash);
+    for (std::size_t at = home(part, tag);; at = at + 1 == part.slots.size() ? 0 : at + 1) {
+      const Slot& slot = part.slots[at];
+      if (slot.number == kFree) return false;
+      if (slot.tag == tag && same(slot.number)) return true;
+    }
+  }
+
  private:
   static constexpr std::uint32_t kFree = 0xFFFFFFFFU;
   struct Slot {
@@ -361,14 +376,21 @@ ItemTableWriter::ItemTableWriter(std::string folder, const ItemSelection& select
 
 ItemTableWriter::~ItemTableWriter() = default;
 
+bool ItemTableWriter::is_taken(const std::string& id) {
+  return ids_->find(hash_of(id),
+                    [&](std::uint32_t number) { return parts_->read(number).id == id; });
+}
+
 bool ItemTableWriter::settle_id(Item& item) {
-  const std::uint64_t hash = xxh3_64(std::as_bytes(std::span(item.id)));
+  // Archives of one set often count their keys anew: there the second has the archive in its id.
+  if (!item.qualified_id.empty() && item.qualified_id != item.id && is_taken(item.id))
+    item.id = std::exchange(item.qualified_id, "");
   Item first;
-  const auto found =
-      ids_->find_or_add(hash, static_cast<std::uint32_t>(listed_), [&](std::uint32_t number) {
-        first = parts_->read(number);
-        return first.id == item.id;
-      });
+  const auto found = ids_->find_or_add(hash_of(item.id), static_cast<std::uint32_t>(listed_),
+                                       [&](std::uint32_t number) {
+                                         first = parts_->read(number);
+                                         return first.id == item.id;
+                                       });
   if (!found) return true;
   if (item.source.empty() && first.source.empty()) return false;
   if (item.error) return true;

@@ -87,6 +87,7 @@ class ItemTableWriter final : public ItemSink {
   friend class ItemTable;
   struct Parts;
   class IdIndex;
+  [[nodiscard]] bool is_taken(const std::string& id);
   [[nodiscard]] bool settle_id(Item& item);
   static ItemTable table_of(Parts& parts, const std::string& folder);
 

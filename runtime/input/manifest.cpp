@@ -72,18 +72,7 @@ std::optional<DataError> read_media(const Json& line, const std::string& base_di
 
 std::optional<DataError> read_line(const Json& line, const std::string& base_dir, Item& item) {
   if (!line.is_object()) return bad(fmt::format("wanted an object, got {}", line.type_name()));
-  if (const auto id = line.find("id"); id != line.end() && !id->is_null()) {
-    if (id->is_number_integer())
-      item.id = id->dump();
-    else if (id->is_string() && !id->get_ref<const std::string&>().empty())
-      item.id = id->get<std::string>();
-    else
-      return bad("id: wanted a string that is not empty");
-  }
-  if (const auto prompt = line.find("prompt"); prompt != line.end() && !prompt->is_null()) {
-    if (!prompt->is_string()) return bad("prompt: wanted a string");
-    item.prompt = prompt->get<std::string>();
-  }
+  if (auto error = read_id_and_prompt(line, item)) return error;
   if (line.contains("messages")) {
     if (line.contains("image") || line.contains("images") || line.contains("video") || item.prompt)
       return bad("messages stand alone: no image, images, video or prompt beside them");
@@ -112,6 +101,22 @@ std::optional<DataError> read_line(const Json& line, const std::string& base_dir
 }
 
 }  // namespace
+
+std::optional<DataError> read_id_and_prompt(const Json& line, Item& item) {
+  if (const auto id = line.find("id"); id != line.end() && !id->is_null()) {
+    if (id->is_number_integer())
+      item.id = id->dump();
+    else if (id->is_string() && !id->get_ref<const std::string&>().empty())
+      item.id = id->get<std::string>();
+    else
+      return bad("id: wanted a string that is not empty");
+  }
+  if (const auto prompt = line.find("prompt"); prompt != line.end() && !prompt->is_null()) {
+    if (!prompt->is_string()) return bad("prompt: wanted a string");
+    item.prompt = prompt->get<std::string>();
+  }
+  return std::nullopt;
+}
 
 bool read_manifest(std::istream& lines, const std::string& name, const std::string& base_dir,
                    ItemSink& sink) {

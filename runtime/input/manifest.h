@@ -2,7 +2,10 @@
 
 #include "runtime/input/item.h"
 
+#include <nlohmann/json_fwd.hpp>
+
 #include <istream>
+#include <optional>
 #include <string>
 
 namespace retinue::runtime::detail {
@@ -16,5 +19,8 @@ namespace retinue::runtime::detail {
 /// Throws: UsageError for an OpenAI batch file, which is not served yet.
 bool read_manifest(std::istream& lines, const std::string& name, const std::string& base_dir,
                    ItemSink& sink);
+
+/// The keys "id" and "prompt" of a line, where they are there. Errors: of another type.
+std::optional<DataError> read_id_and_prompt(const nlohmann::ordered_json& line, Item& item);
 
 }  // namespace retinue::runtime::detail

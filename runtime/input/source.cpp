@@ -4,6 +4,7 @@
 #include "runtime/input/image.h"
 #include "runtime/input/manifest.h"
 #include "runtime/input/media_files.h"
+#include "runtime/input/webdataset.h"
 
 #include <fmt/format.h>
 
@@ -26,7 +27,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-enum class Kind { kImage, kVideo, kManifest, kTar, kParquet, kUnknown };
+enum class Kind { kImage, kVideo, kManifest, kTar, kParquet, kCompressed, kUnknown };
 
 [[noreturn]] void refuse(const std::string& path, std::string_view what) {
   throw UsageError(fmt::format("[--input] {}: {}", path, what));
@@ -48,6 +49,10 @@ Kind kind_of_content(const std::string& head) {
   const bool iso = head.size() > 12 && head.compare(4, 4, "ftyp") == 0;
   const bool riff = head.starts_with("RIFF") && head.size() > 12 && head.compare(8, 4, "AVI ") == 0;
   if (iso || riff || head.starts_with("\x1A\x45\xDF\xA3")) return Kind::kVideo;
+  for (const std::string_view magic : {"\x1F\x8B", "\x28\xB5\x2F\xFD", "BZh",
+                                       "\xFD"
+                                       "7zXZ"})
+    if (head.starts_with(magic)) return Kind::kCompressed;
   const auto first = head.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
   if (first != std::string::npos && head[first] == '{') return Kind::kManifest;
   return Kind::kUnknown;
@@ -151,18 +156,22 @@ bool add_manifest(const std::string& path, ItemSink& sink) {
 bool add_file(const std::string& path, const std::string& format, ItemSink& sink) {
   if (format == "image") return sink.add(item_of_file(path));
   if (format == "jsonl") return add_manifest(path, sink);
-  switch (kind_of_content(first_bytes(path))) {
+  const Kind kind = kind_of_content(first_bytes(path));
+  if (kind == Kind::kCompressed)
+    refuse(path, "is compressed: parts of it cannot be read where they lie. Unpack it first.");
+  // Also an empty or damaged archive, or one of the older format, which has no mark.
+  if (kind == Kind::kTar || format == "tar" || format == "webdataset" || extension(path) == ".tar")
+    return read_webdataset(path, sink);
+  switch (kind) {
     case Kind::kImage:
       return sink.add(item_of_file(path));
     case Kind::kManifest:
       return add_manifest(path, sink);
     case Kind::kVideo:
       refuse(path, "files of video are not served yet. Give frames as pictures, in a manifest.");
-    case Kind::kTar:
-      refuse(path, "tar files are not served yet. Unpack it and name the folder.");
     case Kind::kParquet:
       refuse(path, "Parquet files are not served yet. Write a .jsonl manifest.");
-    case Kind::kUnknown:
+    default:
       break;
   }
   // An empty or damaged manifest is still one: its lines become failed items.
@@ -201,10 +210,11 @@ std::pair<std::uint64_t, std::uint64_t> parse_shard(const std::string& text) {
 }  // namespace
 
 void list_items(const SourceOptions& options, std::istream& standard_input, ItemSink& sink) {
-  for (const char* format : {"tar", "webdataset", "parquet", "openai", "video"})
+  for (const char* format : {"parquet", "openai", "video"})
     if (options.format == format)
       throw UsageError(fmt::format(
-          "[--input-format] {} is not served yet; image, folder, glob and jsonl are.", format));
+          "[--input-format] {} is not served yet; image, folder, glob, jsonl and tar are.",
+          format));
   if (options.inputs.empty()) throw UsageError("[--input] names nothing to read");
   for (const std::string& input : options.inputs) {
     std::error_code error;

@@ -358,6 +358,8 @@ Result<ParquetCell> ParquetFile::State::take_cell(std::size_t group, int column,
   if (last)
     if (const auto rest = append_rest(group, column, found.number, cell); !rest.ok())
       return rest.error();
+  if (cell.null && !cell.values.empty())
+    return located(group, column, found.number, "is damaged: a list is absent and has elements");
   return cell;
 }
 

@@ -277,8 +277,10 @@ Result<ParquetMetadata> parse_footer(std::span<const std::byte> footer, std::int
       const bool dictionary_first =
           from.dictionary_offset > 0 && from.dictionary_offset < from.data_offset;
       chunk.begin = dictionary_first ? from.dictionary_offset : from.data_offset;
-      const bool fits = chunk.begin >= 4 && chunk.begin <= data_end && from.bytes >= 0 &&
-                        from.bytes <= data_end - chunk.begin;
+      // Where nothing was written, writers put any offset.
+      const bool fits =
+          chunk.values == 0 || (chunk.begin >= 4 && chunk.begin <= data_end && from.bytes >= 0 &&
+                                from.bytes <= data_end - chunk.begin);
       const bool typed = from.type == static_cast<std::int64_t>(out.leaves[c].type);
       const bool counted = out.leaves[c].max_repetition > 0 ? chunk.values >= written.rows
                                                             : chunk.values == written.rows;
@@ -287,7 +289,9 @@ Result<ParquetMetadata> parse_footer(std::span<const std::byte> footer, std::int
             fmt::format("column {} of row group {} does not fit the file: its footer is "
                         "damaged, or the file is cut short",
                         out.columns[c].path, g));
-      chunk.end = chunk.begin + from.bytes;
+      const bool has_pages = chunk.values > 0 && !chunk.elsewhere;
+      chunk.begin = has_pages ? chunk.begin : 0;
+      chunk.end = has_pages ? chunk.begin + from.bytes : 0;
       group.chunks.push_back(chunk);
     }
     out.groups.push_back(std::move(group));

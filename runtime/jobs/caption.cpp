@@ -134,7 +134,7 @@ int seal(const JobFolder& folder, const CaptionJob& job, const MeshShape& mesh,
     return job.items[static_cast<std::size_t>(a)].ordinal <
            job.items[static_cast<std::size_t>(b)].ordinal;
   });
-  folder.seal(journal, order, finished);
+  folder.seal(journal, order, finished, parse_output_format(job.options.output_format));
   // A run that found everything done has nothing to report over the run that did it.
   const bool worked =
       std::any_of(job.open.begin(), job.open.end(), [](auto open) { return open != 0; });

@@ -139,7 +139,7 @@ int seal(const JobFolder& folder, const CaptionJob& job, const MeshShape& mesh,
     std::ranges::sort(order, {},
                       [&](std::int64_t i) { return ordinals[static_cast<std::size_t>(i)]; });
   }
-  folder.seal(journal, order, finished);
+  folder.seal(journal, order, finished, parse_output_format(job.options.output_format));
   // A run that found everything done has nothing to report over the run that did it.
   const bool worked =
       std::any_of(job.open.begin(), job.open.end(), [](auto open) { return open != 0; });

@@ -1,5 +1,7 @@
 #include "runtime/jobs/caption_job.h"
 
+#include "runtime/output/caption_files.h"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -55,6 +57,7 @@ CaptionJob prepare_caption(const CaptionOptions& options) {
   if (options.fsync_interval_ms < 0)
     throw UsageError("[--fsync-interval-ms] wants milliseconds, 0 to sync every record");
   parse_failures(options.max_failures, 0);
+  parse_output_format(options.output_format);
   ModelFiles model = load_model_files(options.run);
   Sampling sampling = resolve_sampling(options.sampling, model);
   return {.options = options,

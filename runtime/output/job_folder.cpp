@@ -98,16 +98,20 @@ JobFolder::Lock::Lock(const std::string& job) {
   throw SystemError(fmt::format("[output] {} cannot be locked: {}", path, std::strerror(error)));
 }
 
-void JobFolder::seal(const Journal& journal, const std::vector<std::int64_t>& order,
-                     bool finished) const {
-  const auto write = [&](const char* name, bool (Journal::*wanted)(std::int64_t) const) {
-    AtomicFile file(path_ + "/" + name);
-    for (const std::int64_t index : order)
-      if ((journal.*wanted)(index)) file.write(journal.text(index) + "\n");
-    file.commit();
-  };
-  write("failures.jsonl", &Journal::failed);
-  if (finished) write("captions.jsonl", &Journal::done);
+void JobFolder::seal(const Journal& journal, const std::vector<std::int64_t>& order, bool finished,
+                     OutputFormat format) const {
+  AtomicFile failures(path_ + "/failures.jsonl");
+  for (const std::int64_t index : order)
+    if (journal.failed(index)) failures.write(journal.text(index) + "\n");
+  failures.commit();
+  if (!finished) return;
+  const auto files = caption_files(path_, format);
+  for (const std::int64_t index : order) {
+    if (!journal.done(index)) continue;
+    const std::string record = journal.text(index);
+    for (const auto& file : files) file->add(record);
+  }
+  for (const auto& file : files) file->commit();
 }
 
 bool JobFolder::has_report() const { return std::filesystem::exists(path_ + "/report.json"); }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "runtime/output/caption_files.h"
 #include "runtime/output/journal.h"
 
 #include <nlohmann/json_fwd.hpp>
@@ -31,11 +32,14 @@ class JobFolder {
 
   [[nodiscard]] const std::string& path() const { return path_; }
 
-  /// captions.jsonl and failures.jsonl from the journal. Each is written whole or not at all.
-  ///   order  item indices as the input has them
-  /// Without `finished` only failures.jsonl is written: captions.jsonl stands for all of them.
+  /// captions.jsonl, what `format` adds to it, and failures.jsonl from the journal. Each file is
+  /// written whole or not at all.
+  ///   order   item indices as the input has them
+  ///   format  is no part of the question: the same folder may be sealed again in another one
+  /// Without `finished` only failures.jsonl is written: captions stand for all of them.
   /// Throws: SystemError.
-  void seal(const Journal& journal, const std::vector<std::int64_t>& order, bool finished) const;
+  void seal(const Journal& journal, const std::vector<std::int64_t>& order, bool finished,
+            OutputFormat format = OutputFormat::kJsonl) const;
   [[nodiscard]] bool has_report() const;
   void write_report(const nlohmann::ordered_json& report) const;
 

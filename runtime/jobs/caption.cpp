@@ -1,6 +1,7 @@
 #include "parallel/base/build_config.h"
 #include "runtime/jobs/agree.h"
 #include "runtime/jobs/caption_lead.h"
+#include "runtime/jobs/listing.h"
 #include "runtime/jobs/replica.h"
 #include "runtime/output/job_folder.h"
 
@@ -31,8 +32,11 @@ Json about(const CaptionJob& job) {
 
 /// On rank 0: lists the items, opens the folder, reads what earlier runs left.
 std::unique_ptr<JobFolder> open_job(const Session& session, CaptionJob& job) {
-  job.items = list_items(source_options(job.options), std::cin);
-  auto folder = std::make_unique<JobFolder>(job.options.output, question_of(job), about(job));
+  auto folder = std::make_unique<JobFolder>(job.options.output);
+  Listing listing(job.options.output, source_options(job.options), std::cin);
+  job.items = listing.items();
+  folder->settle(question_of(job), about(job), folder->is_settled() ? listing.difference() : "");
+  listing.publish();
   const Journal journal(folder->path(), static_cast<std::int64_t>(job.items.size()));
   job.epoch = journal.next_epoch();
   job.open.resize(job.items.size());
@@ -61,9 +65,8 @@ std::unique_ptr<JobFolder> open_job(const Session& session, CaptionJob& job) {
 
 /// Every rank learns what rank 0 found.
 void share_job(Communicator& world, CaptionJob& job) {
-  std::string packed = world.rank() == 0 ? pack_items(job.items) : "";
-  broadcast_container(world, packed);
-  if (world.rank() != 0) job.items = unpack_items(packed);
+  // Rank 0 has made it durable before this message.
+  job.items = ItemTable(table_folder(job.options.output));
   broadcast_container(world, job.open);
   broadcast_value(world, job.done_before);
   broadcast_value(world, job.failed_before);
@@ -130,10 +133,12 @@ int seal(const JobFolder& folder, const CaptionJob& job, const MeshShape& mesh,
   check(code != 0 || finished, "a job that ends with 0 has done all items");
   std::vector<std::int64_t> order(job.items.size());
   std::iota(order.begin(), order.end(), std::int64_t{0});
-  std::sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
-    return job.items[static_cast<std::size_t>(a)].ordinal <
-           job.items[static_cast<std::size_t>(b)].ordinal;
-  });
+  if (job.options.shuffle) {
+    std::vector<std::int64_t> ordinals(order.size());
+    for (std::size_t i = 0; i < order.size(); ++i) ordinals[i] = job.items.ordinal(i);
+    std::ranges::sort(order, {},
+                      [&](std::int64_t i) { return ordinals[static_cast<std::size_t>(i)]; });
+  }
   folder.seal(journal, order, finished, parse_output_format(job.options.output_format));
   // A run that found everything done has nothing to report over the run that did it.
   const bool worked =
@@ -183,7 +188,7 @@ int run_caption(const Session& session, const CaptionOptions& options) {
       std::any_of(job.open.begin(), job.open.end(), [](auto open) { return open != 0; });
   if (work) {
     const EngineWishes wishes =
-        wishes_for(options.run, job.model, job.items, job.sampling.max_new_tokens);
+        wishes_for(options.run, job.model, job.items.summary(), job.sampling.max_new_tokens);
     Feeder feeder(job.items, job.model.processor, job.model.image,
                   std::clamp(share.threads / 4, 1, 8));
     Replica replica(options.run, job.model, mesh, share, wishes, feeder, session.clock);

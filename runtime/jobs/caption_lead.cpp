@@ -17,6 +17,12 @@ namespace {
 /// How often leads tell rank 0 their counts.
 constexpr double kTalkEvery_s = 0.5;
 
+std::vector<std::string> names_of(const MediaReference& media) {
+  std::vector<std::string> names;
+  for (const MediaFile& file : media.files) names.push_back(file.name());
+  return names;
+}
+
 int helper_threads(const CaptionJob& job, int local_ranks) {
   return std::clamp(thread_count(job.options.run, local_ranks) / 4, 1, 8);
 }
@@ -34,14 +40,14 @@ CaptionLead::CaptionLead(const Session& session, const Mesh& mesh, const Caption
       feeder_(feeder),
       signal_(signal),
       progress_(progress),
-      dealt_(job.dealt_to(mesh.data_index(), mesh.shape().data)),
       journal_(segment_path(job.options.output, session.world.rank(), job.epoch),
                job.options.fsync_interval_ms),
       others_(progress != nullptr ? static_cast<std::size_t>(mesh.shape().data - 1) : 0),
       questions_(
-          dealt_,
+          job.dealt_to(mesh.data_index(), mesh.shape().data),
           [this](std::size_t item) {
-            return make_question(job_.items[item], item, job_.model, job_.prompt, job_.sampling);
+            return make_question(job_.items.item(item), item, job_.model, job_.prompt,
+                                 job_.sampling);
           },
           static_cast<std::size_t>(window), helper_threads(job, session.node_size)) {
   const layers::Numerics numerics = numerics_of(job.model);
@@ -120,7 +126,7 @@ void CaptionLead::collect() {
 void CaptionLead::finish(const Completion& completion) {
   const auto found = live_.find(completion.id);
   check(found != live_.end(), "a completion is of a live item");
-  const Item& item = job_.items[completion.id];
+  const Item item = job_.items.item(completion.id);
   Live& live = found->second;
   Record record;
   record.id = item.id;
@@ -138,7 +144,7 @@ void CaptionLead::finish(const Completion& completion) {
   for (std::size_t i = 0; i < item.media.size(); ++i) {
     const MediaHeader& header = live.headers[i];
     record.media.push_back({.video = header.grid.kind == MediaKind::kVideo,
-                            .paths = item.media[i].paths,
+                            .paths = names_of(item.media[i]),
                             .width = header.size.width,
                             .height = header.size.height,
                             .visual_tokens = header.grid.grid_thw.patches() / merge_unit});
@@ -158,13 +164,12 @@ void CaptionLead::finish(const Completion& completion) {
   own_.completion_tokens += record.completion_tokens;
 }
 
-void CaptionLead::fail(std::size_t item, const DataError& error) {
-  live_.erase(item);
-  for (std::size_t i = 0; i < job_.items[item].media.size(); ++i)
-    feeder_.forget(media_key(item, i));
-  journal_.append(
-      EntryType::kFail, static_cast<std::int64_t>(item),
-      to_json(Failure{job_.items[item].id, job_.items[item].source, error.stage, error.message}));
+void CaptionLead::fail(std::size_t index, const DataError& error) {
+  live_.erase(index);
+  const Item item = job_.items.item(index);
+  for (std::size_t i = 0; i < item.media.size(); ++i) feeder_.forget(media_key(index, i));
+  journal_.append(EntryType::kFail, static_cast<std::int64_t>(index),
+                  to_json(Failure{item.id, item.source, error.stage, error.message}));
   ++own_.failed;
 }
 

@@ -46,7 +46,7 @@ class CaptionLead {
   void submit(QuestionQueue::Entry entry);
   void collect();
   void finish(const Completion& completion);
-  void fail(std::size_t item, const DataError& error);
+  void fail(std::size_t index, const DataError& error);
   void talk(bool now);
   void decide();
   void stop(int code);
@@ -59,7 +59,6 @@ class CaptionLead {
   Feeder& feeder_;
   const StopSignal& signal_;
   Progress* progress_;
-  std::vector<std::size_t> dealt_;
   SegmentWriter journal_;
   Counts own_;
   std::vector<Counts> others_;  ///< rank 0: of the other leads

@@ -6,10 +6,11 @@
 
 namespace retinue::runtime {
 
-QuestionQueue::QuestionQueue(std::span<const std::size_t> items, Make make, std::size_t ahead,
-                             int threads)
-    : items_(items), make_(std::move(make)), ahead_(std::max<std::size_t>(1, ahead)) {
-  limit_ = std::min(ahead_, items_.size());
+QuestionQueue::QuestionQueue(NextItem items, Make make, std::size_t ahead, int threads)
+    : items_(std::move(items)),
+      make_(std::move(make)),
+      ahead_(std::max<std::size_t>(1, ahead)),
+      upcoming_(items_()) {
   for (int i = 0; i < std::max(1, threads); ++i)
     threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
 }
@@ -19,27 +20,34 @@ std::optional<QuestionQueue::Entry> QuestionQueue::next() {
   if (failure_) std::rethrow_exception(failure_);
   const auto found = made_.find(given_);
   if (found == made_.end()) return std::nullopt;
-  Entry entry{items_[given_], std::move(found->second)};
+  Entry entry = std::move(found->second);
   made_.erase(found);
   ++given_;
-  limit_ = std::min(given_ + ahead_, items_.size());
   wake_.notify_all();
   return entry;
 }
 
+bool QuestionQueue::exhausted() {
+  const std::lock_guard lock(mutex_);
+  return !upcoming_ && given_ == started_;
+}
+
 void QuestionQueue::work(const std::stop_token& stop) {
   while (true) {
-    std::size_t at = 0;
+    std::size_t at = 0, item = 0;
     {
       std::unique_lock lock(mutex_);
-      if (!wake_.wait(lock, stop, [&] { return started_ < limit_; }) || stop.stop_requested())
+      if (!wake_.wait(lock, stop, [&] { return upcoming_ && started_ < given_ + ahead_; }) ||
+          stop.stop_requested())
         return;
       at = started_++;
+      item = *upcoming_;
+      upcoming_ = items_();
     }
     try {
-      Result<Question> question = make_(items_[at]);
+      Entry entry{item, make_(item)};
       const std::lock_guard lock(mutex_);
-      made_.emplace(at, std::move(question));
+      made_.emplace(at, std::move(entry));
     } catch (...) {
       const std::lock_guard lock(mutex_);
       failure_ = std::current_exception();

@@ -8,11 +8,13 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <span>
 #include <thread>
 #include <vector>
 
 namespace retinue::runtime {
+
+/// Gives items one by one; nothing when there is no more.
+using NextItem = std::function<std::optional<std::size_t>()>;
 
 /// Makes questions ahead of the engine on its own threads and gives them out in order, so that
 /// neither reading nor tokenising stands in the way of a step.
@@ -20,8 +22,8 @@ class QuestionQueue {
  public:
   using Make = std::function<Result<Question>(std::size_t item)>;
 
-  /// `items` outlives it; at most `ahead` of them wait.
-  QuestionQueue(std::span<const std::size_t> items, Make make, std::size_t ahead, int threads);
+  /// `items` is asked under a lock, one item ahead; at most `ahead` of them wait.
+  QuestionQueue(NextItem items, Make make, std::size_t ahead, int threads);
 
   struct Entry {
     std::size_t item;
@@ -30,19 +32,19 @@ class QuestionQueue {
   /// The next in order, if it is there. Never waits. What making it threw is thrown.
   std::optional<Entry> next();
   /// All have been given out.
-  [[nodiscard]] bool exhausted() const { return given_ == items_.size(); }
+  [[nodiscard]] bool exhausted();
 
  private:
   void work(const std::stop_token& stop);
 
-  std::span<const std::size_t> items_;
+  NextItem items_;
   Make make_;
   std::size_t ahead_;
-  std::size_t given_ = 0;
   std::mutex mutex_;
   std::condition_variable_any wake_;
-  std::size_t started_ = 0, limit_ = 0;
-  std::map<std::size_t, Result<Question>> made_;
+  std::optional<std::size_t> upcoming_;  ///< the item after those that were started
+  std::size_t started_ = 0, given_ = 0;  ///< how many
+  std::map<std::size_t, Entry> made_;    ///< by their number among the started
   std::exception_ptr failure_;
   std::vector<std::jthread> threads_;  // last: they use all of the above
 };

@@ -16,12 +16,19 @@ namespace retinue::runtime {
 class JobFolder {
  public:
   /// Makes or opens `path`.
+  /// Throws: UsageError when another job runs in it; SystemError when the disk refuses.
+  explicit JobFolder(std::string path);
+
+  /// What the folder is for.
   ///   question  what decides the records: a folder that was made for another one is refused
-  ///   about     the rest of job.json, written when the folder is made
-  /// Throws: UsageError when another job runs in it, or when the question differs, naming in what;
-  ///   SystemError when the disk refuses.
-  JobFolder(std::string path, const nlohmann::ordered_json& question,
-            const nlohmann::ordered_json& about);
+  ///   about     the rest of job.json, written when there is none yet
+  ///   note      said with a refusal, for what `question` holds only a hash of
+  /// Throws: UsageError when the question differs, naming in what; SystemError when the disk
+  /// refuses.
+  void settle(const nlohmann::ordered_json& question, const nlohmann::ordered_json& about,
+              const std::string& note = "") const;
+  /// There is a job.json: what else lies in the folder belongs to its question.
+  [[nodiscard]] bool is_settled() const;
 
   [[nodiscard]] const std::string& path() const { return path_; }
 

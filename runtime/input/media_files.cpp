@@ -11,10 +11,12 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <fcntl.h>
 #include <filesystem>
 #include <numeric>
 #include <optional>
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace retinue::runtime {
 namespace {
@@ -23,13 +25,25 @@ DataError unreadable(const std::string& path, const char* why) {
   return {"read", fmt::format("{}: {}", path, why)};
 }
 
+/// Larger files are no pictures, and reading one would cost the host its memory.
+constexpr std::int64_t kMaxFileBytes = std::int64_t{1} << 31;
+
 Result<FileBytes> read_file(const std::string& path) {
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
-                                                       &std::fclose);
-  if (file == nullptr) return unreadable(path, std::strerror(errno));
+  // Not blocking: a pipe that nobody writes to would hold up the job for ever.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return unreadable(path, std::strerror(errno));
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(fdopen(fd, "rb"), &std::fclose);
   struct stat facts {};
-  if (fstat(fileno(file.get()), &facts) != 0) return unreadable(path, std::strerror(errno));
+  if (file == nullptr || fstat(fd, &facts) != 0) {
+    const int error = errno;
+    if (file == nullptr) ::close(fd);
+    return unreadable(path, std::strerror(error));
+  }
   if (!S_ISREG(facts.st_mode)) return unreadable(path, "is not a file");
+  if (facts.st_size > kMaxFileBytes)
+    return unreadable(
+        path,
+        fmt::format("has {} bytes, at most {} are read", facts.st_size, kMaxFileBytes).c_str());
   FileBytes bytes(static_cast<std::size_t>(facts.st_size));
   const std::size_t read = std::fread(bytes.data(), 1, bytes.size(), file.get());
   if (std::ferror(file.get()) != 0) return unreadable(path, std::strerror(errno));

@@ -31,7 +31,10 @@ std::atomic<int> g_stops{0};
 
 void forward(int signal, siginfo_t* info, void*) {
   const pid_t child = g_child.load();
-  if (child <= 0) return;
+  if (child <= 0) {
+    g_stops.fetch_add(1);
+    return;
+  }
   // The terminal sends SIGINT to the whole group: mpirun has its own and ends the ranks.
   if (signal == SIGINT && info->si_code > 0) {
     g_stops.fetch_add(1);
@@ -207,6 +210,8 @@ int run_command(const std::vector<std::string>& words) {
   // A launcher that was told to stop has an exit code of its own.
   return g_stops > 0 && code == 1 ? 75 : code;
 }
+
+int stops_asked() { return g_stops; }
 
 std::string own_path() {
   std::array<char, 4096> path{};

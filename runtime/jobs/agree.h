@@ -15,6 +15,12 @@ void on_coordinator(Communicator& world, const std::function<void()>& work);
 
 /// Messages between the ranks of a job, on the world. They come in between at any time, so they are
 /// looked for and never waited for.
+/// Rank 0 to leads: admit nothing more; what is not through in time runs again some day.
+struct StopOrder {
+  int code = 0;         ///< 4 or 75
+  double within_s = 0;  ///< for what is in flight
+};
+
 enum class JobTag : int { kCounts = 1, kStop = 2, kEnd = 3 };
 
 template <class T>

@@ -54,6 +54,8 @@ std::vector<std::size_t> CaptionJob::dealt_to(int index, int replicas) const {
 CaptionJob prepare_caption(const CaptionOptions& options) {
   if (options.fsync_interval_ms < 0)
     throw UsageError("[--fsync-interval-ms] wants milliseconds, 0 to sync every record");
+  if (options.stop_deadline_s < 0)
+    throw UsageError("[--stop-deadline-s] wants seconds, 0 to drop what is in flight");
   parse_failures(options.max_failures, 0);
   ModelFiles model = load_model_files(options.run);
   Sampling sampling = resolve_sampling(options.sampling, model);

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,8 @@ struct CaptionJob {
   std::int64_t done_before = 0;
   std::int64_t failed_before = 0;
   int epoch = 0;
+  std::set<std::int64_t> struck = {};    ///< open items that killed a rank once
+  std::set<std::int64_t> suspects = {};  ///< open items one of which killed a rank, or several did
 
   /// More failed items than this stop the job.
   [[nodiscard]] std::int64_t failures_allowed() const;

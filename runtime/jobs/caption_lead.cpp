@@ -2,6 +2,7 @@
 
 #include "parallel/base/build_config.h"
 #include "runtime/jobs/agree.h"
+#include "runtime/jobs/death_mark.h"
 #include "runtime/jobs/replica.h"
 #include "runtime/output/record.h"
 
@@ -9,6 +10,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 #include <thread>
 
 namespace retinue::runtime {
@@ -16,6 +18,8 @@ namespace {
 
 /// How often leads tell rank 0 their counts.
 constexpr double kTalkEvery_s = 0.5;
+/// For what is in flight after a SIGTERM: mpirun kills two seconds after it.
+constexpr double kHurry_s = 0.7;
 
 int helper_threads(const CaptionJob& job, int local_ranks) {
   return std::clamp(thread_count(job.options.run, local_ranks) / 4, 1, 8);
@@ -34,15 +38,13 @@ CaptionLead::CaptionLead(const Session& session, const Mesh& mesh, const Caption
       feeder_(feeder),
       signal_(signal),
       progress_(progress),
-      dealt_(job.dealt_to(mesh.data_index(), mesh.shape().data)),
+      replay_(plan_replay(job.dealt_to(mesh.data_index(), mesh.shape().data), job.struck,
+                          job.suspects)),
       journal_(segment_path(job.options.output, session.world.rank(), job.epoch),
                job.options.fsync_interval_ms),
       others_(progress != nullptr ? static_cast<std::size_t>(mesh.shape().data - 1) : 0),
       questions_(
-          dealt_,
-          [this](std::size_t item) {
-            return make_question(job_.items[item], item, job_.model, job_.prompt, job_.sampling);
-          },
+          replay_.order, replay_.stops, [this](std::size_t item) { return make(item); },
           static_cast<std::size_t>(window), helper_threads(job, session.node_size)) {
   const layers::Numerics numerics = numerics_of(job.model);
   nlohmann::ordered_json start;
@@ -54,6 +56,17 @@ CaptionLead::CaptionLead(const Session& session, const Mesh& mesh, const Caption
   journal_.append(EntryType::kStart, job.epoch, start.dump());
 }
 
+Result<Question> CaptionLead::make(std::size_t item) {
+  // Before its first byte is read: whatever the process dies of, the journal names what it held.
+  journal_.append(EntryType::kTaken, static_cast<std::int64_t>(item), "{}");
+  const WorkOn work_on(static_cast<std::int64_t>(item));
+  try {
+    return make_question(job_.items[item], item, job_.model, job_.prompt, job_.sampling);
+  } catch (const std::bad_alloc&) {
+    return DataError{"read", "no memory for its files"};
+  }
+}
+
 void CaptionLead::run() {
   feed();
   while (engine_.step()) {
@@ -63,6 +76,7 @@ void CaptionLead::run() {
   }
   collect();
   journal_.close();
+  count_durable();
   own_.finished = true;
   talk(true);
   if (progress_ == nullptr) return;
@@ -81,6 +95,7 @@ Counts CaptionLead::counts() const {
 
 void CaptionLead::feed() {
   if (drained_) return;
+  if (engine_.live() == 0) questions_.pass();
   while (stop_code_ == 0 && engine_.live() < window_) {
     auto entry = questions_.next();
     if (!entry) break;
@@ -151,34 +166,54 @@ void CaptionLead::finish(const Completion& completion) {
     record.logprobs = completion.logprobs;
   }
   live_.erase(found);
-  journal_.append(EntryType::kDone, static_cast<std::int64_t>(completion.id), to_json(record));
-  ++own_.done;
-  own_.media += static_cast<std::int64_t>(item.media.size());
-  own_.prompt_tokens += record.prompt_tokens;
-  own_.completion_tokens += record.completion_tokens;
+  not_durable_.push_back(
+      {.entry = journal_.append(EntryType::kDone, static_cast<std::int64_t>(completion.id),
+                                to_json(record)),
+       .done = true,
+       .media = static_cast<std::int64_t>(item.media.size()),
+       .prompt_tokens = record.prompt_tokens,
+       .completion_tokens = record.completion_tokens});
 }
 
 void CaptionLead::fail(std::size_t item, const DataError& error) {
   live_.erase(item);
   for (std::size_t i = 0; i < job_.items[item].media.size(); ++i)
     feeder_.forget(media_key(item, i));
-  journal_.append(
-      EntryType::kFail, static_cast<std::int64_t>(item),
-      to_json(Failure{job_.items[item].id, job_.items[item].source, error.stage, error.message}));
-  ++own_.failed;
+  not_durable_.push_back(
+      {.entry = journal_.append(EntryType::kFail, static_cast<std::int64_t>(item),
+                                to_json(Failure{job_.items[item].id, job_.items[item].source,
+                                                error.stage, error.message}))});
+}
+
+void CaptionLead::count_durable() {
+  for (const std::int64_t durable = journal_.durable();
+       !not_durable_.empty() && not_durable_.front().entry <= durable; not_durable_.pop_front()) {
+    const Ended& ended = not_durable_.front();
+    ++(ended.done ? own_.done : own_.failed);
+    own_.media += ended.media;
+    own_.prompt_tokens += ended.prompt_tokens;
+    own_.completion_tokens += ended.completion_tokens;
+  }
 }
 
 void CaptionLead::talk(bool now) {
+  count_durable();
   if (signal_.raised()) own_.interrupted = true;
+  if (signal_.hurries()) own_.hurried = true;
+  const double time = session_.clock.now_s();
+  if (cancel_at_s_ && time >= *cancel_at_s_) {
+    // It has no record yet and runs again when the job goes on.
+    engine_.cancel();
+    cancel_at_s_.reset();
+  }
   if (progress_ != nullptr) return decide();
   Communicator& world = session_.world;
-  const double time = session_.clock.now_s();
   if (now || time - talked_s_ >= kTalkEvery_s) {
     talked_s_ = time;
     own_.engine = engine_.stats();
     post(world, own_, 0, JobTag::kCounts);
   }
-  if (const auto code = receive<int>(world, 0, JobTag::kStop)) stop(*code);
+  while (const auto order = receive<StopOrder>(world, 0, JobTag::kStop)) stop(*order);
 }
 
 void CaptionLead::decide() {
@@ -190,20 +225,24 @@ void CaptionLead::decide() {
   const Counts all = counts();
   if (stop_code_ == 0) {
     if (job_.failed_before + all.failed > job_.failures_allowed())
-      stop(4);
+      stop({.code = 4});
     else if (all.interrupted)
-      stop(75);
+      stop({.code = 75, .within_s = static_cast<double>(job_.options.stop_deadline_s)});
+  }
+  if (all.hurried && !hurried_) {
+    hurried_ = true;
+    stop({.code = stop_code_, .within_s = kHurry_s});
   }
   progress_->update(all);
 }
 
-void CaptionLead::stop(int code) {
-  stop_code_ = code;
+void CaptionLead::stop(const StopOrder& order) {
+  stop_code_ = order.code;
   if (progress_ != nullptr)
     for (int lead = mesh_.shape().tensor; lead < mesh_.world().size(); lead += mesh_.shape().tensor)
-      post(session_.world, code, lead, JobTag::kStop);
-  // What is in flight has no record yet and runs again when the job goes on.
-  engine_.cancel();
+      post(session_.world, order, lead, JobTag::kStop);
+  const double at_s = session_.clock.now_s() + order.within_s;
+  cancel_at_s_ = cancel_at_s_ ? std::min(*cancel_at_s_, at_s) : at_s;
   feed();
 }
 

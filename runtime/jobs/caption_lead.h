@@ -2,18 +2,22 @@
 
 #include "parallel/mesh/mesh.h"
 #include "runtime/engine/engine.h"
+#include "runtime/jobs/agree.h"
 #include "runtime/jobs/caption_job.h"
 #include "runtime/jobs/feeder.h"
 #include "runtime/jobs/job.h"
 #include "runtime/jobs/progress.h"
 #include "runtime/jobs/question_queue.h"
+#include "runtime/jobs/replay.h"
 #include "runtime/jobs/stop_signal.h"
 #include "runtime/output/journal.h"
 #include "runtime/output/output_text.h"
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace retinue::runtime {
@@ -42,14 +46,23 @@ class CaptionLead {
     std::shared_ptr<OutputText> text;  ///< where stop texts are looked for
   };
 
+  /// What an item that ended adds to the counts, once its entry is durable.
+  struct Ended {
+    std::int64_t entry = 0;
+    bool done = false;
+    std::int64_t media = 0, prompt_tokens = 0, completion_tokens = 0;
+  };
+
+  Result<Question> make(std::size_t item);
   void feed();
   void submit(QuestionQueue::Entry entry);
   void collect();
   void finish(const Completion& completion);
   void fail(std::size_t item, const DataError& error);
+  void count_durable();
   void talk(bool now);
   void decide();
-  void stop(int code);
+  void stop(const StopOrder& order);
 
   const Session& session_;
   const Mesh& mesh_;
@@ -59,12 +72,15 @@ class CaptionLead {
   Feeder& feeder_;
   const StopSignal& signal_;
   Progress* progress_;
-  std::vector<std::size_t> dealt_;
+  Replay replay_;
   SegmentWriter journal_;
   Counts own_;
-  std::vector<Counts> others_;  ///< rank 0: of the other leads
+  std::deque<Ended> not_durable_;  ///< ended, and not yet counted
+  std::vector<Counts> others_;     ///< rank 0: of the other leads
   std::map<std::uint64_t, Live> live_;
   int stop_code_ = 0;
+  std::optional<double> cancel_at_s_;  ///< what is in flight then is dropped
+  bool hurried_ = false;
   bool drained_ = false;
   double talked_s_ = 0;
   QuestionQueue questions_;  // last: its threads use the job

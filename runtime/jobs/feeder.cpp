@@ -1,5 +1,7 @@
 #include "runtime/jobs/feeder.h"
 
+#include "runtime/jobs/death_mark.h"
+
 #include <algorithm>
 #include <exception>
 #include <utility>
@@ -79,6 +81,7 @@ void Feeder::work(const std::stop_token& stop) {
 
 Result<layers::Patches> Feeder::decode(std::uint64_t key, const MediaBytes& kept) const {
   const MediaReference& media = items_[static_cast<std::size_t>(key >> 16)].media[key & 0xFFFFU];
+  const WorkOn work_on(static_cast<std::int64_t>(key >> 16));
   try {
     MediaBytes files = kept;
     if (files == nullptr) {

@@ -51,6 +51,7 @@ struct CaptionOptions {
   bool retry_failed = false;
   std::string max_failures;  ///< "N" or "P%"; empty: no budget
   std::int64_t fsync_interval_ms = 50;
+  std::int64_t stop_deadline_s = 8;
   bool logprobs = false;
   bool no_progress = false;
   bool quiet = false;

@@ -6,10 +6,13 @@
 
 namespace retinue::runtime {
 
-QuestionQueue::QuestionQueue(std::span<const std::size_t> items, Make make, std::size_t ahead,
-                             int threads)
-    : items_(items), make_(std::move(make)), ahead_(std::max<std::size_t>(1, ahead)) {
-  limit_ = std::min(ahead_, items_.size());
+QuestionQueue::QuestionQueue(std::span<const std::size_t> items, std::vector<std::size_t> stops,
+                             Make make, std::size_t ahead, int threads)
+    : items_(items),
+      stops_(stops.begin(), stops.end()),
+      make_(std::move(make)),
+      ahead_(std::max<std::size_t>(1, ahead)) {
+  set_limit();
   for (int i = 0; i < std::max(1, threads); ++i)
     threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
 }
@@ -22,9 +25,22 @@ std::optional<QuestionQueue::Entry> QuestionQueue::next() {
   Entry entry{items_[given_], std::move(found->second)};
   made_.erase(found);
   ++given_;
-  limit_ = std::min(given_ + ahead_, items_.size());
+  set_limit();
   wake_.notify_all();
   return entry;
+}
+
+void QuestionQueue::pass() {
+  const std::lock_guard lock(mutex_);
+  if (stops_.empty() || given_ < stops_.front()) return;
+  stops_.pop_front();
+  set_limit();
+  wake_.notify_all();
+}
+
+void QuestionQueue::set_limit() {
+  limit_ = std::min(given_ + ahead_, items_.size());
+  if (!stops_.empty()) limit_ = std::min(limit_, stops_.front());
 }
 
 void QuestionQueue::work(const std::stop_token& stop) {

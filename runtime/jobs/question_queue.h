@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -21,7 +22,9 @@ class QuestionQueue {
   using Make = std::function<Result<Question>(std::size_t item)>;
 
   /// `items` outlives it; at most `ahead` of them wait.
-  QuestionQueue(std::span<const std::size_t> items, Make make, std::size_t ahead, int threads);
+  ///   stops  ascending places in `items` that nothing passes, nor is made beyond, before pass()
+  QuestionQueue(std::span<const std::size_t> items, std::vector<std::size_t> stops, Make make,
+                std::size_t ahead, int threads);
 
   struct Entry {
     std::size_t item;
@@ -29,13 +32,17 @@ class QuestionQueue {
   };
   /// The next in order, if it is there. Never waits. What making it threw is thrown.
   std::optional<Entry> next();
+  /// What was given out is through: goes on beyond a stop, if it stands at one.
+  void pass();
   /// All have been given out.
   [[nodiscard]] bool exhausted() const { return given_ == items_.size(); }
 
  private:
   void work(const std::stop_token& stop);
+  void set_limit();
 
   std::span<const std::size_t> items_;
+  std::deque<std::size_t> stops_;  ///< that are still ahead
   Make make_;
   std::size_t ahead_;
   std::size_t given_ = 0;

@@ -3,7 +3,8 @@
 //   FAULTS_FOLDER      files below it are on a disk ...
 //   FAULTS_FULL_AFTER  ... that is full from this call of write and fsync on, counted per process
 //   FAULTS_POISON      a file whose name begins with "poison" kills the process that opens it:
-//                      at once, on the thread that opens; "poison-later": from another thread, soon
+//                      at once, on the thread that opens; "poison-later": from another thread,
+//                      soon, and until then the one that opens gets no further
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -57,6 +58,7 @@ void look_for_poison(const char* path) {
   if (std::strncmp(name, "poison-later", 12) == 0) {
     pthread_t thread;
     pthread_create(&thread, nullptr, die_soon, nullptr);
+    for (;;) pause();
   } else if (std::strncmp(name, "poison-segv", 11) == 0) {
     raise(SIGSEGV);
   } else {

@@ -2,7 +2,8 @@
 // hook for its own tests. It reads from the environment:
 //   FAULTS_FOLDER      files below it are on a disk ...
 //   FAULTS_FULL_AFTER  ... that is full from this call of write and fsync on, counted per process
-//   FAULTS_POISON      a file whose name begins with "poison" kills the process that opens it:
+//   FAULTS_FILES       a file whose name begins with "forbidden" may not be read; "vanished" is
+//   gone FAULTS_POISON      a file whose name begins with "poison" kills the process that opens it:
 //                      at once, on the thread that opens; "poison-later": from another thread,
 //                      soon, and until then the one that opens gets no further
 #include <atomic>
@@ -49,11 +50,23 @@ void* die_soon(void*) {
   std::abort();
 }
 
+const char* name_in(const char* path) {
+  const char* slash = std::strrchr(path, '/');
+  return slash != nullptr ? slash + 1 : path;
+}
+
+/// Why this file cannot be opened; 0: it can.
+int refusal(const char* path) {
+  static const bool wanted = std::getenv("FAULTS_FILES") != nullptr;
+  if (!wanted || path == nullptr) return 0;
+  if (std::strncmp(name_in(path), "forbidden", 9) == 0) return EACCES;
+  return std::strncmp(name_in(path), "vanished", 8) == 0 ? ENOENT : 0;
+}
+
 void look_for_poison(const char* path) {
   static const bool wanted = std::getenv("FAULTS_POISON") != nullptr;
   if (!wanted || path == nullptr) return;
-  const char* slash = std::strrchr(path, '/');
-  const char* name = slash != nullptr ? slash + 1 : path;
+  const char* name = name_in(path);
   if (std::strncmp(name, "poison", 6) != 0) return;
   if (std::strncmp(name, "poison-later", 12) == 0) {
     pthread_t thread;
@@ -112,6 +125,10 @@ int open(const char* path, int flags, ...) {
     va_end(more);
   }
   look_for_poison(path);
+  if (const int why = refusal(path); why != 0) {
+    errno = why;
+    return -1;
+  }
   return next(path, flags, mode);
 }
 

@@ -194,6 +194,11 @@ Table caption_table(CaptionOptions& options) {
            .help = "folder of the job; the same command again goes on where it ended",
            .target = &options.output,
            .required = true},
+          {.name = "output-format",
+           .type = "jsonl|webdataset|parquet",
+           .help = "what is written beside captions.jsonl: nothing, tar archives, or "
+                   "captions.parquet; asked again of a finished job, it runs nothing",
+           .target = &options.output_format},
           {.name = "prompt",
            .type = "TEXT",
            .help = "what is asked about each item that brings no prompt of its own",

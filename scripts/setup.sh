@@ -16,6 +16,7 @@ core=(
   nlohmann-json3-dev          # configuration and records
   libsimdjson-dev             # tokenizer.json
   libturbojpeg0-dev libpng-dev libwebp-dev  # images
+  zlib1g-dev libsnappy-dev libzstd-dev      # pages of Parquet files
   libutf8proc-dev             # NFC
   libxxhash-dev               # checksums
   libgtest-dev libgmock-dev   # tests

@@ -104,6 +104,14 @@ class Engine::Lead {
   void cancel() {
     for (Sequence* sequence : scheduler_.all()) fail(sequence, {"cancelled", "the job stops"});
   }
+  bool cancel(std::uint64_t id) {
+    for (Sequence* sequence : scheduler_.all())
+      if (sequence->request.id == id) {
+        fail(sequence, {"cancelled", "the request was withdrawn"});
+        return true;
+      }
+    return false;
+  }
   std::vector<Completion> poll() { return std::exchange(finished_, {}); }
   [[nodiscard]] std::int64_t live() const { return scheduler_.live(); }
   [[nodiscard]] std::int64_t waiting_pixels() const { return scheduler_.ready_items(); }
@@ -187,6 +195,10 @@ void Engine::drain() {
 void Engine::cancel() {
   check(lead_ != nullptr, "the lead cancels");
   lead_->cancel();
+}
+bool Engine::cancel(std::uint64_t id) {
+  check(lead_ != nullptr, "the lead cancels");
+  return lead_->cancel(id);
 }
 std::vector<Completion> Engine::poll() {
   check(lead_ != nullptr, "completions are at the lead");

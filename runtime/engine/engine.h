@@ -67,6 +67,8 @@ class Engine {
   void drain();
   /// Lead only: ends every live request now; each completes with an error of stage "cancelled".
   void cancel();
+  /// Lead only: the same for one request, by the id that it was submitted with. Whether it lived.
+  bool cancel(std::uint64_t id);
   /// Lead only: finished requests since the last call.
   std::vector<Completion> poll();
   /// Lead only: requests submitted and not finished. A job keeps this at a few times max_sequences.

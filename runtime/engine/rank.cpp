@@ -3,10 +3,10 @@
 #include "layers/ops/top_k.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <span>
-#include <type_traits>
 #include <utility>
 
 namespace retinue::runtime {
@@ -118,6 +118,10 @@ void EngineRank::launch(const StepPlan& plan) {
   const double encoded = clock_.now_s();
   stats_.encode_s += encoded - begin;
   stats_.tokens += static_cast<std::int64_t>(plan.ids.size());
+  stats_.logit_rows += static_cast<std::int64_t>(plan.logit_rows.size());
+  for (std::size_t s = 0; s < plan.seq_lens.size(); ++s)
+    stats_.attended_keys +=
+        std::int64_t{plan.seq_lens[s]} * (plan.cu_seqlens[s + 1] - plan.cu_seqlens[s]);
   if (!plan.ids.empty()) decode(plan);
   stats_.forward_s += clock_.now_s() - encoded;
 }
@@ -218,31 +222,29 @@ void EngineRank::wait() {
 void EngineRank::gather_largest(std::span<const float> values, std::span<const std::int32_t> ids,
                                 StepResult& result) {
   const std::size_t rows = values.size();
+  mine_.clear();
+  for (std::size_t row = 0; row < rows; ++row) mine_.push_back({values[row], ids[row]});
   const auto ranks = static_cast<std::size_t>(model_.axis().size);
-  const std::size_t received = leads() ? ranks * rows : 0;
   // [ranks, rows] at the lead; a world of one is its own.
-  all_values_.resize(received), all_ids_.resize(received);
+  candidates_.resize(leads() ? ranks * rows : 0);
   rows_per_rank_.assign(ranks, static_cast<std::int64_t>(rows));
-  const auto gather = [&](auto mine, auto& all) {
-    using T = std::remove_const_t<typename decltype(mine)::element_type>;
-    control_.gather(Stream{Device{}},
-                    ConstTensorView(reinterpret_cast<const std::byte*>(mine.data()), dtype_of<T>(),
-                                    Shape{static_cast<std::int64_t>(rows)}),
-                    TensorView(reinterpret_cast<std::byte*>(all.data()), dtype_of<T>(),
-                               Shape{static_cast<std::int64_t>(received)}),
-                    rows_per_rank_, 0);
-  };
-  gather(values, all_values_);
-  gather(ids, all_ids_);
+  constexpr auto kSize = static_cast<std::int64_t>(sizeof(Candidate));
+  control_.gather(Stream{Device{}},
+                  ConstTensorView(reinterpret_cast<const std::byte*>(mine_.data()), DType::kU8,
+                                  Shape{static_cast<std::int64_t>(rows), kSize}),
+                  TensorView(reinterpret_cast<std::byte*>(candidates_.data()), DType::kU8,
+                             Shape{static_cast<std::int64_t>(candidates_.size()), kSize}),
+                  rows_per_rank_, 0);
   if (!leads()) return;
   for (std::size_t row = 0; row < rows; ++row) {
-    std::size_t best = row;
+    Candidate best = candidates_[row];
     // Ranks hold rising ids, so the first of equal values is the lowest id. What is no number is
     // the largest, so that the row's owner hears of it.
-    for (std::size_t at = row + rows; at < received; at += rows)
-      if (all_values_[at] > all_values_[best] || all_values_[at] != all_values_[at]) best = at;
-    result.largest.push_back(all_values_[best]);
-    result.largest_ids.push_back(all_ids_[best]);
+    for (std::size_t at = row + rows; at < candidates_.size(); at += rows)
+      if (candidates_[at].value > best.value || std::isnan(candidates_[at].value))
+        best = candidates_[at];
+    result.largest.push_back(best.value);
+    result.largest_ids.push_back(best.id);
   }
 }
 

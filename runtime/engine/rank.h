@@ -47,6 +47,12 @@ class EngineRank {
   [[nodiscard]] bool leads() const { return model_.axis().rank == 0; }
 
  private:
+  /// A rank's largest logit of a row.
+  struct Candidate {
+    float value;
+    std::int32_t id;
+  };
+
   void encode(const StepPlan& plan);
   void decode(const StepPlan& plan);
   void forward(const StepPlan& plan, const StepBlock& block, TensorView logits);
@@ -72,8 +78,7 @@ class EngineRank {
   std::vector<layers::GridThw> my_grids_;
   std::vector<layers::ExchangedImage> images_;
   std::vector<std::int64_t> rows_per_rank_;
-  std::vector<float> all_values_;
-  std::vector<std::int32_t> all_ids_;
+  std::vector<Candidate> mine_, candidates_;
   std::vector<std::byte> by_rank_;
   StagingRing inputs_, patch_rows_;
   Buffer results_;

@@ -18,6 +18,8 @@ struct EngineStats {
   std::int64_t idle_steps = 0;      ///< steps with nothing to do but wait for pixels
   std::int64_t replayed_steps = 0;  ///< decoder steps that were one call to a recorded graph
   std::int64_t tokens = 0;          ///< rows of the decoder, of prompts and outputs
+  std::int64_t logit_rows = 0;      ///< of these, rows whose logits were computed
+  std::int64_t attended_keys = 0;   ///< for each row, the keys of its sequence
   std::int64_t patches = 0;         ///< encoded by this rank
   std::int64_t items = 0;           ///< images and videos encoded by this rank
   SchedulerStats scheduler;         ///< of the lead

@@ -60,7 +60,7 @@ std::optional<DataError> read_media(const Json& line, const std::string& base_di
   paths.clear();
   if (auto error = read_paths(line["video"], "video", true, paths)) return error;
   MediaReference clip{MediaKind::kVideo, {}, 0.0};
-  for (const std::string& path : paths) clip.paths.push_back(resolve(path, base_dir));
+  for (const std::string& path : paths) clip.files.emplace_back(resolve(path, base_dir));
   if (const auto fps = line.find("fps"); fps != line.end() && !fps->is_null()) {
     if (!fps->is_number() || !(fps->get<double>() > 0.0))
       return bad("fps: wanted a positive number");
@@ -72,18 +72,7 @@ std::optional<DataError> read_media(const Json& line, const std::string& base_di
 
 std::optional<DataError> read_line(const Json& line, const std::string& base_dir, Item& item) {
   if (!line.is_object()) return bad(fmt::format("wanted an object, got {}", line.type_name()));
-  if (const auto id = line.find("id"); id != line.end() && !id->is_null()) {
-    if (id->is_number_integer())
-      item.id = id->dump();
-    else if (id->is_string() && !id->get_ref<const std::string&>().empty())
-      item.id = id->get<std::string>();
-    else
-      return bad("id: wanted a string that is not empty");
-  }
-  if (const auto prompt = line.find("prompt"); prompt != line.end() && !prompt->is_null()) {
-    if (!prompt->is_string()) return bad("prompt: wanted a string");
-    item.prompt = prompt->get<std::string>();
-  }
+  if (auto error = read_id_and_prompt(line, item)) return error;
   if (line.contains("messages")) {
     if (line.contains("image") || line.contains("images") || line.contains("video") || item.prompt)
       return bad("messages stand alone: no image, images, video or prompt beside them");
@@ -113,8 +102,24 @@ std::optional<DataError> read_line(const Json& line, const std::string& base_dir
 
 }  // namespace
 
-void read_manifest(std::istream& lines, const std::string& name, const std::string& base_dir,
-                   std::vector<Item>& items) {
+std::optional<DataError> read_id_and_prompt(const Json& line, Item& item) {
+  if (const auto id = line.find("id"); id != line.end() && !id->is_null()) {
+    if (id->is_number_integer())
+      item.id = id->dump();
+    else if (id->is_string() && !id->get_ref<const std::string&>().empty())
+      item.id = id->get<std::string>();
+    else
+      return bad("id: wanted a string that is not empty");
+  }
+  if (const auto prompt = line.find("prompt"); prompt != line.end() && !prompt->is_null()) {
+    if (!prompt->is_string()) return bad("prompt: wanted a string");
+    item.prompt = prompt->get<std::string>();
+  }
+  return std::nullopt;
+}
+
+bool read_manifest(std::istream& lines, const std::string& name, const std::string& base_dir,
+                   ItemSink& sink) {
   std::string text;
   for (std::int64_t number = 1; std::getline(lines, text); ++number) {
     if (number == 1 && text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
@@ -133,8 +138,9 @@ void read_manifest(std::istream& lines, const std::string& name, const std::stri
       item.error = read_line(line, base_dir, item);
     }
     if (item.id.empty()) item.id = item.source;
-    items.push_back(std::move(item));
+    if (!sink.add(std::move(item))) return false;
   }
+  return true;
 }
 
 }  // namespace retinue::runtime::detail

@@ -1,10 +1,12 @@
 #pragma once
 
-#include "runtime/input/source.h"
+#include "runtime/input/item.h"
+
+#include <nlohmann/json_fwd.hpp>
 
 #include <istream>
+#include <optional>
 #include <string>
-#include <vector>
 
 namespace retinue::runtime::detail {
 
@@ -13,8 +15,12 @@ namespace retinue::runtime::detail {
 /// Paths are relative to `base_dir`; without an id the path of the first image or video is it, else
 /// file and line. Empty lines are passed over; a line that cannot be used becomes a failed item.
 ///   name   for messages and Item::source
+/// Returns false when `sink` wants no more.
 /// Throws: UsageError for an OpenAI batch file, which is not served yet.
-void read_manifest(std::istream& lines, const std::string& name, const std::string& base_dir,
-                   std::vector<Item>& items);
+bool read_manifest(std::istream& lines, const std::string& name, const std::string& base_dir,
+                   ItemSink& sink);
+
+/// The keys "id" and "prompt" of a line, where they are there. Errors: of another type.
+std::optional<DataError> read_id_and_prompt(const nlohmann::ordered_json& line, Item& item);
 
 }  // namespace retinue::runtime::detail

@@ -21,33 +21,38 @@
 namespace retinue::runtime {
 namespace {
 
-DataError unreadable(const std::string& path, const char* why) {
-  return {"read", fmt::format("{}: {}", path, why)};
+DataError unreadable(const std::string& name, const char* why) {
+  return {"read", fmt::format("{}: {}", name, why)};
 }
 
 /// Larger files are no pictures, and reading one would cost the host its memory.
 constexpr std::int64_t kMaxFileBytes = std::int64_t{1} << 31;
 
-Result<FileBytes> read_file(const std::string& path) {
-  // Not blocking: a pipe that nobody writes to would hold up the job for ever.
+Result<FileBytes> read_file(const MediaFile& from) {
+  const std::string& path = from.path;
+  // Without O_NONBLOCK a named pipe would wait for its writer for ever.
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return unreadable(path, std::strerror(errno));
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(fdopen(fd, "rb"), &std::fclose);
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(fd < 0 ? nullptr : ::fdopen(fd, "rb"),
+                                                       &std::fclose);
+  if (file == nullptr) return unreadable(from.name(), std::strerror(errno));
   struct stat facts {};
-  if (file == nullptr || fstat(fd, &facts) != 0) {
-    const int error = errno;
-    if (file == nullptr) ::close(fd);
-    return unreadable(path, std::strerror(error));
-  }
-  if (!S_ISREG(facts.st_mode)) return unreadable(path, "is not a file");
-  if (facts.st_size > kMaxFileBytes)
+  if (fstat(fd, &facts) != 0) return unreadable(from.name(), std::strerror(errno));
+  if (!S_ISREG(facts.st_mode)) return unreadable(from.name(), "is not a file");
+  const bool part = from.place == MediaPlace::kRange;
+  if (part && (from.offset < 0 || from.bytes < 0 || from.offset > facts.st_size - from.bytes))
+    return unreadable(from.name(), "the archive is shorter than it was when it was listed");
+  const std::int64_t size_bytes = part ? from.bytes : facts.st_size;
+  if (size_bytes > kMaxFileBytes)
     return unreadable(
-        path,
-        fmt::format("has {} bytes, at most {} are read", facts.st_size, kMaxFileBytes).c_str());
-  FileBytes bytes(static_cast<std::size_t>(facts.st_size));
+        from.name(),
+        fmt::format("has {} bytes, at most {} are read", size_bytes, kMaxFileBytes).c_str());
+  FileBytes bytes(static_cast<std::size_t>(size_bytes));
+  std::setvbuf(file.get(), nullptr, _IONBF, 0);
+  if (part && fseeko(file.get(), from.offset, SEEK_SET) != 0)
+    return unreadable(from.name(), std::strerror(errno));
   const std::size_t read = std::fread(bytes.data(), 1, bytes.size(), file.get());
-  if (std::ferror(file.get()) != 0) return unreadable(path, std::strerror(errno));
-  if (read != bytes.size()) return unreadable(path, "became shorter while it was read");
+  if (std::ferror(file.get()) != 0) return unreadable(from.name(), std::strerror(errno));
+  if (read != bytes.size()) return unreadable(from.name(), "became shorter while it was read");
   return bytes;
 }
 
@@ -84,32 +89,27 @@ Result<FileBytes> read_data_address(const std::string& address) {
 
 bool is_video(const MediaReference& media) { return media.kind == MediaKind::kVideo; }
 
-/// The name for messages: a data: address is long.
-std::string shown(const std::string& path) {
-  return path.starts_with("data:") ? "data: address" : path;
-}
-
-DataError at_file(const std::string& path, const DataError& error) {
-  return {error.stage, fmt::format("{}: {}", shown(path), error.message)};
+DataError at_file(const MediaFile& file, const DataError& error) {
+  return {error.stage, fmt::format("{}: {}", file.name(), error.message)};
 }
 
 /// The size that every file of the item has.
 Result<ImageSize> common_size(const MediaReference& media, const std::vector<FileBytes>& files,
                               const ImageOptions& options) {
-  check(files.size() == media.paths.size() && !files.empty(), "one file per path");
+  check(files.size() == media.files.size() && !files.empty(), "as many as the reference names");
   if (is_video(media) && files.size() == 1 && image_kind(files[0]) == ImageKind::kOther) {
     return DataError{"video",
                      fmt::format("{}: {}; files of video are not served yet. Give the frames as a "
                                  "list of pictures.",
-                                 shown(media.paths[0]), describe_content(files[0]))};
+                                 media.files[0].name(), describe_content(files[0]))};
   }
   std::optional<ImageSize> first;
   for (std::size_t i = 0; i < files.size(); ++i) {
     const auto size = image_size(files[i], options);
-    if (!size.ok()) return at_file(media.paths[i], size.error());
+    if (!size.ok()) return at_file(media.files[i], size.error());
     if (first && *size != *first) {
       return DataError{"video", fmt::format("{}: a frame of {} x {} pixels among others of {} x {}",
-                                            shown(media.paths[i]), size->width, size->height,
+                                            media.files[i].name(), size->width, size->height,
                                             first->width, first->height)};
     }
     first = *size;
@@ -122,25 +122,25 @@ Result<ImageSize> common_size(const MediaReference& media, const std::vector<Fil
 Result<MediaReference> expand_frame_folder(MediaReference media) {
   namespace fs = std::filesystem;
   std::error_code error;
-  if (!is_video(media) || media.paths.size() != 1 || !fs::is_directory(media.paths[0], error))
+  if (!is_video(media) || media.files.size() != 1 || !fs::is_directory(media.files[0].path, error))
     return media;
-  const std::string folder = media.paths[0];
-  media.paths.clear();
+  const std::string folder = media.files[0].path;
+  media.files.clear();
   for (auto at = fs::directory_iterator(folder, error); !error && at != fs::directory_iterator();
        at.increment(error)) {
     std::error_code ignored;
-    if (at->is_regular_file(ignored)) media.paths.push_back(at->path().string());
+    if (at->is_regular_file(ignored)) media.files.emplace_back(at->path().string());
   }
   if (error) return unreadable(folder, error.message().c_str());
-  if (media.paths.empty()) return unreadable(folder, "holds no frames");
-  std::sort(media.paths.begin(), media.paths.end());
+  if (media.files.empty()) return unreadable(folder, "holds no frames");
+  std::ranges::sort(media.files, {}, &MediaFile::path);
   return media;
 }
 
 Result<MediaBytes> read_media(const MediaReference& media) {
   std::vector<FileBytes> files;
-  for (const std::string& path : media.paths) {
-    auto bytes = path.starts_with("data:") ? read_data_address(path) : read_file(path);
+  for (const MediaFile& file : media.files) {
+    auto bytes = file.path.starts_with("data:") ? read_data_address(file.path) : read_file(file);
     if (!bytes.ok()) return bytes.error();
     files.push_back(std::move(bytes).value());
   }
@@ -162,7 +162,7 @@ Result<MediaHeader> read_header(const MediaReference& media, const std::vector<F
   header.size = *size;
   header.frames = static_cast<std::int64_t>(files.size());
   const auto grid = patch_grid(header.frames, *size, spec, is_video(media));
-  if (!grid.ok()) return at_file(media.paths[0], grid.error());
+  if (!grid.ok()) return at_file(media.files[0], grid.error());
   header.grid.kind = media.kind;
   header.grid.grid_thw = *grid;
   if (is_video(media)) {
@@ -181,19 +181,19 @@ Result<layers::Patches> read_patches(const MediaReference& media,
   Frames clip;
   for (std::size_t i = 0; i < files.size(); ++i) {
     auto frame = decode_image(files[i], options);
-    if (!frame.ok()) return at_file(media.paths[i], frame.error());
+    if (!frame.ok()) return at_file(media.files[i], frame.error());
     if (i == 0) {
       clip = std::move(frame).value();
       continue;
     }
     if (frame->height != clip.height || frame->width != clip.width)
       return DataError{"video", fmt::format("{}: a frame of another size than its header says",
-                                            shown(media.paths[i]))};
+                                            media.files[i].name())};
     clip.pixels.insert(clip.pixels.end(), frame->pixels.begin(), frame->pixels.end());
     ++clip.frames;
   }
   auto patches = to_patches(clip, spec, is_video(media));
-  if (!patches.ok()) return at_file(media.paths[0], patches.error());
+  if (!patches.ok()) return at_file(media.files[0], patches.error());
   return patches;
 }
 

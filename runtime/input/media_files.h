@@ -14,7 +14,7 @@
 
 namespace retinue::runtime {
 
-/// The whole files behind one image or video, in the order of MediaReference::paths.
+/// The bytes behind one image or video, in the order of MediaReference::files.
 using FileBytes = std::vector<std::byte>;
 using MediaBytes = std::shared_ptr<const std::vector<FileBytes>>;
 
@@ -29,8 +29,8 @@ struct MediaHeader {
 /// Errors: a folder that cannot be read or holds no pictures.
 Result<MediaReference> expand_frame_folder(MediaReference media);
 
-/// Reads every file of an item; data: addresses (base64) are decoded.
-/// Errors: stage "read": a file that is missing, unreadable or no file.
+/// Reads every file of an item, or its part of an archive; data: addresses (base64) are decoded.
+/// Errors: stage "read": a file that is missing, unreadable, no file, or shorter than it was.
 Result<MediaBytes> read_media(const MediaReference& media);
 
 /// SHA-256 of the files' bytes, one after the other; of a single file what sha256sum prints.

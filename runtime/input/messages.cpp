@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <filesystem>
 #include <optional>
 
@@ -53,8 +54,8 @@ std::optional<std::string> read_media(const Json& item, MediaKind kind, const st
     if (!entry->is_string() || entry->get_ref<const std::string&>().empty()) {
       return "wanted the path of an image or video as a string";
     }
-    reference.paths.push_back(resolve(entry->get<std::string>(), base_dir));
-    if (reference.paths.back().empty()) {
+    reference.files.emplace_back(resolve(entry->get<std::string>(), base_dir));
+    if (reference.files.back().path.empty()) {
       return fmt::format("{} is not a local file. Copy it first.", entry->get<std::string>());
     }
   }
@@ -66,6 +67,11 @@ std::optional<std::string> read_media(const Json& item, MediaKind kind, const st
 }
 
 }  // namespace
+
+std::string MediaFile::name() const {
+  if (path.starts_with("data:")) return path.substr(0, std::min<std::size_t>(path.find(','), 60));
+  return member.empty() ? path : path + ":" + member;
+}
 
 Result<Conversation> parse_messages(const Json& messages, const std::string& base_dir) {
   if (!messages.is_array() || messages.empty()) {

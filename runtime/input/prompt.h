@@ -18,11 +18,32 @@ namespace retinue::runtime {
 
 enum class MediaKind { kImage, kVideo };
 
+/// Where the bytes of a picture or clip lie.
+enum class MediaPlace : std::uint8_t {
+  kWhole,  ///< a file, or a data: address
+  kRange,  ///< `bytes` of the file from `offset` on: a member of an archive
+};
+
+/// The bytes of a picture, of a frame or of a clip.
+struct MediaFile {
+  MediaFile(std::string file) : path(std::move(file)) {}  // NOLINT: a path names a whole file
+  MediaFile(const char* file) : path(file) {}             // NOLINT: as above
+
+  /// For messages and records: the path, "archive.tar:member", and of a data: address its type.
+  [[nodiscard]] std::string name() const;
+
+  std::string path;  ///< as it is opened; or data:…
+  MediaPlace place = MediaPlace::kWhole;
+  std::string member;  ///< of the archive at `path`
+  std::int64_t offset = 0;
+  std::int64_t bytes = 0;
+};
+
 /// An image or video that a message names.
 struct MediaReference {
   MediaKind kind = MediaKind::kImage;
-  std::vector<std::string> paths;  ///< one file; for a video given as frames one per frame
-  double fps = 0.0;                ///< of a list of frames, as the message says; 0: not said
+  std::vector<MediaFile> files;  ///< one; for a video given as frames one per frame
+  double fps = 0.0;              ///< of a list of frames, as the message says; 0: not said
 };
 
 /// Messages in the form that templates take, and what they show in order of appearance.

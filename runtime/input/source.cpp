@@ -1,21 +1,25 @@
 #include "runtime/input/source.h"
 
 #include "parallel/base/check.h"
-#include "parallel/base/rng.h"
 #include "runtime/input/image.h"
 #include "runtime/input/manifest.h"
 #include "runtime/input/media_files.h"
+#include "runtime/input/webdataset.h"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <glob.h>
-#include <unordered_map>
+#include <set>
+#include <span>
+#include <sys/stat.h>
+#include <tuple>
 #include <utility>
 
 namespace retinue::runtime {
@@ -23,7 +27,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-enum class Kind { kImage, kVideo, kManifest, kTar, kParquet, kUnknown };
+enum class Kind { kImage, kVideo, kManifest, kTar, kParquet, kCompressed, kUnknown };
 
 [[noreturn]] void refuse(const std::string& path, std::string_view what) {
   throw UsageError(fmt::format("[--input] {}: {}", path, what));
@@ -45,6 +49,10 @@ Kind kind_of_content(const std::string& head) {
   const bool iso = head.size() > 12 && head.compare(4, 4, "ftyp") == 0;
   const bool riff = head.starts_with("RIFF") && head.size() > 12 && head.compare(8, 4, "AVI ") == 0;
   if (iso || riff || head.starts_with("\x1A\x45\xDF\xA3")) return Kind::kVideo;
+  for (const std::string_view magic : {"\x1F\x8B", "\x28\xB5\x2F\xFD", "BZh",
+                                       "\xFD"
+                                       "7zXZ"})
+    if (head.starts_with(magic)) return Kind::kCompressed;
   const auto first = head.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
   if (first != std::string::npos && head[first] == '{') return Kind::kManifest;
   return Kind::kUnknown;
@@ -58,8 +66,9 @@ std::string extension(const fs::path& path) {
 }
 
 /// Whether a file found in a folder is meant: by name, or, under another name, by content. One with
-/// the name of a picture and other content is an item that fails, not one that is lost.
-bool is_meant(const fs::path& path) {
+/// the name of a picture and other content is an item that fails, not one that is lost; so is a
+/// link that leads nowhere.
+bool is_meant(const fs::path& path, bool regular) {
   constexpr std::array<std::string_view, 17> kMedia = {
       ".jpg",  ".jpeg", ".png", ".webp", ".gif",  ".bmp", ".tif", ".tiff", ".heic",
       ".avif", ".jxl",  ".mp4", ".mkv",  ".webm", ".mov", ".avi", ".m4v"};
@@ -67,7 +76,7 @@ bool is_meant(const fs::path& path) {
                                                      ".md",  ".csv",  ".xml"};
   const std::string ending = extension(path);
   if (std::find(kMedia.begin(), kMedia.end(), ending) != kMedia.end()) return true;
-  if (std::find(kText.begin(), kText.end(), ending) != kText.end()) return false;
+  if (!regular || std::find(kText.begin(), kText.end(), ending) != kText.end()) return false;
   return kind_of_content(first_bytes(path.string())) == Kind::kImage;
 }
 
@@ -81,50 +90,96 @@ Item item_of_file(const std::string& path) {
   return item;
 }
 
-void add_folder(const std::string& folder, std::vector<Item>& items) {
-  std::vector<std::string> paths;
-  std::error_code error;
-  auto at = fs::recursive_directory_iterator(
-      folder, fs::directory_options::follow_directory_symlink, error);
-  for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
-    std::error_code ignored;
-    if (at->is_regular_file(ignored) && is_meant(at->path())) paths.push_back(at->path().string());
+/// Walks a folder and hands out what is meant, in the order of the whole paths' bytes.
+class FolderWalk {
+ public:
+  explicit FolderWalk(ItemSink& sink) : sink_(sink) {}
+
+  /// False: the sink wants no more.
+  bool walk(const std::string& folder) {
+    struct stat facts {};
+    if (::stat(folder.c_str(), &facts) != 0) refuse(folder, std::strerror(errno));
+    // A link to a folder that it stands in would never end.
+    const auto [above, fresh] = above_.emplace(facts.st_dev, facts.st_ino);
+    if (!fresh) return true;
+    const bool more = walk_names(folder);
+    above_.erase(above);
+    return more;
   }
-  if (error) refuse(folder, error.message());
-  if (paths.empty()) refuse(folder, "no pictures in this folder or below it");
-  std::sort(paths.begin(), paths.end());
-  for (const std::string& path : paths) items.push_back(item_of_file(path));
+  [[nodiscard]] bool found_any() const { return found_any_; }
+
+ private:
+  bool walk_names(const std::string& folder) {
+    // A folder's name ends in '/', which is what its files' paths are compared by.
+    std::vector<std::string> names;
+    std::error_code error;
+    for (auto at = fs::directory_iterator(folder, error); !error && at != fs::directory_iterator();
+         at.increment(error)) {
+      std::error_code ignored;
+      if (at->is_directory(ignored))
+        names.push_back(at->path().filename().string() + "/");
+      else if (is_meant(at->path(), at->is_regular_file(ignored)))
+        names.push_back(at->path().filename().string());
+    }
+    if (error) refuse(folder, error.message());
+    std::sort(names.begin(), names.end());
+    for (const std::string& name : names) {
+      const fs::path path = fs::path(folder) / name;
+      if (name.ends_with('/')) {
+        if (!walk(path.parent_path().string())) return false;
+      } else {
+        found_any_ = true;
+        if (!sink_.add(item_of_file(path.string()))) return false;
+      }
+    }
+    return true;
+  }
+
+  ItemSink& sink_;
+  std::set<std::pair<dev_t, ino_t>> above_;
+  bool found_any_ = false;
+};
+
+bool add_folder(const std::string& folder, ItemSink& sink) {
+  FolderWalk walk(sink);
+  const bool more = walk.walk(folder);
+  if (!walk.found_any()) refuse(folder, "no pictures in this folder or below it");
+  return more;
 }
 
-void add_manifest(const std::string& path, std::vector<Item>& items) {
+bool add_manifest(const std::string& path, ItemSink& sink) {
   std::ifstream file(path);
   if (!file) refuse(path, "cannot be read");
-  detail::read_manifest(file, path, fs::path(path).parent_path().string(), items);
+  return detail::read_manifest(file, path, fs::path(path).parent_path().string(), sink);
 }
 
-void add_file(const std::string& path, const std::string& format, std::vector<Item>& items) {
-  if (format == "image") return items.push_back(item_of_file(path));
-  if (format == "jsonl") return add_manifest(path, items);
-  switch (kind_of_content(first_bytes(path))) {
+bool add_file(const std::string& path, const std::string& format, ItemSink& sink) {
+  if (format == "image") return sink.add(item_of_file(path));
+  if (format == "jsonl") return add_manifest(path, sink);
+  const Kind kind = kind_of_content(first_bytes(path));
+  if (kind == Kind::kCompressed)
+    refuse(path, "is compressed: parts of it cannot be read where they lie. Unpack it first.");
+  // Also an empty or damaged archive, or one of the older format, which has no mark.
+  if (kind == Kind::kTar || format == "tar" || format == "webdataset" || extension(path) == ".tar")
+    return read_webdataset(path, sink);
+  switch (kind) {
     case Kind::kImage:
-      return items.push_back(item_of_file(path));
+      return sink.add(item_of_file(path));
     case Kind::kManifest:
-      return add_manifest(path, items);
+      return add_manifest(path, sink);
     case Kind::kVideo:
       refuse(path, "files of video are not served yet. Give frames as pictures, in a manifest.");
-    case Kind::kTar:
-      refuse(path, "tar files are not served yet. Unpack it and name the folder.");
     case Kind::kParquet:
       refuse(path, "Parquet files are not served yet. Write a .jsonl manifest.");
-    case Kind::kUnknown:
+    default:
       break;
   }
   // An empty or damaged manifest is still one: its lines become failed items.
-  if (extension(path) == ".jsonl") return add_manifest(path, items);
-  items.push_back(item_of_file(path));
+  if (extension(path) == ".jsonl") return add_manifest(path, sink);
+  return sink.add(item_of_file(path));
 }
 
-void add_glob(const std::string& pattern, const std::string& format, std::vector<Item>& items) {
+bool add_glob(const std::string& pattern, const std::string& format, ItemSink& sink) {
   glob_t found{};
   const int rc = ::glob(pattern.c_str(), GLOB_BRACE, nullptr, &found);
   std::vector<std::string> paths;
@@ -132,34 +187,14 @@ void add_glob(const std::string& pattern, const std::string& format, std::vector
   ::globfree(&found);
   if (paths.empty()) refuse(pattern, "no such file or folder, and nothing that it matches");
   std::sort(paths.begin(), paths.end());
-  for (const std::string& path : paths) {
-    if (fs::is_directory(path))
-      add_folder(path, items);
-    else
-      add_file(path, format, items);
-  }
+  for (const std::string& path : paths)
+    if (!(fs::is_directory(path) ? add_folder(path, sink) : add_file(path, format, sink)))
+      return false;
+  return true;
 }
 
-/// The second item of an id fails, and says where the first stands. A file that is reached twice
-/// without a manifest is one item.
-void settle_ids(std::vector<Item>& items) {
-  std::unordered_map<std::string, std::string> seen;
-  std::erase_if(items, [&](const Item& item) {
-    return item.source.empty() && !seen.emplace(item.id, "").second;
-  });
-  seen.clear();
-  for (Item& item : items) {
-    const auto [at, fresh] = seen.emplace(item.id, item.source);
-    if (fresh || item.error) continue;
-    item.error =
-        DataError{"manifest", fmt::format("id \"{}\" stands already {}", item.id,
-                                          at->second.empty() ? "for a file" : "in " + at->second)};
-    item.media.clear();
-  }
-}
-
-std::pair<std::size_t, std::size_t> parse_shard(const std::string& text) {
-  std::size_t index = 0, count = 0;
+std::pair<std::uint64_t, std::uint64_t> parse_shard(const std::string& text) {
+  std::uint64_t index = 0, count = 0;
   const auto slash = text.find('/');
   const char* end = text.data() + text.size();
   if (slash != std::string::npos) {
@@ -174,78 +209,45 @@ std::pair<std::size_t, std::size_t> parse_shard(const std::string& text) {
 
 }  // namespace
 
-std::vector<Item> list_items(const SourceOptions& options, std::istream& standard_input) {
-  for (const char* format : {"tar", "webdataset", "parquet", "openai", "video"})
+void list_items(const SourceOptions& options, std::istream& standard_input, ItemSink& sink) {
+  for (const char* format : {"parquet", "openai", "video"})
     if (options.format == format)
       throw UsageError(fmt::format(
-          "[--input-format] {} is not served yet; image, folder, glob and jsonl are.", format));
+          "[--input-format] {} is not served yet; image, folder, glob, jsonl and tar are.",
+          format));
   if (options.inputs.empty()) throw UsageError("[--input] names nothing to read");
-  std::vector<Item> items;
   for (const std::string& input : options.inputs) {
     std::error_code error;
+    bool more = true;
     if (input == "-")
-      detail::read_manifest(standard_input, "-", fs::current_path().string(), items);
+      more = detail::read_manifest(standard_input, "-", fs::current_path().string(), sink);
     else if (options.format != "glob" && fs::is_directory(input, error))
-      add_folder(input, items);
+      more = add_folder(input, sink);
     else if (options.format != "glob" && fs::exists(input, error))
-      add_file(input, options.format, items);
+      more = add_file(input, options.format, sink);
     else
-      add_glob(input, options.format, items);
+      more = add_glob(input, options.format, sink);
+    if (!more) return;
   }
-  if (items.empty()) throw UsageError("[--input] names nothing: no item in any of the inputs");
-  settle_ids(items);
-  for (std::size_t i = 0; i < items.size(); ++i) items[i].ordinal = static_cast<std::int64_t>(i);
-  if (options.shuffle)
-    for (std::size_t i = items.size(); i > 1; --i)
-      std::swap(items[i - 1], items[random_bits(mix64(*options.shuffle), i) % i]);
-  if (!options.shard.empty()) {
-    const auto [index, count] = parse_shard(options.shard);
-    std::vector<Item> mine;
-    for (std::size_t i = index; i < items.size(); i += count) mine.push_back(std::move(items[i]));
-    items = std::move(mine);
-  }
+}
+
+ItemSelection selection_of(const SourceOptions& options) {
+  ItemSelection selection;
+  selection.shuffle = options.shuffle;
+  if (!options.shard.empty())
+    std::tie(selection.shard, selection.shards) = parse_shard(options.shard);
   if (options.limit < 0) throw UsageError("[--limit] wants a number of items, 0 for all");
-  if (options.limit > 0 && items.size() > static_cast<std::size_t>(options.limit))
-    items.resize(static_cast<std::size_t>(options.limit));
-  return items;
+  selection.limit = static_cast<std::uint64_t>(options.limit);
+  return selection;
 }
 
-std::string pack_items(const std::vector<Item>& items) {
-  using Json = nlohmann::json;
-  Json all = Json::array();
-  for (const Item& item : items) {
-    Json media = Json::array();
-    for (const MediaReference& reference : item.media)
-      media.push_back({reference.kind == MediaKind::kVideo, reference.paths, reference.fps});
-    all.push_back({item.id, item.source, item.ordinal, std::move(media),
-                   item.prompt ? Json(*item.prompt) : Json(), item.messages,
-                   item.error ? Json{item.error->stage, item.error->message} : Json()});
-  }
-  std::string bytes;
-  Json::to_cbor(all, bytes);
-  return bytes;
-}
-
-std::vector<Item> unpack_items(const std::string& packed) {
-  using Json = nlohmann::json;
-  const Json all = Json::from_cbor(packed, true, false);
-  check(all.is_array(), "packed items come from pack_items");
-  std::vector<Item> items;
-  for (const Json& from : all) {
-    Item item;
-    item.id = from[0].get<std::string>();
-    item.source = from[1].get<std::string>();
-    item.ordinal = from[2].get<std::int64_t>();
-    for (const Json& media : from[3])
-      item.media.push_back({media[0].get<bool>() ? MediaKind::kVideo : MediaKind::kImage,
-                            media[1].get<std::vector<std::string>>(), media[2].get<double>()});
-    if (!from[4].is_null()) item.prompt = from[4].get<std::string>();
-    item.messages = from[5].get<std::string>();
-    if (!from[6].is_null())
-      item.error = DataError{from[6][0].get<std::string>(), from[6][1].get<std::string>()};
-    items.push_back(std::move(item));
-  }
-  return items;
+ItemTable list_table(const SourceOptions& options, std::istream& standard_input,
+                     const std::string& folder) {
+  ItemTableWriter writer(folder, selection_of(options));
+  list_items(options, standard_input, writer);
+  if (writer.listed() == 0)
+    throw UsageError("[--input] names nothing: no item in any of the inputs");
+  return writer.finish();
 }
 
 }  // namespace retinue::runtime

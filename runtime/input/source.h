@@ -1,7 +1,7 @@
 #pragma once
 
-#include "parallel/base/result.h"
-#include "runtime/input/prompt.h"
+#include "runtime/input/item.h"
+#include "runtime/input/item_table.h"
 
 #include <cstdint>
 #include <istream>
@@ -11,17 +11,6 @@
 
 namespace retinue::runtime {
 
-/// One question of a job: what is shown, and what is asked where it differs from the job's own.
-struct Item {
-  std::string id;
-  std::string source;                 ///< "list.jsonl:17"; empty for a file
-  std::int64_t ordinal = 0;           ///< place in the input, before shuffling
-  std::vector<MediaReference> media;  ///< in prompt order
-  std::optional<std::string> prompt;  ///< instead of the job's
-  std::string messages;               ///< instead of any prompt: JSON as templates take it
-  std::optional<DataError> error;     ///< it can never run; the others do
-};
-
 struct SourceOptions {
   std::vector<std::string> inputs;
   std::string format;      ///< --input-format; empty: read from the content
@@ -30,19 +19,23 @@ struct SourceOptions {
   std::optional<std::uint64_t> shuffle;
 };
 
-/// The items of a job, in a fixed order: inputs as given; a folder recursively, by path; a manifest
-/// by line. Shuffled, then the shard, then the limit.
-///   inputs   image files, folders, globs, .jsonl manifests, "-" for a manifest in `standard_input`
+/// Hands out the items of a job one by one, in a fixed order: inputs as given; a folder
+/// recursively, by path; a manifest by line. Memory is that of the largest folder's names.
+///   inputs   image files, folders, globs, .jsonl manifests, WebDataset .tar archives, "-" for a
+///            manifest in `standard_input`
 /// A folder gives every file that its name or its content shows to be a picture or a video; other
-/// files are passed over. A line of a manifest that is no JSON, has ill-typed fields or an id that
-/// was seen before is a failed item, named by file and line; no other item minds.
+/// files are passed over. A line of a manifest that is no JSON or has ill-typed fields is a failed
+/// item, named by file and line; no other item minds.
 /// Throws: UsageError for an input that is missing, gives nothing, or is of a kind that is not
-/// served (tar, Parquet, OpenAI batches, files of video).
-std::vector<Item> list_items(const SourceOptions& options, std::istream& standard_input);
+/// served (Parquet, OpenAI batches, files of video, compressed archives).
+void list_items(const SourceOptions& options, std::istream& standard_input, ItemSink& sink);
 
-/// For the way between ranks and for hashing: equal items give equal bytes.
-std::string pack_items(const std::vector<Item>& items);
-/// Throws: BugError when `packed` did not come from pack_items.
-std::vector<Item> unpack_items(const std::string& packed);
+/// --shuffle, --shard and --limit. Throws: UsageError naming the one that is ill-formed.
+ItemSelection selection_of(const SourceOptions& options);
+
+/// What list_items gives, selected, as a table in `folder`; without one in files without a name.
+/// Throws: as both; UsageError when there is no item at all.
+ItemTable list_table(const SourceOptions& options, std::istream& standard_input,
+                     const std::string& folder);
 
 }  // namespace retinue::runtime

@@ -44,9 +44,10 @@ int lead(Engine& engine, Question question, OutputText& text) {
 int run_ask(const Session& session, const AskOptions& options) {
   const ModelFiles model = load_model_files(options.run);
   const Sampling sampling = resolve_sampling(options.sampling, model);
-  const std::vector<Item> items = {item_of(options)};
-  Question question = ask_question(items[0], options, model, sampling);
-  EngineWishes wishes = wishes_for(options.run, model, items, sampling.max_new_tokens);
+  const Item item = item_of(options);
+  const ItemTable items = ItemTable::of(std::span(&item, 1));
+  Question question = ask_question(item, options, model, sampling);
+  EngineWishes wishes = wishes_for(options.run, model, items.summary(), sampling.max_new_tokens);
   fit_wishes(wishes, question, model);
 
   const RankShare share = take_share(session, options.run, model);

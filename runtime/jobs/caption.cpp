@@ -2,6 +2,7 @@
 #include "runtime/jobs/agree.h"
 #include "runtime/jobs/caption_lead.h"
 #include "runtime/jobs/death_mark.h"
+#include "runtime/jobs/listing.h"
 #include "runtime/jobs/replica.h"
 #include "runtime/output/job_folder.h"
 #include "runtime/output/record.h"
@@ -51,7 +52,7 @@ void judge_deaths(const Session& session, const Strikes& strikes, CaptionJob& jo
   std::unique_ptr<SegmentWriter> journal;
   for (const auto& [index, deaths] : strikes.by_item()) {
     if (!is_open(index)) continue;
-    const Item& item = job.items[static_cast<std::size_t>(index)];
+    const Item item = job.items.item(static_cast<std::size_t>(index));
     if (deaths.size() < Strikes::kOut) {
       job.struck.insert(index);
       session.log.warning(
@@ -72,7 +73,7 @@ void judge_deaths(const Session& session, const Strikes& strikes, CaptionJob& jo
   }
   if (journal != nullptr) journal->close();
   for (const std::int64_t index : strikes.suspects())
-    if (is_open(index)) job.suspects.insert(index);
+    if (is_open(index) && !job.struck.contains(index)) job.suspects.insert(index);
   if (!job.suspects.empty())
     session.log.warning(
         fmt::format("[suspects] a rank died with {} items in flight: they run first, half of them "
@@ -82,8 +83,11 @@ void judge_deaths(const Session& session, const Strikes& strikes, CaptionJob& jo
 
 /// On rank 0: lists the items, opens the folder, reads what earlier runs left.
 std::unique_ptr<JobFolder> open_job(const Session& session, CaptionJob& job) {
-  job.items = list_items(source_options(job.options), std::cin);
-  auto folder = std::make_unique<JobFolder>(job.options.output, question_of(job), about(job));
+  auto folder = std::make_unique<JobFolder>(job.options.output);
+  Listing listing(job.options.output, source_options(job.options), std::cin);
+  job.items = listing.items();
+  folder->settle(question_of(job), about(job), folder->is_settled() ? listing.difference() : "");
+  listing.publish();
   const Journal journal(folder->path(), static_cast<std::int64_t>(job.items.size()));
   job.epoch = journal.next_epoch();
   job.open.resize(job.items.size());
@@ -113,9 +117,8 @@ std::unique_ptr<JobFolder> open_job(const Session& session, CaptionJob& job) {
 
 /// Every rank learns what rank 0 found.
 void share_job(Communicator& world, CaptionJob& job) {
-  std::string packed = world.rank() == 0 ? pack_items(job.items) : "";
-  broadcast_container(world, packed);
-  if (world.rank() != 0) job.items = unpack_items(packed);
+  // Rank 0 has made it durable before this message.
+  job.items = ItemTable(table_folder(job.options.output));
   broadcast_container(world, job.open);
   broadcast_value(world, job.done_before);
   broadcast_value(world, job.failed_before);
@@ -187,11 +190,13 @@ int seal(const JobFolder& folder, const CaptionJob& job, const MeshShape& mesh,
   check(code != 0 || finished, "a job that ends with 0 has done all items");
   std::vector<std::int64_t> order(job.items.size());
   std::iota(order.begin(), order.end(), std::int64_t{0});
-  std::sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
-    return job.items[static_cast<std::size_t>(a)].ordinal <
-           job.items[static_cast<std::size_t>(b)].ordinal;
-  });
-  folder.seal(journal, order, finished);
+  if (job.options.shuffle) {
+    std::vector<std::int64_t> ordinals(order.size());
+    for (std::size_t i = 0; i < order.size(); ++i) ordinals[i] = job.items.ordinal(i);
+    std::ranges::sort(order, {},
+                      [&](std::int64_t i) { return ordinals[static_cast<std::size_t>(i)]; });
+  }
+  folder.seal(journal, order, finished, parse_output_format(job.options.output_format));
   // A run that found everything done has nothing to report over the run that did it.
   const bool worked =
       std::any_of(job.open.begin(), job.open.end(), [](auto open) { return open != 0; });
@@ -256,7 +261,7 @@ int run_caption(const Session& session, const CaptionOptions& options) {
       std::any_of(job.open.begin(), job.open.end(), [](auto open) { return open != 0; });
   if (work) {
     const EngineWishes wishes =
-        wishes_for(options.run, job.model, job.items, job.sampling.max_new_tokens);
+        wishes_for(options.run, job.model, job.items.summary(), job.sampling.max_new_tokens);
     DeathMark death(death_path(options.output, world.rank(), job.epoch),
                     world.rank() - mesh.tensor().rank());
     Feeder feeder(job.items, job.model.processor, job.model.image,

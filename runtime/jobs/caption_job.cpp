@@ -1,12 +1,13 @@
 #include "runtime/jobs/caption_job.h"
 
-#include "parallel/base/hash.h"
+#include "runtime/output/caption_files.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <charconv>
 #include <fstream>
+#include <utility>
 
 namespace retinue::runtime {
 namespace {
@@ -43,12 +44,13 @@ std::int64_t CaptionJob::failures_allowed() const {
   return parse_failures(options.max_failures, static_cast<std::int64_t>(items.size()));
 }
 
-std::vector<std::size_t> CaptionJob::dealt_to(int index, int replicas) const {
-  std::vector<std::size_t> mine;
-  const auto stride = static_cast<std::size_t>(replicas);
-  for (std::size_t i = static_cast<std::size_t>(index); i < items.size(); i += stride)
-    if (open[i] != 0) mine.push_back(i);
-  return mine;
+NextItem CaptionJob::dealt_to(int index, int replicas) const {
+  return [this, at = static_cast<std::size_t>(index),
+          stride = static_cast<std::size_t>(replicas)]() mutable -> std::optional<std::size_t> {
+    while (at < items.size() && open[at] == 0) at += stride;
+    if (at >= items.size()) return std::nullopt;
+    return std::exchange(at, at + stride);
+  };
 }
 
 CaptionJob prepare_caption(const CaptionOptions& options) {
@@ -57,6 +59,7 @@ CaptionJob prepare_caption(const CaptionOptions& options) {
   if (options.stop_deadline_s < 0)
     throw UsageError("[--stop-deadline-s] wants seconds, 0 to drop what is in flight");
   parse_failures(options.max_failures, 0);
+  parse_output_format(options.output_format);
   ModelFiles model = load_model_files(options.run);
   Sampling sampling = resolve_sampling(options.sampling, model);
   return {.options = options,
@@ -105,7 +108,7 @@ Json question_of(const CaptionJob& job) {
                     {"exif", job.options.run.exif},
                     {"video_prompt", job.options.run.video_prompt}};
   json["logprobs"] = job.options.logprobs;
-  json["items"] = {{"count", job.items.size()}, {"sha256", sha256_hex(pack_items(job.items))}};
+  json["items"] = {{"count", job.items.size()}, {"sha256", job.items.sha256()}};
   return json;
 }
 

@@ -1,10 +1,11 @@
 #pragma once
 
 #include "parallel/comm/communicator.h"
+#include "runtime/input/item_table.h"
 #include "runtime/input/source.h"
 #include "runtime/jobs/model_files.h"
 #include "runtime/jobs/options.h"
-#include "runtime/jobs/question.h"
+#include "runtime/jobs/question_queue.h"
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -22,7 +23,7 @@ struct CaptionJob {
   ModelFiles model;
   Sampling sampling;
   JobPrompt prompt;
-  std::vector<Item> items;         ///< in the order in which they are dealt
+  ItemTable items;                 ///< in the order in which they are dealt
   std::vector<std::uint8_t> open;  ///< per item: 1 where this run has to do it
   std::int64_t done_before = 0;
   std::int64_t failed_before = 0;
@@ -32,8 +33,8 @@ struct CaptionJob {
 
   /// More failed items than this stop the job.
   [[nodiscard]] std::int64_t failures_allowed() const;
-  /// Indices of the open items of replica `index` of `replicas`.
-  [[nodiscard]] std::vector<std::size_t> dealt_to(int index, int replicas) const;
+  /// Gives the open items of replica `index` of `replicas` one by one. The job outlives it.
+  [[nodiscard]] NextItem dealt_to(int index, int replicas) const;
 };
 
 /// Options checked and files read, alike on every rank; items are still missing.

@@ -21,6 +21,12 @@ constexpr double kTalkEvery_s = 0.5;
 /// For what is in flight after a SIGTERM: mpirun kills two seconds after it.
 constexpr double kHurry_s = 0.7;
 
+std::vector<std::string> names_of(const MediaReference& media) {
+  std::vector<std::string> names;
+  for (const MediaFile& file : media.files) names.push_back(file.name());
+  return names;
+}
+
 int helper_threads(const CaptionJob& job, int local_ranks) {
   return std::clamp(thread_count(job.options.run, local_ranks) / 4, 1, 8);
 }
@@ -39,13 +45,13 @@ CaptionLead::CaptionLead(const Session& session, const Mesh& mesh, const Caption
       signal_(signal),
       progress_(progress),
       replay_(plan_replay(job.dealt_to(mesh.data_index(), mesh.shape().data), job.struck,
-                          job.suspects)),
+                          job.suspects, mesh.data_index(), mesh.shape().data)),
       journal_(segment_path(job.options.output, session.world.rank(), job.epoch),
                job.options.fsync_interval_ms),
       others_(progress != nullptr ? static_cast<std::size_t>(mesh.shape().data - 1) : 0),
       questions_(
-          replay_.order, replay_.stops, [this](std::size_t item) { return make(item); },
-          static_cast<std::size_t>(window), helper_threads(job, session.node_size)) {
+          replay_.items, [this](std::size_t item) { return make(item); },
+          static_cast<std::size_t>(window), helper_threads(job, session.node_size), replay_.stops) {
   const layers::Numerics numerics = numerics_of(job.model);
   nlohmann::ordered_json start;
   start["epoch"] = job.epoch;
@@ -61,7 +67,7 @@ Result<Question> CaptionLead::make(std::size_t item) {
   journal_.append(EntryType::kTaken, static_cast<std::int64_t>(item), "{}");
   const WorkOn work_on(static_cast<std::int64_t>(item));
   try {
-    return make_question(job_.items[item], item, job_.model, job_.prompt, job_.sampling);
+    return make_question(job_.items.item(item), item, job_.model, job_.prompt, job_.sampling);
   } catch (const std::bad_alloc&) {
     return DataError{"read", "no memory for its files"};
   }
@@ -135,7 +141,7 @@ void CaptionLead::collect() {
 void CaptionLead::finish(const Completion& completion) {
   const auto found = live_.find(completion.id);
   check(found != live_.end(), "a completion is of a live item");
-  const Item& item = job_.items[completion.id];
+  const Item item = job_.items.item(completion.id);
   Live& live = found->second;
   Record record;
   record.id = item.id;
@@ -153,7 +159,7 @@ void CaptionLead::finish(const Completion& completion) {
   for (std::size_t i = 0; i < item.media.size(); ++i) {
     const MediaHeader& header = live.headers[i];
     record.media.push_back({.video = header.grid.kind == MediaKind::kVideo,
-                            .paths = item.media[i].paths,
+                            .paths = names_of(item.media[i]),
                             .width = header.size.width,
                             .height = header.size.height,
                             .visual_tokens = header.grid.grid_thw.patches() / merge_unit});
@@ -175,14 +181,13 @@ void CaptionLead::finish(const Completion& completion) {
        .completion_tokens = record.completion_tokens});
 }
 
-void CaptionLead::fail(std::size_t item, const DataError& error) {
-  live_.erase(item);
-  for (std::size_t i = 0; i < job_.items[item].media.size(); ++i)
-    feeder_.forget(media_key(item, i));
-  not_durable_.push_back(
-      {.entry = journal_.append(EntryType::kFail, static_cast<std::int64_t>(item),
-                                to_json(Failure{job_.items[item].id, job_.items[item].source,
-                                                error.stage, error.message}))});
+void CaptionLead::fail(std::size_t index, const DataError& error) {
+  live_.erase(index);
+  const Item item = job_.items.item(index);
+  for (std::size_t i = 0; i < item.media.size(); ++i) feeder_.forget(media_key(index, i));
+  not_durable_.push_back({.entry = journal_.append(
+                              EntryType::kFail, static_cast<std::int64_t>(index),
+                              to_json(Failure{item.id, item.source, error.stage, error.message}))});
 }
 
 void CaptionLead::count_durable() {

@@ -58,7 +58,7 @@ class CaptionLead {
   void submit(QuestionQueue::Entry entry);
   void collect();
   void finish(const Completion& completion);
-  void fail(std::size_t item, const DataError& error);
+  void fail(std::size_t index, const DataError& error);
   void count_durable();
   void talk(bool now);
   void decide();

@@ -56,21 +56,23 @@ Chosen choose(const CaptionJob& job, int ranks, std::int64_t memory, const Engin
 void print_input(const CaptionJob& job, std::FILE* out) {
   const std::size_t count = job.items.size();
   const std::size_t stride = std::max<std::size_t>(1, count / kSample);
-  std::int64_t tokens = 0, read = 0, media = 0;
+  std::int64_t tokens = 0, read = 0;
   std::string first_failure;
   std::int64_t failed = 0;
-  for (const Item& item : job.items) media += static_cast<std::int64_t>(item.media.size());
   for (std::size_t i = 0; i < count; i += stride) {
-    const auto question = make_question(job.items[i], i, job.model, job.prompt, job.sampling);
+    const Item item = job.items.item(i);
+    const auto question = make_question(item, i, job.model, job.prompt, job.sampling);
     if (question.ok()) {
       tokens += static_cast<std::int64_t>(question.value().request.ids.size());
       ++read;
     } else if (++failed == 1) {
-      first_failure = fmt::format("{}: [{}] {}", job.items[i].id, question.error().stage,
-                                  question.error().message);
+      first_failure =
+          fmt::format("{}: [{}] {}", item.id, question.error().stage, question.error().message);
     }
   }
-  say(out, "items", fmt::format("{} ({} images and videos)", count, media));
+  say(out, "items",
+      fmt::format("{} ({} images, {} videos)", count, job.items.summary().images,
+                  job.items.summary().videos));
   if (read > 0) {
     const double each = static_cast<double>(tokens) / static_cast<double>(read);
     say(out, "prompt tokens",
@@ -149,14 +151,14 @@ int run_check(const CaptionOptions& options, int ranks, double gpu_memory_gib, s
       nlohmann::ordered_json(job.prompt.prompt)
           .dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   say(out, "sampling", to_json(job.sampling).dump());
-  job.items = list_items(source_options(options), std::cin);
+  job.items = list_table(source_options(options), std::cin, "");
   print_input(job, out);
 
   const std::int64_t memory =
       cuda ? gpu_budget_bytes(static_cast<std::int64_t>(gpu_memory_gib * kGib))
            : memory_per_rank(ranks);
   const EngineWishes wishes =
-      wishes_for(options.run, job.model, job.items, job.sampling.max_new_tokens);
+      wishes_for(options.run, job.model, job.items.summary(), job.sampling.max_new_tokens);
   print_plan(job, choose(job, ranks, memory, wishes), memory, out);
   std::fflush(out);
   return 0;

@@ -16,8 +16,8 @@ std::size_t bytes_of(const MediaBytes& files) {
 }
 }  // namespace
 
-Feeder::Feeder(std::span<const Item> items, const VisionProcessorSpec& spec,
-               const ImageOptions& image, int threads)
+Feeder::Feeder(const ItemTable& items, const VisionProcessorSpec& spec, const ImageOptions& image,
+               int threads)
     : items_(items), spec_(spec), image_(image) {
   for (int i = 0; i < std::max(1, threads); ++i)
     threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
@@ -26,9 +26,6 @@ Feeder::Feeder(std::span<const Item> items, const VisionProcessorSpec& spec,
 Feeder::~Feeder() = default;
 
 void Feeder::prefetch(std::uint64_t key) {
-  const auto item = static_cast<std::size_t>(key >> 16);
-  check(item < items_.size() && (key & 0xFFFFU) < items_[item].media.size(),
-        "a key names an image or video of the table");
   const std::lock_guard lock(mutex_);
   queue_.push_back(key);
   wake_.notify_one();
@@ -36,6 +33,7 @@ void Feeder::prefetch(std::uint64_t key) {
 
 std::optional<Result<layers::Patches>> Feeder::take(std::uint64_t key) {
   const std::lock_guard lock(mutex_);
+  if (failure_) std::rethrow_exception(failure_);
   const auto found = ready_.find(key);
   if (found == ready_.end()) return std::nullopt;
   Result<layers::Patches> patches = std::move(found->second);
@@ -73,16 +71,23 @@ void Feeder::work(const std::stop_token& stop) {
         kept_.erase(found);
       }
     }
-    Result<layers::Patches> patches = decode(key, kept);
-    const std::lock_guard lock(mutex_);
-    ready_.insert_or_assign(key, std::move(patches));
+    try {
+      Result<layers::Patches> patches = decode(key, kept);
+      const std::lock_guard lock(mutex_);
+      ready_.insert_or_assign(key, std::move(patches));
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      failure_ = std::current_exception();
+    }
   }
 }
 
 Result<layers::Patches> Feeder::decode(std::uint64_t key, const MediaBytes& kept) const {
-  const MediaReference& media = items_[static_cast<std::size_t>(key >> 16)].media[key & 0xFFFFU];
   const WorkOn work_on(static_cast<std::int64_t>(key >> 16));
   try {
+    const Item item = items_.item(static_cast<std::size_t>(key >> 16));
+    check((key & 0xFFFFU) < item.media.size(), "a key names an image or video of the table");
+    const MediaReference& media = item.media[key & 0xFFFFU];
     MediaBytes files = kept;
     if (files == nullptr) {
       auto read = read_media(media);

@@ -1,15 +1,15 @@
 #pragma once
 
 #include "runtime/engine/request.h"
+#include "runtime/input/item_table.h"
 #include "runtime/input/media_files.h"
-#include "runtime/input/source.h"
 
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <map>
 #include <mutex>
-#include <span>
 #include <thread>
 #include <vector>
 
@@ -25,11 +25,12 @@ constexpr std::size_t kMaxMediaPerItem = std::size_t{1} << 16;
 class Feeder final : public PixelSource {
  public:
   /// `items`, `spec` outlive it; `threads` at least 1.
-  Feeder(std::span<const Item> items, const VisionProcessorSpec& spec, const ImageOptions& image,
+  Feeder(const ItemTable& items, const VisionProcessorSpec& spec, const ImageOptions& image,
          int threads);
   ~Feeder() override;
 
   void prefetch(std::uint64_t key) override;
+  /// Throws: SystemError when the table of items cannot be read.
   std::optional<Result<layers::Patches>> take(std::uint64_t key) override;
 
   /// The lead has read these files for the prompt; if it also encodes them, they are not read
@@ -43,7 +44,7 @@ class Feeder final : public PixelSource {
 
   static constexpr std::size_t kKeptBytes = std::size_t{256} << 20;
 
-  std::span<const Item> items_;
+  const ItemTable& items_;
   const VisionProcessorSpec& spec_;
   ImageOptions image_;
   std::mutex mutex_;
@@ -52,6 +53,7 @@ class Feeder final : public PixelSource {
   std::map<std::uint64_t, Result<layers::Patches>> ready_;
   std::map<std::uint64_t, MediaBytes> kept_;
   std::size_t kept_bytes_ = 0;
+  std::exception_ptr failure_;         ///< of a thread: no item's fault
   std::vector<std::jthread> threads_;  // last: they use all of the above
 };
 

@@ -42,6 +42,7 @@ struct CaptionOptions {
   std::vector<std::string> input;
   std::string input_format;  ///< empty: read from the content
   std::string output;
+  std::string output_format = "jsonl";  ///< or webdataset, parquet
   std::string prompt = "Describe this image.";
   std::string prompt_file;
   std::string system;

@@ -2,8 +2,8 @@
 
 #include "runtime/engine/engine_plan.h"
 #include "runtime/engine/request.h"
+#include "runtime/input/item.h"
 #include "runtime/input/media_files.h"
-#include "runtime/input/source.h"
 #include "runtime/jobs/model_files.h"
 
 #include <cstddef>

@@ -6,13 +6,13 @@
 
 namespace retinue::runtime {
 
-QuestionQueue::QuestionQueue(std::span<const std::size_t> items, std::vector<std::size_t> stops,
-                             Make make, std::size_t ahead, int threads)
-    : items_(items),
+QuestionQueue::QuestionQueue(NextItem items, Make make, std::size_t ahead, int threads,
+                             std::vector<std::size_t> stops)
+    : items_(std::move(items)),
       stops_(stops.begin(), stops.end()),
       make_(std::move(make)),
-      ahead_(std::max<std::size_t>(1, ahead)) {
-  set_limit();
+      ahead_(std::max<std::size_t>(1, ahead)),
+      upcoming_(items_()) {
   for (int i = 0; i < std::max(1, threads); ++i)
     threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
 }
@@ -22,10 +22,9 @@ std::optional<QuestionQueue::Entry> QuestionQueue::next() {
   if (failure_) std::rethrow_exception(failure_);
   const auto found = made_.find(given_);
   if (found == made_.end()) return std::nullopt;
-  Entry entry{items_[given_], std::move(found->second)};
+  Entry entry = std::move(found->second);
   made_.erase(found);
   ++given_;
-  set_limit();
   wake_.notify_all();
   return entry;
 }
@@ -34,28 +33,32 @@ void QuestionQueue::pass() {
   const std::lock_guard lock(mutex_);
   if (stops_.empty() || given_ < stops_.front()) return;
   stops_.pop_front();
-  set_limit();
   wake_.notify_all();
 }
 
-void QuestionQueue::set_limit() {
-  limit_ = std::min(given_ + ahead_, items_.size());
-  if (!stops_.empty()) limit_ = std::min(limit_, stops_.front());
+bool QuestionQueue::may_start() const {
+  return upcoming_ && started_ < given_ + ahead_ && (stops_.empty() || started_ < stops_.front());
+}
+
+bool QuestionQueue::exhausted() {
+  const std::lock_guard lock(mutex_);
+  return !upcoming_ && given_ == started_;
 }
 
 void QuestionQueue::work(const std::stop_token& stop) {
   while (true) {
-    std::size_t at = 0;
+    std::size_t at = 0, item = 0;
     {
       std::unique_lock lock(mutex_);
-      if (!wake_.wait(lock, stop, [&] { return started_ < limit_; }) || stop.stop_requested())
-        return;
+      if (!wake_.wait(lock, stop, [&] { return may_start(); }) || stop.stop_requested()) return;
       at = started_++;
+      item = *upcoming_;
+      upcoming_ = items_();
     }
     try {
-      Result<Question> question = make_(items_[at]);
+      Entry entry{item, make_(item)};
       const std::lock_guard lock(mutex_);
-      made_.emplace(at, std::move(question));
+      made_.emplace(at, std::move(entry));
     } catch (...) {
       const std::lock_guard lock(mutex_);
       failure_ = std::current_exception();

@@ -9,11 +9,13 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <span>
 #include <thread>
 #include <vector>
 
 namespace retinue::runtime {
+
+/// Gives items one by one; nothing when there is no more.
+using NextItem = std::function<std::optional<std::size_t>()>;
 
 /// Makes questions ahead of the engine on its own threads and gives them out in order, so that
 /// neither reading nor tokenising stands in the way of a step.
@@ -21,10 +23,10 @@ class QuestionQueue {
  public:
   using Make = std::function<Result<Question>(std::size_t item)>;
 
-  /// `items` outlives it; at most `ahead` of them wait.
-  ///   stops  ascending places in `items` that nothing passes, nor is made beyond, before pass()
-  QuestionQueue(std::span<const std::size_t> items, std::vector<std::size_t> stops, Make make,
-                std::size_t ahead, int threads);
+  /// `items` is asked under a lock, one item ahead; at most `ahead` of them wait.
+  ///   stops  how many items, ascending, after which nothing is made before pass()
+  QuestionQueue(NextItem items, Make make, std::size_t ahead, int threads,
+                std::vector<std::size_t> stops = {});
 
   struct Entry {
     std::size_t item;
@@ -35,21 +37,21 @@ class QuestionQueue {
   /// What was given out is through: goes on beyond a stop, if it stands at one.
   void pass();
   /// All have been given out.
-  [[nodiscard]] bool exhausted() const { return given_ == items_.size(); }
+  [[nodiscard]] bool exhausted();
 
  private:
   void work(const std::stop_token& stop);
-  void set_limit();
+  [[nodiscard]] bool may_start() const;
 
-  std::span<const std::size_t> items_;
+  NextItem items_;
   std::deque<std::size_t> stops_;  ///< that are still ahead
   Make make_;
   std::size_t ahead_;
-  std::size_t given_ = 0;
   std::mutex mutex_;
   std::condition_variable_any wake_;
-  std::size_t started_ = 0, limit_ = 0;
-  std::map<std::size_t, Result<Question>> made_;
+  std::optional<std::size_t> upcoming_;  ///< the item after those that were started
+  std::size_t started_ = 0, given_ = 0;  ///< how many
+  std::map<std::size_t, Entry> made_;    ///< by their number among the started
   std::exception_ptr failure_;
   std::vector<std::jthread> threads_;  // last: they use all of the above
 };

@@ -112,7 +112,7 @@ MeshShape choose_mesh(const RunOptions& options, int ranks) {
 }
 
 EngineWishes wishes_for(const RunOptions& options, const ModelFiles& model,
-                        std::span<const Item> items, std::int64_t max_new_tokens) {
+                        const ItemSummary& items, std::int64_t max_new_tokens) {
   EngineWishes wishes;
   wishes.max_batch_tokens = options.max_batch_tokens;
   wishes.max_sequences = options.max_sequences;
@@ -120,22 +120,10 @@ EngineWishes wishes_for(const RunOptions& options, const ModelFiles& model,
   wishes.kv_memory_gib = options.kv_memory_gib;
   wishes.max_new_tokens = max_new_tokens;
   wishes.reduce = options.reduce == "nccl" ? Reduce::kLibrary : Reduce::kOrdered;
-  wishes.max_items = 0;
-  for (const Item& item : items) {
-    std::int64_t text_bytes =
-        static_cast<std::int64_t>(item.messages.size() + item.prompt.value_or("").size());
-    for (const MediaReference& media : item.media) {
-      if (media.kind == MediaKind::kImage) {
-        wishes.max_image_pixels = model.processor.image.max_pixels;
-      } else {
-        wishes.max_video_pixels = model.processor.video.max_pixels;
-        // A time, and start and end, per pair of frames.
-        text_bytes += static_cast<std::int64_t>(media.paths.size()) * 8;
-      }
-    }
-    wishes.max_items = std::max(wishes.max_items, static_cast<std::int64_t>(item.media.size()));
-    wishes.max_text_tokens = std::max(wishes.max_text_tokens, text_bytes);
-  }
+  wishes.max_items = items.max_media;
+  wishes.max_text_tokens = std::max(wishes.max_text_tokens, items.max_text_bytes);
+  if (items.images > 0) wishes.max_image_pixels = model.processor.image.max_pixels;
+  if (items.videos > 0) wishes.max_video_pixels = model.processor.video.max_pixels;
   return wishes;
 }
 

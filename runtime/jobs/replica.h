@@ -27,7 +27,7 @@ MeshShape choose_mesh(const RunOptions& options, int ranks);
 
 /// The sizes to plan for: flags, and what the items may bring. The same on every rank.
 EngineWishes wishes_for(const RunOptions& options, const ModelFiles& model,
-                        std::span<const Item> items, std::int64_t max_new_tokens);
+                        const ItemSummary& items, std::int64_t max_new_tokens);
 
 /// What one rank may use of its host.
 struct RankShare {

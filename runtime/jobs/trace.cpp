@@ -132,10 +132,11 @@ int run_trace(const Session& session, const TraceOptions& options) {
   const ModelFiles model = load_model_files(options.ask.run);
   Sampling sampling = resolve_sampling(options.ask.sampling, model);
   sampling.max_new_tokens = options.decode;
-  const std::vector<Item> items = {item_of(options.ask)};
-  Question question = ask_question(items[0], options.ask, model, sampling);
+  const Item item = item_of(options.ask);
+  const ItemTable items = ItemTable::of(std::span(&item, 1));
+  Question question = ask_question(item, options.ask, model, sampling);
   const auto tokens = static_cast<std::int64_t>(question.request.ids.size());
-  EngineWishes wishes = wishes_for(options.ask.run, model, items, options.decode);
+  EngineWishes wishes = wishes_for(options.ask.run, model, items.summary(), options.decode);
   fit_wishes(wishes, question, model);
   wishes.max_logit_rows = tokens;
   // Logits of every token want the prompt in one piece.
@@ -145,7 +146,7 @@ int run_trace(const Session& session, const TraceOptions& options) {
   const Mesh mesh(session.world, choose_mesh(options.ask.run, session.world.size()));
   if (mesh.data_index() != 0) return await_end(session.world);
   Feeder feeder(items, model.processor, model.image, 2);
-  RecordingSource pixels(feeder, items[0].media.size());
+  RecordingSource pixels(feeder, item.media.size());
   Replica replica(options.ask.run, model, mesh, share, wishes, pixels, session.clock);
   StageRecord record(tokens);
   std::vector<std::byte> copy;
@@ -164,9 +165,9 @@ int run_trace(const Session& session, const TraceOptions& options) {
   while (engine.step()) {
   }
   std::vector<layers::GridThw> grids;
-  for (const VisualItem& item : question.request.items) grids.push_back(item.grid);
+  for (const VisualItem& shown : question.request.items) grids.push_back(shown.grid);
   const auto vision = gather_vision_stages(mesh.tensor(), model.config.vision, record,
-                                           pixels.owned(), grids, reference_order(items[0]));
+                                           pixels.owned(), grids, reference_order(item));
   if (!mesh.is_lead()) return await_end(session.world);
 
   const auto completions = engine.poll();
@@ -178,7 +179,7 @@ int run_trace(const Session& session, const TraceOptions& options) {
     code = 3;
   } else {
     SafetensorsWriter file;
-    add_inputs(file, items[0], question, model);
+    add_inputs(file, item, question, model);
     add_stages(file, vision, true);
     add_stages(file, record.stages(), false);
     finish(file, options, model, mesh.shape(), completions[0]);

@@ -49,15 +49,19 @@ std::string pretty(const Json& json) {
 
 }  // namespace
 
-JobFolder::JobFolder(std::string path, const Json& question, const Json& about)
-    : path_(std::move(path)) {
+JobFolder::JobFolder(std::string path) : path_(std::move(path)) {
   std::error_code error;
   std::filesystem::create_directories(path_ + "/journal", error);
   if (error)
     throw UsageError(fmt::format("[--output] {} cannot be made: {}", path_, error.message()));
   lock_ = std::make_unique<Lock>(path_);
+}
+
+bool JobFolder::is_settled() const { return std::filesystem::exists(path_ + "/job.json"); }
+
+void JobFolder::settle(const Json& question, const Json& about, const std::string& note) const {
   const std::string job = path_ + "/job.json";
-  if (std::filesystem::exists(job)) {
+  if (is_settled()) {
     std::ifstream file(job);
     const Json before = Json::parse(file, nullptr, false);
     if (!before.is_object() || !before.contains("question"))
@@ -66,9 +70,9 @@ JobFolder::JobFolder(std::string path, const Json& question, const Json& about)
     const std::string what = differences(before["question"], question);
     if (!what.empty())
       throw UsageError(
-          fmt::format("[--output] {} holds the answers to another question: {}. Choose "
+          fmt::format("[--output] {} holds the answers to another question: {}.{}{} Choose "
                       "another folder, or ask as before.",
-                      path_, what));
+                      path_, what, note.empty() ? "" : " ", note));
     return;
   }
   Json whole = about;
@@ -94,16 +98,20 @@ JobFolder::Lock::Lock(const std::string& job) {
   throw SystemError(fmt::format("[output] {} cannot be locked: {}", path, std::strerror(error)));
 }
 
-void JobFolder::seal(const Journal& journal, const std::vector<std::int64_t>& order,
-                     bool finished) const {
-  const auto write = [&](const char* name, bool (Journal::*wanted)(std::int64_t) const) {
-    AtomicFile file(path_ + "/" + name);
-    for (const std::int64_t index : order)
-      if ((journal.*wanted)(index)) file.write(journal.text(index) + "\n");
-    file.commit();
-  };
-  write("failures.jsonl", &Journal::failed);
-  if (finished) write("captions.jsonl", &Journal::done);
+void JobFolder::seal(const Journal& journal, const std::vector<std::int64_t>& order, bool finished,
+                     OutputFormat format) const {
+  AtomicFile failures(path_ + "/failures.jsonl");
+  for (const std::int64_t index : order)
+    if (journal.failed(index)) failures.write(journal.text(index) + "\n");
+  failures.commit();
+  if (!finished) return;
+  const auto files = caption_files(path_, format);
+  for (const std::int64_t index : order) {
+    if (!journal.done(index)) continue;
+    const std::string record = journal.text(index);
+    for (const auto& file : files) file->add(record);
+  }
+  for (const auto& file : files) file->commit();
 }
 
 bool JobFolder::has_report() const { return std::filesystem::exists(path_ + "/report.json"); }

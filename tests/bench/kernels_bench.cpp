@@ -216,15 +216,17 @@ class Bench {
 
   /// Few rows against weights far beyond the caches, in GB/s of weights.
   void gemvs() {
-    const std::int64_t k = 5120, n = kBigBytes / 2 / k / 16 * 16;
-    const ops::PackedMatrix matrix{TensorView(big_.data(), DType::kBF16, {n * k}), n, k};
-    for (const std::int64_t m : {1, 2, 4, 8}) {
-      Tensor x = tensor({m, k}, 2);
-      Tensor y(ledger_, {}, DType::kBF16, {m, n}, MemoryTag::kActivations);
-      measure(
-          fmt::format("bf16 M={} N={} K={}", m, n, k), 2.0 * static_cast<double>(n * k), "GB/s",
-          [&] { ops::matmul(ctx(), x, matrix, {}, y); }, reading(),
-          m == 1 ? onednn_matmul(m, n, k, threads_) : std::function<void()>{});
+    for (const std::int64_t k : {768, 5120}) {
+      const std::int64_t n = kBigBytes / 2 / k / 16 * 16;
+      const ops::PackedMatrix matrix{TensorView(big_.data(), DType::kBF16, {n * k}), n, k};
+      for (const std::int64_t m : {1, 2, 4, 8, 12, 16, 24, 32}) {
+        Tensor x = tensor({m, k}, 2);
+        Tensor y(ledger_, {}, DType::kBF16, {m, n}, MemoryTag::kActivations);
+        measure(
+            fmt::format("bf16 M={} N={} K={}", m, n, k), 2.0 * static_cast<double>(n * k), "GB/s",
+            [&] { ops::matmul(ctx(), x, matrix, {}, y); }, reading(),
+            m == 1 ? onednn_matmul(m, n, k, threads_) : std::function<void()>{});
+      }
     }
     const ops::PackedMatrix down{TensorView(big_.data(), DType::kBF16, {5120 * 25600}), 5120,
                                  25600};

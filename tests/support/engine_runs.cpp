@@ -228,6 +228,8 @@ EngineOutcome EngineRanks::run(const std::vector<EngineTask>& tasks, const Engin
           const auto refused = engine.submit(std::move(request));
           check(!refused, refused ? refused->message.c_str() : "");
         }
+        for (std::size_t i = 0; i < tasks.size(); ++i)
+          if (tasks[i].cancel_at == steps) static_cast<void>(engine.cancel(i));
         if (next == order.size()) engine.drain();
         for (runtime::Completion& done : engine.poll()) {
           check(outcome.completions[done.id].prompt_tokens == 0, "a request ends once");

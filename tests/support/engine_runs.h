@@ -36,6 +36,7 @@ struct EngineTask {
   std::vector<layers::Patches> pixels;  ///< of request.items, in order
   std::optional<DataError> broken{};    ///< why its first item cannot be decoded
   std::int64_t submit_at = 0;           ///< after so many steps
+  std::int64_t cancel_at = -1;          ///< withdrawn after so many steps, if it still lives
 };
 
 /// Under which conditions tasks run.

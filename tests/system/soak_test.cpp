@@ -145,6 +145,9 @@ TEST(Soak, EveryRequestEndsOnceAndMemoryStays) {
       ASSERT_FALSE(refused) << refused->message;
     }
     if (random.in(1, 400) == 1) engine.cancel();
+    if (random.in(1, 20) == 1 && submitted > 0)
+      static_cast<void>(engine.cancel(
+          submitted - 1 - static_cast<std::uint64_t>(random.in(0, kInFlight)) % submitted));
     // One plan more with nobody left, so that it is seen whether anything is still held.
     if (submitted == count && engine.live() == 0 && ++empty_steps > 1) engine.drain();
     for (const Completion& completion : engine.poll()) {

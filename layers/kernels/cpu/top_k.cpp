@@ -1,6 +1,7 @@
 #include "layers/ops/top_k.h"
 
 #include "layers/kernels/cpu/parallel_for.h"
+#include "layers/kernels/cpu/simd/kernels.h"
 
 #include <numeric>
 #include <vector>
@@ -11,6 +12,7 @@ void top_k(Cpu, Context& ctx, ConstTensorView logits, std::int64_t first_id, Ten
            TensorView ids) {
   on_float_dtype(logits.dtype(), [&](auto element) {
     using T = decltype(element);
+    const simd::Kernels<T>& kernels = simd::kernels<T>(ctx.cpu_isa());
     const std::int64_t n = logits.dim(1), k = values.dim(1);
     parallel_for(ctx, logits.dim(0), 1, [&](std::int64_t begin, std::int64_t end) {
       thread_local std::vector<std::int32_t> order;
@@ -26,10 +28,7 @@ void top_k(Cpu, Context& ctx, ConstTensorView logits, std::int64_t first_id, Ten
           return va > vb || (va == vb && a < b);
         };
         if (k == 1) {
-          std::int32_t best = 0;
-          for (std::int32_t i = 1; i < n; ++i)
-            if (key(i) > key(best)) best = i;
-          order.assign(1, best);
+          order.assign(1, static_cast<std::int32_t>(kernels.largest(x, n)));
         } else {
           order.resize(static_cast<std::size_t>(n));
           std::iota(order.begin(), order.end(), 0);

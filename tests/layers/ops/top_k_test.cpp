@@ -47,11 +47,15 @@ TEST_P(TopK, IsAStableSort) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Shapes, TopK,
-    testing::ValuesIn(in_each_dtype<Choice>(
-        {{1, 1, 1}, {3, 17, 1}, {5, 17, 17}, {2, 1031, 20}, {4, 4096, 1}, {1, 18992, 64}})),
-    InstanceName{});
+INSTANTIATE_TEST_SUITE_P(Shapes, TopK,
+                         testing::ValuesIn(in_each_dtype<Choice>({{1, 1, 1},
+                                                                  {3, 17, 1},
+                                                                  {5, 17, 17},
+                                                                  {2, 1031, 20},
+                                                                  {4, 4096, 1},
+                                                                  {3, 2061, 1},
+                                                                  {1, 18992, 64}})),
+                         InstanceName{});
 
 TEST(TopK, RanksNaNWithInfinityAboveAll) {
   for_each_isa([&](Context& ctx) {
@@ -65,6 +69,24 @@ TEST(TopK, RanksNaNWithInfinityAboveAll) {
     ops::top_k(ctx, logits, 0, best, best_id);
     EXPECT_EQ(best_id.at(0), 0);
     EXPECT_TRUE(std::isnan(best.at(0)));
+  });
+}
+
+TEST(TopK, FindsTheLargestWhereverItStands) {
+  for_each_isa([&](Context& ctx) {
+    for (const std::int64_t at : {0, 15, 16, 1023, 1024, 1500, 2047, 2048, 2060}) {
+      Guarded<BFloat16> logits({1, 2061});
+      logits.for_each([](BFloat16& x) { x = from_double<BFloat16>(-INFINITY); });
+      Guarded<float> value({1, 1});
+      Guarded<std::int32_t> id({1, 1});
+      ops::top_k(ctx, logits, 7, value, id);
+      EXPECT_EQ(id.at(0), 7) << "all equal";
+      for (const double largest : {-1e30, static_cast<double>(NAN)}) {
+        logits.at(0, at) = from_double<BFloat16>(largest);
+        ops::top_k(ctx, logits, 7, value, id);
+        EXPECT_EQ(id.at(0), 7 + at) << largest;
+      }
+    }
   });
 }
 

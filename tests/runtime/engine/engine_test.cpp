@@ -49,9 +49,10 @@ struct Conditions {
   SamplingParams sampling{};
   std::int64_t max_new_tokens = 64;
   std::vector<std::int32_t> stop_ids{};
-  std::vector<std::size_t> broken{};   ///< prompts whose first item cannot be decoded
-  std::vector<std::size_t> changed{};  ///< … or has become another picture since
-  int cancel_after = -1;               ///< steps
+  std::vector<std::size_t> broken{};            ///< prompts whose first item cannot be decoded
+  std::vector<std::size_t> changed{};           ///< … or has become another picture since
+  int cancel_after = -1;                        ///< steps
+  std::vector<std::int64_t> withdrawn_after{};  ///< steps; per prompt, -1: never
 };
 
 /// Completions in the order of the prompts.
@@ -80,6 +81,7 @@ std::vector<Completion> run(const std::string& config, const std::vector<Prompt>
     if (std::ranges::count(how.broken, i) > 0) task.broken = {"image", "cut short"};
     if (std::ranges::count(how.changed, i) > 0)
       task.pixels[0] = {std::vector<std::uint8_t>(4 * 1536), {1, 2, 2}};
+    if (!how.withdrawn_after.empty()) task.cancel_at = how.withdrawn_after[i];
     tasks.push_back(std::move(task));
   }
   test::EngineConditions conditions;
@@ -179,6 +181,20 @@ TEST_P(EngineGolden, CancellingEndsWhatRunsAndWhatWaits) {
         run(GetParam(), prompts_, {.tensor = 2, .max_sequences = 3, .cancel_after = steps});
     for (const Completion& completion : completions)
       EXPECT_EQ(completion.error.value_or(DataError{}).stage, "cancelled") << steps;
+  }
+}
+
+TEST_P(EngineGolden, AWithdrawnRequestLeavesTheOthersAsTheyAre) {
+  // Some wait, some are in their prompt, some decode: each third prompt goes after another step.
+  Conditions how{.tensor = 2, .max_sequences = 4, .withdrawn_after = {}};
+  for (std::size_t i = 0; i < prompts_.size(); ++i)
+    how.withdrawn_after.push_back(i % 3 == 0 ? static_cast<std::int64_t>(i) + 1 : -1);
+  const auto completions = run(GetParam(), prompts_, how);
+  for (std::size_t i = 0; i < prompts_.size(); ++i) {
+    if (i % 3 == 0)
+      EXPECT_EQ(completions[i].error.value_or(DataError{}).stage, "cancelled") << i;
+    else
+      EXPECT_EQ(completions[i].ids, prompts_[i].output) << i;
   }
 }
 

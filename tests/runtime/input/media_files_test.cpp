@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+
 namespace retinue::runtime {
 namespace {
 
@@ -33,7 +35,7 @@ TEST_F(MediaFiles, AHeaderSaysWhatDecodingGives) {
 
 TEST_F(MediaFiles, FramesHaveTheTimesOfTheirRate) {
   MediaReference media{MediaKind::kVideo, {}, 1.0};
-  for (int i = 0; i < 5; ++i) media.paths.push_back(image("walk-" + std::to_string(i) + ".png"));
+  for (int i = 0; i < 5; ++i) media.files.emplace_back(image("walk-" + std::to_string(i) + ".png"));
   const MediaBytes files = read_media(media).value();
   auto header = read_header(media, *files, spec_, {});
   ASSERT_TRUE(header.ok());
@@ -65,8 +67,10 @@ TEST_F(MediaFiles, AFolderNamedAsVideoIsItsFrames) {
                           folder_.path(std::to_string(i) + ".png"));
   const auto media = expand_frame_folder({MediaKind::kVideo, {folder_.path()}, 0.0});
   ASSERT_TRUE(media.ok());
-  EXPECT_THAT(media->paths, testing::ElementsAre(folder_.path("0.png"), folder_.path("1.png"),
-                                                 folder_.path("2.png")));
+  EXPECT_THAT(media->files,
+              testing::ElementsAre(testing::Field(&MediaFile::path, folder_.path("0.png")),
+                                   testing::Field(&MediaFile::path, folder_.path("1.png")),
+                                   testing::Field(&MediaFile::path, folder_.path("2.png"))));
 }
 
 TEST_F(MediaFiles, WhatCannotBeReadSaysWhy) {
@@ -84,6 +88,29 @@ TEST_F(MediaFiles, DataAddressesAreDecoded) {
   const auto files = read_media({MediaKind::kImage, {"data:text/plain;base64,SGVsbG8="}, 0.0});
   ASSERT_TRUE(files.ok());
   EXPECT_EQ(sha256_of(std::span(&files.value(), 1)), sha256_hex(std::string_view("Hello")));
+}
+
+TEST_F(MediaFiles, ARangeOfAFileIsReadAlone) {
+  test::write_text(folder_.path("a.tar"), "headHellotail");
+  MediaFile part(folder_.path("a.tar"));
+  part.place = MediaPlace::kRange;
+  part.member = "x/hello.png";
+  part.offset = 4;
+  part.bytes = 5;
+  const auto files = read_media({MediaKind::kImage, {part}, 0.0});
+  ASSERT_TRUE(files.ok());
+  EXPECT_EQ(sha256_of(std::span(&files.value(), 1)), sha256_hex(std::string_view("Hello")));
+  part.bytes = 10;
+  const auto cut = read_media({MediaKind::kImage, {part}, 0.0});
+  ASSERT_FALSE(cut.ok());
+  EXPECT_THAT(cut.error().message, HasSubstr("a.tar:x/hello.png: the archive is shorter"));
+}
+
+TEST_F(MediaFiles, ANamedPipeIsNoFileAndNobodyWaitsForIt) {
+  ASSERT_EQ(::mkfifo(folder_.path("pipe.png").c_str(), 0600), 0);
+  const auto files = read_media({MediaKind::kImage, {folder_.path("pipe.png")}, 0.0});
+  ASSERT_FALSE(files.ok());
+  EXPECT_THAT(files.error().message, HasSubstr("is not a file"));
 }
 
 }  // namespace

@@ -32,7 +32,10 @@ class Source : public testing::Test {
   std::vector<Item> list(const std::vector<std::string>& inputs, SourceOptions options = {}) {
     std::istringstream in(stdin_);
     options.inputs = inputs;
-    return list_items(options, in);
+    const ItemTable table = list_table(options, in, "");
+    std::vector<Item> items;
+    for (std::size_t i = 0; i < table.size(); ++i) items.push_back(table.item(i));
+    return items;
   }
   /// Ids below the folder.
   std::vector<std::string> ids(const std::vector<Item>& items) {
@@ -86,13 +89,13 @@ TEST_F(Source, LinesOfAManifestBecomeItems) {
   ASSERT_EQ(items.size(), 5U);
   for (const Item& item : items) EXPECT_FALSE(item.error) << item.source << item.error->message;
   EXPECT_EQ(items[0].prompt, "What?");
-  EXPECT_EQ(items[0].media[0].paths[0], folder_.path("in/a.png"));
+  EXPECT_EQ(items[0].media[0].files[0].path, folder_.path("in/a.png"));
   EXPECT_EQ(items[1].id, folder_.path("list.jsonl:3"));
   EXPECT_EQ(items[1].media.size(), 2U);
   EXPECT_EQ(items[2].id, "7");
   EXPECT_EQ(items[2].media[0].kind, MediaKind::kVideo);
   EXPECT_EQ(items[2].media[0].fps, 4.0);
-  EXPECT_EQ(items[3].media[0].paths[0], folder_.path("in/a.png"));
+  EXPECT_EQ(items[3].media[0].files[0].path, folder_.path("in/a.png"));
   EXPECT_THAT(items[3].messages, HasSubstr("\"role\":\"user\""));
   EXPECT_TRUE(items[4].media.empty());
 }
@@ -155,16 +158,13 @@ TEST_F(Source, ShardsPartTheItemsAndShufflingKeepsOrdinals) {
 
 TEST_F(Source, WhatIsNotServedIsRefusedByName) {
   test::write_text(folder_.path("x.parquet"), "PAR1 and more");
-  std::string tar(600, '\0');
-  tar.replace(257, 5, "ustar");
-  test::write_text(folder_.path("x.tar"), tar);
   test::write_text(folder_.path("x.mp4"), std::string("\0\0\0\x18", 4) + "ftypisom and more");
-  for (const char* name : {"x.parquet", "x.tar", "x.mp4"})
+  for (const char* name : {"x.parquet", "x.mp4"})
     EXPECT_THAT(refusal({folder_.path(name)}), HasSubstr("not served yet")) << name;
   EXPECT_THAT(refusal({manifest(R"({"custom_id": "a", "body": {"messages": []}})")}),
               HasSubstr("OpenAI"));
   SourceOptions options;
-  options.format = "webdataset";
+  options.format = "video";
   EXPECT_THAT(refusal({folder_.path("in")}, options), HasSubstr("--input-format"));
 }
 
@@ -181,18 +181,21 @@ TEST_F(Source, NothingToReadIsNoSuccess) {
   }
 }
 
-TEST_F(Source, ItemsTravelWhole) {
-  stdin_ =
-      "{\"id\": \"a\", \"video\": [\"x.png\", \"\xC3\xA9.png\"], \"fps\": 2.5, \"prompt\": "
-      "\"\"}\nbad\n";
-  const auto items = list({"-"});
-  const auto back = unpack_items(pack_items(items));
-  ASSERT_EQ(back.size(), 2U);
-  EXPECT_EQ(back[0].media[0].paths, items[0].media[0].paths);
-  EXPECT_EQ(back[0].media[0].fps, 2.5);
-  EXPECT_EQ(back[0].prompt, "");
-  EXPECT_EQ(back[1].error->message, items[1].error->message);
-  EXPECT_EQ(pack_items(back), pack_items(items));
+TEST_F(Source, ALinkToAFolderAboveIsNotFollowedAndOneToNothingFails) {
+  fs::create_directory_symlink(folder_.path("in"), folder_.path("in/b/again"));
+  fs::create_symlink(folder_.path("gone.png"), folder_.path("in/b/link.png"));
+  EXPECT_THAT(ids(list({folder_.path("in/b")})),
+              ElementsAre("in/b/10.png", "in/b/2.png", "in/b/again/C.PNG", "in/b/again/a.png",
+                          "in/b/again/broken.jpg", "in/b/again/unnamed", "in/b/link.png"));
+}
+
+TEST_F(Source, AFoldersOrderIsThatOfWholePaths) {
+  for (const char* name : {"o/a/1.png", "o/a.png", "o/a-b/1.png", "o/a0/1.png"}) {
+    fs::create_directories(fs::path(folder_.path(name)).parent_path());
+    test::write_text(folder_.path(name), "");
+  }
+  EXPECT_THAT(ids(list({folder_.path("o")})),
+              ElementsAre("o/a-b/1.png", "o/a.png", "o/a/1.png", "o/a0/1.png"));
 }
 
 }  // namespace

@@ -223,7 +223,13 @@ TEST_F(Caption, AnotherQuestionInTheSameFolderIsRefused) {
   other.sampling.seed = 5;
   EXPECT_THROW(run(other), UsageError);
   manifest(3);
-  EXPECT_THROW(run(asked), UsageError);
+  try {
+    run(asked, 2);
+    FAIL() << "wanted a UsageError";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("items.count was 2, now 3"));
+    EXPECT_THAT(error.what(), HasSubstr("item that differs is number 1: was \"item-2\""));
+  }
   EXPECT_EQ(captions("out"), before);
 }
 

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
+#include <vector>
 
 namespace retinue::runtime {
 namespace {
@@ -24,29 +25,46 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
+NextItem list(std::vector<std::size_t> items) {
+  return [at = std::size_t{0}, items]() mutable -> std::optional<std::size_t> {
+    if (at == items.size()) return std::nullopt;
+    return items[at++];
+  };
+}
+
+std::vector<std::size_t> all(const Replay& replay) {
+  std::vector<std::size_t> items;
+  while (const auto item = replay.items()) items.push_back(*item);
+  return items;
+}
+
 TEST(Replay, WithoutDeathsChangesNothing) {
-  const Replay replay = plan_replay({4, 1, 9}, {}, {});
-  EXPECT_THAT(replay.order, ElementsAre(4, 1, 9));
+  const Replay replay = plan_replay(list({4, 1, 9}), {}, {}, 0, 1);
+  EXPECT_THAT(all(replay), ElementsAre(4, 1, 9));
   EXPECT_THAT(replay.stops, IsEmpty());
 }
 
 TEST(Replay, TakesTheStruckAloneThenHalvesOfTheSuspectsThenTheOthers) {
-  const Replay replay = plan_replay({0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, {8, 3}, {0, 2, 4, 6, 9});
-  EXPECT_THAT(replay.order, ElementsAre(3, 8, 0, 2, 4, 6, 9, 1, 5, 7));
+  const Replay replay =
+      plan_replay(list({0, 1, 2, 3, 4, 5, 6, 7, 8, 9}), {8, 3}, {0, 2, 4, 6, 9}, 0, 1);
+  EXPECT_THAT(all(replay), ElementsAre(3, 8, 0, 2, 4, 6, 9, 1, 5, 7));
   EXPECT_THAT(replay.stops, ElementsAre(1, 2, 4, 6, 7));
 }
 
-TEST(Replay, LeavesTheSuspectsOfOthersToThem) {
-  const Replay replay = plan_replay({1, 3, 5}, {0}, {1, 2, 3, 4});
-  EXPECT_THAT(replay.order, ElementsAre(1, 3, 5));
-  EXPECT_THAT(replay.stops, ElementsAre(2));
+TEST(Replay, DealsTheSuspectsToAllReplicas) {
+  const Replay first = plan_replay(list({0, 2, 4, 6}), {5}, {1, 2, 3, 4}, 0, 2);
+  EXPECT_THAT(all(first), ElementsAre(5, 1, 3, 0, 6));
+  EXPECT_THAT(first.stops, ElementsAre(1, 3));
+  const Replay second = plan_replay(list({1, 3, 5, 7}), {5}, {1, 2, 3, 4}, 1, 2);
+  EXPECT_THAT(all(second), ElementsAre(2, 4, 7));
+  EXPECT_THAT(second.stops, ElementsAre(2));
 }
 
 TEST(QuestionQueue, MakesNothingBeyondAStopBeforeItIsPassed) {
-  const std::vector<std::size_t> items = {0, 1, 2, 3};
   std::atomic<int> made = 0;
-  QuestionQueue queue(
-      items, {1, 3}, [&](std::size_t) -> Result<Question> { return ++made, Question(); }, 4, 2);
+  QuestionQueue queue(list({0, 1, 2, 3}),
+                      [&](std::size_t) -> Result<Question> { return ++made, Question(); }, 4, 2,
+                      {1, 3});
   const auto next = [&] {
     auto entry = queue.next();
     for (int i = 0; !entry && i < 50; ++i, entry = queue.next())

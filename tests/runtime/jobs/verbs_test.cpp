@@ -206,7 +206,7 @@ TEST_F(Check, PrintsMeshMemoryAndInput) {
   for (const char* key : {"weights", "KV cache", "features", "activations", "scratch",
                           "communication", "prompt tokens", "sampling"})
     EXPECT_THAT(text, HasSubstr(key));
-  EXPECT_THAT(text, HasSubstr("13 (13 images and videos)"));
+  EXPECT_THAT(text, HasSubstr("13 (13 images, 0 videos)"));
 }
 
 TEST_F(Check, PlansForGpusThatAreNotHere) {

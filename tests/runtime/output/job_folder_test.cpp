@@ -16,7 +16,7 @@ using testing::HasSubstr;
 
 std::string refusal(const std::string& path, const Json& question) {
   try {
-    JobFolder(path, question, Json::object());
+    JobFolder(path).settle(question, Json::object());
   } catch (const UsageError& error) {
     return error.what();
   }
@@ -41,7 +41,7 @@ TEST(JobFolder, IsForOneRunAtATime) {
   const test::TemporaryFolder folder;
   const Json question = {{"prompt", "a"}};
   {
-    const JobFolder first(folder.path("job"), question, Json::object());
+    const JobFolder first(folder.path("job"));
     EXPECT_THAT(refusal(folder.path("job"), question), HasSubstr("in use by a running job"));
   }
   EXPECT_EQ(refusal(folder.path("job"), question), "");

@@ -111,7 +111,8 @@ class AttentionRows {
   template <int panels>
   RETINUE_INLINE void score_panels(const T* w, std::int64_t stride, std::int64_t at) {
     Vf acc[rows * panels] = {};
-    accumulate<T, rows, panels>(q_, w, stride, b_.head_dim / kStep, acc);
+    Ahead nothing;
+    accumulate<T, rows, panels>(q_, w, stride, b_.head_dim / kStep, acc, nothing);
     for (int r = 0; r < rows; ++r)
       for (int p = 0; p < panels; ++p) store(&scores_[r][at + p * kPanel], acc[r * panels + p]);
   }
@@ -165,13 +166,14 @@ class AttentionRows {
   RETINUE_INLINE void value_panels(std::int64_t panel, std::int64_t key, std::int64_t count) {
     Vf acc[rows * panels] = {};
     const std::int64_t stride = b_.page_keys * kPanel;
+    Ahead nothing;
     for (std::int64_t at = 0; at < count;) {
       const std::int64_t page = (key + at) / b_.page_keys, inside = (key + at) % b_.page_keys;
       const std::int64_t left =
           b_.page_keys - inside < count - at ? b_.page_keys - inside : count - at;
       accumulate<T, rows, panels, kAttentionTile>(
           probabilities_[0] + at, b_.value_pages[page] + panel * stride + inside * kPanel, stride,
-          (left + kStep - 1) / kStep, acc);
+          (left + kStep - 1) / kStep, acc, nothing);
       at += left;
     }
     for (int r = 0; r < rows; ++r)

@@ -104,6 +104,8 @@ struct Kernels {
                            std::int64_t n);
   void (*add_layer_norm)(T* x, const T* branch, const T* weight, const T* bias, float eps, T* y,
                          std::int64_t n);
+  /// Index of the largest of n elements, the first of equal ones; NaN counts as infinity.
+  std::int64_t (*largest)(const T* x, std::int64_t n);
 };
 
 /// The table for an instruction set that this machine has.

@@ -156,6 +156,31 @@ RETINUE_INLINE Vf add_at(T* x, const Branch* branch, std::int64_t i, std::int64_
   return sum;
 }
 
+/// As infinity NaN keeps the order strict, and is seen by who looks at the largest.
+RETINUE_INLINE Vf order_key(Vf x) { return select(x == x, x, splat(__builtin_inff())); }
+
+template <class T>
+std::int64_t largest(const T* x, std::int64_t n) {
+  // The block that has it first, then its place there.
+  constexpr std::int64_t kBlock = 64 * kLanes;
+  float most = -__builtin_inff();
+  std::int64_t block = 0;
+  const auto key = [&](std::int64_t i) { return order_key(splat(to_float(x[i])))[0]; };
+  for (std::int64_t begin = 0; begin < n; begin += kBlock) {
+    const std::int64_t end = begin + kBlock < n ? begin + kBlock : n;
+    const std::int64_t whole = end - (end - begin) % kLanes;
+    Vf lanes = splat(-__builtin_inff());
+    for (std::int64_t i = begin; i < whole; i += kLanes)
+      lanes = max(lanes, order_key(load(x + i)));
+    float here = max_lanes(lanes);
+    for (std::int64_t i = whole; i < end; ++i) here = key(i) > here ? key(i) : here;
+    if (here > most) most = here, block = begin;
+  }
+  std::int64_t at = block;
+  while (key(at) != most) ++at;
+  return at;
+}
+
 template <class T>
 void rms_norm(const T* x, const T* weight, float eps, T* y, std::int64_t n) {
   rms_norm_row(x, weight, eps, y, n,

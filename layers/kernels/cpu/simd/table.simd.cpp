@@ -10,12 +10,12 @@ namespace {
 
 template <class T>
 Kernels<T> table() {
-  return {pack_rows<T>,     matmul_block<T>,    attention_block<T>,
-          write_token<T>,   rotate<T>,          silu_mul<T>,
-          gelu_tanh<T>,     gelu_erf<T>,        add<T, T>,
-          cast_from_f32<T>, rms_norm<T>,        layer_norm<T>,
-          add<T, float>,    add_rms_norm<T, T>, add_rms_norm<T, float>,
-          add_layer_norm<T>};
+  return {pack_rows<T>,      matmul_block<T>,    attention_block<T>,
+          write_token<T>,    rotate<T>,          silu_mul<T>,
+          gelu_tanh<T>,      gelu_erf<T>,        add<T, T>,
+          cast_from_f32<T>,  rms_norm<T>,        layer_norm<T>,
+          add<T, float>,     add_rms_norm<T, T>, add_rms_norm<T, float>,
+          add_layer_norm<T>, largest<T>};
 }
 
 }  // namespace

@@ -1,0 +1,180 @@
+#include "runtime/input/item.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+
+namespace retinue::runtime {
+namespace {
+
+/// Numbers in groups of seven bits, texts behind their length.
+class Writer {
+ public:
+  void number(std::uint64_t value) {
+    for (; value >= 0x80; value >>= 7) bytes_ += static_cast<char>(0x80 | (value & 0x7F));
+    bytes_ += static_cast<char>(value);
+  }
+  /// Small also when negative.
+  void signed_number(std::int64_t value) {
+    number((static_cast<std::uint64_t>(value) << 1) ^ static_cast<std::uint64_t>(value >> 63));
+  }
+  void text(std::string_view value) {
+    number(value.size());
+    bytes_ += value;
+  }
+  std::string take() { return std::move(bytes_); }
+
+ private:
+  std::string bytes_;
+};
+
+/// Every read is checked; after the first bad one all give nothing and ok() is false.
+class Reader {
+ public:
+  explicit Reader(std::string_view bytes) : bytes_(bytes) {}
+
+  std::uint64_t number() {
+    std::uint64_t value = 0;
+    for (int shift = 0; shift < 64; shift += 7) {
+      if (at_ == bytes_.size()) break;
+      const auto byte = static_cast<unsigned char>(bytes_[at_++]);
+      value |= static_cast<std::uint64_t>(byte & 0x7F) << shift;
+      if (byte < 0x80) return value;
+    }
+    ok_ = false;
+    return 0;
+  }
+  std::int64_t signed_number() {
+    const std::uint64_t value = number();
+    return static_cast<std::int64_t>((value >> 1) ^ (0 - (value & 1)));
+  }
+  std::string text() {
+    const std::uint64_t size = number();
+    if (size > bytes_.size() - at_) {
+      ok_ = false;
+      return {};
+    }
+    const std::string value(bytes_.substr(at_, size));
+    at_ += size;
+    return value;
+  }
+  /// How many follow; each takes at least a byte.
+  std::uint64_t count() {
+    const std::uint64_t value = number();
+    if (value > bytes_.size() - at_) ok_ = false;
+    return ok_ ? value : 0;
+  }
+  [[nodiscard]] bool ok() const { return ok_; }
+  [[nodiscard]] bool finished() const { return ok_ && at_ == bytes_.size(); }
+
+ private:
+  std::string_view bytes_;
+  std::size_t at_ = 0;
+  bool ok_ = true;
+};
+
+void pack(Writer& out, const MediaReference& media) {
+  out.number(media.kind == MediaKind::kVideo ? 1 : 0);
+  out.number(std::bit_cast<std::uint64_t>(media.fps));
+  out.number(media.files.size());
+  for (const MediaFile& file : media.files) {
+    out.number(static_cast<std::uint64_t>(file.place));
+    out.text(file.path);
+    if (file.place == MediaPlace::kWhole) continue;
+    out.text(file.member);
+    out.signed_number(file.offset);
+    out.signed_number(file.bytes);
+  }
+}
+
+MediaReference unpack_media(Reader& in) {
+  MediaReference media;
+  media.kind = in.number() == 1 ? MediaKind::kVideo : MediaKind::kImage;
+  media.fps = std::bit_cast<double>(in.number());
+  for (std::uint64_t left = in.count(); left > 0 && in.ok(); --left) {
+    const auto place = static_cast<MediaPlace>(in.number());
+    MediaFile file(in.text());
+    file.place = place;
+    if (place != MediaPlace::kWhole) {
+      file.member = in.text();
+      file.offset = in.signed_number();
+      file.bytes = in.signed_number();
+    }
+    media.files.push_back(std::move(file));
+  }
+  return media;
+}
+
+}  // namespace
+
+std::string pack_item(const Item& item) {
+  Writer out;
+  out.text(item.id);
+  out.text(item.source);
+  out.signed_number(item.ordinal);
+  out.number(item.media.size());
+  for (const MediaReference& media : item.media) pack(out, media);
+  out.number(item.prompt ? 1 : 0);
+  if (item.prompt) out.text(*item.prompt);
+  out.text(item.messages);
+  out.number(item.error ? 1 : 0);
+  if (item.error) out.text(item.error->stage), out.text(item.error->message);
+  return out.take();
+}
+
+std::optional<Item> unpack_item(std::string_view packed) {
+  Reader in(packed);
+  Item item;
+  item.id = in.text();
+  item.source = in.text();
+  item.ordinal = in.signed_number();
+  for (std::uint64_t left = in.count(); left > 0 && in.ok(); --left)
+    item.media.push_back(unpack_media(in));
+  if (in.number() == 1) item.prompt = in.text();
+  item.messages = in.text();
+  if (in.number() == 1) {
+    std::string stage = in.text();
+    item.error = DataError{std::move(stage), in.text()};
+  }
+  if (!in.finished()) return std::nullopt;
+  return item;
+}
+
+std::uint32_t predicted_cost(const Item& item) {
+  // A picture at the sizes that pictures mostly have, in tokens of 32 x 32 pixels; a photograph
+  // takes about five bytes for 32 of its pixels.
+  constexpr std::uint64_t kTokensPerImage = 1000, kTokensPerFrame = 250, kBytesPerToken = 160;
+  if (item.error) return 1;
+  std::uint64_t tokens = (item.messages.size() + item.prompt.value_or("").size()) / 4;
+  for (const MediaReference& media : item.media) {
+    const bool video = media.kind == MediaKind::kVideo;
+    for (const MediaFile& file : media.files) {
+      const std::uint64_t usual = video ? kTokensPerFrame : kTokensPerImage;
+      tokens += file.place == MediaPlace::kRange
+                    ? std::clamp<std::uint64_t>(
+                          static_cast<std::uint64_t>(file.bytes) / kBytesPerToken, 16, 16 * usual)
+                    : usual;
+    }
+  }
+  return static_cast<std::uint32_t>(
+      std::clamp<std::uint64_t>(tokens, 1, std::numeric_limits<std::uint32_t>::max()));
+}
+
+std::string describe(const Item& item) {
+  std::string text = fmt::format("\"{}\"", item.id);
+  if (!item.source.empty()) text += fmt::format(" of {}", item.source);
+  std::vector<std::string> shown;
+  for (const MediaReference& media : item.media)
+    for (const MediaFile& file : media.files) shown.push_back(file.name());
+  if (!shown.empty()) text += fmt::format(", shows {}", fmt::join(shown, ", "));
+  if (item.prompt) text += fmt::format(", asks \"{}\"", *item.prompt);
+  if (!item.messages.empty()) text += fmt::format(", messages {}", item.messages);
+  if (item.error) text += fmt::format(", fails: {}", item.error->message);
+  constexpr std::size_t kLongest = 300;
+  return text.size() > kLongest ? text.substr(0, kLongest) + "…" : text;
+}
+
+}  // namespace retinue::runtime

@@ -1,0 +1,172 @@
+"""Parquet goldens: files as pyarrow writes them, in many ways, and what stands in them.
+
+tests/golden/parquet/files/*        one table in many encodings, and files that are not served
+tests/golden/parquet/manifest.json
+  columns   path -> cells of the table, in order. A cell is null, a text (numbers and booleans as text, too), {"picture":
+            [seed, size]} for bytes by the rule of picture(), or a list of these
+  files     name -> rows: how often the table is repeated or where it is cut
+  refused   name -> column -> a word of the refusal
+"""
+
+import importlib.metadata
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import common
+
+ROWS = 36
+
+
+def picture(seed, size):
+    """Bytes that stand for an image: no two alike, and no codec makes them small."""
+    state, out = (seed * 2654435761 + 1) % 2**32, bytearray()
+    for _ in range(size):
+        state = (state * 1664525 + 1013904223) % 2**32
+        out.append(state >> 24)
+    return bytes(out)
+
+
+class Picture:
+    def __init__(self, seed, size):
+        self.seed, self.size, self.bytes = seed, size, picture(seed, size)
+
+
+def struct_of(i):
+    """Hugging Face's image: bytes or a path or both, or no image at all."""
+    if i % 7 == 3:
+        return None
+    return {"bytes": None if i % 5 == 1 else Picture(i, 20 + i % 40), "path": None if i % 3 == 2 else f"photos/{i:03d}.jpg"}
+
+
+def list_of(i):
+    """Lists of 0 to 4, absent ones and absent elements among them."""
+    if i % 11 == 4:
+        return None
+    return [None if (i + k) % 9 == 8 else k for k in range(i * 7 % 5)]
+
+
+def table():
+    """Column -> (type, values)."""
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    every = range(ROWS)
+    lists = [list_of(i) for i in every]
+    shown = [None if l is None else [None if k is None else struct_of(i + 5 * k) for k in l] for i, l in enumerate(lists)]
+    tags = [None if l is None else [None if k is None else f"tag {(i + k) % 6}" for k in l] for i, l in enumerate(lists)]
+    return {
+        "id": (pa.string(), [f"row-{i:04d}" for i in every]),
+        "caption": (pa.string(), [None if i % 6 == 5 else f"Ein Bär № {i % 13} " * (i % 4) for i in every]),
+        "label": (pa.string(), [["cat", "dog", "", None][i % 4] for i in every]),
+        "small": (pa.int32(), [None if i % 10 == 9 else (-1) ** i * i * 40000000 for i in every]),
+        "large": (pa.int64(), [(-1) ** i * i * 2**57 for i in every]),
+        "unsigned": (pa.uint64(), [2**64 - 1 - i for i in every]),
+        "single": (pa.float32(), [i / 8 for i in every]),
+        "double": (pa.float64(), [None if i == 3 else i / 1024 for i in every]),
+        "flag": (pa.bool_(), [None if i % 17 == 16 else i % 3 == 0 for i in every]),
+        "fixed": (pa.binary(5), [Picture(i, 5) for i in every]),
+        "nothing": (pa.string(), [None] * ROWS),
+        "image": (image, [struct_of(i) for i in every]),
+        "images": (pa.list_(image), shown),
+        "tags": (pa.list_(pa.string()), tags),
+        "counts": (pa.list_(pa.int32()), [None if l is None else [None if k is None else k - 1 for k in l] for l in lists]),
+    }
+
+
+def plain(value):
+    """For pyarrow."""
+    if isinstance(value, Picture):
+        return value.bytes
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    return value
+
+
+def told(value):
+    """For the manifest."""
+    if isinstance(value, Picture):
+        return {"picture": [value.seed, value.size]}
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value == int(value) else repr(value)
+    if isinstance(value, list):
+        return [told(each) for each in value]
+    return value if value is None else str(value)
+
+
+def arrow(columns, required=()):
+    fields = [pa.field(name, kind, nullable=name not in required) for name, (kind, _) in columns.items()]
+    return pa.table([pa.array(plain(values), kind) for kind, values in columns.values()], schema=pa.schema(fields))
+
+
+def leaves(columns):
+    """Path -> cells: structs taken apart, in lists too."""
+    out = {}
+    for name, (_, values) in columns.items():
+        if name not in ("image", "images"):
+            out[name] = [told(value) for value in values]
+            continue
+        for part in ("bytes", "path"):
+            pick = lambda each: None if each is None else told(each[part])
+            out[f"{name}.{part}"] = [
+                [pick(each) for each in value] if isinstance(value, list) else pick(value) for value in values]
+    return out
+
+
+def main():
+    folder = common.fresh_folder("parquet")
+    (folder / "files").mkdir()
+    columns = table()
+    whole = arrow(columns)
+    files, refused = {}, {}
+
+    def write(name, what=whole, rows=ROWS, **how):
+        how = {"compression": "none", "use_dictionary": False, "write_statistics": False, "store_schema": False, **how}
+        pq.write_table(what, folder / "files" / f"{name}.parquet", **how)
+        files[name] = rows
+
+    write("plain_v1")
+    write("plain_v2", data_page_version="2.0")
+    write("plain_v1_required", arrow(columns, ("id", "large", "unsigned", "fixed")))
+    for codec in ("snappy", "gzip", "zstd"):
+        write(f"dictionary_v1_{codec}", use_dictionary=True, compression=codec)
+        write(f"plain_v2_{codec}", data_page_version="2.0", compression=codec)
+    # Pages of a few values: rows of lists go on from page to page.
+    write("small_pages_v1", data_page_size=40, write_batch_size=3, compression="snappy", row_group_size=23)
+    write("small_pages_v2", data_page_size=40, write_batch_size=3, data_page_version="2.0", row_group_size=23)
+    write("small_pages_dictionary", data_page_size=40, write_batch_size=3, use_dictionary=True, row_group_size=31)
+    write("row_groups", row_group_size=11, use_dictionary=["label"])
+    write("checksums_and_index", write_page_checksum=True, write_page_index=True, write_statistics=True, store_schema=True,
+          compression="zstd")
+    write("older_list_names", use_compliant_nested_type=False, version="1.0")
+    strings = {"id": "DELTA_BYTE_ARRAY", "caption": "DELTA_LENGTH_BYTE_ARRAY", "label": "DELTA_BYTE_ARRAY",
+               "small": "DELTA_BINARY_PACKED", "large": "DELTA_BINARY_PACKED", "unsigned": "DELTA_BINARY_PACKED",
+               "flag": "RLE"}
+    write("deltas_v1", column_encoding=strings)
+    write("deltas_v2", column_encoding=strings, data_page_version="2.0", data_page_size=40, write_batch_size=9)
+    write("no_rows", whole.slice(0, 0), rows=0)
+    write("one_row", whole.slice(0, 1), rows=1)
+    # A dictionary that becomes too large: the pages after are plain.
+    write("dictionary_given_up", use_dictionary=True, dictionary_pagesize_limit=60, data_page_size=40, write_batch_size=4)
+
+    few = pa.table({"id": ["a", "b"], "x": [1.0, 2.0]})
+    for codec in ("brotli", "lz4"):
+        pq.write_table(few, folder / "files" / f"refused_{codec}.parquet", compression=codec)
+        refused[f"refused_{codec}"] = {"id": codec}
+    pq.write_table(few, folder / "files" / "refused_encoding.parquet", use_dictionary=False,
+                   column_encoding={"id": "PLAIN", "x": "BYTE_STREAM_SPLIT"})
+    refused["refused_encoding"] = {"x": "byte_stream_split"}
+    times = pa.table({"when": pa.array([1, 2], pa.timestamp("ns")), "deep": pa.array([[["a"], []], None])})
+    pq.write_table(times, folder / "files" / "refused_types.parquet", use_deprecated_int96_timestamps=True)
+    refused["refused_types"] = {"when": "int96", "deep": "list in a list"}
+
+    manifest = {"format": common.FORMAT, "remake": "scripts/golden/make.sh parquet_files",
+                "versions": {"pyarrow": importlib.metadata.version("pyarrow")}, "columns": leaves(columns), "rows": files,
+                "refused": refused, "files": common.file_hashes(folder)}
+    common.write_json(folder / "manifest.json", manifest)
+
+
+if __name__ == "__main__":
+    main()

@@ -32,7 +32,7 @@ using Clock = std::chrono::steady_clock;
 constexpr int kExamples = 22;  // single images of configs/examples
 constexpr int kCopies = 12;
 constexpr int kTries = 6;
-constexpr double kGone_s = 5;  // after a kill nothing lives longer
+constexpr double kGone_s = 8;  // after a kill nothing lives longer, not even an mpirun that hangs
 
 double since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();

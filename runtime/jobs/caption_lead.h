@@ -5,6 +5,7 @@
 #include "runtime/jobs/agree.h"
 #include "runtime/jobs/caption_job.h"
 #include "runtime/jobs/feeder.h"
+#include "runtime/jobs/input_roots.h"
 #include "runtime/jobs/job.h"
 #include "runtime/jobs/progress.h"
 #include "runtime/jobs/question_queue.h"
@@ -44,6 +45,7 @@ class CaptionLead {
     std::vector<MediaHeader> headers;
     std::string sha256;
     std::shared_ptr<OutputText> text;  ///< where stop texts are looked for
+    bool logprobs = false;
   };
 
   /// What an item that ended adds to the counts, once its entry is durable.
@@ -83,6 +85,7 @@ class CaptionLead {
   bool hurried_ = false;
   bool drained_ = false;
   double talked_s_ = 0;
+  InputRoots roots_;
   QuestionQueue questions_;  // last: its threads use the job
 };
 

@@ -63,8 +63,9 @@ class Resume : public testing::Test {
   }
 
   /// Starts the job, hits one of its ranks with `signal` after a while, and returns the exit code.
-  int disturb(const std::string& output, int ranks, int tensor, int signal, std::uint64_t round) {
-    const std::string line = "exec " + command(output, ranks, tensor) + " >/dev/null 2>&1";
+  int disturb(const std::string& output, int ranks, int tensor, int signal, std::uint64_t round,
+              const std::string& more = "") {
+    const std::string line = "exec " + command(output, ranks, tensor) + more + " >/dev/null 2>&1";
     const pid_t job = ::fork();
     if (job == 0) {
       ::execl("/bin/sh", "sh", "-c", line.c_str(), nullptr);
@@ -77,7 +78,7 @@ class Resume : public testing::Test {
     std::this_thread::sleep_for(std::chrono::milliseconds(bits % 700));
     // mpirun comes first; the last ones are the ranks.
     const auto below = descendants(job);
-    if (below.size() > static_cast<std::size_t>(ranks))
+    if (below.size() > static_cast<std::size_t>(ranks == 1 ? 0 : ranks))
       ::kill(below[below.size() - 1 - (bits >> 20) % static_cast<std::uint64_t>(ranks)], signal);
     int status = 0;
     ::waitpid(job, &status, 0);
@@ -100,6 +101,14 @@ TEST_F(Resume, EndsWithTheBytesOfAnUndisturbedRun) {
       EXPECT_EQ(test::shell(command(output, tensor == 2 ? 2 : 3, 1)).exit_code, 0);
       EXPECT_EQ(captions(output), captions("whole")) << output;
     }
+}
+
+TEST_F(Resume, WithRetriesAKilledRankIsStartedAgain) {
+  ASSERT_EQ(test::shell(command("whole", 1, 1)).exit_code, 0);
+  EXPECT_EQ(disturb("killed", 2, 1, SIGKILL, 0, " --retries 3"), 0);
+  EXPECT_EQ(captions("killed"), captions("whole"));
+  EXPECT_EQ(disturb("single", 1, 1, SIGKILL, 0, " --retries 3"), 0);
+  EXPECT_EQ(captions("single"), captions("whole"));
 }
 
 }  // namespace

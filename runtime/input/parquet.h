@@ -25,8 +25,8 @@ struct ParquetColumn {
 struct ParquetCell {
   bool null = false;  ///< the value, or a struct or list around it, is absent
   /// One for a column that is no list, none where the cell is null. Strings, binary and fixed-size
-  /// values as their bytes, numbers as decimal text, booleans as "true" and "false". An element of
-  /// a list may be absent.
+  /// values as their bytes, numbers as decimal text, booleans as "true" and "false"; times, dates
+  /// and decimals as the whole number or bytes that are stored. An element of a list may be absent.
   std::vector<std::optional<std::string>> values;
 };
 

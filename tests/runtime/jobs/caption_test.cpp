@@ -102,6 +102,19 @@ TEST_F(Caption, AnItemIsTheSameAloneAsAmongSixteenOthers) {
   }
 }
 
+TEST_F(Caption, AFinishedJobIsSealedAgainInAnotherFormat) {
+  CaptionOptions asked = options(manifest(3), "job");
+  ASSERT_EQ(run(asked), 0);
+  const std::string before = captions("job");
+  EXPECT_FALSE(fs::exists(folder_.path("job/captions.parquet")));
+  asked.output_format = "parquet";
+  ASSERT_EQ(run(asked), 0);
+  EXPECT_EQ(captions("job"), before);
+  EXPECT_TRUE(fs::exists(folder_.path("job/captions.parquet")));
+  asked.output_format = "xml";
+  EXPECT_THROW(run(asked), UsageError);
+}
+
 TEST_F(Caption, SamplingDependsOnNeitherMeshNorOrder) {
   CaptionOptions asked = options(manifest(9), "one");
   asked.sampling.temperature = 1.0;

@@ -47,9 +47,10 @@ class Greedy : public testing::TestWithParam<std::string> {
       wanted.ignore_eos = true;
       const Sampling sampling = resolve_sampling(wanted, model);
       const Mesh mesh(session.world, choose_mesh(options, ranks));
-      Feeder feeder(items_, model.processor, model.image, 2);
+      const ItemTable table = ItemTable::of(items_);
+      Feeder feeder(table, model.processor, model.image, 2);
       Replica replica(options, model, mesh, {options.threads, Device{}, std::int64_t{1} << 30},
-                      wishes_for(options, model, items_, 64), feeder, session.clock);
+                      wishes_for(options, model, table.summary(), 64), feeder, session.clock);
       Engine& engine = replica.engine();
       if (mesh.is_lead()) {
         for (const std::size_t i : asked) {

@@ -1,0 +1,116 @@
+// Reading images out of a Parquet file, beside plain reading of the same bytes in the same run.
+//   parquet_bench [FOLDER]      default /tmp; 200 MiB are written there and removed
+#include "parallel/base/check.h"
+#include "parallel/base/rng.h"
+#include "runtime/input/parquet.h"
+#include "runtime/output/parquet_writer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fcntl.h>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+namespace retinue::runtime {
+namespace {
+
+constexpr int kRounds = 7;
+constexpr std::int64_t kBytes = std::int64_t{200} << 20;
+
+/// Rows of an id, a caption and "an image" of 50 to 150 KB. Returns how many.
+std::int64_t write_file(const std::string& path) {
+  ParquetWriter writer(path, {{"id", ParquetKind::kText},
+                              {"caption", ParquetKind::kText},
+                              {"image", ParquetKind::kBinary}});
+  std::string noise(std::size_t{256} << 10, '\0');
+  for (std::size_t i = 0; i < noise.size(); ++i) noise[i] = static_cast<char>(random_bits(1, i));
+  std::int64_t rows = 0;
+  for (std::int64_t written = 0; written < kBytes; ++rows) {
+    const std::uint64_t bits = random_bits(2, static_cast<std::uint64_t>(rows));
+    const std::size_t size = 50000 + bits % 100000;
+    const std::string id = fmt::format("image-{:06}", rows);
+    const std::string_view image = std::string_view(noise).substr(bits % 100000, size);
+    writer.add(std::vector<ParquetValue>{
+        std::string_view(id), std::string_view("A backpack is right of a helicopter."), image});
+    written += static_cast<std::int64_t>(size);
+  }
+  writer.commit();
+  return rows;
+}
+
+void read_plainly(const std::string& path) {
+  std::vector<char> buffer(std::size_t{1} << 20);
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  while (::read(fd, buffer.data(), buffer.size()) > 0) {
+  }
+  ::close(fd);
+}
+
+/// Every row of a column, by a fresh reader.
+void read_cells(const std::string& path, const ParquetOptions& options, const char* column,
+                std::int64_t threads, const std::function<std::int64_t(std::int64_t)>& nth) {
+  const auto file = ParquetFile::open(path, options).value();
+  const int index = file->column(column).value();
+  std::vector<std::jthread> readers;
+  for (std::int64_t thread = 0; thread < threads; ++thread)
+    readers.emplace_back([&, thread] {
+      for (std::int64_t row = thread; row < file->rows(); row += threads)
+        check(!file->cell(nth(row), index).value().null, "an image");
+    });
+}
+
+void run(const std::string& where) {
+  std::string folder = where + "/retinue-parquet-XXXXXX";
+  check(::mkdtemp(folder.data()) != nullptr, "a temporary folder can be made");
+  const std::string path = folder + "/images.parquet";
+  const std::int64_t rows = write_file(path);
+  const auto bytes = static_cast<double>(std::filesystem::file_size(path));
+  const auto in_order = [](std::int64_t row) { return row; };
+  // A prime beyond every number of rows here: each row once, far from the one before.
+  const auto anywhere = [rows](std::int64_t row) { return row * 1000003 % rows; };
+  struct Way {
+    std::string name;
+    std::function<void()> body;
+    std::vector<double> seconds = {};
+  };
+  std::vector<Way> ways = {
+      {"plain read", [&] { read_plainly(path); }},
+      {"images in order", [&] { read_cells(path, {}, "image", 1, in_order); }},
+      {"images in order, 2 threads", [&] { read_cells(path, {}, "image", 2, in_order); }},
+      {"images in any order, 32 MiB kept",
+       [&] { read_cells(path, {.cache_bytes = 32 << 20}, "image", 1, anywhere); }},
+      {"ids alone", [&] { read_cells(path, {}, "id", 1, in_order); }}};
+  for (int round = -1; round < kRounds; ++round)
+    for (Way& way : ways) {
+      const auto start = std::chrono::steady_clock::now();
+      way.body();
+      const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+      if (round >= 0) way.seconds.push_back(taken.count());
+    }
+  fmt::print("{:.0f} MB, {} rows, warm; median of {} rounds (least, most)\n", bytes * 1e-6, rows,
+             kRounds);
+  for (Way& way : ways) std::ranges::sort(way.seconds);
+  const double plain = ways[0].seconds[kRounds / 2];
+  for (const Way& way : ways) {
+    const double median = way.seconds[kRounds / 2];
+    if (way.name == "ids alone")
+      fmt::print("{:<34} {:.2f} ms ({:.2f}, {:.2f})\n", way.name, median * 1e3,
+                 way.seconds.front() * 1e3, way.seconds.back() * 1e3);
+    else
+      fmt::print("{:<34} {:.0f} MB/s ({:.0f}, {:.0f}), {:.2f} of plain read\n", way.name,
+                 bytes / median * 1e-6, bytes / way.seconds.back() * 1e-6,
+                 bytes / way.seconds.front() * 1e-6, plain / median);
+  }
+  std::filesystem::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace retinue::runtime
+
+int main(int argc, char** argv) { retinue::runtime::run(argc > 1 ? argv[1] : "/tmp"); }

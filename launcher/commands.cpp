@@ -14,6 +14,7 @@
 #include "parallel/comm/mpi_world.h"
 #include "parallel/comm/watch.h"
 #include "parallel/device/cuda/runtime.h"
+#include "runtime/jobs/decode_helper.h"
 #include "runtime/jobs/job.h"
 
 #include <fmt/format.h>
@@ -207,6 +208,9 @@ int run(const std::vector<std::string>& words) {
     print(configs_readme());
     return 0;
   }
+  // In no list: only ranks start it.
+  if (verb == runtime::kDecodeHelperVerb)
+    return runtime::run_decode_helper({words.begin() + 1, words.end()});
   if (verb == "--help" || verb == "help") {
     print(overall_help());
     return 0;

@@ -109,6 +109,10 @@ Table engine_table(RunOptions& options) {
                .help = "outer: keep the outer vision_start and vision_end around a video's frames "
                        "(later transformers); inner: 4.57",
                .target = &options.video_prompt},
+              {.name = "isolate-decode",
+               .help = "decode images and videos in helper processes with 4 GiB and 60 s each: one "
+                       "that crashes, hangs or grows fails its item and nothing else",
+               .target = &options.isolate_decode},
           }};
 }
 

@@ -72,10 +72,12 @@ bool has_only_dead_children(pid_t process) {
 }
 
 /// The status with which `child` ends. Open MPI 4.1 can hang when a rank is killed while it joins:
-/// what stays when its ranks are dead is ended, too.
+/// what stays when its ranks are dead is ended, too. A single rank, this executable itself, has
+/// only decoding helpers below it, and looks after them.
 int wait_for(pid_t child, const std::string& name) {
   constexpr auto kLook = std::chrono::milliseconds(5);
   constexpr int kLooksPerSecond = 200, kHangs_s = 3;
+  const bool has_ranks = name != own_path();
   int dead_s = 0;
   for (int looks = 1;; ++looks) {
     int status = 0;
@@ -84,7 +86,7 @@ int wait_for(pid_t child, const std::string& name) {
     if (ended < 0 && errno != EINTR)
       throw SystemError(fmt::format("[launch] lost sight of {}: {}.", name, std::strerror(errno)));
     if (looks % kLooksPerSecond == 0) {
-      dead_s = has_only_dead_children(child) ? dead_s + 1 : 0;
+      dead_s = has_ranks && has_only_dead_children(child) ? dead_s + 1 : 0;
       if (dead_s == kHangs_s) kill(child, SIGKILL);
     }
     std::this_thread::sleep_for(kLook);

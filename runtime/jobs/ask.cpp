@@ -46,7 +46,8 @@ int run_ask(const Session& session, const AskOptions& options) {
   const Sampling sampling = resolve_sampling(options.sampling, model);
   const Item item = item_of(options);
   const ItemTable items = ItemTable::of(std::span(&item, 1));
-  Question question = ask_question(item, options, model, sampling);
+  const auto apart = isolated_decoder(options.run, model);
+  Question question = ask_question(item, options, model, sampling, apart.get());
   EngineWishes wishes = wishes_for(options.run, model, items.summary(), sampling.max_new_tokens);
   fit_wishes(wishes, question, model);
 
@@ -54,7 +55,7 @@ int run_ask(const Session& session, const AskOptions& options) {
   const Mesh mesh(session.world, choose_mesh(options.run, session.world.size()));
   // One question fills one replica; the others' ranks wait.
   if (mesh.data_index() != 0) return await_end(session.world);
-  Feeder feeder(items, model.processor, model.image, 2);
+  Feeder feeder(items, model.processor, model.image, 2, nullptr, apart.get());
   Replica replica(options.run, model, mesh, share, wishes, feeder, session.clock);
   if (!mesh.is_lead()) {
     while (replica.engine().step()) {

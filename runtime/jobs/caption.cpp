@@ -269,7 +269,7 @@ int run_caption(const Session& session, const CaptionOptions& options) {
     DeathMark death(death_path(options.output, world.rank(), job.epoch),
                     world.rank() - mesh.tensor().rank());
     Feeder feeder(job.items, job.model.processor, job.model.image,
-                  std::clamp(share.threads / 4, 1, 8), job.tables.get());
+                  std::clamp(share.threads / 4, 1, 8), job.tables.get(), job.apart.get());
     Replica replica(options.run, job.model, mesh, share, wishes, feeder, session.clock);
     for (const std::string& line : start_block(options.run, job.model, mesh, replica))
       session.log.info(line);

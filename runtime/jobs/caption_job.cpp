@@ -53,10 +53,12 @@ CaptionJob prepare_caption(const CaptionOptions& options) {
   parse_output_format(options.output_format);
   ModelFiles model = load_model_files(options.run);
   Sampling sampling = resolve_sampling(options.sampling, model);
+  std::shared_ptr<IsolatedDecoder> apart = isolated_decoder(options.run, model);
   return {.options = options,
           .model = std::move(model),
           .sampling = std::move(sampling),
           .prompt = read_prompt(options),
+          .apart = std::move(apart),
           .items = {},
           .open = {}};
 }

@@ -25,7 +25,8 @@ struct CaptionJob {
   ModelFiles model;
   Sampling sampling;
   JobPrompt prompt;
-  ItemTable items;  ///< in the order in which they are dealt
+  std::shared_ptr<IsolatedDecoder> apart;  ///< --isolate-decode; null: this process decodes
+  ItemTable items;                         ///< in the order in which they are dealt
   std::shared_ptr<OpenTables> tables = std::make_shared<OpenTables>();  ///< that items lie in
   std::vector<std::uint8_t> open;  ///< rank 0: per item 1 where this run has to do it
   std::int64_t open_count = 0;

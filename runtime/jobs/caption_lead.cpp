@@ -76,7 +76,7 @@ Result<Question> CaptionLead::make(std::size_t item) {
   const WorkOn work_on(static_cast<std::int64_t>(item));
   try {
     return make_question(job_.items.item(item), item, job_.model, job_.prompt, job_.sampling,
-                         job_.tables.get());
+                         job_.tables.get(), job_.apart.get());
   } catch (const std::bad_alloc&) {
     return DataError{"read", "no memory for its files"};
   }

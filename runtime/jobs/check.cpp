@@ -62,8 +62,8 @@ void print_input(const CaptionJob& job, std::FILE* out) {
   std::int64_t failed = 0;
   for (std::size_t i = 0; i < count; i += stride) {
     const Item item = job.items.item(i);
-    const auto question =
-        make_question(item, i, job.model, job.prompt, job.sampling, job.tables.get());
+    const auto question = make_question(item, i, job.model, job.prompt, job.sampling,
+                                        job.tables.get(), job.apart.get());
     if (question.ok()) {
       tokens += static_cast<std::int64_t>(question.value().request.ids.size());
       ++read;

@@ -17,8 +17,8 @@ std::size_t bytes_of(const MediaBytes& files) {
 }  // namespace
 
 Feeder::Feeder(const ItemTable& items, const VisionProcessorSpec& spec, const ImageOptions& image,
-               int threads, OpenTables* tables)
-    : items_(items), spec_(spec), image_(image), tables_(tables) {
+               int threads, OpenTables* tables, IsolatedDecoder* apart)
+    : items_(items), spec_(spec), image_(image), tables_(tables), apart_(apart) {
   for (int i = 0; i < std::max(1, threads); ++i)
     threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
 }
@@ -94,7 +94,8 @@ Result<layers::Patches> Feeder::decode(std::uint64_t key, const MediaBytes& kept
       if (!read.ok()) return read.error();
       files = std::move(read).value();
     }
-    return read_patches(media, *files, spec_, image_);
+    return apart_ != nullptr ? apart_->patches(media, *files)
+                             : read_patches(media, *files, spec_, image_);
   } catch (const std::bad_alloc&) {
     return DataError{"image", "no memory for its pixels"};
   }

@@ -3,6 +3,7 @@
 #include "runtime/engine/request.h"
 #include "runtime/input/item_table.h"
 #include "runtime/input/media_files.h"
+#include "runtime/jobs/isolated_decoder.h"
 
 #include <condition_variable>
 #include <cstdint>
@@ -24,9 +25,10 @@ constexpr std::size_t kMaxMediaPerItem = std::size_t{1} << 16;
 /// Reads and decodes on its own threads what this rank will encode.
 class Feeder final : public PixelSource {
  public:
-  /// `items`, `spec`, `tables` (as in read_media) outlive it; `threads` at least 1.
+  /// `items`, `spec`, `tables` (as in read_media) and `apart` outlive it; `threads` at least 1.
+  ///   apart  decodes; null: this process does
   Feeder(const ItemTable& items, const VisionProcessorSpec& spec, const ImageOptions& image,
-         int threads, OpenTables* tables = nullptr);
+         int threads, OpenTables* tables = nullptr, IsolatedDecoder* apart = nullptr);
   ~Feeder() override;
 
   void prefetch(std::uint64_t key) override;
@@ -48,6 +50,7 @@ class Feeder final : public PixelSource {
   const VisionProcessorSpec& spec_;
   ImageOptions image_;
   OpenTables* tables_;
+  IsolatedDecoder* apart_;
   std::mutex mutex_;
   std::condition_variable_any wake_;
   std::deque<std::uint64_t> queue_;

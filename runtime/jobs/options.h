@@ -24,6 +24,7 @@ struct RunOptions {
   std::string alpha = "white";         ///< or drop
   std::string exif = "apply";          ///< or ignore
   std::string video_prompt = "inner";  ///< or outer
+  bool isolate_decode = false;         ///< decode in helper processes, under limits
 };
 
 struct SamplingOptions {

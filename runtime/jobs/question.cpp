@@ -63,7 +63,7 @@ std::uint64_t stream_of(const Item& item, const std::vector<std::int32_t>& ids) 
 
 Result<Question> make_question(const Item& item, std::size_t index, const ModelFiles& model,
                                const JobPrompt& prompt, const Sampling& job_sampling,
-                               OpenTables* tables) {
+                               OpenTables* tables, IsolatedDecoder* apart) {
   if (item.error) return *item.error;
   Sampling sampling = job_sampling;
   if (item.sampling) {
@@ -79,7 +79,9 @@ Result<Question> make_question(const Item& item, std::size_t index, const ModelF
   for (std::size_t i = 0; i < item.media.size(); ++i) {
     auto files = read_media(item.media[i], tables);
     if (!files.ok()) return files.error();
-    auto header = read_header(item.media[i], **files, model.processor, model.image);
+    auto header = apart != nullptr
+                      ? apart->header(item.media[i], **files)
+                      : read_header(item.media[i], **files, model.processor, model.image);
     if (!header.ok()) return header.error();
     question.files.push_back(std::move(files).value());
     grids.push_back(header->grid);
@@ -149,8 +151,9 @@ Item item_of(const AskOptions& options) {
 }
 
 Question ask_question(const Item& item, const AskOptions& options, const ModelFiles& model,
-                      const Sampling& sampling) {
-  auto question = make_question(item, 0, model, {options.prompt, options.system}, sampling);
+                      const Sampling& sampling, IsolatedDecoder* apart) {
+  auto question =
+      make_question(item, 0, model, {options.prompt, options.system}, sampling, nullptr, apart);
   if (!question.ok())
     throw UsageError(fmt::format("[{}] {}", question.error().stage, question.error().message));
   return std::move(question).value();

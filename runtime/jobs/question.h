@@ -4,6 +4,7 @@
 #include "runtime/engine/request.h"
 #include "runtime/input/item.h"
 #include "runtime/input/media_files.h"
+#include "runtime/jobs/isolated_decoder.h"
 #include "runtime/jobs/model_files.h"
 
 #include <cstddef>
@@ -30,10 +31,11 @@ struct Question {
 /// Reads the files of an item, builds its prompt and request. Any number of threads may.
 ///   index   of the item in the table that all ranks hold
 ///   tables  as in read_media
+///   apart   reads the headers; null: this process does
 /// Errors: the item's own; files and headers that cannot be read; messages that do not render.
 Result<Question> make_question(const Item& item, std::size_t index, const ModelFiles& model,
                                const JobPrompt& prompt, const Sampling& sampling,
-                               OpenTables* tables = nullptr);
+                               OpenTables* tables = nullptr, IsolatedDecoder* apart = nullptr);
 
 /// The item of a verb that asks once: --image, --video, --prompt, --system, or --messages.
 /// Throws: UsageError for a file of messages that cannot be used, or for nothing asked.
@@ -42,7 +44,7 @@ Item item_of(const AskOptions& options);
 /// make_question of the only item. Throws: UsageError with its reason: who types one question wants
 /// to hear it at once.
 Question ask_question(const Item& item, const AskOptions& options, const ModelFiles& model,
-                      const Sampling& sampling);
+                      const Sampling& sampling, IsolatedDecoder* apart);
 
 /// Narrows a plan to this one question, whose sizes are known.
 void fit_wishes(EngineWishes& wishes, const Question& question, const ModelFiles& model);

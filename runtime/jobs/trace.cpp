@@ -34,7 +34,7 @@ std::vector<std::size_t> reference_order(const Item& item) {
 }
 
 void add_inputs(SafetensorsWriter& file, const Item& item, const Question& question,
-                const ModelFiles& model) {
+                const ModelFiles& model, IsolatedDecoder* apart) {
   const auto tokens = static_cast<std::int64_t>(question.request.ids.size());
   file.add("input_ids", Shape{tokens}, to_i64(question.request.ids));
   std::vector<layers::GridThw> grids;
@@ -50,8 +50,9 @@ void add_inputs(SafetensorsWriter& file, const Item& item, const Question& quest
     std::vector<std::int64_t> grid_thw;
     for (std::size_t i = 0; i < item.media.size(); ++i) {
       if (item.media[i].kind != kind) continue;
-      const auto patches =
-          read_patches(item.media[i], *question.files[i], model.processor, model.image);
+      const auto patches = apart != nullptr ? apart->patches(item.media[i], *question.files[i])
+                                            : read_patches(item.media[i], *question.files[i],
+                                                           model.processor, model.image);
       if (!patches.ok())
         throw UsageError(fmt::format("[{}] {}", patches.error().stage, patches.error().message));
       for (std::size_t at = 0; at < patches->pixels.size(); ++at)
@@ -134,7 +135,8 @@ int run_trace(const Session& session, const TraceOptions& options) {
   sampling.max_new_tokens = options.decode;
   const Item item = item_of(options.ask);
   const ItemTable items = ItemTable::of(std::span(&item, 1));
-  Question question = ask_question(item, options.ask, model, sampling);
+  const auto apart = isolated_decoder(options.ask.run, model);
+  Question question = ask_question(item, options.ask, model, sampling, apart.get());
   const auto tokens = static_cast<std::int64_t>(question.request.ids.size());
   EngineWishes wishes = wishes_for(options.ask.run, model, items.summary(), options.decode);
   fit_wishes(wishes, question, model);
@@ -145,7 +147,7 @@ int run_trace(const Session& session, const TraceOptions& options) {
   const RankShare share = take_share(session, options.ask.run, model);
   const Mesh mesh(session.world, choose_mesh(options.ask.run, session.world.size()));
   if (mesh.data_index() != 0) return await_end(session.world);
-  Feeder feeder(items, model.processor, model.image, 2);
+  Feeder feeder(items, model.processor, model.image, 2, nullptr, apart.get());
   RecordingSource pixels(feeder, item.media.size());
   Replica replica(options.ask.run, model, mesh, share, wishes, pixels, session.clock);
   StageRecord record(tokens);
@@ -179,7 +181,7 @@ int run_trace(const Session& session, const TraceOptions& options) {
     code = 3;
   } else {
     SafetensorsWriter file;
-    add_inputs(file, item, question, model);
+    add_inputs(file, item, question, model, apart.get());
     add_stages(file, vision, true);
     add_stages(file, record.stages(), false);
     finish(file, options, model, mesh.shape(), completions[0]);

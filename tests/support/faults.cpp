@@ -2,8 +2,12 @@
 // hook for its own tests. It reads from the environment:
 //   FAULTS_FOLDER      files below it are on a disk ...
 //   FAULTS_FULL_AFTER  ... that is full from this call of write and fsync on, counted per process
-//   FAULTS_FILES       a file whose name begins with "forbidden" may not be read; "vanished" is
-//   gone FAULTS_POISON      a file whose name begins with "poison" kills the process that opens it:
+//   FAULTS_FILES       a file whose name begins with "forbidden" may not be read;
+//                      "vanished" is gone
+//   FAULTS_POISON_JPEG a JPEG file that ends with "poison-abort", "poison-segv" or "poison-exit"
+//   does
+//                      that to the process that decodes it
+//   FAULTS_POISON      a file whose name begins with "poison" kills the process that opens it:
 //                      at once, on the thread that opens; "poison-later": from another thread,
 //                      soon, and until then the one that opens gets no further
 #include <atomic>
@@ -17,6 +21,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <string>
+#include <string_view>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -79,9 +84,27 @@ void look_for_poison(const char* path) {
   }
 }
 
+void look_for_poisoned_jpeg(const unsigned char* bytes, unsigned long size) {
+  static const bool wanted = std::getenv("FAULTS_POISON_JPEG") != nullptr;
+  if (!wanted) return;
+  const std::string_view file(reinterpret_cast<const char*>(bytes), size);
+  if (file.ends_with("poison-abort")) std::abort();
+  if (file.ends_with("poison-segv")) raise(SIGSEGV);
+  if (file.ends_with("poison-exit")) _exit(9);
+}
+
 }  // namespace
 
 extern "C" {
+
+int tjDecompress2(void* handle, const unsigned char* bytes, unsigned long size,
+                  unsigned char* pixels, int width, int pitch, int height, int format, int flags) {
+  using Decompress =
+      int(void*, const unsigned char*, unsigned long, unsigned char*, int, int, int, int, int);
+  static auto* const next = real<Decompress>("tjDecompress2");
+  look_for_poisoned_jpeg(bytes, size);
+  return next(handle, bytes, size, pixels, width, pitch, height, format, flags);
+}
 
 ssize_t write(int fd, const void* bytes, size_t size) {
   static auto* const next = real<ssize_t(int, const void*, size_t)>("write");

@@ -275,7 +275,8 @@ nlohmann::json mixed_against_separate(EngineRanks& ranks, const StepModel& model
   for (const std::int64_t sequences : {4, 16}) {
     const auto tasks = text_tasks(sequences < 8 ? 20 : 32, 96, 32);
     std::array<double, 2> best = {1e9, 1e9};
-    for (const std::int64_t budget : {16, 32, 256}) {
+    for (const std::int64_t budget : {12, 16, 32, 256}) {
+      if (budget < sequences) continue;
       EngineLimits limits = ranks.limits();
       limits.max_sequences = limits.max_logit_rows = sequences;
       limits.max_batch_tokens = std::max(sequences, budget);

@@ -150,8 +150,8 @@ Result<layers::Patches> read_clip_patches(const MediaReference& media, const Fil
   if (!indices.ok()) return indices.error();
   auto cutter = PatchCutter::start(std::ssize(*indices), facts.size, spec, true);
   if (!cutter.ok()) return cutter.error();
-  const auto failed = (*clip)->decode(
-      *indices, [&](std::span<const std::uint8_t> rgb) { cutter->add(rgb); });
+  const auto failed =
+      (*clip)->decode(*indices, [&](std::span<const std::uint8_t> rgb) { cutter->add(rgb); });
   if (failed) return *failed;
   return cutter->finish();
 }

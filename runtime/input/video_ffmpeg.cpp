@@ -20,7 +20,6 @@ extern "C" {
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
-#include <limits>
 #include <new>
 #include <string_view>
 #include <utility>
@@ -73,8 +72,8 @@ T* allocated(T* object) {
   return object;
 }
 
-/// Stands in for the libraries' log, which would go to stderr. What a demuxer calls an error is kept
-/// for its clip: the one of Matroska skips what is damaged and says so nowhere else.
+/// Stands in for the libraries' log, which would go to stderr. What a demuxer calls an error is
+/// kept for its clip: the one of Matroska skips what is damaged and says so nowhere else.
 void listen(void* source, int level, const char* format, std::va_list arguments) {
   if (source == nullptr || (level & 0xFF) > AV_LOG_ERROR) return;
   const AVClass* kind = *static_cast<const AVClass* const*>(source);
@@ -137,9 +136,9 @@ int orientation_of(const AVStream& stream) {
   std::size_t size = 0;
 #endif
 #if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(60, 31, 102)
-  if (const AVPacketSideData* side = av_packet_side_data_get(stream.codecpar->coded_side_data,
-                                                             stream.codecpar->nb_coded_side_data,
-                                                             AV_PKT_DATA_DISPLAYMATRIX)) {
+  if (const AVPacketSideData* side =
+          av_packet_side_data_get(stream.codecpar->coded_side_data,
+                                  stream.codecpar->nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX)) {
     bytes = side->data;
     size = side->size;
   }
@@ -261,6 +260,13 @@ bool is_damaged(const AVFrame& frame) {
   return frame.decode_error_flags != 0 || (frame.flags & AV_FRAME_FLAG_CORRUPT) != 0;
 }
 
+/// A GIF's packets are cut where its bytes end, and its decoder shows what it has.
+bool lacks_end(std::span<const std::byte> gif) {
+  const auto last =
+      std::find_if(gif.rbegin(), gif.rend(), [](std::byte b) { return b != std::byte{0}; });
+  return last == gif.rend() || *last != std::byte{0x3B};
+}
+
 /// VP8's packets that only prepare others; all other codecs put those into the packet of a frame.
 bool is_shown(const AVPacket& packet, AVCodecID codec) {
   return codec != AV_CODEC_ID_VP8 || packet.size < 1 || (packet.data[0] & 0x10) != 0;
@@ -276,11 +282,15 @@ class RgbWriter {
   std::optional<DataError> write(const AVFrame& frame, Frames& out) {
     auto format = static_cast<AVPixelFormat>(frame.format);
     if (!fits(frame)) {
-      // Chroma of the nearest sample, as every reference's decoder gives it; their rounding differs
+      // The references' decoders take the scaler's short cut for 4:2:0 and 4:2:2 of even height,
+      // which takes the nearest chroma sample; all else it interpolates. Their rounding differs
       // from one processor to the next, this one's does not.
-      constexpr int kFlags = SWS_POINT | SWS_ACCURATE_RND | SWS_BITEXACT;
+      const bool nearest =
+          frame.height % 2 == 0 && (format == AV_PIX_FMT_YUV420P || format == AV_PIX_FMT_YUVJ420P ||
+                                    format == AV_PIX_FMT_YUV422P || format == AV_PIX_FMT_YUVJ422P);
+      const int flags = (nearest ? SWS_POINT : SWS_BILINEAR) | SWS_ACCURATE_RND | SWS_BITEXACT;
       scaler_.reset(sws_getContext(frame.width, frame.height, format, frame.width, frame.height,
-                                   AV_PIX_FMT_RGB24, kFlags, nullptr, nullptr, nullptr));
+                                   AV_PIX_FMT_RGB24, flags, nullptr, nullptr, nullptr));
       if (scaler_ == nullptr)
         return error(fmt::format("pixels of the format {} cannot be made RGB",
                                  av_get_pix_fmt_name(format) ? av_get_pix_fmt_name(format) : "?"));
@@ -350,7 +360,8 @@ class FfmpegClip final : public Clip {
   std::optional<DataError> decode(std::span<const std::int64_t> indices,
                                   const TakeFrame& take) override {
     check(std::ranges::is_sorted(indices) &&
-              (indices.empty() || (indices.front() >= 0 && indices.back() < std::ssize(marks_))),
+              (indices.empty() ||
+               (indices.front() >= 0 && indices.back() < std::ssize(header_.times_s))),
           "a clip's frames are asked for by ascending index");
     std::size_t taken = 0;
     // A keyframe may lean on what stands before it, where a file marks one wrongly: damage found
@@ -366,12 +377,21 @@ class FfmpegClip final : public Clip {
     return by_time_ && codec_ != AV_CODEC_ID_GIF;
   }
 
-  /// A frame's mark in seconds from the first.
+  /// What tells a frame from others when it comes out of the decoder.
+  [[nodiscard]] std::int64_t mark_of(std::int64_t index) const {
+    return by_time_ ? ticks_[static_cast<std::size_t>(index)] : index;
+  }
+
+  /// Of ticks, from the first frame. In this order equal to index / rate where both are the same
+  /// fraction: one rounding.
+  [[nodiscard]] double seconds_of_ticks(std::int64_t ticks) const {
+    const double since = static_cast<double>(ticks) - static_cast<double>(ticks_.front());
+    return since * time_base_.num / time_base_.den;
+  }
   [[nodiscard]] double seconds_of(std::int64_t mark) const {
-    if (!by_time_) return static_cast<double>(mark) / header_.fps.value_or(kAssumedFps);
-    // In this order equal to index / rate where both are the same fraction: one rounding.
-    const double ticks = static_cast<double>(mark) - static_cast<double>(marks_.front());
-    return ticks * time_base_.num / time_base_.den;
+    if (by_time_) return seconds_of_ticks(mark);
+    const auto last = static_cast<std::int64_t>(frames_) - 1;
+    return header_.times_s[static_cast<std::size_t>(std::clamp<std::int64_t>(mark, 0, last))];
   }
 
   /// The next packet of the stream, or what av_read_frame says.
@@ -383,7 +403,7 @@ class FfmpegClip final : public Clip {
     return rc;
   }
 
-  /// Fills entries_ and marks_ from all packets, and the size from the first frame.
+  /// Counts frames from all packets, with their times, and the size from the first frame.
   std::optional<DataError> list_packets(const Opened& opened) {
     const Packet packet(allocated(av_packet_alloc()));
     const Picture frame(allocated(av_frame_alloc()));
@@ -404,66 +424,72 @@ class FfmpegClip final : public Clip {
     });
     while (rc >= 0 && read >= 0 && next()) av_packet_unref(packet.get());
     if (rc < 0 && read >= 0)
-      return error(fmt::format("its first frame cannot be decoded: {}. The file is damaged.",
-                               reason(rc)));
+      return error(
+          fmt::format("its first frame cannot be decoded: {}. The file is damaged.", reason(rc)));
     if (read == AVERROR(E2BIG))
       return error(fmt::format("more than {} frames. Cut it into parts.", kMostFrames));
     if (read != AVERROR_EOF || !opened.heard->empty())
-      return error(fmt::format("is damaged or incomplete, {} frames can be reached: {}. Copy it again.",
-                               marks_.size(),
-                               opened.heard->empty() ? reason(read) : *opened.heard));
-    if (marks_.empty()) return error("there is no frame in its video");
+      return error(
+          fmt::format("is damaged or incomplete, {} frames can be reached: {}. Copy it again.",
+                      frames_, opened.heard->empty() ? reason(read) : *opened.heard));
+    if (codec_ == AV_CODEC_ID_GIF && lacks_end(bytes_))
+      return error(
+          fmt::format("ends within frame {}. The copy is incomplete; copy it again.", frames_));
+    if (frames_ == 0) return error("there is no frame in its video");
     if (!decoded)
-      return error(fmt::format("none of its {} packets gives a frame. The file is damaged.",
-                               marks_.size()));
-    order_marks();
+      return error(
+          fmt::format("none of its {} packets gives a frame. The file is damaged.", frames_));
+    order_frames();
     return std::nullopt;
   }
 
   void list(const AVPacket& packet) {
-    const std::int64_t pts = packet.pts != AV_NOPTS_VALUE ? packet.pts : packet.dts;
     const bool key = (packet.flags & AV_PKT_FLAG_KEY) != 0;
-    // What an edit list cuts away is decoded for the sake of others.
-    const bool shown = (packet.flags & AV_PKT_FLAG_DISCARD) == 0 && is_shown(packet, codec_);
-    if (key && pts != AV_NOPTS_VALUE && (keys_.empty() || keys_.back().pts < pts))
-      keys_.push_back({pts, packets_});
+    if (key && packet.pts != AV_NOPTS_VALUE && (keys_.empty() || keys_.back().pts < packet.pts))
+      keys_.push_back({packet.pts, packets_});
     ++packets_;
-    if (!shown) return;
-    by_time_ = by_time_ && pts != AV_NOPTS_VALUE;
-    marks_.push_back(pts);
-    if (pts != AV_NOPTS_VALUE)
-      end_ = std::max(end_, av_sat_add64(pts, std::max<std::int64_t>(packet.duration, 0)));
+    // What an edit list cuts away is decoded for the sake of others.
+    if ((packet.flags & AV_PKT_FLAG_DISCARD) != 0 || !is_shown(packet, codec_)) return;
+    ++frames_;
+    if (packet.pts != AV_NOPTS_VALUE) ticks_.push_back(packet.pts);
+    if (packet.dts != AV_NOPTS_VALUE) decoding_ticks_.push_back(packet.dts);
+    last_ticks_ = std::max<std::int64_t>(packet.duration, 0);
   }
 
-  /// Marks become presentation times, or, where a file does not give each frame its own, numbers.
-  void order_marks() {
-    std::ranges::sort(marks_);
-    by_time_ = by_time_ && time_base_.num > 0 && time_base_.den > 0 &&
-               std::ranges::adjacent_find(marks_) == marks_.end();
+  /// Frames are known by their presentation times. Where a file, often an AVI, does not give each
+  /// its own, they are counted, and their times are those of decoding, which differ by a delay.
+  void order_frames() {
+    std::ranges::sort(ticks_);
+    const bool valid = time_base_.num > 0 && time_base_.den > 0;
+    by_time_ =
+        valid && ticks_.size() == frames_ && std::ranges::adjacent_find(ticks_) == ticks_.end();
     if (by_time_) return;
-    for (std::size_t i = 0; i < marks_.size(); ++i) marks_[i] = static_cast<std::int64_t>(i);
+    std::ranges::sort(decoding_ticks_);
+    ticks_ = std::move(decoding_ticks_);
+    if (!valid || ticks_.size() != frames_) ticks_.clear();
   }
 
   /// Frames that keep to the container's rate have its times, free of a container's rounding to
   /// milliseconds; others have their own.
   void set_times(AVRational rate) {
     if (rate.num > 0 && rate.den > 0) header_.fps = av_q2d(rate);
-    header_.constant_rate = !by_time_ || header_.fps.has_value();
-    for (std::size_t i = 0; i < marks_.size(); ++i) {
-      const auto index = static_cast<double>(i);
-      header_.times_s.push_back(seconds_of(marks_[i]));
-      if (header_.fps && std::abs(header_.times_s[i] * *header_.fps - index) > 0.5)
+    header_.constant_rate = ticks_.empty() || header_.fps.has_value();
+    for (const std::int64_t ticks : ticks_) {
+      const auto index = static_cast<double>(header_.times_s.size());
+      header_.times_s.push_back(seconds_of_ticks(ticks));
+      if (header_.fps && std::abs(header_.times_s.back() * *header_.fps - index) > 0.5)
         header_.constant_rate = false;
     }
     if (header_.constant_rate) {
-      for (std::size_t i = 0; i < marks_.size(); ++i)
+      header_.times_s.resize(frames_);
+      for (std::size_t i = 0; i < frames_; ++i)
         header_.times_s[i] = static_cast<double>(i) / header_.fps.value_or(kAssumedFps);
       return;
     }
     // A last frame without a duration ends the clip where it begins.
-    const auto intervals = static_cast<double>(marks_.size() - (end_ > marks_.back() ? 0 : 1));
-    if (const double duration = seconds_of(end_); duration > 0.0 && intervals > 0.0)
-      header_.fps = intervals / duration;
+    const auto intervals = static_cast<double>(frames_ - (last_ticks_ > 0 ? 0 : 1));
+    const double duration = seconds_of_ticks(av_sat_add64(ticks_.back(), last_ticks_));
+    if (duration > 0.0 && intervals > 0.0) header_.fps = intervals / duration;
   }
 
   /// The packet from which a frame can be decoded: that of the last keyframe shown before it.
@@ -482,9 +508,9 @@ class FfmpegClip final : public Clip {
     RgbWriter writer(orientation_);
     Frames rgb;
     std::optional<DataError> failed;
-    std::int64_t at = 0, frames = 0, before_mark = 0, sent = marks_.front();
+    std::int64_t at = 0, frames = 0, before_mark = 0, sent = mark_of(0);
     bool any_before = false;
-    const auto wanted = [&] { return marks_[static_cast<std::size_t>(indices[taken])]; };
+    const auto wanted = [&] { return mark_of(indices[taken]); };
     const auto hand_out = [&](const AVFrame& picture) {
       if (!(failed = writer.write(picture, rgb))) {
         if (ImageSize{.height = rgb.height, .width = rgb.width} != header_.size) {
@@ -509,7 +535,7 @@ class FfmpegClip final : public Clip {
       if (from > at) avcodec_flush_buffers(opened->decoder.get());
       while (read_packet(*opened, *packet) >= 0) {
         if (at++ >= from) {
-          if (packet->pts != AV_NOPTS_VALUE) sent = packet->pts;
+          sent = by_time_ ? packet->pts : frames;
           return true;
         }
         av_packet_unref(packet.get());
@@ -534,7 +560,7 @@ class FfmpegClip final : public Clip {
     });
     if (rc < 0 && !failed)
       failed = error(fmt::format("is damaged at {:.2f} s: {}. Copy it again, or cut it there.",
-                                 seconds_of(by_time_ ? sent : frames), reason(rc)));
+                                 seconds_of(sent), reason(rc)));
     while (!failed && taken < indices.size()) {
       if (!any_before) return error("no frame of it can be decoded. The file is damaged.");
       stand_in(*before, before_mark);
@@ -556,9 +582,11 @@ class FfmpegClip final : public Clip {
   int orientation_ = 1;
   std::int64_t packets_ = 0;
   std::vector<Key> keys_;            ///< pts ascending
-  std::vector<std::int64_t> marks_;  ///< of the frames shown, ascending
-  bool by_time_ = true;              ///< marks are presentation times, in ticks; else numbers
-  std::int64_t end_ = std::numeric_limits<std::int64_t>::min();  ///< of the last frame, in ticks
+  std::size_t frames_ = 0;           ///< that are shown
+  std::vector<std::int64_t> ticks_;  ///< of frames, ascending; empty where the file has no times
+  std::vector<std::int64_t> decoding_ticks_;
+  std::int64_t last_ticks_ = 0;  ///< the last frame's duration
+  bool by_time_ = false;         ///< frames are known by their ticks; else by their number
 };
 
 }  // namespace

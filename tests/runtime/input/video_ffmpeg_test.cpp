@@ -138,7 +138,8 @@ TEST_P(GoldenClips, HaveTheFramesAndTimesOfTheReference) {
   const auto grid = shown_to_model->grid.grid_thw;
   EXPECT_EQ((std::vector<std::int64_t>{grid.frames, grid.rows, grid.columns}),
             row_["video_grid_thw"].get<std::vector<std::int64_t>>());
-  EXPECT_EQ(shown(shown_to_model->grid.timestamps_s), row_["timestamps"].get<std::vector<std::string>>());
+  EXPECT_EQ(shown(shown_to_model->grid.timestamps_s),
+            row_["timestamps"].get<std::vector<std::string>>());
 }
 
 TEST_P(GoldenClips, HaveThePixelsOfTheReferenceWithinRounding) {
@@ -197,7 +198,8 @@ TEST_P(GoldenClips, CutAnywhereFailOrGiveWhatTheirHeaderSays) {
   const auto bytes = clip_bytes(GetParam());
   const std::size_t step = bytes.size() / 40 + 1;
   for (std::size_t length = 1; length < bytes.size(); length += step) {
-    const std::vector<std::byte> cut(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(length));
+    const std::vector<std::byte> cut(bytes.begin(),
+                                     bytes.begin() + static_cast<std::ptrdiff_t>(length));
     const auto clip = open_clip(cut, {});
     if (!clip.ok()) {
       EXPECT_FALSE(clip.error().message.empty());
@@ -247,10 +249,8 @@ TEST(VideoFiles, EveryQuarterTurnAndMirrorIsAppliedUnlessIgnored) {
   const std::size_t matrix = text.find("tkhd") + 44;
   for (int orientation = 1; orientation <= 8; ++orientation) {
     const auto& wanted = kMatrices[static_cast<std::size_t>(orientation - 1)];
-    for (const auto& [place, value] : {std::pair{0U, wanted[0]},
-                                       {4U, wanted[1]},
-                                       {12U, wanted[2]},
-                                       {16U, wanted[3]}}) {
+    for (const auto& [place, value] :
+         {std::pair{0U, wanted[0]}, {4U, wanted[1]}, {12U, wanted[2]}, {16U, wanted[3]}}) {
       // 16.16, big-endian: 00 01 00 00 or FF FF 00 00.
       bytes[matrix + place] = static_cast<std::byte>(value < 0 ? 0xFF : 0);
       bytes[matrix + place + 1] = static_cast<std::byte>(value < 0 ? 0xFF : value);
@@ -272,7 +272,9 @@ TEST(VideoFiles, DamageIsAnErrorThatNamesItsTime) {
     auto bytes = clip_bytes(name);
     for (std::size_t i = bytes.size() * 6 / 10; i < bytes.size() * 6 / 10 + 600; ++i)
       bytes[i] = static_cast<std::byte>(i * 151 + 7);
-    EXPECT_THAT(trouble_of(bytes), testing::ContainsRegex("at [0-9.]+ s|, [0-9]+ frames can be reached")) << name;
+    EXPECT_THAT(trouble_of(bytes),
+                testing::ContainsRegex("at [0-9.]+ s|, [0-9]+ frames can be reached"))
+        << name;
   }
 }
 

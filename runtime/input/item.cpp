@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <type_traits>
+#include <utility>
 
 namespace retinue::runtime {
 namespace {
@@ -108,6 +110,82 @@ MediaReference unpack_media(Reader& in) {
   return media;
 }
 
+template <class T>
+void pack_value(Writer& out, const T& value) {
+  if constexpr (std::is_same_v<T, double>)
+    out.number(std::bit_cast<std::uint64_t>(value));
+  else if constexpr (std::is_same_v<T, std::int64_t>)
+    out.signed_number(value);
+  else if constexpr (std::is_same_v<T, std::uint64_t>)
+    out.number(value);
+  else if constexpr (std::is_same_v<T, std::string>)
+    out.text(value);
+  else {
+    out.number(value.size());
+    for (const auto& entry : value) pack_value(out, entry);
+  }
+}
+
+template <class T>
+void unpack_value(Reader& in, T& value) {
+  if constexpr (std::is_same_v<T, double>)
+    value = std::bit_cast<double>(in.number());
+  else if constexpr (std::is_same_v<T, std::int64_t>)
+    value = in.signed_number();
+  else if constexpr (std::is_same_v<T, std::uint64_t>)
+    value = in.number();
+  else if constexpr (std::is_same_v<T, std::string>)
+    value = in.text();
+  else
+    for (std::uint64_t left = in.count(); left > 0 && in.ok(); --left)
+      unpack_value(in, value.emplace_back());
+}
+
+template <class T>
+void pack_optional(Writer& out, const std::optional<T>& value) {
+  out.number(value ? 1 : 0);
+  if (value) pack_value(out, *value);
+}
+
+template <class T>
+void unpack_optional(Reader& in, std::optional<T>& value) {
+  if (in.number() == 1) unpack_value(in, value.emplace());
+}
+
+void pack(Writer& out, const ItemSampling& sampling) {
+  pack_optional(out, sampling.max_new_tokens);
+  pack_optional(out, sampling.top_k);
+  pack_optional(out, sampling.temperature);
+  pack_optional(out, sampling.top_p);
+  pack_optional(out, sampling.min_p);
+  pack_optional(out, sampling.repetition_penalty);
+  pack_optional(out, sampling.presence_penalty);
+  pack_optional(out, sampling.seed);
+  pack_optional(out, sampling.stop);
+  pack_value(out, std::vector<std::int64_t>(sampling.stop_ids.begin(), sampling.stop_ids.end()));
+  out.number((sampling.ignore_eos ? 1U : 0U) | (sampling.logprobs ? 2U : 0U));
+}
+
+ItemSampling unpack_sampling(Reader& in) {
+  ItemSampling sampling;
+  unpack_optional(in, sampling.max_new_tokens);
+  unpack_optional(in, sampling.top_k);
+  unpack_optional(in, sampling.temperature);
+  unpack_optional(in, sampling.top_p);
+  unpack_optional(in, sampling.min_p);
+  unpack_optional(in, sampling.repetition_penalty);
+  unpack_optional(in, sampling.presence_penalty);
+  unpack_optional(in, sampling.seed);
+  unpack_optional(in, sampling.stop);
+  std::vector<std::int64_t> ids;
+  unpack_value(in, ids);
+  for (const std::int64_t id : ids) sampling.stop_ids.push_back(static_cast<std::int32_t>(id));
+  const std::uint64_t flags = in.number();
+  sampling.ignore_eos = (flags & 1) != 0;
+  sampling.logprobs = (flags & 2) != 0;
+  return sampling;
+}
+
 }  // namespace
 
 std::string pack_item(const Item& item) {
@@ -120,6 +198,8 @@ std::string pack_item(const Item& item) {
   out.number(item.prompt ? 1 : 0);
   if (item.prompt) out.text(*item.prompt);
   out.text(item.messages);
+  out.number(item.sampling ? 1 : 0);
+  if (item.sampling) pack(out, *item.sampling);
   out.number(item.error ? 1 : 0);
   if (item.error) out.text(item.error->stage), out.text(item.error->message);
   return out.take();
@@ -135,6 +215,7 @@ std::optional<Item> unpack_item(std::string_view packed) {
     item.media.push_back(unpack_media(in));
   if (in.number() == 1) item.prompt = in.text();
   item.messages = in.text();
+  if (in.number() == 1) item.sampling = unpack_sampling(in);
   if (in.number() == 1) {
     std::string stage = in.text();
     item.error = DataError{std::move(stage), in.text()};
@@ -153,7 +234,7 @@ std::uint32_t predicted_cost(const Item& item) {
     const bool video = media.kind == MediaKind::kVideo;
     for (const MediaFile& file : media.files) {
       const std::uint64_t usual = video ? kTokensPerFrame : kTokensPerImage;
-      tokens += file.place == MediaPlace::kRange
+      tokens += file.place == MediaPlace::kRange || file.place == MediaPlace::kBase64
                     ? std::clamp<std::uint64_t>(
                           static_cast<std::uint64_t>(file.bytes) / kBytesPerToken, 16, 16 * usual)
                     : usual;
@@ -172,6 +253,7 @@ std::string describe(const Item& item) {
   if (!shown.empty()) text += fmt::format(", shows {}", fmt::join(shown, ", "));
   if (item.prompt) text += fmt::format(", asks \"{}\"", *item.prompt);
   if (!item.messages.empty()) text += fmt::format(", messages {}", item.messages);
+  if (item.sampling) text += ", with sampling of its own";
   if (item.error) text += fmt::format(", fails: {}", item.error->message);
   constexpr std::size_t kLongest = 300;
   return text.size() > kLongest ? text.substr(0, kLongest) + "…" : text;

@@ -11,6 +11,17 @@
 
 namespace retinue::runtime {
 
+/// Sampling that an item brings, over the job's.
+struct ItemSampling {
+  std::optional<std::int64_t> max_new_tokens, top_k;
+  std::optional<double> temperature, top_p, min_p, repetition_penalty, presence_penalty;
+  std::optional<std::uint64_t> seed;
+  std::optional<std::vector<std::string>> stop;  ///< instead of the job's
+  std::vector<std::int32_t> stop_ids;            ///< beside those of the model
+  bool ignore_eos = false;
+  bool logprobs = false;
+};
+
 /// One question of a job: what is shown, and what is asked where it differs from the job's own.
 struct Item {
   std::string id;
@@ -21,7 +32,8 @@ struct Item {
   std::vector<MediaReference> media;  ///< in prompt order
   std::optional<std::string> prompt;  ///< instead of the job's
   std::string messages;               ///< instead of any prompt: JSON as templates take it
-  std::optional<DataError> error;     ///< it can never run; the others do
+  std::optional<ItemSampling> sampling;
+  std::optional<DataError> error;  ///< it can never run; the others do
 };
 
 /// Takes items as a source finds them.

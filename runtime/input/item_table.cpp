@@ -142,7 +142,8 @@ Json to_json(const ItemSummary& summary) {
   return {{"images", summary.images},
           {"videos", summary.videos},
           {"max_media", summary.max_media},
-          {"max_text_bytes", summary.max_text_bytes}};
+          {"max_text_bytes", summary.max_text_bytes},
+          {"max_new_tokens", summary.max_new_tokens}};
 }
 
 }  // namespace
@@ -158,6 +159,8 @@ void ItemSummary::count(const Item& item) {
   }
   max_media = std::max(max_media, static_cast<std::int64_t>(item.media.size()));
   max_text_bytes = std::max(max_text_bytes, text_bytes);
+  if (item.sampling)
+    max_new_tokens = std::max(max_new_tokens, item.sampling->max_new_tokens.value_or(0));
 }
 
 struct ItemTable::Files {
@@ -197,7 +200,8 @@ ItemTable::ItemTable(const std::string& folder) {
     summary_ = {.images = summary.at("images").get<std::int64_t>(),
                 .videos = summary.at("videos").get<std::int64_t>(),
                 .max_media = summary.at("max_media").get<std::int64_t>(),
-                .max_text_bytes = summary.at("max_text_bytes").get<std::int64_t>()};
+                .max_text_bytes = summary.at("max_text_bytes").get<std::int64_t>(),
+                .max_new_tokens = summary.at("max_new_tokens").get<std::int64_t>()};
   } catch (const Json::exception&) {
     fail_damaged(folder, "table.json lacks what it should hold");
   }

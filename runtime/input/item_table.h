@@ -16,6 +16,7 @@ struct ItemSummary {
   std::int64_t images = 0, videos = 0;  ///< over all items
   std::int64_t max_media = 0;           ///< images and videos of one item
   std::int64_t max_text_bytes = 0;      ///< of one item; eight for each frame of a video
+  std::int64_t max_new_tokens = 0;      ///< of the items that say it themselves
 
   void count(const Item& item);
 };

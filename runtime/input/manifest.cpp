@@ -1,11 +1,14 @@
 #include "runtime/input/manifest.h"
 
 #include "runtime/input/media_files.h"
+#include "runtime/input/openai_batch.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <filesystem>
+#include <string_view>
+#include <utility>
 
 namespace retinue::runtime::detail {
 namespace {
@@ -100,6 +103,30 @@ std::optional<DataError> read_line(const Json& line, const std::string& base_dir
   return std::nullopt;
 }
 
+/// Pictures that stand in the line itself are left there, where the line holds them letter by
+/// letter: a table of items would be as large as all of them.
+void leave_in_place(const std::string& line, const std::string& path, std::int64_t offset,
+                    Item& item) {
+  std::size_t from = 0;
+  for (MediaReference& media : item.media)
+    for (MediaFile& file : media.files) {
+      const auto comma = file.path.find(',');
+      if (!file.path.starts_with("data:") || comma == std::string::npos ||
+          !file.path.substr(0, comma).ends_with(";base64"))
+        continue;
+      const std::string_view text = std::string_view(file.path).substr(comma + 1);
+      const auto at = line.find(text, from);
+      if (text.empty() || at == std::string::npos) continue;
+      from = at + text.size();
+      MediaFile there(path);
+      there.place = MediaPlace::kBase64;
+      there.member = file.path.substr(0, comma);
+      there.offset = offset + static_cast<std::int64_t>(at);
+      there.bytes = static_cast<std::int64_t>(text.size());
+      file = std::move(there);
+    }
+}
+
 }  // namespace
 
 std::optional<DataError> read_id_and_prompt(const Json& line, Item& item) {
@@ -121,8 +148,10 @@ std::optional<DataError> read_id_and_prompt(const Json& line, Item& item) {
 bool read_manifest(std::istream& lines, const std::string& name, const std::string& base_dir,
                    ItemSink& sink) {
   std::string text;
+  std::int64_t offset = 0, next_offset = 0;
   for (std::int64_t number = 1; std::getline(lines, text); ++number) {
-    if (number == 1 && text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
+    offset = std::exchange(next_offset, next_offset + static_cast<std::int64_t>(text.size()) + 1);
+    if (number == 1 && text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3), offset += 3;
     if (text.find_first_not_of(" \t\r") == std::string::npos) continue;
     Item item;
     item.source = fmt::format("{}:{}", name, number);
@@ -130,13 +159,11 @@ bool read_manifest(std::istream& lines, const std::string& name, const std::stri
     if (line.is_discarded()) {
       item.error = bad("is not JSON");
     } else {
-      if (line.is_object() && line.contains("custom_id") && line.contains("body"))
-        throw UsageError(
-            fmt::format("[--input] {} is an OpenAI batch file, which is not served yet. Write "
-                        "{{\"id\", \"messages\"}} lines instead.",
-                        name));
-      item.error = read_line(line, base_dir, item);
+      item.error = is_batch_line(line) ? read_batch_line(line, base_dir, item)
+                                       : read_line(line, base_dir, item);
     }
+    if (item.error) item.media.clear();
+    if (name != "-") leave_in_place(text, name, offset, item);
     if (item.id.empty()) item.id = item.source;
     if (!sink.add(std::move(item))) return false;
   }

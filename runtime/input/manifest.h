@@ -15,8 +15,8 @@ namespace retinue::runtime::detail {
 /// Paths are relative to `base_dir`; without an id the path of the first image or video is it, else
 /// file and line. Empty lines are passed over; a line that cannot be used becomes a failed item.
 ///   name   for messages and Item::source
-/// Returns false when `sink` wants no more.
-/// Throws: UsageError for an OpenAI batch file, which is not served yet.
+/// A line of an OpenAI batch file is taken as such (openai_batch.h). Returns false when `sink`
+/// wants no more.
 bool read_manifest(std::istream& lines, const std::string& name, const std::string& base_dir,
                    ItemSink& sink);
 

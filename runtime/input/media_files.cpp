@@ -1,6 +1,7 @@
 #include "runtime/input/media_files.h"
 
 #include "parallel/base/hash.h"
+#include "runtime/input/parquet_items.h"
 #include "runtime/input/patchify.h"
 #include "runtime/input/video.h"
 #include "runtime/input/video_ffmpeg.h"
@@ -16,6 +17,7 @@
 #include <filesystem>
 #include <numeric>
 #include <optional>
+#include <string_view>
 #include <sys/stat.h>
 
 namespace retinue::runtime {
@@ -35,9 +37,9 @@ Result<FileBytes> read_file(const MediaFile& from) {
   struct stat facts {};
   if (fstat(fd, &facts) != 0) return unreadable(from.name(), std::strerror(errno));
   if (!S_ISREG(facts.st_mode)) return unreadable(from.name(), "is not a file");
-  const bool part = from.place == MediaPlace::kRange;
+  const bool part = from.place != MediaPlace::kWhole;
   if (part && (from.offset < 0 || from.bytes < 0 || from.offset > facts.st_size - from.bytes))
-    return unreadable(from.name(), "the archive is shorter than it was when it was listed");
+    return unreadable(from.name(), "its file is shorter than it was when it was listed");
   FileBytes bytes(static_cast<std::size_t>(part ? from.bytes : facts.st_size));
   std::setvbuf(file.get(), nullptr, _IONBF, 0);
   if (part && fseeko(file.get(), from.offset, SEEK_SET) != 0)
@@ -57,15 +59,12 @@ int base64_value(char c) {
   return -1;
 }
 
-/// data:[type][;base64],text
-Result<FileBytes> read_data_address(const std::string& address) {
-  const auto comma = address.find(',');
-  if (comma == std::string::npos || !address.substr(0, comma).ends_with(";base64"))
-    return DataError{"read", "a data: address without \";base64,\""};
+Result<FileBytes> decode_base64(std::string_view text) {
   FileBytes bytes;
+  bytes.reserve(text.size() / 4 * 3);
   std::uint32_t bits = 0;
   int count = 0;
-  for (const char c : std::string_view(address).substr(comma + 1)) {
+  for (const char c : text) {
     if (c == '=' || c == '\n' || c == '\r') continue;
     const int value = base64_value(c);
     if (value < 0) return DataError{"read", "a data: address with characters outside base64"};
@@ -77,6 +76,23 @@ Result<FileBytes> read_data_address(const std::string& address) {
     }
   }
   return bytes;
+}
+
+/// data:[type][;base64],text
+Result<FileBytes> read_data_address(std::string_view address) {
+  const auto comma = address.find(',');
+  if (comma == std::string_view::npos || !address.substr(0, comma).ends_with(";base64"))
+    return DataError{"read", "a data: address without \";base64,\""};
+  return decode_base64(address.substr(comma + 1));
+}
+
+/// Wherever they lie.
+Result<FileBytes> read_bytes(const MediaFile& file, OpenTables* tables) {
+  if (file.place == MediaPlace::kCell) return read_cell(file, tables);
+  if (file.path.starts_with("data:")) return read_data_address(file.path);
+  auto bytes = read_file(file);
+  if (!bytes.ok() || file.place != MediaPlace::kBase64) return bytes;
+  return decode_base64({reinterpret_cast<const char*>(bytes->data()), bytes->size()});
 }
 
 bool is_video(const MediaReference& media) { return media.kind == MediaKind::kVideo; }
@@ -176,10 +192,10 @@ Result<MediaReference> expand_frame_folder(MediaReference media) {
   return media;
 }
 
-Result<MediaBytes> read_media(const MediaReference& media) {
+Result<MediaBytes> read_media(const MediaReference& media, OpenTables* tables) {
   std::vector<FileBytes> files;
   for (const MediaFile& file : media.files) {
-    auto bytes = file.path.starts_with("data:") ? read_data_address(file.path) : read_file(file);
+    auto bytes = read_bytes(file, tables);
     if (!bytes.ok()) return bytes.error();
     files.push_back(std::move(bytes).value());
   }

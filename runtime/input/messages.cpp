@@ -70,7 +70,17 @@ std::optional<std::string> read_media(const Json& item, MediaKind kind, const st
 
 std::string MediaFile::name() const {
   if (path.starts_with("data:")) return path.substr(0, std::min<std::size_t>(path.find(','), 60));
-  return member.empty() ? path : path + ":" + member;
+  switch (place) {
+    case MediaPlace::kWhole:
+      return path;
+    case MediaPlace::kRange:
+      return path + ":" + member;
+    case MediaPlace::kBase64:
+      return member;
+    case MediaPlace::kCell:
+      return path + ":" + std::to_string(offset);
+  }
+  return path;
 }
 
 Result<Conversation> parse_messages(const Json& messages, const std::string& base_dir) {

@@ -20,8 +20,10 @@ enum class MediaKind { kImage, kVideo };
 
 /// Where the bytes of a picture or clip lie.
 enum class MediaPlace : std::uint8_t {
-  kWhole,  ///< a file, or a data: address
-  kRange,  ///< `bytes` of the file from `offset` on: a member of an archive
+  kWhole,   ///< a file, or a data: address
+  kRange,   ///< `bytes` of the file from `offset` on: a member of an archive
+  kBase64,  ///< the same, as base64 text: a data: address in a manifest
+  kCell,    ///< row `offset`, value `bytes` of column `member` of a Parquet file
 };
 
 /// The bytes of a picture, of a frame or of a clip.
@@ -29,12 +31,13 @@ struct MediaFile {
   MediaFile(std::string file) : path(std::move(file)) {}  // NOLINT: a path names a whole file
   MediaFile(const char* file) : path(file) {}             // NOLINT: as above
 
-  /// For messages and records: the path, "archive.tar:member", and of a data: address its type.
+  /// For messages and records: the path, "archive.tar:member", "table.parquet:row", and of a data:
+  /// address its type.
   [[nodiscard]] std::string name() const;
 
   std::string path;  ///< as it is opened; or data:…
   MediaPlace place = MediaPlace::kWhole;
-  std::string member;  ///< of the archive at `path`
+  std::string member;  ///< of the archive at `path`; of a data: address what stands before the text
   std::int64_t offset = 0;
   std::int64_t bytes = 0;
 };

@@ -4,6 +4,7 @@
 #include "runtime/input/image.h"
 #include "runtime/input/manifest.h"
 #include "runtime/input/media_files.h"
+#include "runtime/input/parquet_items.h"
 #include "runtime/input/webdataset.h"
 
 #include <fmt/format.h>
@@ -155,7 +156,8 @@ bool add_manifest(const std::string& path, ItemSink& sink) {
 
 bool add_file(const std::string& path, const std::string& format, ItemSink& sink) {
   if (format == "image") return sink.add(item_of_file(path));
-  if (format == "jsonl") return add_manifest(path, sink);
+  if (format == "jsonl" || format == "openai") return add_manifest(path, sink);
+  if (format == "parquet") return read_parquet(path, sink);
   const Kind kind = kind_of_content(first_bytes(path));
   if (kind == Kind::kCompressed)
     refuse(path, "is compressed: parts of it cannot be read where they lie. Unpack it first.");
@@ -170,7 +172,7 @@ bool add_file(const std::string& path, const std::string& format, ItemSink& sink
     case Kind::kVideo:
       refuse(path, "files of video are not served yet. Give frames as pictures, in a manifest.");
     case Kind::kParquet:
-      refuse(path, "Parquet files are not served yet. Write a .jsonl manifest.");
+      return read_parquet(path, sink);
     default:
       break;
   }

@@ -165,6 +165,10 @@ const char* outcome(int code) {
 
 int run_caption(const Session& session, const CaptionOptions& options) {
   if (options.output.empty()) throw UsageError("[--output] names no folder");
+  if (options.dry_run) {
+    on_coordinator(session.world, [&] { run_check(options, session.world.size(), 0, stdout); });
+    return 0;
+  }
   // Every rank takes the signal, or one that does not lead would die of it.
   const StopSignal signal;
   CaptionJob job = prepare_caption(options);
@@ -190,7 +194,7 @@ int run_caption(const Session& session, const CaptionOptions& options) {
     const EngineWishes wishes =
         wishes_for(options.run, job.model, job.items.summary(), job.sampling.max_new_tokens);
     Feeder feeder(job.items, job.model.processor, job.model.image,
-                  std::clamp(share.threads / 4, 1, 8));
+                  std::clamp(share.threads / 4, 1, 8), job.tables.get());
     Replica replica(options.run, job.model, mesh, share, wishes, feeder, session.clock);
     for (const std::string& line : start_block(options.run, job.model, mesh, replica))
       session.log.info(line);

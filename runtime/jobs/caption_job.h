@@ -2,6 +2,7 @@
 
 #include "parallel/comm/communicator.h"
 #include "runtime/input/item_table.h"
+#include "runtime/input/parquet_items.h"
 #include "runtime/input/source.h"
 #include "runtime/jobs/model_files.h"
 #include "runtime/jobs/options.h"
@@ -11,6 +12,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -22,7 +24,8 @@ struct CaptionJob {
   ModelFiles model;
   Sampling sampling;
   JobPrompt prompt;
-  ItemTable items;                 ///< in the order in which they are dealt
+  ItemTable items;  ///< in the order in which they are dealt
+  std::shared_ptr<OpenTables> tables = std::make_shared<OpenTables>();  ///< that items lie in
   std::vector<std::uint8_t> open;  ///< per item: 1 where this run has to do it
   std::int64_t done_before = 0;
   std::int64_t failed_before = 0;

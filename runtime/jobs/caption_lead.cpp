@@ -43,11 +43,12 @@ CaptionLead::CaptionLead(const Session& session, const Mesh& mesh, const Caption
       journal_(segment_path(job.options.output, session.world.rank(), job.epoch),
                job.options.fsync_interval_ms),
       others_(progress != nullptr ? static_cast<std::size_t>(mesh.shape().data - 1) : 0),
+      roots_(job.options.input, job.items),
       questions_(
           job.dealt_to(mesh.data_index(), mesh.shape().data),
           [this](std::size_t item) {
             return make_question(job_.items.item(item), item, job_.model, job_.prompt,
-                                 job_.sampling);
+                                 job_.sampling, job_.tables.get());
           },
           static_cast<std::size_t>(window), helper_threads(job, session.node_size)) {
   const layers::Numerics numerics = numerics_of(job.model);
@@ -100,14 +101,15 @@ void CaptionLead::feed() {
 void CaptionLead::submit(QuestionQueue::Entry entry) {
   if (!entry.question.ok()) return fail(entry.item, entry.question.error());
   Question& question = entry.question.value();
-  Live live{std::move(question.headers), std::move(question.sha256), nullptr};
-  if (!job_.sampling.stop.empty()) {
-    live.text = std::make_shared<OutputText>(job_.model.detokenizer, job_.sampling.stop);
+  question.request.logprobs = question.request.logprobs || job_.options.logprobs;
+  Live live{std::move(question.headers), std::move(question.sha256), nullptr,
+            question.request.logprobs};
+  if (!question.stop.empty()) {
+    live.text = std::make_shared<OutputText>(job_.model.detokenizer, question.stop);
     question.request.stop = [text = live.text](std::span<const std::int32_t> ids) {
       return text->update(ids);
     };
   }
-  question.request.logprobs = job_.options.logprobs;
   for (std::size_t i = 0; i < question.files.size(); ++i)
     feeder_.keep(media_key(entry.item, i), std::move(question.files[i]));
   live_.emplace(entry.item, std::move(live));
@@ -151,7 +153,7 @@ void CaptionLead::finish(const Completion& completion) {
     feeder_.forget(media_key(completion.id, i));
   }
   record.sha256 = std::move(live.sha256);
-  record.with_logprobs = job_.options.logprobs;
+  record.with_logprobs = live.logprobs;
   if (record.with_logprobs) {
     record.token_ids = completion.ids;
     record.logprobs = completion.logprobs;
@@ -167,6 +169,15 @@ void CaptionLead::finish(const Completion& completion) {
 void CaptionLead::fail(std::size_t index, const DataError& error) {
   live_.erase(index);
   const Item item = job_.items.item(index);
+  if (error.stage == "read" && roots_.gone(item)) {
+    // Not the item's fault: it stays open, and the job stops as if asked to.
+    if (!own_.interrupted)
+      session_.log.warning("[input] " + error.message +
+                           "; what it lies in is gone as a whole, so the job stops. Bring it back, "
+                           "then run the same command again.");
+    own_.interrupted = true;
+    return;
+  }
   for (std::size_t i = 0; i < item.media.size(); ++i) feeder_.forget(media_key(index, i));
   journal_.append(EntryType::kFail, static_cast<std::int64_t>(index),
                   to_json(Failure{item.id, item.source, error.stage, error.message}));

@@ -4,6 +4,7 @@
 #include "runtime/engine/engine.h"
 #include "runtime/jobs/caption_job.h"
 #include "runtime/jobs/feeder.h"
+#include "runtime/jobs/input_roots.h"
 #include "runtime/jobs/job.h"
 #include "runtime/jobs/progress.h"
 #include "runtime/jobs/question_queue.h"
@@ -40,6 +41,7 @@ class CaptionLead {
     std::vector<MediaHeader> headers;
     std::string sha256;
     std::shared_ptr<OutputText> text;  ///< where stop texts are looked for
+    bool logprobs = false;
   };
 
   void feed();
@@ -66,6 +68,7 @@ class CaptionLead {
   int stop_code_ = 0;
   bool drained_ = false;
   double talked_s_ = 0;
+  InputRoots roots_;
   QuestionQueue questions_;  // last: its threads use the job
 };
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <fstream>
 #include <iostream>
 
 namespace retinue::runtime {
@@ -61,7 +62,8 @@ void print_input(const CaptionJob& job, std::FILE* out) {
   std::int64_t failed = 0;
   for (std::size_t i = 0; i < count; i += stride) {
     const Item item = job.items.item(i);
-    const auto question = make_question(item, i, job.model, job.prompt, job.sampling);
+    const auto question =
+        make_question(item, i, job.model, job.prompt, job.sampling, job.tables.get());
     if (question.ok()) {
       tokens += static_cast<std::int64_t>(question.value().request.ids.size());
       ++read;
@@ -86,6 +88,24 @@ void print_input(const CaptionJob& job, std::FILE* out) {
     say(out, "will fail",
         fmt::format("{} of {} that were looked at; the first: {}", failed, read + failed,
                     first_failure));
+}
+
+/// How long the items take at the rates of an earlier run in the folder.
+void print_time(const CaptionJob& job, std::FILE* out) {
+  if (job.options.output.empty()) return;
+  std::ifstream file(job.options.output + "/report.json");
+  const auto report = nlohmann::ordered_json::parse(file, nullptr, false);
+  double seconds = 0, ended = 0;
+  if (report.is_object() && report.contains("this_run")) {
+    const auto& run = report["this_run"];
+    seconds = run.value("seconds", 0.0);
+    ended = run.value("done", 0.0) + run.value("failed", 0.0);
+  }
+  if (!(seconds > 0) || !(ended > 0))
+    return say(out, "time", "unknown before a run: none has reported in the output folder");
+  say(out, "time",
+      fmt::format("about {:.0f} s for all items, at {:.2f} items/s of the last run there",
+                  static_cast<double>(job.items.size()) * seconds / ended, ended / seconds));
 }
 
 void print_plan(const CaptionJob& job, const Chosen& chosen, std::int64_t memory, std::FILE* out) {
@@ -153,6 +173,7 @@ int run_check(const CaptionOptions& options, int ranks, double gpu_memory_gib, s
   say(out, "sampling", to_json(job.sampling).dump());
   job.items = list_table(source_options(options), std::cin, "");
   print_input(job, out);
+  print_time(job, out);
 
   const std::int64_t memory =
       cuda ? gpu_budget_bytes(static_cast<std::int64_t>(gpu_memory_gib * kGib))

@@ -15,8 +15,8 @@ std::size_t bytes_of(const MediaBytes& files) {
 }  // namespace
 
 Feeder::Feeder(const ItemTable& items, const VisionProcessorSpec& spec, const ImageOptions& image,
-               int threads)
-    : items_(items), spec_(spec), image_(image) {
+               int threads, OpenTables* tables)
+    : items_(items), spec_(spec), image_(image), tables_(tables) {
   for (int i = 0; i < std::max(1, threads); ++i)
     threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
 }
@@ -87,7 +87,7 @@ Result<layers::Patches> Feeder::decode(std::uint64_t key, const MediaBytes& kept
     const MediaReference& media = item.media[key & 0xFFFFU];
     MediaBytes files = kept;
     if (files == nullptr) {
-      auto read = read_media(media);
+      auto read = read_media(media, tables_);
       if (!read.ok()) return read.error();
       files = std::move(read).value();
     }

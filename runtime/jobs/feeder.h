@@ -24,9 +24,9 @@ constexpr std::size_t kMaxMediaPerItem = std::size_t{1} << 16;
 /// Reads and decodes on its own threads what this rank will encode.
 class Feeder final : public PixelSource {
  public:
-  /// `items`, `spec` outlive it; `threads` at least 1.
+  /// `items`, `spec`, `tables` (as in read_media) outlive it; `threads` at least 1.
   Feeder(const ItemTable& items, const VisionProcessorSpec& spec, const ImageOptions& image,
-         int threads);
+         int threads, OpenTables* tables = nullptr);
   ~Feeder() override;
 
   void prefetch(std::uint64_t key) override;
@@ -47,6 +47,7 @@ class Feeder final : public PixelSource {
   const ItemTable& items_;
   const VisionProcessorSpec& spec_;
   ImageOptions image_;
+  OpenTables* tables_;
   std::mutex mutex_;
   std::condition_variable_any wake_;
   std::deque<std::uint64_t> queue_;

@@ -218,6 +218,34 @@ ModelFiles load_model_files(const RunOptions& options) {
   return model;
 }
 
+namespace {
+
+struct SamplingFault {
+  std::string name;  ///< as a key of --config
+  std::string message;
+};
+
+/// The first value that is out of range.
+std::optional<SamplingFault> fault_of(const Sampling& sampling) {
+  const SamplingParams& params = sampling.params;
+  std::optional<SamplingFault> fault;
+  const auto want = [&](bool ok, const char* name, double got, const char* range) {
+    if (!ok && !fault) fault = {name, fmt::format("is {}, wanted {}", got, range)};
+  };
+  want(params.temperature >= 0, "temperature", params.temperature, "0 or more");
+  want(params.top_p > 0 && params.top_p <= 1, "top_p", params.top_p, "above 0, at most 1");
+  want(params.top_k >= 0, "top_k", static_cast<double>(params.top_k), "0 or more");
+  want(params.min_p >= 0 && params.min_p <= 1, "min_p", params.min_p, "0 to 1");
+  want(params.repetition_penalty > 0, "repetition_penalty", params.repetition_penalty, "above 0");
+  want(sampling.max_new_tokens >= 1, "max_new_tokens", static_cast<double>(sampling.max_new_tokens),
+       "1 or more");
+  for (const std::string& stop : sampling.stop)
+    if (stop.empty() && !fault) fault = {"stop", "is an empty text"};
+  return fault;
+}
+
+}  // namespace
+
 Sampling resolve_sampling(const SamplingOptions& options, const ModelFiles& model) {
   if (!options.sampling.empty() && options.sampling != "model")
     throw UsageError(
@@ -232,21 +260,38 @@ Sampling resolve_sampling(const SamplingOptions& options, const ModelFiles& mode
   params.repetition_penalty = options.repetition_penalty.value_or(params.repetition_penalty);
   params.presence_penalty = options.presence_penalty.value_or(params.presence_penalty);
   params.seed = options.seed;
-  const auto want = [](bool ok, const char* flag, double got, const char* range) {
-    if (!ok) throw UsageError(fmt::format("[{}] is {}, wanted {}", flag, got, range));
-  };
-  want(params.temperature >= 0, "--temperature", params.temperature, "0 or more");
-  want(params.top_p > 0 && params.top_p <= 1, "--top-p", params.top_p, "above 0, at most 1");
-  want(params.top_k >= 0, "--top-k", static_cast<double>(params.top_k), "0 or more");
-  want(params.min_p >= 0 && params.min_p <= 1, "--min-p", params.min_p, "0 to 1");
-  want(params.repetition_penalty > 0, "--repetition-penalty", params.repetition_penalty, "above 0");
-  want(options.max_new_tokens >= 1, "--max-new-tokens", static_cast<double>(options.max_new_tokens),
-       "1 or more");
-  for (const std::string& stop : options.stop)
-    if (stop.empty()) throw UsageError("[--stop] is an empty text");
   sampling.max_new_tokens = options.max_new_tokens;
   sampling.stop = options.stop;
   if (!options.ignore_eos) sampling.stop_ids = model.eos_ids;
+  if (const auto fault = fault_of(sampling)) {
+    std::string flag = "--" + fault->name;
+    std::replace(flag.begin(), flag.end(), '_', '-');
+    throw UsageError(fmt::format("[{}] {}", flag, fault->message));
+  }
+  return sampling;
+}
+
+Result<Sampling> resolve_sampling(const ItemSampling& item, const Sampling& job,
+                                  const ModelFiles& model) {
+  Sampling sampling = job;
+  SamplingParams& params = sampling.params;
+  params.temperature = item.temperature.value_or(params.temperature);
+  params.top_p = item.top_p.value_or(params.top_p);
+  params.top_k = item.top_k.value_or(params.top_k);
+  params.min_p = item.min_p.value_or(params.min_p);
+  params.repetition_penalty = item.repetition_penalty.value_or(params.repetition_penalty);
+  params.presence_penalty = item.presence_penalty.value_or(params.presence_penalty);
+  params.seed = item.seed.value_or(params.seed);
+  sampling.max_new_tokens = item.max_new_tokens.value_or(sampling.max_new_tokens);
+  if (item.stop) sampling.stop = *item.stop;
+  if (item.ignore_eos) sampling.stop_ids.clear();
+  for (const std::int32_t id : item.stop_ids) {
+    if (id >= model.config.text.vocab_size)
+      return DataError{"prompt", fmt::format("stop_token_ids: {} is no id of the model", id)};
+    sampling.stop_ids.push_back(id);
+  }
+  if (const auto fault = fault_of(sampling))
+    return DataError{"prompt", fmt::format("{} {}", fault->name, fault->message)};
   return sampling;
 }
 

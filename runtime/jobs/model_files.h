@@ -4,6 +4,7 @@
 #include "runtime/engine/request.h"
 #include "runtime/input/chat_template.h"
 #include "runtime/input/image.h"
+#include "runtime/input/item.h"
 #include "runtime/input/processor_spec.h"
 #include "runtime/input/prompt.h"
 #include "runtime/input/tokenizer.h"
@@ -50,6 +51,11 @@ struct Sampling {
 /// Flags over generation_config.json (--sampling model), else over greedy.
 /// Throws: UsageError naming the flag that is out of range.
 Sampling resolve_sampling(const SamplingOptions& options, const ModelFiles& model);
+
+/// The same for one item: what it brings itself goes over the job's.
+/// Errors: stage "prompt", naming what is out of range.
+Result<Sampling> resolve_sampling(const ItemSampling& item, const Sampling& job,
+                                  const ModelFiles& model);
 
 /// Normalised value of every byte, [channels, 256]: f32((u8 - 127.5) / 127.5), as the reference's
 /// fused rescale and normalise gives for mean and deviation 0.5.

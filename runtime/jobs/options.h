@@ -49,6 +49,7 @@ struct CaptionOptions {
   std::int64_t limit = 0;  ///< 0: all
   std::string shard;       ///< "I/N", I from 0
   std::optional<std::uint64_t> shuffle;
+  bool dry_run = false;
   bool retry_failed = false;
   std::string max_failures;  ///< "N" or "P%"; empty: no budget
   std::int64_t fsync_interval_ms = 50;

@@ -62,15 +62,22 @@ std::uint64_t stream_of(const Item& item, const std::vector<std::int32_t>& ids) 
 }  // namespace
 
 Result<Question> make_question(const Item& item, std::size_t index, const ModelFiles& model,
-                               const JobPrompt& prompt, const Sampling& sampling) {
+                               const JobPrompt& prompt, const Sampling& job_sampling,
+                               OpenTables* tables) {
   if (item.error) return *item.error;
+  Sampling sampling = job_sampling;
+  if (item.sampling) {
+    auto own = resolve_sampling(*item.sampling, job_sampling, model);
+    if (!own.ok()) return own.error();
+    sampling = std::move(own).value();
+  }
   if (item.media.size() > kMaxMediaPerItem)
     return DataError{"prompt", fmt::format("{} images and videos, at most {} in one prompt",
                                            item.media.size(), kMaxMediaPerItem)};
   Question question;
   std::vector<MediaGrid> grids;
   for (std::size_t i = 0; i < item.media.size(); ++i) {
-    auto files = read_media(item.media[i]);
+    auto files = read_media(item.media[i], tables);
     if (!files.ok()) return files.error();
     auto header = read_header(item.media[i], **files, model.processor, model.image);
     if (!header.ok()) return header.error();
@@ -97,7 +104,9 @@ Result<Question> make_question(const Item& item, std::size_t index, const ModelF
   request.sampling = sampling.params;
   request.sampling_stream = stream_of(item, request.ids);
   request.max_new_tokens = sampling.max_new_tokens;
-  request.stop_ids = sampling.stop_ids;
+  request.stop_ids = std::move(sampling.stop_ids);
+  request.logprobs = item.sampling && item.sampling->logprobs;
+  question.stop = std::move(sampling.stop);
   return question;
 }
 

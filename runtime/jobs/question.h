@@ -24,13 +24,16 @@ struct Question {
   std::vector<MediaHeader> headers;  ///< per image or video, in prompt order
   std::vector<MediaBytes> files;     ///< what was read for them
   std::string sha256;                ///< of the bytes; empty without any
+  std::vector<std::string> stop;     ///< texts that end it
 };
 
 /// Reads the files of an item, builds its prompt and request. Any number of threads may.
-///   index  of the item in the table that all ranks hold
+///   index   of the item in the table that all ranks hold
+///   tables  as in read_media
 /// Errors: the item's own; files and headers that cannot be read; messages that do not render.
 Result<Question> make_question(const Item& item, std::size_t index, const ModelFiles& model,
-                               const JobPrompt& prompt, const Sampling& sampling);
+                               const JobPrompt& prompt, const Sampling& sampling,
+                               OpenTables* tables = nullptr);
 
 /// The item of a verb that asks once: --image, --video, --prompt, --system, or --messages.
 /// Throws: UsageError for a file of messages that cannot be used, or for nothing asked.

@@ -118,7 +118,8 @@ EngineWishes wishes_for(const RunOptions& options, const ModelFiles& model,
   wishes.max_sequences = options.max_sequences;
   wishes.kv_block_tokens = options.kv_block_tokens;
   wishes.kv_memory_gib = options.kv_memory_gib;
-  wishes.max_new_tokens = max_new_tokens;
+  wishes.max_new_tokens = std::max(
+      max_new_tokens, std::min(items.max_new_tokens, model.config.text.max_position_embeddings));
   wishes.reduce = options.reduce == "nccl" ? Reduce::kLibrary : Reduce::kOrdered;
   wishes.max_items = items.max_media;
   wishes.max_text_tokens = std::max(wishes.max_text_tokens, items.max_text_bytes);

@@ -38,6 +38,18 @@ Item rich_item() {
   part.bytes = 12345;
   item.media.push_back({MediaKind::kVideo, {"x.png", part}, 2.5});
   item.media.push_back({MediaKind::kImage, {"y.png"}, 0.0});
+  item.sampling = ItemSampling{.max_new_tokens = 5,
+                               .top_k = {},
+                               .temperature = 0.25,
+                               .top_p = {},
+                               .min_p = {},
+                               .repetition_penalty = {},
+                               .presence_penalty = -1.5,
+                               .seed = ~std::uint64_t{0},
+                               .stop = std::vector<std::string>{"", "END"},
+                               .stop_ids = {3, 151645},
+                               .ignore_eos = true,
+                               .logprobs = false};
   item.error = DataError{"manifest", "bad"};
   return item;
 }
@@ -71,6 +83,9 @@ TEST_F(Table, ItemsArePackedWhole) {
   EXPECT_EQ(back->media[0].files[1].offset, std::int64_t{1} << 40);
   EXPECT_EQ(back->media[0].fps, 2.5);
   EXPECT_EQ(back->prompt, "");
+  EXPECT_EQ(back->sampling->seed, ~std::uint64_t{0});
+  EXPECT_EQ(back->sampling->presence_penalty, -1.5);
+  EXPECT_EQ(back->sampling->stop_ids, item.sampling->stop_ids);
   EXPECT_EQ(back->error->message, "bad");
 }
 

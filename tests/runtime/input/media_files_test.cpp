@@ -103,7 +103,7 @@ TEST_F(MediaFiles, ARangeOfAFileIsReadAlone) {
   part.bytes = 10;
   const auto cut = read_media({MediaKind::kImage, {part}, 0.0});
   ASSERT_FALSE(cut.ok());
-  EXPECT_THAT(cut.error().message, HasSubstr("a.tar:x/hello.png: the archive is shorter"));
+  EXPECT_THAT(cut.error().message, HasSubstr("a.tar:x/hello.png: its file is shorter"));
 }
 
 TEST_F(MediaFiles, ANamedPipeIsNoFileAndNobodyWaitsForIt) {

@@ -312,5 +312,66 @@ TEST_F(Caption, ASignalSealsAndTheSameCommandGoesOn) {
   EXPECT_EQ(captions("out"), captions("whole"));
 }
 
+TEST_F(Caption, AnInputFolderThatGoesAwayStopsTheJobAndFailsNoItem) {
+  fs::create_directories(folder_.path("in"));
+  for (int i = 0; i < 40; ++i)
+    fs::copy(test::golden_folder() + "/images/" + (i % 2 == 0 ? "pond.png" : "fence.png"),
+             folder_.path("in/" + std::to_string(i) + ".png"));
+  CaptionOptions asked = options(folder_.path("in"), "whole");
+  asked.sampling.max_new_tokens = 24;
+  asked.run.max_sequences = 1;
+  ASSERT_EQ(run(asked), 0);
+  asked.output = folder_.path("out");
+  const std::string segment = folder_.path("out/journal/r00000.e0.seg");
+  int code = -1;
+  {
+    std::jthread job([&] { code = run(asked); });
+    while (!fs::exists(segment) || fs::file_size(segment) < 600)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    fs::rename(folder_.path("in"), folder_.path("away"));
+  }
+  EXPECT_EQ(code, 75);
+  EXPECT_EQ(test::read_text(folder_.path("out/failures.jsonl")), "");
+  fs::rename(folder_.path("away"), folder_.path("in"));
+  EXPECT_EQ(run(asked), 0);
+  EXPECT_EQ(captions("out"), captions("whole"));
+}
+
+TEST_F(Caption, ABatchSamplesEachRequestByItsOwnRules) {
+  std::ofstream file(folder_.path("batch.jsonl"));
+  int number = 0;
+  for (const char* keys :
+       {"", R"(, "max_completion_tokens": 3)", R"(, "temperature": 2.0, "seed": 3)",
+        R"(, "logprobs": true)", R"(, "top_p": 1.5)", R"(, "n": 3)"})
+    file << R"({"custom_id": "r)" << number++
+         << R"(", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": )"
+         << R"([{"role": "user", "content": "Say something"}])" << keys << "}}\n";
+  file.close();
+  EXPECT_EQ(run(options(folder_.path("batch.jsonl"), "out"), 2), 3);
+  const auto done = lines_of(folder_.path("out/captions.jsonl"));
+  ASSERT_EQ(done.size(), 4U);
+  const Json plain = Json::parse(done[0]), cut = Json::parse(done[1]), hot = Json::parse(done[2]);
+  EXPECT_EQ(plain["id"], "r0");
+  EXPECT_EQ(cut["completion_tokens"], 3);
+  EXPECT_NE(hot["caption"], plain["caption"]);
+  EXPECT_FALSE(plain.contains("logprobs"));
+  EXPECT_TRUE(Json::parse(done[3]).contains("logprobs"));
+  const auto failed = lines_of(folder_.path("out/failures.jsonl"));
+  ASSERT_EQ(failed.size(), 2U);
+  EXPECT_THAT(failed[0], HasSubstr("top_p is 1.5, wanted above 0, at most 1"));
+  EXPECT_THAT(failed[1], HasSubstr("body.n: 3 is not served"));
+}
+
+TEST_F(Caption, ADryRunWritesNothing) {
+  CaptionOptions asked = options(manifest(3), "out");
+  asked.dry_run = true;
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(run(asked, 2), 0);
+  EXPECT_THAT(testing::internal::GetCapturedStdout(),
+              testing::AllOf(HasSubstr("items                  3 "), HasSubstr("memory per rank"),
+                             HasSubstr("unknown before a run")));
+  EXPECT_FALSE(fs::exists(folder_.path("out")));
+}
+
 }  // namespace
 }  // namespace retinue::runtime

@@ -5,6 +5,7 @@
 #include "launcher/help.h"
 #include "launcher/info.h"
 #include "launcher/spawn.h"
+#include "launcher/supervisor.h"
 #include "launcher/threads.h"
 #include "parallel/base/build_config.h"
 #include "parallel/base/check.h"
@@ -107,17 +108,28 @@ int run_rank(const Command& command, const runtime::RunOptions& run, const Job& 
 int start(const Command& command, const runtime::RunOptions& run, const Job& job) {
   if (run.device == "cuda" && !build::kCuda)
     throw UsageError("[--device] cuda: this build has no CUDA. Use --device cpu.");
-  if (command.environment.launched) return run_rank(command, run, job);
+  const std::int64_t retries = command.options.launch.retries;
+  if (retries < 0) throw UsageError("[--retries] wants how often to start again, 0 for never");
+  if (command.environment.launched) {
+    if (retries > 0)
+      throw UsageError(
+          "[--retries] ranks under mpirun or srun are started again by what started them. Call "
+          "retinue plainly with --ranks, or see scripts/slurm/caption.sbatch.");
+    return run_rank(command, run, job);
+  }
   Launch launch = plan_launch(command.options.launch);
   launch.ranks_bind = uses_gpus(run);
   std::vector<std::string> arguments = {command.verb};
   for (const std::string& word : command.arguments)
     if (!word.starts_with("--print-launch")) arguments.push_back(word);
+  if (retries > 0) arguments.insert(arguments.end(), {"--retries", "0"});  // the last one counts
   const auto words = launch_command(launch, own_path(), arguments);
   if (command.options.launch.print_launch) {
     print(quoted(words) + "\n");
     return 0;
   }
+  if (retries > 0)
+    return supervise(words, command.options.check.caption.output, static_cast<int>(retries));
   return needs_spawn(launch) ? run_command(words) : run_rank(command, run, job);
 }
 

@@ -166,6 +166,11 @@ Table sampling_table(SamplingOptions& options) {
                .type = "TEXT",
                .help = "ends the answer where it appears; several times for several texts",
                .target = &options.stop},
+              {.name = "max-repeats",
+               .type = "N",
+               .help = "ends an answer (finish_reason repetition) whose last tokens are so many "
+                       "repeats of the same one to 64; 0: never",
+               .target = &options.max_repeats},
               {.name = "ignore-eos",
                .help = "go on after the end-of-sequence token; for benchmarks",
                .target = &options.ignore_eos},
@@ -240,6 +245,12 @@ Table caption_table(CaptionOptions& options) {
            .unit = "ms",
            .help = "between two writes of the journal to the disk",
            .target = &options.fsync_interval_ms},
+          {.name = "stop-deadline-s",
+           .type = "N",
+           .unit = "s",
+           .help = "asked to stop (SIGUSR1, SIGINT), finish what is in flight for so long, then "
+                   "drop it; after SIGTERM at most a second, since what sends it kills soon",
+           .target = &options.stop_deadline_s},
           {.name = "logprobs",
            .help = "add each token's log probability to its record",
            .target = &options.logprobs},
@@ -337,6 +348,17 @@ Table launch_table(LaunchOptions& options) {
       }};
 }
 
+Table retry_table(LaunchOptions& options) {
+  return {"Going on",
+          {
+              {.name = "retries",
+               .type = "N",
+               .help = "after a lost rank or a failure of the system start the ranks again, up to "
+                       "N times in a row without progress",
+               .target = &options.retries},
+          }};
+}
+
 Table monitor_table(MonitorOptions& options) {
   return {"Monitor",
           {
@@ -386,12 +408,13 @@ std::vector<Table> tables_of(std::string_view verb, CommandOptions& options) {
   if (verb == "caption")
     return {caption_table(caption),           model_table(caption.run),
             sampling_table(caption.sampling), engine_table(caption.run),
-            launch_table(options.launch),     monitor_table(options.monitor)};
-  if (verb == "check")
-    return {check_table(options.check),    without_required(caption_table(caption)),
-            model_table(caption.run),      sampling_table(caption.sampling),
-            engine_table(caption.run),     launch_table(options.launch),
+            launch_table(options.launch),     retry_table(options.launch),
             monitor_table(options.monitor)};
+  if (verb == "check")
+    return {check_table(options.check),  without_required(caption_table(caption)),
+            model_table(caption.run),    sampling_table(caption.sampling),
+            engine_table(caption.run),   launch_table(options.launch),
+            retry_table(options.launch), monitor_table(options.monitor)};
   if (verb == "ask")
     return {ask_table(ask), model_table(ask.run), sampling_table(ask.sampling),
             engine_table(ask.run), launch_table(options.launch)};

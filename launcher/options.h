@@ -3,6 +3,7 @@
 #include "launcher/option.h"
 #include "runtime/jobs/options.h"
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@ struct LaunchOptions {
   std::string hosts = {};  ///< "a,b" or "a:2,b:2"
   bool share_device = false;
   bool print_launch = false;
+  std::int64_t retries = 0;
   std::string config = {};
   std::string log_level = "info";
   std::string log_dir = {};
@@ -46,6 +48,7 @@ Table ask_table(runtime::AskOptions& options);
 Table trace_table(runtime::TraceOptions& options);
 Table check_table(CheckOptions& options);
 Table launch_table(LaunchOptions& options);
+Table retry_table(LaunchOptions& options);
 Table monitor_table(MonitorOptions& options);
 Table info_table(InfoOptions& options);
 

@@ -9,13 +9,18 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <numeric>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <system_error>
+#include <thread>
 #include <unistd.h>
 
 extern char** environ;
@@ -31,7 +36,10 @@ std::atomic<int> g_stops{0};
 
 void forward(int signal, siginfo_t* info, void*) {
   const pid_t child = g_child.load();
-  if (child <= 0) return;
+  if (child <= 0) {
+    g_stops.fetch_add(1);
+    return;
+  }
   // The terminal sends SIGINT to the whole group: mpirun has its own and ends the ranks.
   if (signal == SIGINT && info->si_code > 0) {
     g_stops.fetch_add(1);
@@ -41,6 +49,46 @@ void forward(int signal, siginfo_t* info, void*) {
   // stop leaves a job the time to seal.
   const bool first = g_stops.fetch_add(1) == 0;
   kill(child, signal != SIGUSR1 && !first ? SIGTERM : SIGUSR1);
+}
+
+/// True where `process` has children and all of them have ended without its noticing.
+bool has_only_dead_children(pid_t process) {
+  const std::string tasks = fmt::format("/proc/{}/task", process);
+  int children = 0;
+  std::error_code error;
+  for (auto task = std::filesystem::directory_iterator(tasks, error);
+       !error && task != std::filesystem::directory_iterator(); task.increment(error)) {
+    std::ifstream list(task->path() / "children");
+    for (pid_t child = 0; list >> child; ++children) {
+      std::ifstream file(fmt::format("/proc/{}/stat", child));
+      const std::string facts{std::istreambuf_iterator<char>(file), {}};
+      // "number (name) state …", and a name may hold anything
+      const auto name_end = facts.rfind(')');
+      if (name_end != facts.npos && name_end + 2 < facts.size() && facts[name_end + 2] != 'Z')
+        return false;
+    }
+  }
+  return children > 0;
+}
+
+/// The status with which `child` ends. Open MPI 4.1 can hang when a rank is killed while it joins:
+/// what stays when its ranks are dead is ended, too.
+int wait_for(pid_t child, const std::string& name) {
+  constexpr auto kLook = std::chrono::milliseconds(5);
+  constexpr int kLooksPerSecond = 200, kHangs_s = 3;
+  int dead_s = 0;
+  for (int looks = 1;; ++looks) {
+    int status = 0;
+    const pid_t ended = waitpid(child, &status, WNOHANG);
+    if (ended == child) return status;
+    if (ended < 0 && errno != EINTR)
+      throw SystemError(fmt::format("[launch] lost sight of {}: {}.", name, std::strerror(errno)));
+    if (looks % kLooksPerSecond == 0) {
+      dead_s = has_only_dead_children(child) ? dead_s + 1 : 0;
+      if (dead_s == kHangs_s) kill(child, SIGKILL);
+    }
+    std::this_thread::sleep_for(kLook);
+  }
 }
 
 /// Slots per machine, in the order that fills one machine before the next.
@@ -191,11 +239,7 @@ int run_command(const std::vector<std::string>& words) {
   for (const int signal : kStops) sigaction(signal, &action, nullptr);
   sigprocmask(SIG_SETMASK, &before, nullptr);
 
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0)
-    if (errno != EINTR)
-      throw SystemError(
-          fmt::format("[launch] lost sight of {}: {}.", words[0], std::strerror(errno)));
+  const int status = wait_for(child, words[0]);
   g_child = 0;
   const int launcher_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   const int code = exit_code_of(launcher_code);
@@ -207,6 +251,8 @@ int run_command(const std::vector<std::string>& words) {
   // A launcher that was told to stop has an exit code of its own.
   return g_stops > 0 && code == 1 ? 75 : code;
 }
+
+int stops_asked() { return g_stops; }
 
 std::string own_path() {
   std::array<char, 4096> path{};

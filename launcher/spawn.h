@@ -43,6 +43,9 @@ int exit_code_of(int launcher_code);
 /// Throws: SystemError when it cannot be started.
 int run_command(const std::vector<std::string>& words);
 
+/// Requests to stop that came since run_command() began, and after it.
+int stops_asked();
+
 /// The path of this executable.
 std::string own_path();
 

@@ -26,6 +26,12 @@ class SystemError : public Error {
   using Error::Error;
 };
 
+/// A device that failed at its work, perhaps over what it was given to do.
+class DeviceError : public SystemError {
+ public:
+  using SystemError::SystemError;
+};
+
 /// Us: a broken invariant, a wrong shape handed to an op. Exit code 1.
 class BugError : public Error {
  public:

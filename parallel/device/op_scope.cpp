@@ -26,7 +26,7 @@ void OpScope::finish() const {
     try {
       ctx_.stream().synchronize();
     } catch (const SystemError& error) {
-      throw SystemError(fmt::format("[op] {} failed: {}", op_, error.what()));
+      throw DeviceError(fmt::format("[op] {} failed: {}", op_, error.what()));
     }
   }
 }

@@ -19,6 +19,7 @@
 #include <optional>
 #include <string_view>
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace retinue::runtime {
 namespace {
@@ -26,6 +27,9 @@ namespace {
 DataError unreadable(const std::string& name, const char* why) {
   return {"read", fmt::format("{}: {}", name, why)};
 }
+
+/// Larger files are no pictures, and reading one would cost the host its memory.
+constexpr std::int64_t kMaxFileBytes = std::int64_t{1} << 31;
 
 Result<FileBytes> read_file(const MediaFile& from) {
   const std::string& path = from.path;
@@ -40,7 +44,12 @@ Result<FileBytes> read_file(const MediaFile& from) {
   const bool part = from.place != MediaPlace::kWhole;
   if (part && (from.offset < 0 || from.bytes < 0 || from.offset > facts.st_size - from.bytes))
     return unreadable(from.name(), "its file is shorter than it was when it was listed");
-  FileBytes bytes(static_cast<std::size_t>(part ? from.bytes : facts.st_size));
+  const std::int64_t size_bytes = part ? from.bytes : facts.st_size;
+  if (size_bytes > kMaxFileBytes)
+    return unreadable(
+        from.name(),
+        fmt::format("has {} bytes, at most {} are read", size_bytes, kMaxFileBytes).c_str());
+  FileBytes bytes(static_cast<std::size_t>(size_bytes));
   std::setvbuf(file.get(), nullptr, _IONBF, 0);
   if (part && fseeko(file.get(), from.offset, SEEK_SET) != 0)
     return unreadable(from.name(), std::strerror(errno));

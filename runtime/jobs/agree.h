@@ -13,9 +13,15 @@ namespace retinue::runtime {
 /// rank reads for all: a fault of the user's must end all ranks alike.
 void on_coordinator(Communicator& world, const std::function<void()>& work);
 
+/// Rank 0 to leads: admit nothing more; what is not through in time runs again some day.
+struct StopOrder {
+  int code = 0;         ///< 4 or 75
+  double within_s = 0;  ///< for what is in flight
+};
+
 /// Messages between the ranks of a job, on the world. They come in between at any time, so they are
 /// looked for and never waited for.
-enum class JobTag : int { kCounts = 1, kStop = 2, kEnd = 3 };
+enum class JobTag : int { kCounts = 1, kStop = 2, kEnd = 3, kWant = 4, kDeal = 5 };
 
 template <class T>
 void post(Communicator& world, const T& value, int to, JobTag tag) {

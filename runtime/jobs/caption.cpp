@@ -1,15 +1,19 @@
 #include "parallel/base/build_config.h"
 #include "runtime/jobs/agree.h"
 #include "runtime/jobs/caption_lead.h"
+#include "runtime/jobs/death_mark.h"
 #include "runtime/jobs/listing.h"
 #include "runtime/jobs/replica.h"
 #include "runtime/output/job_folder.h"
+#include "runtime/output/record.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <functional>
 #include <iostream>
+#include <new>
 #include <numeric>
 #include <unistd.h>
 
@@ -30,6 +34,53 @@ Json about(const CaptionJob& job) {
   return json;
 }
 
+/// "SIGSEGV on rank 2 in run 3, SIGABRT on rank 0 in run 4"
+std::string shown(const std::vector<Death>& deaths) {
+  std::string text;
+  for (const Death& death : deaths)
+    text += fmt::format("{}{} on rank {} in run {}", text.empty() ? "" : ", ", death.reason,
+                        death.rank, death.epoch);
+  return text;
+}
+
+/// What died of too often gets a failure and is not run again; what might be to blame is noted.
+void judge_deaths(const Session& session, const Strikes& strikes, CaptionJob& job) {
+  const auto is_open = [&](std::int64_t index) {
+    return index < static_cast<std::int64_t>(job.open.size()) &&
+           job.open[static_cast<std::size_t>(index)] != 0;
+  };
+  std::unique_ptr<SegmentWriter> journal;
+  for (const auto& [index, deaths] : strikes.by_item()) {
+    if (!is_open(index)) continue;
+    const Item item = job.items.item(static_cast<std::size_t>(index));
+    if (deaths.size() < Strikes::kOut) {
+      job.struck.insert(index);
+      session.log.warning(
+          fmt::format("[strike] {}: {}; it runs alone, once more", item.id, shown(deaths)));
+      continue;
+    }
+    if (journal == nullptr)
+      journal = std::make_unique<SegmentWriter>(segment_path(job.options.output, 0, job.epoch), 0);
+    const std::string message = fmt::format(
+        "the process died of it {} times: {}. It is not run again without "
+        "--retry-failed.",
+        deaths.size(), shown(deaths));
+    journal->append(EntryType::kFail, index,
+                    to_json(Failure{item.id, item.source, "quarantine", message}));
+    session.log.warning(fmt::format("[quarantine] {}: {}", item.id, message));
+    job.open[static_cast<std::size_t>(index)] = 0;
+    ++job.failed_before;
+  }
+  if (journal != nullptr) journal->close();
+  for (const std::int64_t index : strikes.suspects())
+    if (is_open(index) && !job.struck.contains(index)) job.suspects.insert(index);
+  if (!job.suspects.empty())
+    session.log.warning(
+        fmt::format("[suspects] a rank died with {} items in flight: they run first, half of them "
+                    "at a time",
+                    job.suspects.size()));
+}
+
 /// On rank 0: lists the items, opens the folder, reads what earlier runs left.
 std::unique_ptr<JobFolder> open_job(const Session& session, CaptionJob& job) {
   auto folder = std::make_unique<JobFolder>(job.options.output);
@@ -47,6 +98,8 @@ std::unique_ptr<JobFolder> open_job(const Session& session, CaptionJob& job) {
     job.done_before += journal.done(index) ? 1 : 0;
     job.failed_before += failed ? 1 : 0;
   }
+  judge_deaths(session, journal.strikes(), job);
+  job.open_count = std::ranges::count(job.open, 1);
   if (journal.damaged_lines() > 0)
     session.log.warning(
         fmt::format("[journal] {} torn or damaged lines are left out; their items "
@@ -67,10 +120,15 @@ std::unique_ptr<JobFolder> open_job(const Session& session, CaptionJob& job) {
 void share_job(Communicator& world, CaptionJob& job) {
   // Rank 0 has made it durable before this message.
   job.items = ItemTable(table_folder(job.options.output));
-  broadcast_container(world, job.open);
+  broadcast_value(world, job.open_count);
   broadcast_value(world, job.done_before);
   broadcast_value(world, job.failed_before);
   broadcast_value(world, job.epoch);
+  for (std::set<std::int64_t>* set : {&job.struck, &job.suspects}) {
+    std::vector<std::int64_t> packed_set(set->begin(), set->end());
+    broadcast_container(world, packed_set);
+    set->insert(packed_set.begin(), packed_set.end());
+  }
 }
 
 Json report_of(const CaptionJob& job, const MeshShape& mesh, const Counts& counts, double seconds,
@@ -148,6 +206,22 @@ int seal(const JobFolder& folder, const CaptionJob& job, const MeshShape& mesh,
   return code;
 }
 
+/// Runs `work`; an error that may be an item's fault leaves a mark before it ends this rank.
+void marked(DeathMark& death, const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const std::bad_alloc&) {
+    death.leave("out_of_memory");
+    throw;
+  } catch (const DeviceError&) {
+    death.leave("device_error");
+    throw;
+  } catch (const BugError&) {
+    death.leave("bug");
+    throw;
+  }
+}
+
 const char* outcome(int code) {
   switch (code) {
     case 0:
@@ -188,33 +262,36 @@ int run_caption(const Session& session, const CaptionOptions& options) {
                     session.log, session.clock);
   Counts counts;
   int stop_code = 0;
-  const bool work =
-      std::any_of(job.open.begin(), job.open.end(), [](auto open) { return open != 0; });
-  if (work) {
+  if (job.open_count > 0) {
     const EngineWishes wishes =
         wishes_for(options.run, job.model, job.items.summary(), job.sampling.max_new_tokens);
+    DeathMark death(death_path(options.output, world.rank(), job.epoch),
+                    world.rank() - mesh.tensor().rank());
     Feeder feeder(job.items, job.model.processor, job.model.image,
                   std::clamp(share.threads / 4, 1, 8), job.tables.get());
     Replica replica(options.run, job.model, mesh, share, wishes, feeder, session.clock);
     for (const std::string& line : start_block(options.run, job.model, mesh, replica))
       session.log.info(line);
-    if (mesh.is_lead()) {
-      const bool coordinator = mesh.is_coordinator();
-      CaptionLead lead(session, mesh, job, replica.engine(),
-                       2 * replica.plan().limits.max_sequences, feeder, signal,
-                       coordinator ? &progress : nullptr);
-      lead.run();
-      counts = lead.counts();
-      stop_code = lead.stop_code();
-    } else {
-      while (replica.engine().step()) {
+    const auto work_to_the_end = [&] {
+      if (mesh.is_lead()) {
+        const bool coordinator = mesh.is_coordinator();
+        CaptionLead lead(session, mesh, job, replica.engine(),
+                         2 * replica.plan().limits.max_sequences, feeder, signal,
+                         coordinator ? &progress : nullptr);
+        lead.run();
+        counts = lead.counts();
+        stop_code = lead.stop_code();
+      } else {
+        while (replica.engine().step()) {
+        }
       }
-    }
+    };
+    marked(death, work_to_the_end);
   }
   if (!mesh.is_coordinator()) {
     const int code = await_end(world);
     // What was still on the way when this replica had already ended.
-    while (receive<int>(world, 0, JobTag::kStop)) {
+    while (receive<StopOrder>(world, 0, JobTag::kStop) || receive<Deal>(world, 0, JobTag::kDeal)) {
     }
     return code;
   }

@@ -44,18 +44,11 @@ std::int64_t CaptionJob::failures_allowed() const {
   return parse_failures(options.max_failures, static_cast<std::int64_t>(items.size()));
 }
 
-NextItem CaptionJob::dealt_to(int index, int replicas) const {
-  return [this, at = static_cast<std::size_t>(index),
-          stride = static_cast<std::size_t>(replicas)]() mutable -> std::optional<std::size_t> {
-    while (at < items.size() && open[at] == 0) at += stride;
-    if (at >= items.size()) return std::nullopt;
-    return std::exchange(at, at + stride);
-  };
-}
-
 CaptionJob prepare_caption(const CaptionOptions& options) {
   if (options.fsync_interval_ms < 0)
     throw UsageError("[--fsync-interval-ms] wants milliseconds, 0 to sync every record");
+  if (options.stop_deadline_s < 0)
+    throw UsageError("[--stop-deadline-s] wants seconds, 0 to drop what is in flight");
   parse_failures(options.max_failures, 0);
   parse_output_format(options.output_format);
   ModelFiles model = load_model_files(options.run);
@@ -89,6 +82,7 @@ Json to_json(const Sampling& sampling) {
   json["seed"] = params.seed;
   json["stop"] = sampling.stop;
   json["stop_ids"] = sampling.stop_ids;
+  json["max_repeats"] = sampling.max_repeats;
   return json;
 }
 

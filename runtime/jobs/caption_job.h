@@ -6,13 +6,14 @@
 #include "runtime/input/source.h"
 #include "runtime/jobs/model_files.h"
 #include "runtime/jobs/options.h"
-#include "runtime/jobs/question_queue.h"
+#include "runtime/jobs/question.h"
 
 #include <nlohmann/json_fwd.hpp>
 
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,15 +27,16 @@ struct CaptionJob {
   JobPrompt prompt;
   ItemTable items;  ///< in the order in which they are dealt
   std::shared_ptr<OpenTables> tables = std::make_shared<OpenTables>();  ///< that items lie in
-  std::vector<std::uint8_t> open;  ///< per item: 1 where this run has to do it
+  std::vector<std::uint8_t> open;  ///< rank 0: per item 1 where this run has to do it
+  std::int64_t open_count = 0;
   std::int64_t done_before = 0;
   std::int64_t failed_before = 0;
   int epoch = 0;
+  std::set<std::int64_t> struck = {};    ///< open items that killed a rank once
+  std::set<std::int64_t> suspects = {};  ///< open items one of which killed a rank, or several did
 
   /// More failed items than this stop the job.
   [[nodiscard]] std::int64_t failures_allowed() const;
-  /// Gives the open items of replica `index` of `replicas` one by one. The job outlives it.
-  [[nodiscard]] NextItem dealt_to(int index, int replicas) const;
 };
 
 /// Options checked and files read, alike on every rank; items are still missing.

@@ -2,6 +2,7 @@
 
 #include "parallel/base/build_config.h"
 #include "runtime/jobs/agree.h"
+#include "runtime/jobs/death_mark.h"
 #include "runtime/jobs/replica.h"
 #include "runtime/output/record.h"
 
@@ -9,6 +10,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 #include <thread>
 
 namespace retinue::runtime {
@@ -16,6 +18,8 @@ namespace {
 
 /// How often leads tell rank 0 their counts.
 constexpr double kTalkEvery_s = 0.5;
+/// For what is in flight after a SIGTERM: mpirun kills two seconds after it.
+constexpr double kHurry_s = 0.7;
 
 std::vector<std::string> names_of(const MediaReference& media) {
   std::vector<std::string> names;
@@ -40,17 +44,22 @@ CaptionLead::CaptionLead(const Session& session, const Mesh& mesh, const Caption
       feeder_(feeder),
       signal_(signal),
       progress_(progress),
+      replay_(plan_replay(job.struck, job.suspects, mesh.data_index(), mesh.shape().data)),
+      left_(job.open_count),
       journal_(segment_path(job.options.output, session.world.rank(), job.epoch),
                job.options.fsync_interval_ms),
       others_(progress != nullptr ? static_cast<std::size_t>(mesh.shape().data - 1) : 0),
       roots_(job.options.input, job.items),
-      questions_(
-          job.dealt_to(mesh.data_index(), mesh.shape().data),
-          [this](std::size_t item) {
-            return make_question(job_.items.item(item), item, job_.model, job_.prompt,
-                                 job_.sampling, job_.tables.get());
-          },
-          static_cast<std::size_t>(window), helper_threads(job, session.node_size)) {
+      questions_([this](std::size_t item) { return make(item); }, static_cast<std::size_t>(window),
+                 helper_threads(job, session.node_size), replay_.stops) {
+  if (progress != nullptr) {
+    apart_ = job.struck;
+    apart_.insert(job.suspects.begin(), job.suspects.end());
+    dealer_.emplace(
+        job.open, apart_, [this](std::size_t item) { return job_.items.cost(item); },
+        mesh.shape().data);
+  }
+  questions_.add(replay_.items);
   const layers::Numerics numerics = numerics_of(job.model);
   nlohmann::ordered_json start;
   start["epoch"] = job.epoch;
@@ -59,6 +68,18 @@ CaptionLead::CaptionLead(const Session& session, const Mesh& mesh, const Caption
   start["version"] = build::kVersion;
   start["fingerprint"] = numerics.fingerprint;
   journal_.append(EntryType::kStart, job.epoch, start.dump());
+}
+
+Result<Question> CaptionLead::make(std::size_t item) {
+  // Before its first byte is read: whatever the process dies of, the journal names what it held.
+  journal_.append(EntryType::kTaken, static_cast<std::int64_t>(item), "{}");
+  const WorkOn work_on(static_cast<std::int64_t>(item));
+  try {
+    return make_question(job_.items.item(item), item, job_.model, job_.prompt, job_.sampling,
+                         job_.tables.get());
+  } catch (const std::bad_alloc&) {
+    return DataError{"read", "no memory for its files"};
+  }
 }
 
 void CaptionLead::run() {
@@ -70,6 +91,7 @@ void CaptionLead::run() {
   }
   collect();
   journal_.close();
+  count_durable();
   own_.finished = true;
   talk(true);
   if (progress_ == nullptr) return;
@@ -86,8 +108,41 @@ Counts CaptionLead::counts() const {
   return all;
 }
 
+void CaptionLead::ask_for_items() {
+  if (left_ == 0 || stop_code_ != 0) return;
+  const std::int64_t wanted =
+      items_at_hand(left_, mesh_.shape().data, window_ / 2) - engine_.live() - questions_.waiting();
+  if (dealer_) {
+    if (wanted > 0) take(dealer_->next(wanted));
+    return;
+  }
+  if (asked_) {
+    const auto deal = receive<Deal>(session_.world, 0, JobTag::kDeal);
+    if (!deal) return;
+    asked_ = false;
+    take(*deal);
+  } else if (wanted > 0) {
+    post(session_.world, wanted, 0, JobTag::kWant);
+    asked_ = true;
+  }
+}
+
+void CaptionLead::take(const Deal& deal) {
+  left_ = deal.left;
+  questions_.add(std::span(deal.items).first(static_cast<std::size_t>(deal.count)));
+  if (left_ == 0) questions_.close();
+}
+
+void CaptionLead::deal_items() {
+  for (int lead = mesh_.shape().tensor; lead < mesh_.world().size(); lead += mesh_.shape().tensor)
+    while (const auto wanted = receive<std::int64_t>(session_.world, lead, JobTag::kWant))
+      post(session_.world, dealer_->next(*wanted), lead, JobTag::kDeal);
+}
+
 void CaptionLead::feed() {
   if (drained_) return;
+  ask_for_items();
+  if (engine_.live() == 0) questions_.pass();
   while (stop_code_ == 0 && engine_.live() < window_) {
     auto entry = questions_.next();
     if (!entry) break;
@@ -159,11 +214,13 @@ void CaptionLead::finish(const Completion& completion) {
     record.logprobs = completion.logprobs;
   }
   live_.erase(found);
-  journal_.append(EntryType::kDone, static_cast<std::int64_t>(completion.id), to_json(record));
-  ++own_.done;
-  own_.media += static_cast<std::int64_t>(item.media.size());
-  own_.prompt_tokens += record.prompt_tokens;
-  own_.completion_tokens += record.completion_tokens;
+  not_durable_.push_back(
+      {.entry = journal_.append(EntryType::kDone, static_cast<std::int64_t>(completion.id),
+                                to_json(record)),
+       .done = true,
+       .media = static_cast<std::int64_t>(item.media.size()),
+       .prompt_tokens = record.prompt_tokens,
+       .completion_tokens = record.completion_tokens});
 }
 
 void CaptionLead::fail(std::size_t index, const DataError& error) {
@@ -179,25 +236,44 @@ void CaptionLead::fail(std::size_t index, const DataError& error) {
     return;
   }
   for (std::size_t i = 0; i < item.media.size(); ++i) feeder_.forget(media_key(index, i));
-  journal_.append(EntryType::kFail, static_cast<std::int64_t>(index),
-                  to_json(Failure{item.id, item.source, error.stage, error.message}));
-  ++own_.failed;
+  not_durable_.push_back({.entry = journal_.append(
+                              EntryType::kFail, static_cast<std::int64_t>(index),
+                              to_json(Failure{item.id, item.source, error.stage, error.message}))});
+}
+
+void CaptionLead::count_durable() {
+  for (const std::int64_t durable = journal_.durable();
+       !not_durable_.empty() && not_durable_.front().entry <= durable; not_durable_.pop_front()) {
+    const Ended& ended = not_durable_.front();
+    ++(ended.done ? own_.done : own_.failed);
+    own_.media += ended.media;
+    own_.prompt_tokens += ended.prompt_tokens;
+    own_.completion_tokens += ended.completion_tokens;
+  }
 }
 
 void CaptionLead::talk(bool now) {
+  count_durable();
   if (signal_.raised()) own_.interrupted = true;
+  if (signal_.hurries()) own_.hurried = true;
+  const double time = session_.clock.now_s();
+  if (cancel_at_s_ && time >= *cancel_at_s_) {
+    // It has no record yet and runs again when the job goes on.
+    engine_.cancel();
+    cancel_at_s_.reset();
+  }
   if (progress_ != nullptr) return decide();
   Communicator& world = session_.world;
-  const double time = session_.clock.now_s();
   if (now || time - talked_s_ >= kTalkEvery_s) {
     talked_s_ = time;
     own_.engine = engine_.stats();
     post(world, own_, 0, JobTag::kCounts);
   }
-  if (const auto code = receive<int>(world, 0, JobTag::kStop)) stop(*code);
+  while (const auto order = receive<StopOrder>(world, 0, JobTag::kStop)) stop(*order);
 }
 
 void CaptionLead::decide() {
+  deal_items();
   for (std::size_t i = 0; i < others_.size(); ++i) {
     const int lead = (static_cast<int>(i) + 1) * mesh_.shape().tensor;
     while (const auto counts = receive<Counts>(session_.world, lead, JobTag::kCounts))
@@ -206,20 +282,24 @@ void CaptionLead::decide() {
   const Counts all = counts();
   if (stop_code_ == 0) {
     if (job_.failed_before + all.failed > job_.failures_allowed())
-      stop(4);
+      stop({.code = 4});
     else if (all.interrupted)
-      stop(75);
+      stop({.code = 75, .within_s = static_cast<double>(job_.options.stop_deadline_s)});
+  }
+  if (all.hurried && !hurried_) {
+    hurried_ = true;
+    stop({.code = stop_code_, .within_s = kHurry_s});
   }
   progress_->update(all);
 }
 
-void CaptionLead::stop(int code) {
-  stop_code_ = code;
+void CaptionLead::stop(const StopOrder& order) {
+  stop_code_ = order.code;
   if (progress_ != nullptr)
     for (int lead = mesh_.shape().tensor; lead < mesh_.world().size(); lead += mesh_.shape().tensor)
-      post(session_.world, code, lead, JobTag::kStop);
-  // What is in flight has no record yet and runs again when the job goes on.
-  engine_.cancel();
+      post(session_.world, order, lead, JobTag::kStop);
+  const double at_s = session_.clock.now_s() + order.within_s;
+  cancel_at_s_ = cancel_at_s_ ? std::min(*cancel_at_s_, at_s) : at_s;
   feed();
 }
 

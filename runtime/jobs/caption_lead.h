@@ -2,19 +2,25 @@
 
 #include "parallel/mesh/mesh.h"
 #include "runtime/engine/engine.h"
+#include "runtime/jobs/agree.h"
 #include "runtime/jobs/caption_job.h"
+#include "runtime/jobs/dealer.h"
 #include "runtime/jobs/feeder.h"
 #include "runtime/jobs/input_roots.h"
 #include "runtime/jobs/job.h"
 #include "runtime/jobs/progress.h"
 #include "runtime/jobs/question_queue.h"
+#include "runtime/jobs/replay.h"
 #include "runtime/jobs/stop_signal.h"
 #include "runtime/output/journal.h"
 #include "runtime/output/output_text.h"
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <vector>
 
 namespace retinue::runtime {
@@ -44,14 +50,28 @@ class CaptionLead {
     bool logprobs = false;
   };
 
+  /// What an item that ended adds to the counts, once its entry is durable.
+  struct Ended {
+    std::int64_t entry = 0;
+    bool done = false;
+    std::int64_t media = 0, prompt_tokens = 0, completion_tokens = 0;
+  };
+
+  Result<Question> make(std::size_t item);
   void feed();
+  /// Asks rank 0 for items when few are at hand, and takes what has come.
+  void ask_for_items();
+  void take(const Deal& deal);
+  /// Rank 0: answers the other leads.
+  void deal_items();
   void submit(QuestionQueue::Entry entry);
   void collect();
   void finish(const Completion& completion);
   void fail(std::size_t index, const DataError& error);
+  void count_durable();
   void talk(bool now);
   void decide();
-  void stop(int code);
+  void stop(const StopOrder& order);
 
   const Session& session_;
   const Mesh& mesh_;
@@ -61,11 +81,19 @@ class CaptionLead {
   Feeder& feeder_;
   const StopSignal& signal_;
   Progress* progress_;
+  Replay replay_;
+  std::set<std::int64_t> apart_;  ///< rank 0: of all replicas' replays
+  std::optional<Dealer> dealer_;  ///< rank 0
+  std::int64_t left_;             ///< that nobody had when a lead last heard
+  bool asked_ = false;            ///< and not answered
   SegmentWriter journal_;
   Counts own_;
-  std::vector<Counts> others_;  ///< rank 0: of the other leads
+  std::deque<Ended> not_durable_;  ///< ended, and not yet counted
+  std::vector<Counts> others_;     ///< rank 0: of the other leads
   std::map<std::uint64_t, Live> live_;
   int stop_code_ = 0;
+  std::optional<double> cancel_at_s_;  ///< what is in flight then is dropped
+  bool hurried_ = false;
   bool drained_ = false;
   double talked_s_ = 0;
   InputRoots roots_;

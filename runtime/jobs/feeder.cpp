@@ -1,5 +1,7 @@
 #include "runtime/jobs/feeder.h"
 
+#include "runtime/jobs/death_mark.h"
+
 #include <algorithm>
 #include <exception>
 #include <utility>
@@ -81,6 +83,7 @@ void Feeder::work(const std::stop_token& stop) {
 }
 
 Result<layers::Patches> Feeder::decode(std::uint64_t key, const MediaBytes& kept) const {
+  const WorkOn work_on(static_cast<std::int64_t>(key >> 16));
   try {
     const Item item = items_.item(static_cast<std::size_t>(key >> 16));
     check((key & 0xFFFFU) < item.media.size(), "a key names an image or video of the table");

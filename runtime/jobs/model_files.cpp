@@ -239,6 +239,8 @@ std::optional<SamplingFault> fault_of(const Sampling& sampling) {
   want(params.repetition_penalty > 0, "repetition_penalty", params.repetition_penalty, "above 0");
   want(sampling.max_new_tokens >= 1, "max_new_tokens", static_cast<double>(sampling.max_new_tokens),
        "1 or more");
+  want(sampling.max_repeats == 0 || sampling.max_repeats >= 2, "max_repeats",
+       static_cast<double>(sampling.max_repeats), "2 or more, or 0 for never");
   for (const std::string& stop : sampling.stop)
     if (stop.empty() && !fault) fault = {"stop", "is an empty text"};
   return fault;
@@ -262,6 +264,7 @@ Sampling resolve_sampling(const SamplingOptions& options, const ModelFiles& mode
   params.seed = options.seed;
   sampling.max_new_tokens = options.max_new_tokens;
   sampling.stop = options.stop;
+  sampling.max_repeats = options.max_repeats;
   if (!options.ignore_eos) sampling.stop_ids = model.eos_ids;
   if (const auto fault = fault_of(sampling)) {
     std::string flag = "--" + fault->name;

@@ -46,6 +46,7 @@ struct Sampling {
   std::int64_t max_new_tokens = 256;
   std::vector<std::int32_t> stop_ids;
   std::vector<std::string> stop;  ///< texts
+  std::int64_t max_repeats = 0;   ///< see Request
 };
 
 /// Flags over generation_config.json (--sampling model), else over greedy.

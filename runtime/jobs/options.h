@@ -33,6 +33,7 @@ struct SamplingOptions {
   std::optional<std::int64_t> top_k;
   std::uint64_t seed = 0;
   std::vector<std::string> stop;
+  std::int64_t max_repeats = 0;  ///< 0: an answer may repeat itself
   bool ignore_eos = false;
 };
 
@@ -53,6 +54,7 @@ struct CaptionOptions {
   bool retry_failed = false;
   std::string max_failures;  ///< "N" or "P%"; empty: no budget
   std::int64_t fsync_interval_ms = 50;
+  std::int64_t stop_deadline_s = 8;
   bool logprobs = false;
   bool no_progress = false;
   bool quiet = false;

@@ -43,6 +43,7 @@ Counts& Counts::operator+=(const Counts& other) {
   scheduler.reused_tokens += other.engine.scheduler.reused_tokens;
   scheduler.encoded_items += other.engine.scheduler.encoded_items;
   interrupted = interrupted || other.interrupted;
+  hurried = hurried || other.hurried;
   finished = finished && other.finished;
   return *this;
 }

@@ -17,8 +17,9 @@ struct Counts {
   std::int64_t prompt_tokens = 0;
   std::int64_t completion_tokens = 0;
   EngineStats engine;
-  bool interrupted = false;
-  bool finished = false;  ///< its segment is closed
+  bool interrupted = false;  ///< asked to stop
+  bool hurried = false;      ///< and soon
+  bool finished = false;     ///< its segment is closed
 
   Counts& operator+=(const Counts& other);
 };

@@ -105,6 +105,7 @@ Result<Question> make_question(const Item& item, std::size_t index, const ModelF
   request.sampling_stream = stream_of(item, request.ids);
   request.max_new_tokens = sampling.max_new_tokens;
   request.stop_ids = std::move(sampling.stop_ids);
+  request.max_repeats = sampling.max_repeats;
   request.logprobs = item.sampling && item.sampling->logprobs;
   question.stop = std::move(sampling.stop);
   return question;

@@ -6,13 +6,29 @@
 
 namespace retinue::runtime {
 
-QuestionQueue::QuestionQueue(NextItem items, Make make, std::size_t ahead, int threads)
-    : items_(std::move(items)),
+QuestionQueue::QuestionQueue(Make make, std::size_t ahead, int threads,
+                             std::vector<std::size_t> stops)
+    : stops_(stops.begin(), stops.end()),
       make_(std::move(make)),
-      ahead_(std::max<std::size_t>(1, ahead)),
-      upcoming_(items_()) {
+      ahead_(std::max<std::size_t>(1, ahead)) {
   for (int i = 0; i < std::max(1, threads); ++i)
     threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
+}
+
+void QuestionQueue::add(std::span<const std::int64_t> items) {
+  const std::lock_guard lock(mutex_);
+  items_.insert(items_.end(), items.begin(), items.end());
+  wake_.notify_all();
+}
+
+void QuestionQueue::close() {
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+}
+
+std::int64_t QuestionQueue::waiting() {
+  const std::lock_guard lock(mutex_);
+  return static_cast<std::int64_t>(items_.size() + started_ - given_);
 }
 
 std::optional<QuestionQueue::Entry> QuestionQueue::next() {
@@ -27,9 +43,21 @@ std::optional<QuestionQueue::Entry> QuestionQueue::next() {
   return entry;
 }
 
+void QuestionQueue::pass() {
+  const std::lock_guard lock(mutex_);
+  if (stops_.empty() || given_ < stops_.front()) return;
+  stops_.pop_front();
+  wake_.notify_all();
+}
+
+bool QuestionQueue::may_start() const {
+  return !items_.empty() && started_ < given_ + ahead_ &&
+         (stops_.empty() || started_ < stops_.front());
+}
+
 bool QuestionQueue::exhausted() {
   const std::lock_guard lock(mutex_);
-  return !upcoming_ && given_ == started_;
+  return closed_ && items_.empty() && given_ == started_;
 }
 
 void QuestionQueue::work(const std::stop_token& stop) {
@@ -37,12 +65,10 @@ void QuestionQueue::work(const std::stop_token& stop) {
     std::size_t at = 0, item = 0;
     {
       std::unique_lock lock(mutex_);
-      if (!wake_.wait(lock, stop, [&] { return upcoming_ && started_ < given_ + ahead_; }) ||
-          stop.stop_requested())
-        return;
+      if (!wake_.wait(lock, stop, [&] { return may_start(); }) || stop.stop_requested()) return;
       at = started_++;
-      item = *upcoming_;
-      upcoming_ = items_();
+      item = items_.front();
+      items_.pop_front();
     }
     try {
       Entry entry{item, make_(item)};

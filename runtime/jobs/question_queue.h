@@ -4,17 +4,16 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <thread>
 #include <vector>
 
 namespace retinue::runtime {
-
-/// Gives items one by one; nothing when there is no more.
-using NextItem = std::function<std::optional<std::size_t>()>;
 
 /// Makes questions ahead of the engine on its own threads and gives them out in order, so that
 /// neither reading nor tokenising stands in the way of a step.
@@ -22,8 +21,16 @@ class QuestionQueue {
  public:
   using Make = std::function<Result<Question>(std::size_t item)>;
 
-  /// `items` is asked under a lock, one item ahead; at most `ahead` of them wait.
-  QuestionQueue(NextItem items, Make make, std::size_t ahead, int threads);
+  /// At most `ahead` questions wait.
+  ///   stops  how many items, ascending, after which nothing is made before pass()
+  QuestionQueue(Make make, std::size_t ahead, int threads, std::vector<std::size_t> stops = {});
+
+  /// Behind those that were added before.
+  void add(std::span<const std::int64_t> items);
+  /// No more will be added.
+  void close();
+  /// Items that were added and have not been given out.
+  [[nodiscard]] std::int64_t waiting();
 
   struct Entry {
     std::size_t item;
@@ -31,18 +38,22 @@ class QuestionQueue {
   };
   /// The next in order, if it is there. Never waits. What making it threw is thrown.
   std::optional<Entry> next();
-  /// All have been given out.
+  /// What was given out is through: goes on beyond a stop, if it stands at one.
+  void pass();
+  /// Closed, and all have been given out.
   [[nodiscard]] bool exhausted();
 
  private:
   void work(const std::stop_token& stop);
+  [[nodiscard]] bool may_start() const;
 
-  NextItem items_;
+  std::deque<std::size_t> stops_;  ///< that are still ahead
   Make make_;
   std::size_t ahead_;
   std::mutex mutex_;
   std::condition_variable_any wake_;
-  std::optional<std::size_t> upcoming_;  ///< the item after those that were started
+  std::deque<std::size_t> items_;  ///< not started
+  bool closed_ = false;
   std::size_t started_ = 0, given_ = 0;  ///< how many
   std::map<std::size_t, Entry> made_;    ///< by their number among the started
   std::exception_ptr failure_;

@@ -13,8 +13,8 @@ namespace {
 constexpr std::array<int, 3> kSignals = {SIGTERM, SIGINT, SIGUSR1};
 
 // A signal has no other way to reach anybody.
-std::atomic<bool> stop_raised = false;
-static_assert(std::atomic<bool>::is_always_lock_free);
+std::atomic<int> stop_raised = 0;  ///< the signal
+static_assert(std::atomic<int>::is_always_lock_free);
 
 struct Handlers {
   std::mutex mutex;
@@ -26,8 +26,8 @@ Handlers& handlers() {
   return all;
 }
 
-void on_signal(int) {
-  if (stop_raised.exchange(true)) _exit(75);
+void on_signal(int signal) {
+  if (stop_raised.exchange(signal) != 0) _exit(75);
 }
 
 }  // namespace
@@ -36,7 +36,7 @@ StopSignal::StopSignal() {
   Handlers& all = handlers();
   const std::lock_guard lock(all.mutex);
   if (all.users++ > 0) return;
-  stop_raised = false;
+  stop_raised = 0;
   struct sigaction action {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
@@ -50,6 +50,7 @@ StopSignal::~StopSignal() {
   for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &all.before[i], nullptr);
 }
 
-bool StopSignal::raised() const { return stop_raised; }
+bool StopSignal::raised() const { return stop_raised != 0; }
+bool StopSignal::hurries() const { return stop_raised == SIGTERM; }
 
 }  // namespace retinue::runtime

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
@@ -12,15 +13,28 @@
 #include <utility>
 
 namespace retinue::runtime {
+namespace {
+constexpr std::size_t kBufferBytes = std::size_t{1} << 16;
+}
+
+bool write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const auto written = ::write(fd, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return true;
+}
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), part_(path_ + ".part") {
-  file_ = std::fopen(part_.c_str(), "wb");
-  if (file_ == nullptr) fail("cannot be made");
+  fd_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd_ < 0) fail("cannot be made");
 }
 
 AtomicFile::~AtomicFile() {
-  if (file_ != nullptr) {
-    std::fclose(file_);
+  if (fd_ >= 0) {
+    ::close(fd_);
     std::remove(part_.c_str());
   }
 }
@@ -33,13 +47,25 @@ void AtomicFile::fail(const char* what) const {
 }
 
 void AtomicFile::write(std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), file_) != text.size()) fail("cannot be written");
+  buffer_ += text;
+  if (buffer_.size() >= kBufferBytes) flush();
+}
+
+void AtomicFile::flush() {
+  if (!write_all(fd_, buffer_)) fail("cannot be written");
+  buffer_.clear();
 }
 
 void AtomicFile::commit() {
-  if (std::fflush(file_) != 0 || fsync(fileno(file_)) != 0) fail("cannot be written");
-  std::fclose(std::exchange(file_, nullptr));
-  if (std::rename(part_.c_str(), path_.c_str()) != 0) fail("cannot be renamed");
+  flush();
+  if (fsync(fd_) != 0 && errno != EINVAL) fail("cannot be written");
+  // A network filesystem may refuse as late as here.
+  if (::close(std::exchange(fd_, -1)) != 0 || std::rename(part_.c_str(), path_.c_str()) != 0) {
+    const int error = errno;
+    std::remove(part_.c_str());
+    errno = error;
+    fail("cannot be written");
+  }
   sync_folder(std::filesystem::path(path_).parent_path().string());
 }
 

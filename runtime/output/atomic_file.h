@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdio>
 #include <string>
 #include <string_view>
 
@@ -20,11 +19,16 @@ class AtomicFile {
   void commit();
 
  private:
+  void flush();
   [[noreturn]] void fail(const char* what) const;
 
   std::string path_, part_;
-  std::FILE* file_ = nullptr;
+  std::string buffer_;
+  int fd_ = -1;
 };
+
+/// Writes all of `text`; false, with errno, when the disk refuses. Async-signal-safe.
+bool write_all(int fd, std::string_view text);
 
 /// Makes entries of a folder durable: new names, renames.   Throws: SystemError.
 void sync_folder(const std::string& folder);

@@ -69,6 +69,8 @@ SegmentWriter::SegmentWriter(std::string path, std::int64_t fsync_interval_ms)
     : path_(std::move(path)), fsync_interval_ms_(fsync_interval_ms) {
   fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (fd_ < 0) fail(errno);
+  // Durable lines in a file without a durable name would be lost with it.
+  sync_folder(std::filesystem::path(path_).parent_path().string());
   if (fsync_interval_ms_ > 0)
     syncer_ = std::jthread([this](const std::stop_token& stop) { sync_loop(stop); });
 }
@@ -86,52 +88,62 @@ void SegmentWriter::fail(int error) const {
                   path_, std::strerror(error)));
 }
 
-void SegmentWriter::append(EntryType type, std::int64_t index, std::string_view json) {
+std::int64_t SegmentWriter::append(EntryType type, std::int64_t index, std::string_view json) {
   check(json.find('\n') == std::string_view::npos, "a journal entry is one line");
   const std::string body = fmt::format("{} {} {}", static_cast<char>(type), index, json);
   const std::string line = checksum(body) + " " + body + "\n";
-  {
-    const std::lock_guard lock(mutex_);
-    if (sync_error_ != 0) fail(sync_error_);
-    for (std::size_t at = 0; at < line.size();) {
-      const auto written = ::write(fd_, line.data() + at, line.size() - at);
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) fail(errno);
-      at += static_cast<std::size_t>(written);
-    }
-    dirty_ = true;
-  }
-  if (fsync_interval_ms_ > 0)
+  const std::lock_guard lock(mutex_);
+  // A line after one that was cut, or that a sync gave up, would look like a line that counts.
+  if (error_ == 0 && !write_all(fd_, line)) error_ = errno;
+  if (error_ != 0) fail(error_);
+  ++appended_;
+  // What an item was taken for matters to the next process alone: it need not survive the power.
+  if (type == EntryType::kTaken) return appended_;
+  wanted_ = appended_;
+  if (fsync_interval_ms_ > 0) {
     wake_.notify_one();
-  else if (fdatasync(fd_) != 0)
-    fail(errno);
+  } else {
+    if (fdatasync(fd_) != 0 && errno != EINVAL) error_ = errno;
+    if (error_ != 0) fail(error_);
+    durable_ = appended_;
+  }
+  return appended_;
+}
+
+std::int64_t SegmentWriter::durable() const {
+  const std::lock_guard lock(mutex_);
+  return durable_;
 }
 
 void SegmentWriter::sync_loop(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
-  while (wake_.wait(lock, stop, [&] { return dirty_; })) {
+  while (wake_.wait(lock, stop, [&] { return durable_ < wanted_ && error_ == 0; })) {
     // A group: what comes within the interval shares the sync.
     wake_.wait_for(lock, stop, std::chrono::milliseconds(fsync_interval_ms_), [] { return false; });
-    dirty_ = false;
+    const std::int64_t group = appended_;
     lock.unlock();
-    const int error = fdatasync(fd_) == 0 ? 0 : errno;
+    const int error = fdatasync(fd_) == 0 || errno == EINVAL ? 0 : errno;
     lock.lock();
-    if (error != 0 && error != EINVAL) sync_error_ = error;
+    // After a sync that failed the kernel may have dropped the pages: another one proves nothing.
+    if (error == 0)
+      durable_ = group;
+    else
+      error_ = error;
   }
 }
 
 void SegmentWriter::close() {
   syncer_.request_stop();
   if (syncer_.joinable()) syncer_.join();
-  const int error = sync_error_ != 0 ? sync_error_ : (fsync(fd_) == 0 ? 0 : errno);
-  const int closed = ::close(fd_);
+  if (error_ == 0 && fsync(fd_) != 0 && errno != EINVAL) error_ = errno;
+  if (::close(fd_) != 0 && error_ == 0) error_ = errno;
   fd_ = -1;
-  if (error != 0 && error != EINVAL) fail(error);
-  if (closed != 0) fail(errno);
+  if (error_ != 0) fail(error_);
+  durable_ = appended_;
 }
 
 Journal::Journal(const std::string& job, std::int64_t items)
-    : places_(static_cast<std::size_t>(items)) {
+    : places_(static_cast<std::size_t>(items)), strikes_(job) {
   std::vector<std::pair<std::pair<int, int>, std::string>> found;
   std::error_code error;
   for (auto at = std::filesystem::directory_iterator(job + "/journal", error);
@@ -142,10 +154,13 @@ Journal::Journal(const std::string& job, std::int64_t items)
   if (error && error != std::errc::no_such_file_or_directory)
     throw SystemError(fmt::format("[journal] {}/journal: {}", job, error.message()));
   std::sort(found.begin(), found.end());
+  next_epoch_ = strikes_.newest_epoch() + 1;
   for (const auto& [name, path] : found) {
     next_epoch_ = std::max(next_epoch_, name.first + 1);
+    strikes_.begin(name.first, name.second);
     read_segment(path);
   }
+  strikes_.finish();
 }
 
 void Journal::read_segment(const std::string& path) {
@@ -163,10 +178,15 @@ void Journal::read_segment(const std::string& path) {
       ++damaged_lines_;
     } else if (entry->type == EntryType::kStart) {
       starts_.push_back(line.substr(entry->json_at));
-    } else if (entry->index >= 0 && entry->index < static_cast<std::int64_t>(places_.size())) {
-      places_[static_cast<std::size_t>(entry->index)] = {
-          entry->type, segment, static_cast<std::uint32_t>(line.size() - entry->json_at),
-          begin + static_cast<std::int64_t>(entry->json_at)};
+    } else if (entry->type == EntryType::kTaken) {
+      strikes_.taken(entry->index);
+    } else if (entry->type == EntryType::kDone || entry->type == EntryType::kFail) {
+      strikes_.ended(entry->index);
+      done_lines_ += entry->type == EntryType::kDone ? 1 : 0;
+      if (entry->index >= 0 && entry->index < static_cast<std::int64_t>(places_.size()))
+        places_[static_cast<std::size_t>(entry->index)] = {
+            entry->type, segment, static_cast<std::uint32_t>(line.size() - entry->json_at),
+            begin + static_cast<std::int64_t>(entry->json_at)};
     }
   }
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "runtime/output/strikes.h"
+
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -16,6 +18,7 @@ namespace retinue::runtime {
 /// so that a torn tail, or a damaged line, costs itself and nothing else.
 enum class EntryType : char {
   kStart = 'S',  ///< index: the epoch; who wrote, under which numerics
+  kTaken = 'T',  ///< index: the item; its work begins here
   kDone = 'D',   ///< index: the item; its record
   kFail = 'F',   ///< index: the item; its failure
 };
@@ -23,8 +26,8 @@ enum class EntryType : char {
 /// Path of a segment in the folder of a job.
 std::string segment_path(const std::string& job, int rank, int epoch);
 
-/// Appends to one segment. What append() returned from survives the process; what is older than
-/// `fsync_interval_ms` survives the power.
+/// Appends to one segment. What append() returned from survives the process; what durable() counts
+/// survives the power, `fsync_interval_ms` later. Any thread may append.
 class SegmentWriter {
  public:
   /// Throws: SystemError when it cannot be made.
@@ -33,9 +36,12 @@ class SegmentWriter {
   SegmentWriter(const SegmentWriter&) = delete;
   SegmentWriter& operator=(const SegmentWriter&) = delete;
 
-  /// `json` has no line end. Throws: SystemError when the disk refuses, now or at an earlier sync:
-  /// what was appended before is kept.
-  void append(EntryType type, std::int64_t index, std::string_view json);
+  /// The number of this entry, from 1. `json` has no line end. Throws: SystemError when the disk
+  /// refuses or has refused before, at a sync too: nothing is kept behind a hole, and what
+  /// durable() counted stays.
+  std::int64_t append(EntryType type, std::int64_t index, std::string_view json);
+  /// The entries up to this number survive the power.
+  [[nodiscard]] std::int64_t durable() const;
   /// Everything is durable. Throws: SystemError.
   void close();
 
@@ -46,11 +52,12 @@ class SegmentWriter {
   std::string path_;
   std::int64_t fsync_interval_ms_;
   int fd_ = -1;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;  ///< of what follows
   std::condition_variable_any wake_;
-  bool dirty_ = false;
-  int sync_error_ = 0;
-  std::jthread syncer_;  // last: it uses all of the above
+  std::int64_t appended_ = 0, durable_ = 0;
+  std::int64_t wanted_ = 0;  ///< should become durable
+  int error_ = 0;            ///< the first; there is no writing after it
+  std::jthread syncer_;      // last: it uses all of the above
 };
 
 /// What the segments of a job say: for each item the newest entry, by epoch, then by line. Texts
@@ -72,6 +79,10 @@ class Journal {
   [[nodiscard]] const std::vector<std::string>& starts() const { return starts_; }
   /// Lines that were cut or skipped.
   [[nodiscard]] std::int64_t damaged_lines() const { return damaged_lines_; }
+  /// Records that were ever written, of whatever item.
+  [[nodiscard]] std::int64_t done_lines() const { return done_lines_; }
+  /// What the deaths of earlier runs tell about items.
+  [[nodiscard]] const Strikes& strikes() const { return strikes_; }
 
  private:
   struct Place {
@@ -87,7 +98,8 @@ class Journal {
   std::vector<std::string> segments_;
   std::vector<Place> places_;
   std::vector<std::string> starts_;
-  std::int64_t damaged_lines_ = 0;
+  Strikes strikes_;
+  std::int64_t damaged_lines_ = 0, done_lines_ = 0;
   int next_epoch_ = 0;
 };
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A caption job on the ranks of one machine, through mpirun directly.
 # `retinue caption --ranks N …` runs the same command; --print-launch shows it. Use this as a
-# beginning where your site wants its own flags.
+# beginning where your site wants its own flags. Exit code 75, 9, or 128 and more: call it again to go on.
+# `retinue caption --retries N` does so by itself, mpirun does not.
 set -euo pipefail
 
 MODEL=${MODEL:?a checkpoint folder}    # config.json, *.safetensors, tokenizer, template, processors

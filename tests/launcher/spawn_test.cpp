@@ -82,6 +82,13 @@ TEST(Spawn, PassesTheExitCodeOn) {
   EXPECT_EQ(run_command({"/no/such/mpirun"}), 2);
 }
 
+TEST(Spawn, EndsALauncherThatHangsAfterItsRanksAreDead) {
+  testing::internal::CaptureStderr();
+  // It becomes a program that never asks what became of the child it has got.
+  EXPECT_EQ(run_command({"/bin/sh", "-c", "sleep 0.1 & exec sleep 60"}), 75);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::HasSubstr("ended with 137"));
+}
+
 TEST(Spawn, TheFirstRequestToStopReachesTheRanksAsSigusr1) {
   for (const char* signal : {"TERM", "INT", "USR1"}) {
     SCOPED_TRACE(signal);

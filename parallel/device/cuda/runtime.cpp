@@ -21,7 +21,7 @@ void check_cuda(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
   // A launch or an allocation that failed leaves its error behind for the next caller.
   (void)cudaGetLastError();
-  throw SystemError(
+  throw DeviceError(
       fmt::format("[cuda] {}: {}: {}", what, cudaGetErrorName(error), cudaGetErrorString(error)));
 }
 

@@ -1,3 +1,4 @@
+#include "runtime/output/journal.h"
 #include "tests/support/job_ranks.h"
 
 #include <gmock/gmock.h>
@@ -337,6 +338,62 @@ TEST_F(Caption, AnInputFolderThatGoesAwayStopsTheJobAndFailsNoItem) {
   EXPECT_EQ(captions("out"), captions("whole"));
 }
 
+/// Items that were taken and neither done nor failed.
+std::int64_t dropped(const std::string& segment) {
+  std::int64_t in_flight = 0;
+  for (const std::string& line : lines_of(segment))
+    in_flight += line[17] == 'T' ? 1 : line[17] == 'D' || line[17] == 'F' ? -1 : 0;
+  return in_flight;
+}
+
+TEST_F(Caption, AskedToStopItFinishesWhatIsInFlightUnlessTheDeadlineIsZero) {
+  CaptionOptions asked = options(manifest(60), "finished");
+  asked.sampling.max_new_tokens = 24;
+  asked.run.max_sequences = 8;
+  for (const std::int64_t deadline_s : {30, 0}) {
+    asked.stop_deadline_s = deadline_s;
+    asked.output = folder_.path("out" + std::to_string(deadline_s));
+    const std::string segment = asked.output + "/journal/r00000.e0.seg";
+    int code = -1;
+    {
+      std::jthread job([&] { code = run(asked); });
+      while (!fs::exists(segment) || test::read_text(segment).find(" D ") == std::string::npos)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      std::raise(SIGUSR1);
+    }
+    EXPECT_EQ(code, 75);
+    // Questions that were made ahead and never asked: at most a window, which is twice as many.
+    const std::int64_t asked_for = dropped(segment);
+    if (deadline_s > 0)
+      EXPECT_LE(asked_for, 16);
+    else
+      EXPECT_GT(asked_for, 0);
+    EXPECT_EQ(run(asked), 0);
+  }
+  EXPECT_EQ(captions("out30"), captions("out0"));
+}
+
+TEST_F(Caption, WhatKilledARankTwiceIsQuarantinedUntilAskedForAgain) {
+  CaptionOptions asked = options(manifest(9), "whole");
+  ASSERT_EQ(run(asked), 0);
+  asked.output = folder_.path("out");
+  fs::create_directories(folder_.path("out/journal"));
+  test::write_text(folder_.path("out/journal/r00000.e0.crash"), "SIGSEGV 3 0\n");
+  test::write_text(folder_.path("out/journal/r00001.e1.crash"), "SIGABRT 3 0\n");
+  EXPECT_EQ(run(asked, 2), 3);
+  const auto failed = lines_of(folder_.path("out/failures.jsonl"));
+  ASSERT_EQ(failed.size(), 1U);
+  const Json failure = Json::parse(failed[0]);
+  EXPECT_EQ(failure["stage"], "quarantine");
+  EXPECT_THAT(failure["message"].get<std::string>(),
+              HasSubstr("2 times: SIGSEGV on rank 0 in run 0, SIGABRT on rank 1 in run 1"));
+  EXPECT_EQ(lines_of(folder_.path("out/captions.jsonl")).size(), 8U);
+  EXPECT_EQ(run(asked), 3) << "not run again";
+  asked.retry_failed = true;
+  EXPECT_EQ(run(asked), 0);
+  EXPECT_EQ(captions("out"), captions("whole"));
+}
+
 TEST_F(Caption, ABatchSamplesEachRequestByItsOwnRules) {
   std::ofstream file(folder_.path("batch.jsonl"));
   int number = 0;
@@ -362,6 +419,22 @@ TEST_F(Caption, ABatchSamplesEachRequestByItsOwnRules) {
   EXPECT_THAT(failed[1], HasSubstr("body.n: 3 is not served"));
 }
 
+TEST_F(Caption, AnAnswerThatRepeatsItselfEndsWhereAskedTo) {
+  CaptionOptions asked = options(manifest(14), "out");
+  asked.sampling.max_new_tokens = 64;
+  asked.sampling.ignore_eos = true;
+  asked.sampling.max_repeats = 3;
+  EXPECT_EQ(run(asked), 0);
+  int repeating = 0;
+  for (const std::string& line : lines_of(folder_.path("out/captions.jsonl"))) {
+    const Json record = Json::parse(line);
+    const bool short_of_all = record["completion_tokens"] < 64;
+    EXPECT_EQ(record["finish_reason"], short_of_all ? "repetition" : "length");
+    repeating += short_of_all ? 1 : 0;
+  }
+  EXPECT_GT(repeating, 0);
+}
+
 TEST_F(Caption, ADryRunWritesNothing) {
   CaptionOptions asked = options(manifest(3), "out");
   asked.dry_run = true;
@@ -371,6 +444,21 @@ TEST_F(Caption, ADryRunWritesNothing) {
               testing::AllOf(HasSubstr("items                  3 "), HasSubstr("memory per rank"),
                              HasSubstr("unknown before a run")));
   EXPECT_FALSE(fs::exists(folder_.path("out")));
+}
+
+TEST_F(Caption, SuspectsAreReplayedToTheSameBytes) {
+  CaptionOptions asked = options(manifest(17), "whole");
+  ASSERT_EQ(run(asked), 0);
+  asked.output = folder_.path("out");
+  fs::create_directories(folder_.path("out/journal"));
+  {
+    SegmentWriter writer(segment_path(folder_.path("out"), 0, 0), 0);
+    for (const int item : {2, 4, 7, 8, 16}) writer.append(EntryType::kTaken, item, "{}");
+  }
+  test::write_text(folder_.path("out/journal/r00000.e0.crash"), "SIGBUS -1 0\n");
+  test::write_text(folder_.path("out/journal/r00001.e0.crash"), "SIGBUS 11 0\n");
+  EXPECT_EQ(run(asked, 2), 0);
+  EXPECT_EQ(captions("out"), captions("whole"));
 }
 
 }  // namespace

@@ -6,8 +6,10 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 namespace retinue::runtime {
 namespace {
@@ -102,9 +104,41 @@ TEST_F(JournalTest, OtherFilesAndForeignIndicesArePassedOver) {
   EXPECT_EQ(journal.next_epoch(), 1);
 }
 
+TEST_F(JournalTest, CountsAsDurableWhatASyncHasSeen) {
+  SegmentWriter slow(segment_path(folder_.path(), 0, 0), 60'000);
+  EXPECT_EQ(slow.append(EntryType::kDone, 0, "{}"), 1);
+  EXPECT_EQ(slow.append(EntryType::kDone, 1, "{}"), 2);
+  EXPECT_EQ(slow.durable(), 0);
+  slow.close();
+  EXPECT_EQ(slow.durable(), 2);
+  SegmentWriter at_once(segment_path(folder_.path(), 1, 0), 0);
+  EXPECT_EQ(at_once.append(EntryType::kFail, 2, "{}"), 1);
+  EXPECT_EQ(at_once.durable(), 1);
+  SegmentWriter grouped(segment_path(folder_.path(), 2, 0), 1);
+  EXPECT_EQ(grouped.append(EntryType::kDone, 3, "{}"), 1);
+  while (grouped.durable() < 1) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
+TEST_F(JournalTest, AnItemThatWasTakenIsNeitherDoneNorFailed) {
+  {
+    SegmentWriter writer(segment_path(folder_.path(), 0, 0), 0);
+    writer.append(EntryType::kTaken, 0, "{}");
+    writer.append(EntryType::kDone, 0, R"({"id":"a"})");
+    writer.append(EntryType::kTaken, 1, "{}");
+    writer.append(EntryType::kTaken, 0, "{}");
+  }
+  const Journal journal(folder_.path(), 2);
+  EXPECT_TRUE(journal.done(0));
+  EXPECT_FALSE(journal.done(1) || journal.failed(1));
+  EXPECT_EQ(journal.done_lines(), 1);
+  EXPECT_EQ(journal.damaged_lines(), 0);
+}
+
 TEST(SegmentWriter, SaysWhenTheDiskIsFull) {
   SegmentWriter writer("/dev/full", 0);
   EXPECT_THROW(writer.append(EntryType::kDone, 0, "{}"), SystemError);
+  EXPECT_THROW(writer.append(EntryType::kDone, 0, "{}"), SystemError) << "stays full";
+  EXPECT_EQ(writer.durable(), 0);
 }
 
 TEST(AtomicFile, LeavesTheOldFileUntilItIsWhole) {

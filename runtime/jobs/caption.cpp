@@ -257,6 +257,7 @@ int run_caption(const Session& session, const CaptionOptions& options) {
   Progress progress({.items = static_cast<std::int64_t>(job.items.size()),
                      .done_before = job.done_before,
                      .failed_before = job.failed_before,
+                     .replicas = mesh.shape().data,
                      .show = !options.quiet && !options.no_progress,
                      .terminal = terminal},
                     session.log, session.clock);

@@ -53,7 +53,9 @@ Progress::Progress(const Options& options, Log& log, const Clock& clock)
       log_(log),
       clock_(clock),
       started_s_(clock.now_s()),
-      shown_s_(started_s_) {}
+      shown_s_(started_s_),
+      half_{started_s_, 0},
+      next_half_(half_) {}
 
 double Progress::elapsed_s() const { return clock_.now_s() - started_s_; }
 
@@ -67,9 +69,19 @@ std::string Progress::line(const Counts& counts) const {
                                  static_cast<double>(counts.completion_tokens) / seconds);
   const std::int64_t ended = counts.done + counts.failed;
   const std::int64_t left = options_.items - done - failed;
-  if (ended > 0 && left > 0)
-    text += fmt::format(", {} left",
-                        duration(seconds * static_cast<double>(left) / static_cast<double>(ended)));
+  const double waited = counts.engine.starved_s / seconds / options_.replicas;
+  if (waited >= 0.005) text += fmt::format(", waited {:.0f} % for pixels", 100 * waited);
+  if (ended > 0 && left > 0) {
+    const auto left_s = [&](double in_s, std::int64_t did) {
+      return in_s * static_cast<double>(left) / static_cast<double>(did);
+    };
+    const double whole_s = left_s(seconds, ended);
+    const double late_s =
+        ended > half_.ended ? left_s(clock_.now_s() - half_.time_s, ended - half_.ended) : whole_s;
+    const std::string low = duration(std::min(whole_s, late_s));
+    const std::string high = duration(std::max(whole_s, late_s));
+    text += low == high ? fmt::format(", {} left", low) : fmt::format(", {} to {} left", low, high);
+  }
   return text;
 }
 
@@ -78,6 +90,10 @@ void Progress::update(const Counts& counts) {
   const double now = clock_.now_s();
   if (now - shown_s_ < (options_.terminal ? 0.2 : 10.0)) return;
   shown_s_ = now;
+  // Marks at each doubling of the run: the last one that is old enough is where its last part
+  // began.
+  if (now - started_s_ >= 2 * (next_half_.time_s - started_s_))
+    half_ = next_half_, next_half_ = {now, counts.done + counts.failed};
   if (options_.terminal)
     std::fprintf(stderr, "\r\033[K%s", line(counts).c_str());
   else

@@ -32,6 +32,7 @@ class Progress {
     std::int64_t items = 0;        ///< of the job
     std::int64_t done_before = 0;  ///< by earlier runs
     std::int64_t failed_before = 0;
+    int replicas = 1;
     bool show = true;
     bool terminal = false;
   };
@@ -43,7 +44,8 @@ class Progress {
   void finish(const Counts& counts, std::string_view outcome);
   [[nodiscard]] double elapsed_s() const;
 
-  /// "4,096 / 118,287 done, 2 failed, 31.4 images/s, 912 tokens/s, 01:02:03 left"
+  /// "4,096 / 118,287 done, 2 failed, 31.4 images/s, 912 tokens/s, waited 3 % for pixels,
+  /// 01:02:03 to 01:10:00 left": at the pace of the whole run, and of its last half or more.
   [[nodiscard]] std::string line(const Counts& counts) const;
 
  private:
@@ -52,6 +54,12 @@ class Progress {
   const Clock& clock_;
   double started_s_;
   double shown_s_;
+  /// How many had ended when, at the last two doublings of the run.
+  struct Mark {
+    double time_s = 0;
+    std::int64_t ended = 0;
+  };
+  Mark half_, next_half_;
 };
 
 }  // namespace retinue::runtime

@@ -63,8 +63,9 @@ class Resume : public testing::Test {
   }
 
   /// Starts the job, hits one of its ranks with `signal` after a while, and returns the exit code.
-  int disturb(const std::string& output, int ranks, int tensor, int signal, std::uint64_t round) {
-    const std::string line = "exec " + command(output, ranks, tensor) + " >/dev/null 2>&1";
+  int disturb(const std::string& output, int ranks, int tensor, int signal, std::uint64_t round,
+              const std::string& more = "", std::uint64_t within_ms = 700) {
+    const std::string line = "exec " + command(output, ranks, tensor) + more + " >/dev/null 2>&1";
     const pid_t job = ::fork();
     if (job == 0) {
       ::execl("/bin/sh", "sh", "-c", line.c_str(), nullptr);
@@ -74,10 +75,10 @@ class Resume : public testing::Test {
     while (!started(output) && std::chrono::steady_clock::now() < deadline)
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     const std::uint64_t bits = random_bits(7, round);
-    std::this_thread::sleep_for(std::chrono::milliseconds(bits % 700));
+    std::this_thread::sleep_for(std::chrono::milliseconds(bits % within_ms));
     // mpirun comes first; the last ones are the ranks.
     const auto below = descendants(job);
-    if (below.size() > static_cast<std::size_t>(ranks))
+    if (below.size() > static_cast<std::size_t>(ranks == 1 ? 0 : ranks))
       ::kill(below[below.size() - 1 - (bits >> 20) % static_cast<std::uint64_t>(ranks)], signal);
     int status = 0;
     ::waitpid(job, &status, 0);
@@ -100,6 +101,17 @@ TEST_F(Resume, EndsWithTheBytesOfAnUndisturbedRun) {
       EXPECT_EQ(test::shell(command(output, tensor == 2 ? 2 : 3, 1)).exit_code, 0);
       EXPECT_EQ(captions(output), captions("whole")) << output;
     }
+}
+
+TEST_F(Resume, WithRetriesAKilledRankIsStartedAgain) {
+  ASSERT_EQ(test::shell(command("whole", 1, 1)).exit_code, 0);
+  EXPECT_EQ(disturb("killed", 2, 1, SIGKILL, 0, " --retries 3", 20), 0);
+  EXPECT_EQ(captions("killed"), captions("whole"));
+  EXPECT_EQ(disturb("single", 1, 1, SIGKILL, 0, " --retries 3", 20), 0);
+  EXPECT_EQ(captions("single"), captions("whole"));
+  for (const char* output : {"killed", "single"})
+    EXPECT_FALSE(read_text(folder_.path(output) + "/journal/r00000.e1.seg").empty())
+        << output << " had ended before it was killed";
 }
 
 }  // namespace

@@ -315,7 +315,8 @@ TEST_F(Caption, ASignalSealsAndTheSameCommandGoesOn) {
 
 TEST_F(Caption, AnInputFolderThatGoesAwayStopsTheJobAndFailsNoItem) {
   fs::create_directories(folder_.path("in"));
-  for (int i = 0; i < 40; ++i)
+  // Many, so that the job still runs when this thread gets its turn on a busy machine.
+  for (int i = 0; i < 160; ++i)
     fs::copy(test::golden_folder() + "/images/" + (i % 2 == 0 ? "pond.png" : "fence.png"),
              folder_.path("in/" + std::to_string(i) + ".png"));
   CaptionOptions asked = options(folder_.path("in"), "whole");

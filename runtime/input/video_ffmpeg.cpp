@@ -1,3 +1,4 @@
+// One file, since it is the only one that may see the headers of libav*.
 #include "runtime/input/video_ffmpeg.h"
 
 #include "runtime/input/exif.h"

@@ -11,6 +11,7 @@
 #include "parallel/device/cpu/isa.h"
 #include "parallel/device/cuda/runtime.h"
 #include "parallel/device/topology.h"
+#include "runtime/input/video_ffmpeg.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -131,6 +132,12 @@ std::string cuda_state() {
   }
 }
 
+/// Whether files of video are read, and by what.
+std::string video_state() {
+  const std::string libraries = runtime::clip_libraries();
+  return libraries.empty() ? "off (RETINUE_VIDEO)" : fmt::format("on ({})", libraries);
+}
+
 /// Per device the constants that decide bits, and their hash: machines with equal ones give equal
 /// captions of one model. What a model adds stands in a job's report.json.
 Json numerics() {
@@ -167,7 +174,7 @@ Json facts() {
         {"compiler", std::string(build::kCompiler)},
         {"sanitize", std::string(build::kSanitize)},
         {"cuda", build::kCuda},
-        {"video", build::kVideo}}},
+        {"video", video_state()}}},
       {"libraries", libraries},
       {"host", std::string(host.data())},
       {"cpu",

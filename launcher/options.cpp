@@ -195,8 +195,9 @@ Table caption_table(CaptionOptions& options) {
           {.name = "input-format",
            .type = "NAME",
            .fallback = "read from the content",
-           .help = "image, folder, glob, jsonl, openai, webdataset (or tar) or parquet, where the "
-                   "content does not tell",
+           .help =
+               "image, video, folder, glob, jsonl, openai, webdataset (or tar) or parquet, where "
+               "the content does not tell",
            .target = &options.input_format},
           {.name = "output",
            .type = "DIR",

@@ -26,9 +26,16 @@ most_bytes=$((40 << 20))
 required=(retinue layers_ops_test)
 programs=(retinue layers_ops_test parallel_comm_nccl_test parallel_comm_nccl_mpi_test runtime_cuda_test
   cuda_kernels_bench)
-if [ $build = 1 ]; then scripts/build.sh --preset "$preset"; fi
+# FFmpeg's libraries are many, and their licence is not this project's to hand on.
+if [ $build = 1 ]; then
+  cmake --preset "$preset" -DRETINUE_VIDEO=OFF >/dev/null
+  scripts/build.sh --preset "$preset"
+fi
 from=build/$preset/bin
 for program in "${required[@]}"; do
+  if ldd "$from/$program" 2>/dev/null | grep -q libavcodec; then
+    echo "[bundle] $from/$program is built with FFmpeg's libraries. Configure with -DRETINUE_VIDEO=OFF." >&2; exit 2
+  fi
   [ -x "$from/$program" ] || { echo "[bundle] $from/$program is missing. Build first, or drop --no-build." >&2; exit 2; }
 done
 

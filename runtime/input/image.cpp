@@ -46,6 +46,8 @@ constexpr std::array kMagics = {
     Magic{4, "ftyphev"sv, "a HEIC"sv},
     Magic{4, "ftypmif1"sv, "a HEIF"sv},
     Magic{4, "ftyp"sv, "a video or another ISO media file"sv},
+    Magic{0, "\x1A\x45\xDF\xA3"sv, "a Matroska or WebM file"sv},
+    Magic{8, "AVI "sv, "an AVI"sv},
     Magic{0, "\0\0\0\x0CjP  "sv, "a JPEG 2000"sv},
     Magic{0, "\xFF\x4F\xFF\x51"sv, "a JPEG 2000"sv},
     Magic{0, "\xFF\x0A"sv, "a JPEG XL"sv},
@@ -95,6 +97,15 @@ ImageKind image_kind(std::span<const std::byte> bytes) {
   if (has_at(text, 0, "\x89PNG\r\n\x1A\n")) return ImageKind::kPng;
   if (has_at(text, 0, "RIFF") && has_at(text, 8, "WEBP")) return ImageKind::kWebp;
   return ImageKind::kOther;
+}
+
+bool is_clip_content(std::span<const std::byte> bytes) {
+  const std::string_view text = text_of(bytes);
+  if (has_at(text, 0, "GIF8") || has_at(text, 0, "\x1A\x45\xDF\xA3")) return true;
+  if (has_at(text, 0, "RIFF")) return has_at(text, 8, "AVI ");
+  // Pictures, too, come in the container of mp4; older clips lack its first box.
+  if (has_at(text, 4, "ftyp")) return describe_content(bytes).starts_with("a video");
+  return has_at(text, 4, "moov") || has_at(text, 4, "mdat") || has_at(text, 4, "wide");
 }
 
 std::string_view describe_content(std::span<const std::byte> bytes) {

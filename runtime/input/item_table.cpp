@@ -3,6 +3,7 @@
 #include "parallel/base/check.h"
 #include "parallel/base/hash.h"
 #include "parallel/base/rng.h"
+#include "runtime/input/video.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -154,8 +155,10 @@ void ItemSummary::count(const Item& item) {
   for (const MediaReference& media : item.media) {
     const bool video = media.kind == MediaKind::kVideo;
     ++(video ? videos : images);
-    // A time, and start and end, per pair of frames.
-    if (video) text_bytes += static_cast<std::int64_t>(media.files.size()) * 8;
+    // A time, and start and end, per pair of frames; of a clip no more than are ever looked at.
+    const std::int64_t frames =
+        media.files.size() > 1 ? std::ssize(media.files) : FrameSampling{}.max_frames;
+    if (video) text_bytes += frames * 8;
   }
   max_media = std::max(max_media, static_cast<std::int64_t>(item.media.size()));
   max_text_bytes = std::max(max_text_bytes, text_bytes);

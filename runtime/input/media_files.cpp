@@ -4,6 +4,7 @@
 #include "runtime/input/parquet_items.h"
 #include "runtime/input/patchify.h"
 #include "runtime/input/video.h"
+#include "runtime/input/video_ffmpeg.h"
 
 #include <fmt/format.h>
 
@@ -113,12 +114,6 @@ DataError at_file(const MediaFile& file, const DataError& error) {
 Result<ImageSize> common_size(const MediaReference& media, const std::vector<FileBytes>& files,
                               const ImageOptions& options) {
   check(files.size() == media.files.size() && !files.empty(), "as many as the reference names");
-  if (is_video(media) && files.size() == 1 && image_kind(files[0]) == ImageKind::kOther) {
-    return DataError{"video",
-                     fmt::format("{}: {}; files of video are not served yet. Give the frames as a "
-                                 "list of pictures.",
-                                 media.files[0].name(), describe_content(files[0]))};
-  }
   std::optional<ImageSize> first;
   for (std::size_t i = 0; i < files.size(); ++i) {
     const auto size = image_size(files[i], options);
@@ -131,6 +126,59 @@ Result<ImageSize> common_size(const MediaReference& media, const std::vector<Fil
     first = *size;
   }
   return *first;
+}
+
+/// A file of video; of a list of frames each is a picture.
+bool is_clip(const MediaReference& media, const std::vector<FileBytes>& files) {
+  return is_video(media) && files.size() == 1 && image_kind(files[0]) == ImageKind::kOther;
+}
+
+/// Which frames of a clip are shown. A clip of a single frame shows it twice: a video is pairs.
+Result<std::vector<std::int64_t>> frames_of(const MediaReference& media, const ClipHeader& clip,
+                                            const VisionProcessorSpec& spec) {
+  FrameSampling sampling = spec.frames;
+  if (media.fps > 0) sampling.fps = media.fps;
+  auto indices = choose_frames(std::ssize(clip.times_s), clip.fps, sampling);
+  if (indices.ok() && std::ssize(*indices) < spec.temporal_patch_size)
+    indices->resize(static_cast<std::size_t>(spec.temporal_patch_size), indices->back());
+  return indices;
+}
+
+Result<MediaHeader> read_clip_header(const MediaReference& media, const FileBytes& file,
+                                     const VisionProcessorSpec& spec, const ImageOptions& options) {
+  const auto clip = open_clip(file, options);
+  if (!clip.ok()) return clip.error();
+  const ClipHeader& facts = (*clip)->header();
+  const auto indices = frames_of(media, facts, spec);
+  if (!indices.ok()) return indices.error();
+  MediaHeader header;
+  header.size = facts.size;
+  header.frames = std::ssize(*indices);
+  const auto grid = patch_grid(header.frames, facts.size, spec, true);
+  if (!grid.ok()) return grid.error();
+  header.grid.kind = media.kind;
+  header.grid.grid_thw = *grid;
+  std::vector<double> times_s;
+  for (const std::int64_t index : *indices)
+    times_s.push_back(facts.times_s[static_cast<std::size_t>(index)]);
+  header.grid.timestamps_s = group_timestamps(times_s, spec.temporal_patch_size);
+  return header;
+}
+
+Result<layers::Patches> read_clip_patches(const MediaReference& media, const FileBytes& file,
+                                          const VisionProcessorSpec& spec,
+                                          const ImageOptions& options) {
+  const auto clip = open_clip(file, options);
+  if (!clip.ok()) return clip.error();
+  const ClipHeader& facts = (*clip)->header();
+  const auto indices = frames_of(media, facts, spec);
+  if (!indices.ok()) return indices.error();
+  auto cutter = PatchCutter::start(std::ssize(*indices), facts.size, spec, true);
+  if (!cutter.ok()) return cutter.error();
+  const auto failed =
+      (*clip)->decode(*indices, [&](std::span<const std::uint8_t> rgb) { cutter->add(rgb); });
+  if (failed) return *failed;
+  return cutter->finish();
 }
 
 }  // namespace
@@ -172,6 +220,10 @@ std::string sha256_of(std::span<const MediaBytes> media) {
 
 Result<MediaHeader> read_header(const MediaReference& media, const std::vector<FileBytes>& files,
                                 const VisionProcessorSpec& spec, const ImageOptions& options) {
+  if (is_clip(media, files)) {
+    auto header = read_clip_header(media, files[0], spec, options);
+    return header.ok() ? std::move(header) : at_file(media.files[0], header.error());
+  }
   const auto size = common_size(media, files, options);
   if (!size.ok()) return size.error();
   MediaHeader header;
@@ -193,6 +245,10 @@ Result<MediaHeader> read_header(const MediaReference& media, const std::vector<F
 Result<layers::Patches> read_patches(const MediaReference& media,
                                      const std::vector<FileBytes>& files,
                                      const VisionProcessorSpec& spec, const ImageOptions& options) {
+  if (is_clip(media, files)) {
+    auto patches = read_clip_patches(media, files[0], spec, options);
+    return patches.ok() ? std::move(patches) : at_file(media.files[0], patches.error());
+  }
   if (const auto size = common_size(media, files, options); !size.ok()) return size.error();
   Frames clip;
   for (std::size_t i = 0; i < files.size(); ++i) {

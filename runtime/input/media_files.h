@@ -40,10 +40,11 @@ Result<MediaBytes> read_media(const MediaReference& media, OpenTables* tables = 
 /// SHA-256 of the files' bytes, one after the other; of a single file what sha256sum prints.
 std::string sha256_of(std::span<const MediaBytes> media);
 
-/// Grid, size and timestamps, without decoding. A list of frames has its own rate, or
-/// kAssumedFps, and frame i stands at i / rate, as in the reference.
-/// Errors: as image_size and patch_grid; frames of different sizes; containers of video, which are
-/// not served yet.
+/// Grid, size and timestamps, decoding nothing but the first frame of a clip. A list of frames has
+/// its own rate, or kAssumedFps, and frame i stands at i / rate, as in the reference. Of a file of
+/// video MediaReference::fps says how many frames per second are looked at, and the file when they
+/// are shown.
+/// Errors: as image_size, open_clip and patch_grid; frames of different sizes.
 Result<MediaHeader> read_header(const MediaReference& media, const std::vector<FileBytes>& files,
                                 const VisionProcessorSpec& spec, const ImageOptions& options);
 

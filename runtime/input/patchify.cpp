@@ -112,23 +112,57 @@ class PatchWriter {
 };
 
 /// Resizes and cuts, one row of patches at a time.
+class BandCutter {
+ public:
+  BandCutter(std::int64_t frames, ImageSize from, ImageSize to, const VisionProcessorSpec& spec,
+             layers::Patches recycled)
+      : spec_(spec),
+        from_(from),
+        patches_(std::move(recycled)),
+        writer_(spec_, to, frames, patches_),
+        resizer_(from, to, detail::best_isa()),
+        scratch_(static_cast<std::size_t>(spec.patch_size * to.width * 3)),
+        frames_(frames) {}
+  BandCutter(const BandCutter&) = delete;  // the writer knows where the patches are
+
+  void add(std::span<const std::uint8_t> rgb) {
+    check(std::ssize(rgb) == from_.pixels() * 3 && done_ < frames_,
+          "patches: pixels are not [frames, height, width, 3]");
+    resizer_.start(rgb.data());
+    for (std::int64_t row = 0; row < patches_.grid_thw.rows; ++row) {
+      const std::int64_t y = row * spec_.patch_size;
+      writer_.write(resizer_.band(y, y + spec_.patch_size, scratch_.data()), done_, row);
+    }
+    ++done_;
+  }
+
+  layers::Patches finish() {
+    check(done_ == frames_, "patches: as many frames as were announced");
+    detail::publish_patches();
+    return std::move(patches_);
+  }
+
+ private:
+  VisionProcessorSpec spec_;
+  ImageSize from_;
+  layers::Patches patches_;
+  PatchWriter writer_;
+  detail::BandResizer resizer_;
+  std::vector<std::uint8_t> scratch_;
+  std::int64_t frames_;
+  std::int64_t done_ = 0;
+};
+
 layers::Patches cut(const Frames& frames, ImageSize to, const VisionProcessorSpec& spec,
-                    layers::Patches patches) {
+                    layers::Patches recycled) {
   check(std::ssize(frames.pixels) == frames.size_bytes(),
         "patches: pixels are not [frames, height, width, 3]");
   const ImageSize from{.height = frames.height, .width = frames.width};
-  PatchWriter writer(spec, to, frames.frames, patches);
-  detail::BandResizer resizer(from, to, detail::best_isa());
-  std::vector<std::uint8_t> scratch(static_cast<std::size_t>(spec.patch_size * to.width * 3));
-  for (std::int64_t f = 0; f < frames.frames; ++f) {
-    resizer.start(frames.pixels.data() + f * from.pixels() * 3);
-    for (std::int64_t row = 0; row < patches.grid_thw.rows; ++row) {
-      const std::int64_t y = row * spec.patch_size;
-      writer.write(resizer.band(y, y + spec.patch_size, scratch.data()), f, row);
-    }
-  }
-  detail::publish_patches();
-  return patches;
+  BandCutter cutter(frames.frames, from, to, spec, std::move(recycled));
+  const auto bytes = static_cast<std::size_t>(from.pixels() * 3);
+  for (std::size_t f = 0; f < static_cast<std::size_t>(frames.frames); ++f)
+    cutter.add(std::span(frames.pixels).subspan(f * bytes, bytes));
+  return cutter.finish();
 }
 
 }  // namespace
@@ -186,5 +220,25 @@ Result<layers::Patches> to_patches(const Frames& frames, const VisionProcessorSp
   if (!to.ok()) return to.error();
   return cut(frames, *to, spec, std::move(recycled));
 }
+
+struct PatchCutter::State : BandCutter {
+  using BandCutter::BandCutter;
+};
+
+PatchCutter::PatchCutter(std::unique_ptr<State> state) : state_(std::move(state)) {}
+PatchCutter::PatchCutter(PatchCutter&&) noexcept = default;
+PatchCutter& PatchCutter::operator=(PatchCutter&&) noexcept = default;
+PatchCutter::~PatchCutter() = default;
+
+Result<PatchCutter> PatchCutter::start(std::int64_t frames, ImageSize size,
+                                       const VisionProcessorSpec& spec, bool video,
+                                       layers::Patches recycled) {
+  const auto to = resized(frames, size, spec, video);
+  if (!to.ok()) return to.error();
+  return PatchCutter(std::make_unique<State>(frames, size, *to, spec, std::move(recycled)));
+}
+
+void PatchCutter::add(std::span<const std::uint8_t> rgb) { state_->add(rgb); }
+layers::Patches PatchCutter::finish() { return state_->finish(); }
 
 }  // namespace retinue::runtime

@@ -6,6 +6,8 @@
 #include "runtime/input/processor_spec.h"
 
 #include <cstdint>
+#include <memory>
+#include <span>
 
 namespace retinue::runtime {
 
@@ -43,5 +45,27 @@ layers::Patches patchify(const Frames& frames, const VisionProcessorSpec& spec);
 /// Errors: as smart_resize_*.
 Result<layers::Patches> to_patches(const Frames& frames, const VisionProcessorSpec& spec,
                                    bool video, layers::Patches recycled = {});
+
+/// to_patches frame by frame, for clips that are never held whole.
+class PatchCutter {
+ public:
+  /// Errors: as smart_resize_*.
+  static Result<PatchCutter> start(std::int64_t frames, ImageSize size,
+                                   const VisionProcessorSpec& spec, bool video,
+                                   layers::Patches recycled = {});
+  PatchCutter(PatchCutter&&) noexcept;
+  PatchCutter& operator=(PatchCutter&&) noexcept;
+  ~PatchCutter();
+
+  /// The next frame, [height, width, 3].
+  void add(std::span<const std::uint8_t> rgb);
+  /// After as many frames as were announced.
+  layers::Patches finish();
+
+ private:
+  struct State;
+  explicit PatchCutter(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
 
 }  // namespace retinue::runtime

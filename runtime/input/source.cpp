@@ -8,6 +8,7 @@
 #include "runtime/input/webdataset.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -47,9 +48,7 @@ Kind kind_of_content(const std::string& head) {
   if (image_kind(std::as_bytes(std::span(head))) != ImageKind::kOther) return Kind::kImage;
   if (head.starts_with("PAR1")) return Kind::kParquet;
   if (head.size() > 262 && head.compare(257, 5, "ustar") == 0) return Kind::kTar;
-  const bool iso = head.size() > 12 && head.compare(4, 4, "ftyp") == 0;
-  const bool riff = head.starts_with("RIFF") && head.size() > 12 && head.compare(8, 4, "AVI ") == 0;
-  if (iso || riff || head.starts_with("\x1A\x45\xDF\xA3")) return Kind::kVideo;
+  if (is_clip_content(std::as_bytes(std::span(head)))) return Kind::kVideo;
   for (const std::string_view magic : {"\x1F\x8B", "\x28\xB5\x2F\xFD", "BZh",
                                        "\xFD"
                                        "7zXZ"})
@@ -78,16 +77,21 @@ bool is_meant(const fs::path& path, bool regular) {
   const std::string ending = extension(path);
   if (std::find(kMedia.begin(), kMedia.end(), ending) != kMedia.end()) return true;
   if (!regular || std::find(kText.begin(), kText.end(), ending) != kText.end()) return false;
-  return kind_of_content(first_bytes(path.string())) == Kind::kImage;
+  const Kind kind = kind_of_content(first_bytes(path.string()));
+  return kind == Kind::kImage || kind == Kind::kVideo;
 }
 
+/// A clip or a picture by its content; where that says neither, and the item will fail, by name.
 Item item_of_file(const std::string& path) {
+  constexpr std::array<std::string_view, 7> kClips = {".mp4", ".mkv", ".webm", ".mov",
+                                                      ".avi", ".m4v", ".gif"};
   Item item;
   item.id = path;
-  const std::string ending = extension(path);
-  const bool video = ending == ".mp4" || ending == ".mkv" || ending == ".webm" ||
-                     ending == ".mov" || ending == ".avi" || ending == ".m4v";
-  item.media.push_back({video ? MediaKind::kVideo : MediaKind::kImage, {path}, 0.0});
+  const Kind kind = kind_of_content(first_bytes(path));
+  const bool clip =
+      kind == Kind::kVideo ||
+      (kind != Kind::kImage && std::ranges::find(kClips, extension(path)) != kClips.end());
+  item.media.push_back({clip ? MediaKind::kVideo : MediaKind::kImage, {path}, 0.0});
   return item;
 }
 
@@ -155,7 +159,11 @@ bool add_manifest(const std::string& path, ItemSink& sink) {
 }
 
 bool add_file(const std::string& path, const std::string& format, ItemSink& sink) {
-  if (format == "image") return sink.add(item_of_file(path));
+  if (format == "image" || format == "video") {
+    Item item = item_of_file(path);
+    item.media[0].kind = format == "video" ? MediaKind::kVideo : MediaKind::kImage;
+    return sink.add(std::move(item));
+  }
   if (format == "jsonl" || format == "openai") return add_manifest(path, sink);
   if (format == "parquet") return read_parquet(path, sink);
   const Kind kind = kind_of_content(first_bytes(path));
@@ -165,12 +173,8 @@ bool add_file(const std::string& path, const std::string& format, ItemSink& sink
   if (kind == Kind::kTar || format == "tar" || format == "webdataset" || extension(path) == ".tar")
     return read_webdataset(path, sink);
   switch (kind) {
-    case Kind::kImage:
-      return sink.add(item_of_file(path));
     case Kind::kManifest:
       return add_manifest(path, sink);
-    case Kind::kVideo:
-      refuse(path, "files of video are not served yet. Give frames as pictures, in a manifest.");
     case Kind::kParquet:
       return read_parquet(path, sink);
     default:
@@ -212,11 +216,11 @@ std::pair<std::uint64_t, std::uint64_t> parse_shard(const std::string& text) {
 }  // namespace
 
 void list_items(const SourceOptions& options, std::istream& standard_input, ItemSink& sink) {
-  for (const char* format : {"parquet", "openai", "video"})
-    if (options.format == format)
-      throw UsageError(fmt::format(
-          "[--input-format] {} is not served yet; image, folder, glob, jsonl and tar are.",
-          format));
+  constexpr std::array<std::string_view, 10> kFormats = {
+      "", "image", "video", "folder", "glob", "jsonl", "openai", "webdataset", "tar", "parquet"};
+  if (std::ranges::find(kFormats, options.format) == kFormats.end())
+    throw UsageError(fmt::format("[--input-format] wanted one of{}, got {}",
+                                 fmt::join(kFormats, " "), options.format));
   if (options.inputs.empty()) throw UsageError("[--input] names nothing to read");
   for (const std::string& input : options.inputs) {
     std::error_code error;

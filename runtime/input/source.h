@@ -21,13 +21,14 @@ struct SourceOptions {
 
 /// Hands out the items of a job one by one, in a fixed order: inputs as given; a folder
 /// recursively, by path; a manifest by line. Memory is that of the largest folder's names.
-///   inputs   image files, folders, globs, .jsonl manifests and OpenAI batches, WebDataset .tar
+///   inputs   files of pictures or video, folders, globs, .jsonl manifests and OpenAI batches,
+///   WebDataset .tar
 ///            archives, .parquet files, "-" for a manifest in `standard_input`
 /// A folder gives every file that its name or its content shows to be a picture or a video; other
 /// files are passed over. A line of a manifest that is no JSON or has ill-typed fields is a failed
 /// item, named by file and line; no other item minds.
 /// Throws: UsageError for an input that is missing, gives nothing, or is of a kind that is not
-/// served (files of video, compressed archives).
+/// served (compressed archives).
 void list_items(const SourceOptions& options, std::istream& standard_input, ItemSink& sink);
 
 /// --shuffle, --shard and --limit. Throws: UsageError naming the one that is ill-formed.

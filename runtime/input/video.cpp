@@ -53,14 +53,19 @@ std::vector<double> frame_timestamps(std::span<const std::int64_t> indices,
                                      std::optional<double> container_fps,
                                      std::int64_t temporal_patch_size) {
   const double rate = container_fps.value_or(kAssumedFps);
-  check(positive(rate) && temporal_patch_size >= 1, "frame_timestamps: no rate or no group");
+  check(positive(rate), "frame_timestamps: no rate");
+  std::vector<double> times_s;
+  for (const std::int64_t index : indices) times_s.push_back(static_cast<double>(index) / rate);
+  return group_timestamps(times_s, temporal_patch_size);
+}
+
+std::vector<double> group_timestamps(std::span<const double> times_s,
+                                     std::int64_t temporal_patch_size) {
+  check(temporal_patch_size >= 1, "group_timestamps: no group");
   const auto group = static_cast<std::size_t>(temporal_patch_size);
   std::vector<double> seconds;
-  for (std::size_t i = 0; i < indices.size(); i += group) {
-    const std::size_t end = std::min(i + group, indices.size()) - 1;
-    seconds.push_back(
-        (static_cast<double>(indices[i]) / rate + static_cast<double>(indices[end]) / rate) / 2.0);
-  }
+  for (std::size_t i = 0; i < times_s.size(); i += group)
+    seconds.push_back((times_s[i] + times_s[std::min(i + group, times_s.size()) - 1]) / 2.0);
   return seconds;
 }
 

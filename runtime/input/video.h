@@ -39,4 +39,8 @@ std::vector<double> frame_timestamps(std::span<const std::int64_t> indices,
                                      std::optional<double> container_fps,
                                      std::int64_t temporal_patch_size = 2);
 
+/// The same from the times of the frames chosen.
+std::vector<double> group_timestamps(std::span<const double> times_s,
+                                     std::int64_t temporal_patch_size);
+
 }  // namespace retinue::runtime

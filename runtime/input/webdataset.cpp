@@ -93,9 +93,10 @@ bool among(const std::array<std::string_view, N>& names, std::string_view name) 
 
 /// Picture or video, by the last piece of the extension; else by the first bytes.
 std::optional<MediaKind> media_kind(const Part& part, const File& file) {
-  constexpr std::array<std::string_view, 11> kImages = {"jpg", "jpeg", "png",  "webp", "gif", "bmp",
+  constexpr std::array<std::string_view, 10> kImages = {"jpg", "jpeg", "png",  "webp", "bmp",
                                                         "tif", "tiff", "heic", "avif", "jxl"};
-  constexpr std::array<std::string_view, 6> kVideos = {"mp4", "mkv", "webm", "mov", "avi", "m4v"};
+  constexpr std::array<std::string_view, 7> kVideos = {"mp4", "mkv", "webm", "mov",
+                                                       "avi", "m4v", "gif"};
   constexpr std::array<std::string_view, 14> kOthers = {"txt", "json", "cls",   "prompt", "npy",
                                                         "npz", "pyd",  "pth",   "pkl",    "csv",
                                                         "xml", "html", "index", "md"};
@@ -109,9 +110,9 @@ std::optional<MediaKind> media_kind(const Part& part, const File& file) {
   std::array<std::byte, 64> head;
   const auto wanted = std::min<std::int64_t>(part.member.bytes, 64);
   const auto bytes = std::span(head).first(static_cast<std::size_t>(wanted));
-  if (file.read_at(part.member.offset, bytes) != bytes.size() ||
-      image_kind(bytes) == ImageKind::kOther)
-    return std::nullopt;
+  if (file.read_at(part.member.offset, bytes) != bytes.size()) return std::nullopt;
+  if (is_clip_content(bytes)) return MediaKind::kVideo;
+  if (image_kind(bytes) == ImageKind::kOther) return std::nullopt;
   return MediaKind::kImage;
 }
 

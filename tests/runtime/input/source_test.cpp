@@ -156,12 +156,34 @@ TEST_F(Source, ShardsPartTheItemsAndShufflingKeepsOrdinals) {
   EXPECT_THAT(ids(list({folder_.path("in")}, limited)), ElementsAre("in/C.PNG", "in/a.png"));
 }
 
-TEST_F(Source, WhatIsNotServedIsRefusedByName) {
-  test::write_text(folder_.path("x.mp4"), std::string("\0\0\0\x18", 4) + "ftypisom and more");
-  EXPECT_THAT(refusal({folder_.path("x.mp4")}), HasSubstr("not served yet"));
+TEST_F(Source, AnUnknownFormatIsRefused) {
   SourceOptions options;
-  options.format = "video";
-  EXPECT_THAT(refusal({folder_.path("in")}, options), HasSubstr("--input-format"));
+  options.format = "vidoe";
+  EXPECT_THAT(refusal({folder_.path("in")}, options),
+              testing::AllOf(HasSubstr("--input-format"), HasSubstr("vidoe")));
+}
+
+TEST_F(Source, ClipsAreKnownByContentAndThenByName) {
+  const std::string mp4 = std::string("\0\0\0\x18", 4) + "ftypisom and more";
+  const std::string heic = std::string("\0\0\0\x18", 4) + "ftypheic and more";
+  for (const auto& [name, content, video] :
+       {std::tuple{"v/1", mp4, true}, std::tuple{"v/2.mp4", std::string("?"), true},
+        std::tuple{"v/3.gif", std::string("GIF89a and more"), true},
+        std::tuple{"v/4.jpg", mp4, true}, std::tuple{"v/5.heic", heic, false},
+        std::tuple{"v/6.webm", test::read_text(test::golden_folder() + "/images/pond.png"), false},
+        std::tuple{"v/7", std::string("\x1A\x45\xDF\xA3 and more"), true},
+        std::tuple{"v/8.dat", std::string("RIFF....AVI LIST"), true}}) {
+    fs::create_directories(folder_.path("v"));
+    test::write_text(folder_.path(name), content);
+    for (const char* input : {"v", name}) {
+      const auto items = list({folder_.path(input)});
+      ASSERT_FALSE(items.empty());
+      EXPECT_EQ(items.back().media[0].kind, video ? MediaKind::kVideo : MediaKind::kImage) << name;
+    }
+  }
+  SourceOptions options;
+  options.format = "image";
+  EXPECT_EQ(list({folder_.path("v/2.mp4")}, options)[0].media[0].kind, MediaKind::kImage);
 }
 
 TEST_F(Source, NothingToReadIsNoSuccess) {

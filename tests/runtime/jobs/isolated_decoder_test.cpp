@@ -105,6 +105,32 @@ TEST_F(IsolatedDecoderTest, GivesEveryPictureAndEveryErrorAsThisProcessDoes) {
   EXPECT_EQ(children().size(), 1U) << "bad data costs no helper";
 }
 
+/// In a build that reads no clips both say so.
+TEST_F(IsolatedDecoderTest, GivesClipsAsThisProcessDoes) {
+  IsolatedDecoder decoder(spec_, {}, limits_);
+  int clips = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(std::string(RETINUE_SOURCE_DIR) +
+                                                               "/tests/golden/video_files/files")) {
+    ++clips;
+    const MediaReference media{MediaKind::kVideo, {entry.path().string()}, 0.0};
+    const MediaBytes files = read_media(media).value();
+    const auto header = read_header(media, *files, spec_, {});
+    const auto apart = decoder.header(media, *files);
+    ASSERT_EQ(header.ok(), apart.ok()) << entry.path();
+    const auto patches = read_patches(media, *files, spec_, {});
+    const auto patches_apart = decoder.patches(media, *files);
+    ASSERT_EQ(patches.ok(), patches_apart.ok()) << entry.path();
+    if (header.ok() && patches.ok()) {
+      EXPECT_EQ(header->grid.timestamps_s, apart->grid.timestamps_s) << entry.path();
+      EXPECT_TRUE(patches->pixels == patches_apart->pixels) << entry.path();
+    } else {
+      EXPECT_EQ(patches.error().stage, patches_apart.error().stage);
+      EXPECT_EQ(patches.error().message, patches_apart.error().message);
+    }
+  }
+  EXPECT_GT(clips, 5);
+}
+
 TEST_F(IsolatedDecoderTest, GivesTheTimesOfAListOfFrames) {
   IsolatedDecoder decoder(spec_, {}, limits_);
   const std::string file = image("png_rgb8.png");

@@ -1,0 +1,23 @@
+# RETINUE_VIDEO=AUTO|ON|OFF decides whether files of video are read, through FFmpeg's libraries (4 to 7). Sets
+# RETINUE_VIDEO_ENABLED and the target PkgConfig::libav, and says what was taken and why.
+set(RETINUE_VIDEO AUTO CACHE STRING "Files of video: AUTO (where FFmpeg's libraries are found), ON or OFF")
+set_property(CACHE RETINUE_VIDEO PROPERTY STRINGS AUTO ON OFF)
+if(NOT RETINUE_VIDEO MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "RETINUE_VIDEO is '${RETINUE_VIDEO}', wanted AUTO, ON or OFF")
+endif()
+
+set(RETINUE_VIDEO_ENABLED OFF)
+set(video_reason "RETINUE_VIDEO=OFF")
+if(NOT RETINUE_VIDEO STREQUAL OFF)
+  pkg_check_modules(libav QUIET IMPORTED_TARGET libavformat>=58 libavcodec>=58 libswscale>=5 libavutil>=56)
+  if(libav_FOUND)
+    set(RETINUE_VIDEO_ENABLED ON)
+    set(video_reason "libavformat ${libav_libavformat_VERSION}, libavcodec ${libav_libavcodec_VERSION}")
+  else()
+    set(video_reason "no libavformat, libavcodec, libswscale and libavutil found: scripts/setup.sh --video")
+  endif()
+  if(RETINUE_VIDEO STREQUAL ON AND NOT RETINUE_VIDEO_ENABLED)
+    message(FATAL_ERROR "RETINUE_VIDEO=ON: ${video_reason}")
+  endif()
+endif()
+message(STATUS "Files of video: ${RETINUE_VIDEO_ENABLED} (${video_reason})")

@@ -1,0 +1,30 @@
+// Any bytes as a clip: its header, every frame and a few by leaps. A libFuzzer target, see
+// CMakeLists.txt.
+#include "parallel/base/check.h"
+#include "runtime/input/video_ffmpeg.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <span>
+#include <vector>
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace retinue::runtime;
+  const auto clip = open_clip(std::as_bytes(std::span(data, size)), {.max_pixels = 1 << 16});
+  if (!clip.ok()) return 0;
+  const ClipHeader& header = (*clip)->header();
+  const auto frames = std::ssize(header.times_s);
+  retinue::check(frames > 0 && header.size.pixels() > 0, "a clip that opens has frames");
+  std::vector<std::int64_t> all, some = {0, 0, frames / 2, frames - 1};
+  for (std::int64_t i = 0; i < frames && i < 100; ++i) all.push_back(i);
+  for (const auto& indices : {all, some}) {
+    std::ptrdiff_t taken = 0;
+    const auto failed = (*clip)->decode(indices, [&](std::span<const std::uint8_t> rgb) {
+      retinue::check(std::ssize(rgb) == header.size.pixels() * 3, "pixels have another size");
+      ++taken;
+    });
+    retinue::check(failed || taken == std::ssize(indices), "frames are missing without an error");
+  }
+  return 0;
+}

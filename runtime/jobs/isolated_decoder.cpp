@@ -28,8 +28,8 @@ namespace {
 
 using Time = std::chrono::steady_clock::time_point;
 
-/// Memory for an answer is taken as it comes in, not as it is announced.
-constexpr std::size_t kPieceBytes = std::size_t{16} << 20;
+/// Memory for an answer is touched as it comes in, not as it is announced.
+constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
 
 enum class Talk { kDone, kEnded, kLate };
 
@@ -238,6 +238,7 @@ Result<T> IsolatedDecoder::ask(const MediaReference& media, const std::vector<Fi
     return failed(fmt::format("wanted more than {:.3g} GiB of memory",
                               static_cast<double>(limits_.memory_bytes) / (1 << 30)));
   std::vector<std::uint8_t> body;
+  body.reserve(head.body_bytes);  // addresses; pages come with the bytes
   while (body.size() < head.body_bytes) {
     const std::size_t at = body.size();
     body.resize(at + std::min<std::size_t>(kPieceBytes, head.body_bytes - at));

@@ -259,6 +259,7 @@ class Harness {
         }
         [[fallthrough]];
       case Victim::kGroup:
+        victim = Victim::kGroup;
         ::kill(-launch.pid(), SIGKILL);
     }
     const auto start = Clock::now();
@@ -269,7 +270,8 @@ class Harness {
     }
     longest = std::max(longest, since(start));
     const int code = launch.code();
-    if (code != 75 && code != 0 && !(victim != Victim::kRank && code == 137))
+    // The launcher itself dies with its group.
+    if (code != 75 && code != 0 && !(victim == Victim::kGroup && code == 137))
       wrong(fmt::format("{}: killed ({}) it ended with {}: {}", job,
                         kVictims[static_cast<std::size_t>(victim)], code,
                         read_text(path(job) + ".stderr")));

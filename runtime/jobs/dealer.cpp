@@ -68,7 +68,10 @@ std::int64_t items_at_hand(std::int64_t left, int replicas, std::int64_t max_seq
   // A replica that is four times slower than the others is through with three windows before
   // those have done the four times as many that are left then.
   const std::int64_t ahead = 3 * max_sequences;
-  return left >= 4 * ahead * replicas ? ahead : max_sequences;
+  if (replicas == 1 || left >= 4 * ahead * replicas) return ahead;
+  // As long as others would not miss them, a few are made ready for the places that fall free.
+  const std::int64_t ready = std::max<std::int64_t>(1, max_sequences / 4);
+  return left >= max_sequences * replicas ? max_sequences + ready : max_sequences;
 }
 
 }  // namespace retinue::runtime

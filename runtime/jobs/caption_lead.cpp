@@ -53,10 +53,10 @@ CaptionLead::CaptionLead(const Session& session, const Mesh& mesh, const Caption
       questions_([this](std::size_t item) { return make(item); }, static_cast<std::size_t>(window),
                  helper_threads(job, session.node_size), replay_.stops) {
   if (progress != nullptr) {
-    apart_ = job.struck;
-    apart_.insert(job.suspects.begin(), job.suspects.end());
+    replayed_ = job.struck;
+    replayed_.insert(job.suspects.begin(), job.suspects.end());
     dealer_.emplace(
-        job.open, apart_, [this](std::size_t item) { return job_.items.cost(item); },
+        job.open, replayed_, [this](std::size_t item) { return job_.items.cost(item); },
         mesh.shape().data);
   }
   questions_.add(replay_.items);

@@ -82,10 +82,10 @@ class CaptionLead {
   const StopSignal& signal_;
   Progress* progress_;
   Replay replay_;
-  std::set<std::int64_t> apart_;  ///< rank 0: of all replicas' replays
-  std::optional<Dealer> dealer_;  ///< rank 0
-  std::int64_t left_;             ///< that nobody had when a lead last heard
-  bool asked_ = false;            ///< and not answered
+  std::set<std::int64_t> replayed_;  ///< rank 0: by all replicas
+  std::optional<Dealer> dealer_;     ///< rank 0
+  std::int64_t left_;                ///< that nobody had when a lead last heard
+  bool asked_ = false;               ///< and not answered
   SegmentWriter journal_;
   Counts own_;
   std::deque<Ended> not_durable_;  ///< ended, and not yet counted

@@ -14,10 +14,10 @@ constexpr std::int64_t kPortionsPerReplica = 4;
 
 }  // namespace
 
-Dealer::Dealer(std::span<const std::uint8_t> open, const std::set<std::int64_t>& apart, Cost cost,
+Dealer::Dealer(std::span<const std::uint8_t> open, const std::set<std::int64_t>& taken, Cost cost,
                int replicas)
     : open_(open),
-      apart_(apart),
+      taken_(taken),
       cost_(std::move(cost)),
       portions_(kPortionsPerReplica * replicas) {
   // Sorted by powers of two of the costliest item: what costs nearly the same stays in order.
@@ -37,26 +37,26 @@ Dealer::Dealer(std::span<const std::uint8_t> open, const std::set<std::int64_t>&
 }
 
 bool Dealer::is_open(std::size_t item) const {
-  return open_[item] != 0 && !apart_.contains(static_cast<std::int64_t>(item));
+  return open_[item] != 0 && !taken_.contains(static_cast<std::int64_t>(item));
 }
 
 Deal Dealer::next(std::int64_t wanted) {
   Deal deal;
   wanted = std::clamp<std::int64_t>(wanted, 1, Deal::kMost);
   const double most = cost_left_ / static_cast<double>(portions_);
-  double taken = 0;
+  double cost_taken = 0;
   for (; run_ < runs_.size(); ++run_, in_run_ = 0) {
     const std::size_t first = runs_[run_] * kRun, last = std::min(first + kRun, open_.size());
     for (; first + in_run_ < last; ++in_run_) {
       const std::size_t item = first + in_run_;
       if (!is_open(item)) continue;
       const double item_cost = std::max(1U, cost_(item));
-      if (deal.count > 0 && (taken + item_cost > most || deal.count == wanted)) {
+      if (deal.count > 0 && (cost_taken + item_cost > most || deal.count == wanted)) {
         deal.left = left_;
         return deal;
       }
       deal.items[static_cast<std::size_t>(deal.count++)] = static_cast<std::int64_t>(item);
-      taken += item_cost;
+      cost_taken += item_cost;
       --left_, cost_left_ -= item_cost;
     }
   }

@@ -23,8 +23,8 @@ struct Deal {
 
 /// Deals the open items of a job to replicas as they ask. Neighbours stay together, since they
 /// share archives, pages of tables and beginnings of prompts; the costly ones go first, and
-/// portions shrink towards the end: the last are single items, so that replicas end within one item
-/// of each other however fast each is. Lives on rank 0; only numbers of items pass through it.
+/// portions shrink towards the end: the last are single items, so that replicas of unlike speeds
+/// end within about one item of each other. Lives on rank 0; only numbers of items pass through it.
 class Dealer {
  public:
   /// Predicted cost of an item, in any unit.
@@ -32,8 +32,8 @@ class Dealer {
 
   /// Memory: four bytes per 64 items.
   ///   open   per item: 1 where it is to be dealt; outlives the dealer
-  ///   apart  items that somebody has already
-  Dealer(std::span<const std::uint8_t> open, const std::set<std::int64_t>& apart, Cost cost,
+  ///   taken  items that somebody has already; outlives the dealer
+  Dealer(std::span<const std::uint8_t> open, const std::set<std::int64_t>& taken, Cost cost,
          int replicas);
 
   /// At most `wanted` items, at least one if there is one.
@@ -44,7 +44,7 @@ class Dealer {
   [[nodiscard]] bool is_open(std::size_t item) const;
 
   std::span<const std::uint8_t> open_;
-  const std::set<std::int64_t>& apart_;
+  const std::set<std::int64_t>& taken_;
   Cost cost_;
   std::int64_t portions_;
   std::vector<std::uint32_t> runs_;  ///< of 64 neighbours, by number, in the order of dealing

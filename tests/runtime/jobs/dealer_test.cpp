@@ -1,4 +1,4 @@
-// Who gets which items: each once, the costly first, and replicas of any speed end together.
+// Who gets which items: each once, the costly first, and replicas of unlike speeds end together.
 #include "runtime/jobs/dealer.h"
 
 #include "parallel/base/rng.h"
@@ -24,9 +24,9 @@ TEST(Dealer, GivesEveryOpenItemOnceAndSaysWhatIsLeft) {
     for (const int replicas : {1, 2, 7}) {
       std::vector<std::uint8_t> open(count);
       for (std::size_t i = 0; i < count; ++i) open[i] = random_bits(1, i) % 3 != 0 ? 1 : 0;
-      const std::set<std::int64_t> apart = {3, 64, 999};
+      const std::set<std::int64_t> taken = {3, 64, 999};
       Dealer dealer(
-          open, apart,
+          open, taken,
           [](std::size_t i) { return static_cast<std::uint32_t>(random_bits(2, i) % 5000); },
           replicas);
       std::vector<std::int64_t> given(count, 0);
@@ -42,7 +42,7 @@ TEST(Dealer, GivesEveryOpenItemOnceAndSaysWhatIsLeft) {
       EXPECT_EQ(dealer.next(5).count, 0);
       EXPECT_EQ(dealer.next(5).left, 0);
       for (std::size_t i = 0; i < count; ++i)
-        EXPECT_EQ(given[i], open[i] != 0 && !apart.contains(static_cast<std::int64_t>(i)) ? 1 : 0);
+        EXPECT_EQ(given[i], open[i] != 0 && !taken.contains(static_cast<std::int64_t>(i)) ? 1 : 0);
     }
 }
 
@@ -120,7 +120,7 @@ std::vector<double> simulate(const std::vector<std::uint32_t>& costs,
   return ends;
 }
 
-TEST(Dealer, ReplicasOfAnySpeedEndWithinOneItemOfEachOther) {
+TEST(Dealer, ReplicasOfUnlikeSpeedsEndWithinOneItemOfEachOther) {
   for (std::uint64_t seed = 0; seed < 40; ++seed) {
     std::vector<std::uint32_t> costs(300 + random_bits(seed, 1) % 3000);
     for (std::size_t i = 0; i < costs.size(); ++i)

@@ -33,10 +33,12 @@ class KeptValues {
     }
     slots_[key];  // without a value: it is being made
     lock.unlock();
-    // The slot must not stay so, whatever happens: others wait for it.
+    // The slot must not stay so, whatever happens: others wait for it. Once it holds a value it may
+    // be gone, or be another thread's, as soon as the lock is.
+    bool kept = false;
     const std::shared_ptr<void> on_leaving(nullptr, [&](void*) {
       const std::scoped_lock again(mutex_);
-      if (const auto slot = slots_.find(key); slot->second.value == nullptr) slots_.erase(slot);
+      if (!kept) slots_.erase(key);
       made_.notify_all();
     });
     Result<Value> made = make();
@@ -45,6 +47,7 @@ class KeptValues {
     const std::scoped_lock again(mutex_);
     Slot& slot = slots_[key];
     slot.value = value;
+    kept = true;
     slot.place = used_.insert(used_.begin(), key);
     bytes_ += value->memory_bytes();
     while (bytes_ > most_bytes_ && used_.size() > 1) {

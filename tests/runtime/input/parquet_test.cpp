@@ -169,6 +169,29 @@ TEST(Parquet, IsReadByManyThreadsThroughASmallCache) {
   EXPECT_EQ(wrong, 0);
 }
 
+TEST(Parquet, ACacheThatHoldsOneValueServesManyThreadsThatWantOthers) {
+  struct Number {
+    std::int64_t value;
+    [[nodiscard]] static std::int64_t memory_bytes() { return 1; }
+  };
+  detail::KeptValues<std::int64_t, Number> cache(1);
+  std::atomic<int> wrong = 0;
+  std::vector<std::jthread> threads;
+  for (std::uint64_t thread = 0; thread < 8; ++thread)
+    threads.emplace_back([&, thread] {
+      for (std::uint64_t i = 0; i < 20'000; ++i) {
+        const auto key = static_cast<std::int64_t>(random_bits(thread, i) % 3);
+        const auto made = cache.get(key, [&]() -> Result<Number> {
+          if (i % 5 == 0) return DataError{"read", "this time it cannot be made"};
+          return Number{key};
+        });
+        if (made.ok() && (*made)->value != key) ++wrong;
+      }
+    });
+  threads.clear();
+  EXPECT_EQ(wrong, 0);
+}
+
 TEST(Parquet, FollowsARowOfAListFromPageToPage) {
   // Our own writer ends a page with a row, as pyarrow does today and did not always: its level that
   // begins the second and third page is turned from "a row begins" into "the row goes on".

@@ -10,6 +10,11 @@ struct SchedulerStats {
   std::int64_t preempted = 0;      ///< sent back, for want of pages
   std::int64_t reused_tokens = 0;  ///< of prompts, whose pages were there already
   std::int64_t encoded_items = 0;  ///< by all ranks
+  // At the last plan:
+  std::int64_t waiting = 0;  ///< sequences that are not admitted
+  std::int64_t running = 0;
+  std::int64_t kv_blocks = 0;       ///< pages that there are
+  std::int64_t kv_blocks_held = 0;  ///< by sequences
 };
 
 /// Counters since the start, of one rank. Returned, never printed.
@@ -29,6 +34,7 @@ struct EngineStats {
   double wait_s = 0;                ///< for other ranks and for pixels
   double encode_s = 0;              ///< vision tower and exchange
   double forward_s = 0;             ///< decoder
+  double prefill_s = 0;             ///< of forward_s, steps that took prompts in
   double sample_s = 0;              ///< gathering candidates, choosing tokens, ending requests
 };
 

@@ -21,7 +21,18 @@ struct StopOrder {
 
 /// Messages between the ranks of a job, on the world. They come in between at any time, so they are
 /// looked for and never waited for.
-enum class JobTag : int { kCounts = 1, kStop = 2, kEnd = 3, kWant = 4, kDeal = 5 };
+enum class JobTag : int {
+  kCounts = 1,
+  kStop = 2,
+  kEnd = 3,
+  kWant = 4,
+  kDeal = 5,
+  kState = 6,
+  kEvent = 7
+};
+
+/// How often ranks tell rank 0 how they stand.
+constexpr double kStateEvery_s = 1;
 
 template <class T>
 void post(Communicator& world, const T& value, int to, JobTag tag) {

@@ -32,7 +32,7 @@ struct HttpLimits {
   double write_s = 5;    ///< until an answer is taken
   /// Connections taken and requests answered, together. Beyond, they wait: whatever is asked, the
   /// server costs the machine no more than this.
-  double pace_per_s = 500;
+  double pace_per_s = 300;
   double burst = 200;
 };
 

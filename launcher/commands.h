@@ -24,7 +24,8 @@ int ask(const Command& command);
 int trace(const Command& command);
 int check(const Command& command);
 int info(const Command& command);
-/// study and doctor. Throws: UsageError.
+int doctor(const Command& command);
+/// study. Throws: UsageError.
 int not_served(const Command& command);
 
 /// The whole command line after the program's name, from verb to exit code; what `retinue` prints

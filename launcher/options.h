@@ -50,6 +50,7 @@ Table launch_table(LaunchOptions& options);
 Table retry_table(LaunchOptions& options);
 Table monitor_table(MonitorOptions& options);
 Table info_table(InfoOptions& options);
+Table doctor_table(runtime::DoctorOptions& options);
 
 /// Everything that one command line can fill.
 struct CommandOptions {
@@ -58,6 +59,7 @@ struct CommandOptions {
   runtime::TraceOptions trace;  ///< ask's options are trace's
   MonitorOptions monitor;
   InfoOptions info;
+  runtime::DoctorOptions doctor;
 };
 
 /// A verb of the command line: its name, what it does in one line, and how it is called.

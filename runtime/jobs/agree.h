@@ -28,7 +28,12 @@ enum class JobTag : int {
   kWant = 4,
   kDeal = 5,
   kState = 6,
-  kEvent = 7
+  kEvent = 7,
+  kFacts = 20,  ///< doctor's, with those of doctor_skew.cpp
+  kGo = 21,
+  kSweeps = 22,
+  kAskTime = 23,
+  kTellTime = 24,
 };
 
 /// How often ranks tell rank 0 how they stand.

@@ -6,7 +6,7 @@
 #     --items    pictures of the job       (60000: some two minutes)
 #     --program  build/bin/retinue
 # Needs python3, curl and Chromium (Debian: chromium). Some items of the job are missing, and some have
-# names that are markup: they must show as text.
+# names that are markup: they must show as text, which is checked, as is that the browser had nothing to refuse.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 output=runs/monitor-screenshots items=60000 program=build/bin/retinue
@@ -15,7 +15,7 @@ while [ $# -gt 0 ]; do
     --output) output=$2 ;;
     --items) items=$2 ;;
     --program) program=$2 ;;
-    --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "[monitor_screenshots] unknown option $1. Known: --output --items --program" >&2; exit 2 ;;
   esac
   shift 2
@@ -48,13 +48,21 @@ for _ in $(seq 600); do
 done
 [ -n "$url" ] || { cat "$work/log" >&2; exit 1; }
 sleep 25  # for a few points of the charts
+browse() {
+  "$browser" --headless=new --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$work/browser" \
+    --virtual-time-budget=3000 --enable-logging=stderr "$@" "$url" 2>"$work/browser.log" ||
+    { cat "$work/browser.log" >&2; exit 1; }
+}
+browse --dump-dom >"$work/page"
+grep -q '&lt;img src=x onerror' "$work/page" || { echo "[monitor_screenshots] no name with markup is on the page" >&2; exit 1; }
+if grep -q '<img src="\?x' "$work/page"; then echo "[monitor_screenshots] a name became markup" >&2; exit 1; fi
+grep -q '<strong class="number" id="counted">[0-9]' "$work/page" || { echo "[monitor_screenshots] the page shows no count" >&2; exit 1; }
+if grep 'CONSOLE' "$work/browser.log" >&2; then echo "[monitor_screenshots] the page's console has complaints" >&2; exit 1; fi
 # In Chromium's settings 0 is dark and 1 is light.
 for scheme in 0:dark 1:light; do
   for size in 390,844:phone 1440,900:desktop 390,5000:phone-whole 1440,2600:desktop-whole; do
     file=$output/${size#*:}-${scheme#*:}.png
-    "$browser" --headless=new --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$work/browser" \
-      --blink-settings=preferredColorScheme="${scheme%:*}" --window-size="${size%:*}" --virtual-time-budget=3000 \
-      --screenshot="$file" "$url" >"$work/browser.log" 2>&1 || { cat "$work/browser.log" >&2; exit 1; }
+    browse --blink-settings=preferredColorScheme="${scheme%:*}" --window-size="${size%:*}" --screenshot="$file"
     echo "$file"
   done
 done

@@ -5,6 +5,7 @@
 #include "launcher/help.h"
 #include "launcher/info.h"
 #include "launcher/spawn.h"
+#include "launcher/study.h"
 #include "launcher/supervisor.h"
 #include "launcher/threads.h"
 #include "parallel/base/build_config.h"
@@ -192,6 +193,10 @@ int info(const Command& command) {
   return 0;
 }
 
+int study(const Command& command) {
+  return run_study(command, uses_gpus(command.options.check.caption.run));
+}
+
 int not_served(const Command& command) {
   throw UsageError(
       fmt::format("[{}] is not served yet. 'retinue --help' lists the verbs.", command.verb));
@@ -225,7 +230,8 @@ int run(const std::vector<std::string>& words) {
         verb, nearest(verb, names)));
   }
   Command command{.verb = verb,
-                  .arguments = {words.begin() + 1, words.end()},
+                  .arguments = verb == "study" ? study_words({words.begin() + 1, words.end()})
+                                               : std::vector(words.begin() + 1, words.end()),
                   .options = {},
                   .environment = {}};
   if (!found->served) return not_served(command);
@@ -240,6 +246,7 @@ int run(const std::vector<std::string>& words) {
   if (verb == "ask") return ask(command);
   if (verb == "trace") return trace(command);
   if (verb == "check") return check(command);
+  if (verb == "study") return study(command);
   return info(command);
 }
 

@@ -4,6 +4,7 @@
 #include "runtime/jobs/options.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,20 @@ struct MonitorOptions {
   std::string monitor = {};
 };
 
+/// A study's own; what its runs are asked is caption's.
+struct StudyFlags {
+  std::string output = {};
+  std::string layouts = "1x1";
+  std::int64_t trials = 3;
+  std::uint64_t order_seed = 0;
+  std::string scaling = "strong";
+  std::string batches = {}, image_pixels = {};
+  std::string ablations = "preloaded-pixels,text-only";
+  std::optional<double> price_per_hour = {};
+  std::optional<double> peak_tflops = {}, peak_gb_per_s = {};
+  std::vector<std::string> compare = {};  ///< two folders
+};
+
 struct InfoOptions {
   bool json = false;
 };
@@ -50,6 +65,7 @@ Table check_table(CheckOptions& options);
 Table launch_table(LaunchOptions& options);
 Table retry_table(LaunchOptions& options);
 Table monitor_table(MonitorOptions& options);
+Table study_table(StudyFlags& options);
 Table info_table(InfoOptions& options);
 
 /// Everything that one command line can fill.
@@ -58,6 +74,7 @@ struct CommandOptions {
   CheckOptions check;           ///< caption's options are check's
   runtime::TraceOptions trace;  ///< ask's options are trace's
   MonitorOptions monitor;
+  StudyFlags study;
   InfoOptions info;
 };
 
@@ -72,6 +89,9 @@ const std::vector<Verb>& verbs();
 
 /// The tables that `verb` reads, bound to `options`. Empty for an unknown verb and for one that is
 /// not served.
+/// Caption's tables without what a study says for each run itself: these go on to its runs.
+std::vector<Table> run_tables(CommandOptions& options);
+
 std::vector<Table> tables_of(std::string_view verb, CommandOptions& options);
 
 }  // namespace retinue::launcher

@@ -2,7 +2,9 @@
 #include "runtime/jobs/agree.h"
 #include "runtime/jobs/caption_lead.h"
 #include "runtime/jobs/death_mark.h"
+#include "runtime/jobs/host_memory.h"
 #include "runtime/jobs/listing.h"
+#include "runtime/jobs/profile.h"
 #include "runtime/jobs/replica.h"
 #include "runtime/output/job_folder.h"
 #include "runtime/output/record.h"
@@ -15,6 +17,7 @@
 #include <iostream>
 #include <new>
 #include <numeric>
+#include <optional>
 #include <unistd.h>
 
 namespace retinue::runtime {
@@ -243,6 +246,7 @@ int run_caption(const Session& session, const CaptionOptions& options) {
     on_coordinator(session.world, [&] { run_check(options, session.world.size(), 0, stdout); });
     return 0;
   }
+  const std::int64_t preload_bytes = memory_per_rank(session.node_size) / 2;
   // Every rank takes the signal, or one that does not lead would die of it.
   const StopSignal signal;
   CaptionJob job = prepare_caption(options);
@@ -270,24 +274,55 @@ int run_caption(const Session& session, const CaptionOptions& options) {
                     world.rank() - mesh.tensor().rank());
     Feeder feeder(job.items, job.model.processor, job.model.image,
                   std::clamp(share.threads / 4, 1, 8), job.tables.get(), job.apart.get());
-    Replica replica(options.run, job.model, mesh, share, wishes, feeder, session.clock);
+    std::optional<Profile> profile;
+    if (options.profile) profile.emplace(session.clock);
+    Replica replica(options.run, job.model, mesh, share, wishes, feeder, session.clock,
+                    {.null_collectives = options.ablation == "null-collectives",
+                     .calls = profile ? &profile->calls() : nullptr});
     for (const std::string& line : start_block(options.run, job.model, mesh, replica))
       session.log.info(line);
+    // What studies compare begins on all ranks at once, when everything is loaded.
+    const auto begin_profile = [&] {
+      if (!profile) return;
+      world.barrier();
+      profile->begin();
+    };
+    QuestionQueue::Times questions;
     const auto work_to_the_end = [&] {
+      const bool preloads = options.ablation == "preloaded-pixels";
+      if (preloads) feeder.preload(preload_bytes);
       if (mesh.is_lead()) {
         const bool coordinator = mesh.is_coordinator();
         CaptionLead lead(session, mesh, job, replica.engine(),
                          2 * replica.plan().limits.max_sequences, feeder, signal,
-                         coordinator ? &progress : nullptr);
+                         coordinator ? &progress : nullptr, profile ? &*profile : nullptr);
+        if (preloads) lead.prepare();
+        begin_profile();
         lead.run();
+        questions = lead.question_times();
         counts = lead.counts();
         stop_code = lead.stop_code();
       } else {
-        while (replica.engine().step()) {
-        }
+        begin_profile();
+        while (replica.engine().step())
+          if (profile) profile->stepped(replica.engine().stats());
       }
     };
     marked(death, work_to_the_end);
+    if (profile) {
+      profile->end();
+      profile->write(options.output, {.rank = world.rank(),
+                                      .data = mesh.data_index(),
+                                      .tensor = mesh.tensor_index(),
+                                      .threads = share.threads,
+                                      .device = to_string(replica.ctx().device()),
+                                      .limits = replica.plan().limits,
+                                      .weight_bytes = replica.plan().weight_bytes,
+                                      .engine = replica.engine().stats(),
+                                      .feed = feeder.times(),
+                                      .questions_cpu_s = questions.cpu_s,
+                                      .questions = questions.made});
+    }
   }
   if (!mesh.is_coordinator()) {
     const int code = await_end(world);

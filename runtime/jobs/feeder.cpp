@@ -1,6 +1,9 @@
 #include "runtime/jobs/feeder.h"
 
+#include "parallel/base/cpu_time.h"
 #include "runtime/jobs/death_mark.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <exception>
@@ -27,6 +30,7 @@ Feeder::~Feeder() = default;
 
 void Feeder::prefetch(std::uint64_t key) {
   const std::lock_guard lock(mutex_);
+  if (ready_.contains(key)) return;  // preloaded
   queue_.push_back(key);
   wake_.notify_one();
 }
@@ -56,6 +60,30 @@ void Feeder::forget(std::uint64_t key) {
   kept_.erase(found);
 }
 
+void Feeder::preload(std::int64_t most_bytes) {
+  std::int64_t bytes = 0;
+  for (std::size_t index = 0; index < items_.size(); ++index) {
+    const std::size_t media = items_.item(index).media.size();
+    for (std::size_t i = 0; i < media; ++i) {
+      const std::uint64_t key = media_key(index, i);
+      Result<layers::Patches> patches = decode(key, nullptr);
+      if (patches.ok()) bytes += static_cast<std::int64_t>(patches->pixels.size());
+      if (bytes > most_bytes)
+        throw UsageError(fmt::format(
+            "[--ablation] preloaded-pixels: the pixels of {} of {} items take {:.1f} GiB, more "
+            "than a rank may use here. Give a smaller --limit.",
+            index + 1, items_.size(), static_cast<double>(bytes) / 1073741824.0));
+      const std::lock_guard lock(mutex_);
+      ready_.insert_or_assign(key, std::move(patches));
+    }
+  }
+}
+
+FeedTimes Feeder::times() {
+  const std::lock_guard lock(mutex_);
+  return times_;
+}
+
 void Feeder::work(const std::stop_token& stop) {
   while (true) {
     std::uint64_t key = 0;
@@ -72,8 +100,11 @@ void Feeder::work(const std::stop_token& stop) {
       }
     }
     try {
+      const double begin = thread_cpu_s();
       Result<layers::Patches> patches = decode(key, kept);
+      const double cpu_s = thread_cpu_s() - begin;
       const std::lock_guard lock(mutex_);
+      times_.cpu_s += cpu_s, ++times_.decoded;
       ready_.insert_or_assign(key, std::move(patches));
     } catch (...) {
       const std::lock_guard lock(mutex_);

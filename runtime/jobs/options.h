@@ -57,6 +57,9 @@ struct CaptionOptions {
   std::int64_t fsync_interval_ms = 50;
   std::int64_t stop_deadline_s = 8;
   bool logprobs = false;
+  /// For studies: what a run costs without one part of its work. Part of the question of a job.
+  std::string ablation = "none";  ///< or null-collectives, preloaded-pixels, text-only
+  bool profile = false;           ///< for studies: what steps, collectives and decoding took
   bool no_progress = false;
   bool quiet = false;
 };

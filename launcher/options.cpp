@@ -449,6 +449,26 @@ Table study_table(StudyFlags& options) {
                .type = "DIR DIR",
                .help = "runs nothing: sets a finished study beside an earlier one",
                .target = &options.compare},
+              {.name = "simulate",
+               .type = "FILE|DIR",
+               .help = "runs nothing: the job on machines that are not here, as a file says, or with "
+                       "the step times of a finished study",
+               .target = &options.simulate},
+              {.name = "gpus",
+               .type = "N,...",
+               .fallback = "what the file says, or 8,64,1024",
+               .help = "with --simulate: how many ranks there are",
+               .target = &options.gpus},
+              {.name = "fabric",
+               .type = "US,GB",
+               .fallback = "what the file says, or 25,50",
+               .help = "with --simulate: between nodes, microseconds and GB/s per rank",
+               .target = &options.fabric},
+              {.name = "simulated-items",
+               .type = "N",
+               .fallback = "what the file says, or 100000",
+               .help = "with --simulate: items of the job",
+               .target = &options.items},
           }};
 }
 

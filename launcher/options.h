@@ -48,6 +48,9 @@ struct StudyFlags {
   std::optional<double> price_per_hour = {};
   std::optional<double> peak_tflops = {}, peak_gb_per_s = {};
   std::vector<std::string> compare = {};  ///< two folders
+  std::string simulate = {};              ///< file, or folder of a study
+  std::string gpus = {}, fabric = {};
+  std::int64_t items = 0;
 };
 
 struct InfoOptions {

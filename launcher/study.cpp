@@ -9,6 +9,9 @@
 #include "parallel/base/clock.h"
 #include "parallel/base/hash.h"
 #include "parallel/device/cuda/runtime.h"
+#include "runtime/output/atomic_file.h"
+#include "runtime/study/cluster.h"
+#include "runtime/study/compare.h"
 #include "runtime/study/model_work.h"
 #include "runtime/study/study.h"
 #include "runtime/study/table.h"
@@ -108,7 +111,7 @@ study::StudyOptions study_options(const Command& command, bool gpus) {
   options.output = flags.output;
   options.limit = caption.limit;
   options.provenance = provenance_of(command, gpus);
-  options.arguments = quoted(run_words(command));
+  options.provenance.arguments = quoted(run_words(command));
   return options;
 }
 
@@ -150,6 +153,50 @@ study::RunOutcome start_run(const Command& command, const study::RunRequest& req
   return outcome;
 }
 
+int compare_studies(const StudyFlags& flags) {
+  if (flags.compare.size() != 2)
+    throw UsageError("[--compare] wants two folders of studies: --compare BEFORE AFTER");
+  const study::Study before = study::load_study(flags.compare[0]);
+  const study::Study after = study::load_study(flags.compare[1]);
+  const study::Comparison comparison = study::compare(before, after);
+  print(study::comparison_table(comparison));
+  const std::string page = flags.compare[1] + "/compare.html";
+  runtime::AtomicFile file(page);
+  file.write(study::comparison_html(comparison, before, after));
+  file.commit();
+  print("Details: " + page + "\n");
+  return 0;
+}
+
+int simulate(const StudyFlags& flags) {
+  study::ClusterJob job =
+      std::filesystem::is_directory(flags.simulate)
+          ? study::cluster_job_of(study::load_study(flags.simulate))
+          : study::parse_cluster_job(read_text_file(flags.simulate, "[study]", "--simulate"),
+                                     flags.simulate);
+  if (!flags.gpus.empty()) {
+    job.gpus.clear();
+    for (const std::int64_t gpus : study::parse_sizes(flags.gpus, "--gpus")) {
+      if (gpus > 65536) throw UsageError(fmt::format("[--gpus] {} are more than 65536", gpus));
+      job.gpus.push_back(static_cast<int>(gpus));
+    }
+  }
+  if (!flags.fabric.empty()) {
+    double alpha_us = 0, gb_per_s = 0;
+    char end = 0;
+    if (std::sscanf(flags.fabric.c_str(), "%lf,%lf%c", &alpha_us, &gb_per_s, &end) != 2 ||
+        !(alpha_us >= 0) || !(gb_per_s > 0))
+      throw UsageError(fmt::format(
+          "[--fabric] is '{}', wanted microseconds and GB/s per rank, as in 25,50", flags.fabric));
+    job.fabric_alpha_s = 1e-6 * alpha_us, job.fabric_bytes_per_s = 1e9 * gb_per_s;
+  }
+  if (flags.items > 10'000'000)
+    throw UsageError("[--simulated-items] are more than 10000000");
+  if (flags.items > 0) job.items = flags.items;
+  print(study::cluster_table(job, study::simulate_cluster(job)));
+  return 0;
+}
+
 }  // namespace
 
 std::vector<std::string> study_words(std::vector<std::string> words) {
@@ -160,6 +207,13 @@ std::vector<std::string> study_words(std::vector<std::string> words) {
 }
 
 int run_study(const Command& command, bool gpus) {
+  const StudyFlags& flags = command.options.study;
+  if (!flags.compare.empty() && !flags.simulate.empty())
+    throw UsageError("[study] --compare and --simulate are two questions. Ask one of them.");
+  if (flags.simulate.empty() && !(flags.gpus.empty() && flags.fabric.empty() && flags.items == 0))
+    throw UsageError("[study] --gpus, --fabric and --simulated-items go with --simulate");
+  if (!flags.compare.empty()) return compare_studies(flags);
+  if (!flags.simulate.empty()) return simulate(flags);
   if (command.environment.launched)
     throw UsageError(
         "[study] starts the ranks of each run itself and is no rank of mpirun or srun. Call it "

@@ -104,6 +104,7 @@ std::optional<double> optional_from(const Json& json) {
 Json to_json(const Provenance& p) {
   Json json;
   json["title"] = p.title, json["model_sha256"] = p.model_sha256, json["command"] = p.command;
+  json["arguments"] = p.arguments;
   json["machine"] = p.machine, json["when"] = p.when;
   json["cores"] = p.cores, json["hosts"] = p.hosts, json["merge_unit"] = p.merge_unit;
   json["work"] = {
@@ -119,7 +120,7 @@ Json to_json(const Provenance& p) {
 Provenance provenance_from(const Json& json) {
   Provenance p;
   p.title = json.at("title"), p.model_sha256 = json.at("model_sha256");
-  p.command = json.at("command"), p.machine = json.at("machine"), p.when = json.at("when");
+  p.command = json.at("command"), p.arguments = json.at("arguments"), p.machine = json.at("machine"), p.when = json.at("when");
   p.cores = json.at("cores"), p.hosts = json.at("hosts"), p.merge_unit = json.at("merge_unit");
   const Json& work = json.at("work");
   p.work = {.flops_per_row = work.at("flops_per_row"),
@@ -216,7 +217,7 @@ Json StudyOptions::question() const {
   json["max_sequences"] = plan.max_sequences, json["max_pixels"] = plan.max_pixels;
   json["limit"] = limit;
   json["model_sha256"] = provenance.model_sha256;
-  json["arguments"] = arguments;
+  json["arguments"] = provenance.arguments;
   return json;
 }
 

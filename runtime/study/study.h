@@ -33,7 +33,6 @@ struct StudyOptions {
   std::int64_t limit = 0;  ///< of items, at the largest layout; 0: all
   Provenance provenance;   ///< `when` and `machine` of a study that goes on are those it began with
   nlohmann::ordered_json question() const;  ///< what cells of one study have in common
-  std::string arguments;  ///< what else decides what runs do: part of the question
 };
 
 /// Runs what is not there yet, cell by cell; each finished one is a file of its own, whole or

@@ -17,6 +17,7 @@ struct Provenance {
   std::string title;         ///< the model's folder and what was shown
   std::string model_sha256;  ///< of config.json
   std::string command;       ///< as it was typed
+  std::string arguments;     ///< what every run is asked: part of the question
   std::string machine;       ///< processor, cores, memory; never a name
   std::string when;          ///< "2026-11-23 19:30 UTC", of the start
   int cores = 1;             ///< that all ranks together may use

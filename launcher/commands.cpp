@@ -67,11 +67,19 @@ bool uses_gpus(const runtime::RunOptions& run) {
     return false;
 }
 
+/// Of collectives. Whoever asks what is wrong does not want to wait for it as long as a job may.
+double deadline_of(const Command& command) {
+  if (command.verb != "doctor") return deadline_s();
+  return std::min(deadline_s(),
+                  30.0 + static_cast<double>(command.options.doctor.answer_deadline_s));
+}
+
 using Job = std::function<int(const runtime::Session&, int threads)>;
 
 /// This process as a rank of its world: runs `job` and returns the code that all ranks leave with.
 int run_rank(const Command& command, const runtime::RunOptions& run, const Job& job) {
-  World world({.deadline_s = deadline_s()});
+  const double deadline = deadline_of(command);
+  World world({.deadline_s = deadline});
   const LaunchOptions& launch = command.options.launch;
   if (launch.ranks != 0 && launch.ranks != world.size())
     throw UsageError(
@@ -89,7 +97,7 @@ int run_rank(const Command& command, const runtime::RunOptions& run, const Job& 
         const runtime::Session session{.world = world.comm(),
                                        .node_rank = world.node_rank(),
                                        .node_size = world.node_size(),
-                                       .deadline_s = deadline_s(),
+                                       .deadline_s = deadline,
                                        .log = log,
                                        .clock = clock};
         return job(session, run.threads > 0 ? run.threads : default_threads(world));
@@ -197,6 +205,15 @@ int study(const Command& command) {
   return run_study(command, uses_gpus(command.options.check.caption.run));
 }
 
+int doctor(const Command& command) {
+  runtime::DoctorOptions options = command.options.doctor;
+  return start(command, options.run, [&](const runtime::Session& session, int threads) {
+    options.run.threads = threads;
+    options.run.share_device = command.options.launch.share_device;
+    return runtime::run_doctor(session, options);
+  });
+}
+
 int not_served(const Command& command) {
   throw UsageError(
       fmt::format("[{}] is not served yet. 'retinue --help' lists the verbs.", command.verb));
@@ -247,6 +264,7 @@ int run(const std::vector<std::string>& words) {
   if (verb == "trace") return trace(command);
   if (verb == "check") return check(command);
   if (verb == "study") return study(command);
+  if (verb == "doctor") return doctor(command);
   return info(command);
 }
 

@@ -24,9 +24,10 @@ int ask(const Command& command);
 int trace(const Command& command);
 int check(const Command& command);
 int info(const Command& command);
+int doctor(const Command& command);
 /// Starts ranks run by run; never a rank itself.
 int study(const Command& command);
-/// doctor. Throws: UsageError.
+/// A verb without a function. Throws: UsageError.
 int not_served(const Command& command);
 
 /// The whole command line after the program's name, from verb to exit code; what `retinue` prints

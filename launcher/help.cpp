@@ -70,8 +70,10 @@ std::string overall_help() {
     fmt::format_to(std::back_inserter(out), "  {:<9} {}\n", verb.name, verb.summary);
   out +=
       "\n'retinue VERB --help' lists the options of a verb; 'retinue --version' names this build.\n"
-      "Exit codes: 0 all done, 1 internal bug, 2 usage, 3 some items failed, 4 failure budget\n"
-      "exceeded, 75 interrupted or system failure: the same command goes on.\n";
+      "Exit codes: 0 all done, 1 internal bug, 2 usage, 3 some items failed or doctor found "
+      "something\n"
+      "broken, 4 failure budget exceeded, 75 interrupted or system failure: the same command goes "
+      "on.\n";
   return out;
 }
 

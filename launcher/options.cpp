@@ -271,6 +271,15 @@ Table caption_table(CaptionOptions& options) {
                    "--ignore-eos must fix their length), decode all pixels before the clock "
                    "starts, or show no pictures",
            .target = &options.ablation},
+          {.name = "top-logprobs",
+           .type = "N",
+           .unit = "tokens",
+           .help = "add the N likeliest tokens at each place, too; implies --logprobs",
+           .target = &options.top_logprobs,
+           .at_least = 0},
+          {.name = "longest-first",
+           .help = "start answers that may become long first, so that none is alone at the end",
+           .target = &options.longest_first},
       }};
 }
 
@@ -479,6 +488,24 @@ Table info_table(InfoOptions& options) {
           }};
 }
 
+Table doctor_table(runtime::DoctorOptions& options) {
+  return {"The examination",
+          {
+              {.name = "json", .help = "as one JSON object", .target = &options.json},
+              {.name = "sweep-s",
+               .type = "X",
+               .unit = "s",
+               .help = "for timing the collectives of each communicator",
+               .target = &options.sweep_s},
+              {.name = "answer-deadline-s",
+               .type = "N",
+               .unit = "s",
+               .help = "a rank whose files, disks or GPU have not answered by then is named",
+               .target = &options.answer_deadline_s,
+               .at_least = 1},
+          }};
+}
+
 const std::vector<Verb>& verbs() {
   static const std::vector<Verb> kVerbs = {
       {"caption", "many images or videos in, captions out; the same command resumes it",
@@ -492,7 +519,8 @@ const std::vector<Verb>& verbs() {
       {"study", "scaling study over layouts and sizes: measured, predicted, explained",
        "--model DIR --input PATH [--input PATH ...] --output DIR --layouts 1x1,2x1,1x2 | --compare "
        "DIR DIR"},
-      {"doctor", "every rank looks at its machine and its peers (not served yet)", "", false},
+      {"doctor", "every rank looks at its machine, links and peers; names what is slow or broken",
+       "[--model DIR] [--ranks N] [--tensor-parallel N] [--json]"},
       {"info", "version, build, libraries, CPU features", "[--json]"},
   };
   return kVerbs;
@@ -551,6 +579,9 @@ std::vector<Table> tables_of(std::string_view verb, CommandOptions& options) {
         tables.back().options.push_back(option);
     return tables;
   }
+  if (verb == "doctor")
+    return {doctor_table(options.doctor), without_required(model_table(options.doctor.run)),
+            launch_table(options.launch)};
   if (verb == "info") return {info_table(options.info)};
   return {};
 }

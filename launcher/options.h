@@ -70,6 +70,7 @@ Table retry_table(LaunchOptions& options);
 Table monitor_table(MonitorOptions& options);
 Table study_table(StudyFlags& options);
 Table info_table(InfoOptions& options);
+Table doctor_table(runtime::DoctorOptions& options);
 
 /// Everything that one command line can fill.
 struct CommandOptions {
@@ -79,6 +80,7 @@ struct CommandOptions {
   MonitorOptions monitor;
   StudyFlags study;
   InfoOptions info;
+  runtime::DoctorOptions doctor;
 };
 
 /// A verb of the command line: its name, what it does in one line, and how it is called.

@@ -22,7 +22,7 @@ core=(
   libgtest-dev libgmock-dev   # tests
 )
 video=(libavformat-dev libavcodec-dev libswscale-dev libavutil-dev)
-dev=(ccache clang clang-format clang-tidy gdb git iproute2 libdnnl-dev openssh-client)
+dev=(ccache clang clang-format clang-tidy gdb git iproute2 libdnnl-dev munge openssh-client slurm-wlm)
 
 yes=0
 packages=("${build[@]}" "${core[@]}")

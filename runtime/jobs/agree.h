@@ -21,7 +21,18 @@ struct StopOrder {
 
 /// Messages between the ranks of a job, on the world. They come in between at any time, so they are
 /// looked for and never waited for.
-enum class JobTag : int { kCounts = 1, kStop = 2, kEnd = 3, kWant = 4, kDeal = 5 };
+enum class JobTag : int {
+  kCounts = 1,
+  kStop = 2,
+  kEnd = 3,
+  kWant = 4,
+  kDeal = 5,
+  kFacts = 20,  ///< doctor's, with those of doctor_skew.cpp
+  kGo = 21,
+  kSweeps = 22,
+  kAskTime = 23,
+  kTellTime = 24,
+};
 
 template <class T>
 void post(Communicator& world, const T& value, int to, JobTag tag) {

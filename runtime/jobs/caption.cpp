@@ -277,6 +277,7 @@ int run_caption(const Session& session, const CaptionOptions& options) {
     std::optional<Profile> profile;
     if (options.profile) profile.emplace(session.clock);
     Replica replica(options.run, job.model, mesh, share, wishes, feeder, session.clock,
+                    {.longest_first = options.longest_first},
                     {.null_collectives = options.ablation == "null-collectives",
                      .calls = profile ? &profile->calls() : nullptr});
     for (const std::string& line : start_block(options.run, job.model, mesh, replica))

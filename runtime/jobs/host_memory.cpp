@@ -18,7 +18,7 @@ std::int64_t available_bytes() {
 
 }  // namespace
 
-std::int64_t memory_per_rank(int local_ranks) {
+std::int64_t free_host_memory() {
   std::int64_t bytes = available_bytes();
   if (bytes == 0)
     bytes = static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) *
@@ -30,7 +30,11 @@ std::int64_t memory_per_rank(int local_ranks) {
     std::int64_t limit = 0;
     if (file >> limit && limit > 0) bytes = std::min(bytes, limit);
   }
-  return bytes / 5 * 4 / std::max(1, local_ranks);
+  return bytes;
+}
+
+std::int64_t memory_per_rank(int local_ranks) {
+  return free_host_memory() / 5 * 4 / std::max(1, local_ranks);
 }
 
 }  // namespace retinue::runtime

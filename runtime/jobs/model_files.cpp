@@ -149,9 +149,9 @@ void check_small_files(const RunOptions& options) {
         options.weights, options.model, missing));
 }
 
-/// Contents of the small files; of weights name and size, which is what tells two models apart
-/// without reading them.
-std::string identity_of(const RunOptions& options) {
+}  // namespace
+
+std::string model_identity(const RunOptions& options) {
   std::string all = options.weights + "\n";
   for (const char* name :
        {"config.json", "generation_config.json", "preprocessor_config.json",
@@ -170,8 +170,6 @@ std::string identity_of(const RunOptions& options) {
   for (const std::string& line : weights) all += line;
   return sha256_hex(all);
 }
-
-}  // namespace
 
 ModelFiles load_model_files(const RunOptions& options) {
   check_options(options);
@@ -194,7 +192,7 @@ ModelFiles load_model_files(const RunOptions& options) {
                    .prompt = {},
                    .eos_ids = {},
                    .generation = {},
-                   .identity = identity_of(options)};
+                   .identity = model_identity(options)};
   choose_device(options, model);
   apply_pixel_flags(options, model.processor);
   const layers::VisionConfig& vision = model.config.vision;

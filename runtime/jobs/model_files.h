@@ -40,6 +40,10 @@ struct ModelFiles {
 /// Throws: UsageError naming flag or file for what is missing, ill-formed or not served.
 ModelFiles load_model_files(const RunOptions& options);
 
+/// ModelFiles::identity: contents of the small files; of weights names and sizes, which is what
+/// tells two models apart without reading them. A file that is missing is left out.
+std::string model_identity(const RunOptions& options);
+
 /// How outputs are made and where they end.
 struct Sampling {
   SamplingParams params;

@@ -57,6 +57,8 @@ struct CaptionOptions {
   std::int64_t fsync_interval_ms = 50;
   std::int64_t stop_deadline_s = 8;
   bool logprobs = false;
+  std::int64_t top_logprobs = 0;
+  bool longest_first = false;
   /// For studies: what a run costs without one part of its work. Part of the question of a job.
   std::string ablation = "none";  ///< or null-collectives, preloaded-pixels, text-only
   bool profile = false;           ///< for studies: what steps, collectives and decoding took
@@ -77,6 +79,13 @@ struct TraceOptions {
   AskOptions ask;
   std::string output;
   std::int64_t decode = 0;
+};
+
+struct DoctorOptions {
+  RunOptions run;  ///< without a model its files are not looked at
+  bool json = false;
+  double sweep_s = 2;                   ///< per communicator
+  std::int64_t answer_deadline_s = 30;  ///< for what each rank looks at alone
 };
 
 }  // namespace retinue::runtime

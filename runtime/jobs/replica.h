@@ -54,7 +54,7 @@ class Replica {
   /// Throws: UsageError when plan or weights do not fit; SystemError when memory is short.
   Replica(const RunOptions& options, const ModelFiles& model, const Mesh& mesh,
           const RankShare& share, const EngineWishes& wishes, PixelSource& pixels,
-          const Clock& clock, const DataPlane& plane = {});
+          const Clock& clock, const EngineOptions& engine = {}, const DataPlane& plane = {});
 
   [[nodiscard]] Engine& engine() { return *engine_; }
   [[nodiscard]] Context& ctx() { return *ctx_; }
@@ -74,7 +74,7 @@ class Replica {
   std::unique_ptr<Communicator> reduce_, exchange_;
   /// For studies, around what they would be otherwise.
   std::vector<std::unique_ptr<Communicator>> around_;
-  std::unique_ptr<Context> ctx_;
+  std::unique_ptr<Context> ctx_, vision_;  ///< vision_: null where images wait for no stream
   std::unique_ptr<layers::Qwen3Vl> model_;
   std::unique_ptr<Engine> engine_;
 };

@@ -30,18 +30,18 @@ TEST(Program, HelpGoesToStdout) {
 }
 
 TEST(Program, UsageErrorsAreTwoAndSaidOnce) {
-  for (const char* arguments :
-       {"", "capton", "caption", "caption --no-such 1", "caption photo.jpg", "study", "doctor",
-        "caption --model m --input i --output o --monitor :9090",
-        "caption --model m --input i --output o --device cuda",
-        "caption --model m --input i --output o --reduce nccl",
-        "caption --model m --input i --output o --hosts a --hostfile b"}) {
+  for (const char* arguments : {"", "capton", "caption", "caption --no-such 1", "caption photo.jpg",
+                                "study", "doctor --model m --tensor-parallel 3",
+                                "caption --model m --input i --output o --monitor :9090",
+                                "caption --model m --input i --output o --device cuda",
+                                "caption --model m --input i --output o --reduce nccl",
+                                "caption --model m --input i --output o --hosts a --hostfile b"}) {
     const ShellOutcome outcome = retinue(arguments, kErrors);
     EXPECT_EQ(outcome.exit_code, 2) << arguments;
     EXPECT_THAT(outcome.text, StartsWith("retinue: [")) << arguments;
     EXPECT_EQ(outcome.text.find('\n'), outcome.text.size() - 1) << outcome.text;
   }
-  EXPECT_THAT(retinue("doctor", kErrors).text, HasSubstr("not served yet"));
+  EXPECT_THAT(retinue("study", kErrors).text, HasSubstr("not served yet"));
 }
 
 TEST(Program, PrintsTheLaunchInsteadOfRunningIt) {
@@ -51,6 +51,13 @@ TEST(Program, PrintsTheLaunchInsteadOfRunningIt) {
   EXPECT_THAT(outcome.text, StartsWith("mpirun "));
   EXPECT_THAT(outcome.text, HasSubstr(" -np 3 "));
   EXPECT_THAT(outcome.text, HasSubstr(" ask --model no-such --ranks 3 --prompt 'a b'\n"));
+}
+
+TEST(Program, ADoctorOfOneRankPrintsItsVerdict) {
+  const ShellOutcome outcome = retinue("doctor");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.text;
+  EXPECT_THAT(outcome.text, HasSubstr("\nverdict: "));
+  EXPECT_THAT(outcome.text, HasSubstr("not looked at: links: one rank has none"));
 }
 
 TEST(Program, InfoIsJsonOnRequest) {

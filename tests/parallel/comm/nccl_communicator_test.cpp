@@ -3,6 +3,7 @@
 #include "parallel/base/check.h"
 #include "parallel/base/log.h"
 #include "parallel/comm/local_communicator.h"
+#include "parallel/comm/sweep.h"
 #include "parallel/device/cuda/runtime.h"
 #include "parallel/device/graph.h"
 #include "parallel/device/memory.h"
@@ -144,6 +145,19 @@ std::string failure_of(const std::function<void()>& call) {
   }
   ADD_FAILURE() << "nothing was thrown";
   return "";
+}
+
+TEST_P(NcclGroup, ASweepTimesWhatIsOnTheDevice) {
+  const SteadyClock clock;
+  on_nccl_ranks(GetParam(), Reduce::kOrdered, 30, [&](Rank& rank) {
+    const SweepOptions options{.most_bytes = 1 << 16, .seconds = 0.05};
+    const auto sweeps = sweep_collectives(rank.comm, rank.host, rank.stream, clock, options);
+    ASSERT_EQ(sweeps.size(), kCollectives);
+    for (const CollectiveSweep& sweep : sweeps) {
+      EXPECT_GT(sweep.fit.bytes_per_s, 0);
+      for (const SweepPoint& point : sweep.points) EXPECT_EQ(point.wrong, 0) << point.bytes;
+    }
+  });
 }
 
 TEST_P(NcclPair, APeerThatDoesNotEnterIsNoticedAtTheDeadline) {

@@ -214,11 +214,6 @@ int doctor(const Command& command) {
   });
 }
 
-int not_served(const Command& command) {
-  throw UsageError(
-      fmt::format("[{}] is not served yet. 'retinue --help' lists the verbs.", command.verb));
-}
-
 int run(const std::vector<std::string>& words) {
   if (words.empty()) throw UsageError("[retinue] wants a verb. 'retinue --help' lists them.");
   const std::string& verb = words[0];
@@ -251,7 +246,6 @@ int run(const std::vector<std::string>& words) {
                                                : std::vector(words.begin() + 1, words.end()),
                   .options = {},
                   .environment = {}};
-  if (!found->served) return not_served(command);
   const std::vector<Table> tables = tables_of(verb, command.options);
   if (parse_command_line(verb, tables, command.arguments) == Asked::kHelp) {
     CommandOptions defaults;

@@ -27,8 +27,6 @@ int info(const Command& command);
 int doctor(const Command& command);
 /// Starts ranks run by run; never a rank itself.
 int study(const Command& command);
-/// A verb without a function. Throws: UsageError.
-int not_served(const Command& command);
 
 /// The whole command line after the program's name, from verb to exit code; what `retinue` prints
 /// about itself goes to stdout. Throws as the verbs do.

@@ -88,15 +88,13 @@ struct Verb {
   std::string_view name;
   std::string_view summary;
   std::string_view usage;
-  bool served = true;
 };
 const std::vector<Verb>& verbs();
 
-/// The tables that `verb` reads, bound to `options`. Empty for an unknown verb and for one that is
-/// not served.
 /// Caption's tables without what a study says for each run itself: these go on to its runs.
 std::vector<Table> run_tables(CommandOptions& options);
 
+/// The tables that `verb` reads, bound to `options`. Empty for an unknown verb.
 std::vector<Table> tables_of(std::string_view verb, CommandOptions& options);
 
 }  // namespace retinue::launcher

@@ -31,7 +31,9 @@ TEST(Program, HelpGoesToStdout) {
 
 TEST(Program, UsageErrorsAreTwoAndSaidOnce) {
   for (const char* arguments : {"", "capton", "caption", "caption --no-such 1", "caption photo.jpg",
-                                "study", "doctor --model m --tensor-parallel 3",
+                                "study", "study --model m --input i --output o --layouts 2",
+                                "study --compare a", "study --simulate no-such.json",
+                                "study --gpus 8", "doctor --model m --tensor-parallel 3",
                                 "caption --model m --input i --output o --monitor :9090",
                                 "caption --model m --input i --output o --device cuda",
                                 "caption --model m --input i --output o --reduce nccl",
@@ -41,7 +43,7 @@ TEST(Program, UsageErrorsAreTwoAndSaidOnce) {
     EXPECT_THAT(outcome.text, StartsWith("retinue: [")) << arguments;
     EXPECT_EQ(outcome.text.find('\n'), outcome.text.size() - 1) << outcome.text;
   }
-  EXPECT_THAT(retinue("study", kErrors).text, HasSubstr("not served yet"));
+  EXPECT_THAT(retinue("study", kErrors).text, HasSubstr("--model is required"));
 }
 
 TEST(Program, PrintsTheLaunchInsteadOfRunningIt) {

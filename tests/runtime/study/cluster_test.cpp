@@ -7,6 +7,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -113,6 +115,16 @@ TEST(Cluster, AReplicaThatSpansNodesPaysForTheFabric) {
   };
   EXPECT_GT(in_nodes_of(4).communication, in_nodes_of(8).communication);
   EXPECT_LT(in_nodes_of(4).steady_per_gpu, in_nodes_of(8).steady_per_gpu);
+}
+
+TEST(Cluster, TheFileInConfigsIsReadAndAnswered) {
+  std::ifstream in(std::string(RETINUE_SOURCE_DIR) + "/configs/clusters/qwen3-vl-32b.json");
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  ClusterJob job = parse_cluster_job(text, "qwen3-vl-32b.json");
+  job.items = 5000, job.gpus = {8};
+  const auto results = simulate_cluster(job);
+  ASSERT_EQ(results.size(), 2U);
+  EXPECT_THAT(cluster_table(job, results), HasSubstr("simulated: Qwen3-VL-32B"));
 }
 
 TEST(Cluster, BadFilesAreRefusedByKey) {

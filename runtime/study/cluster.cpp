@@ -74,12 +74,12 @@ class Reader {
 constexpr double kMost = 1e15;
 
 StepTimes parse_steps(const Json& json, const std::string& where, int tensor) {
-  const Reader read(json, where,
-                    {"knots", "per_logit_row_s", "per_key_s", "per_kv_token_s", "encode_s",
-                     "per_patch_s", "weights_gb", "memory_gb_per_s", "gflop_per_row",
-                     "gflop_per_logit_row", "gflop_per_key", "gflop_per_patch", "tflops",
-                     "vision_tflops", "kv_bytes_per_token", "collectives", "bytes_per_row",
-                     "alpha_us", "gb_per_s"});
+  const Reader read(
+      json, where,
+      {"knots", "per_logit_row_s", "per_key_s", "per_kv_token_s", "encode_s", "per_patch_s",
+       "weights_gb", "memory_gb_per_s", "gflop_per_row", "gflop_per_logit_row", "gflop_per_key",
+       "gflop_per_patch", "tflops", "vision_tflops", "kv_bytes_per_token", "collectives",
+       "bytes_per_row", "alpha_us", "gb_per_s"});
   StepTimes times;
   times.collectives = read.number("collectives", 0, 1e6, 0);
   times.bytes_per_row = read.number("bytes_per_row", 0, kMost, 0);
@@ -155,10 +155,10 @@ double start_seconds(const ClusterJob& job, int nodes) {
 ClusterJob parse_cluster_job(std::string_view text, const std::string& where) {
   const Json json = Json::parse(text, nullptr, false);
   if (json.is_discarded()) throw UsageError(where + ": is no JSON");
-  const Reader read(json, where,
-                    {"schema_version", "name", "items", "shapes", "gpus", "gpus_per_node",
-                     "replicas", "fabric", "start", "node_mtbf_h", "slowness_sigma",
-                     "price_per_hour", "seed"});
+  const Reader read(
+      json, where,
+      {"schema_version", "name", "items", "shapes", "gpus", "gpus_per_node", "replicas", "fabric",
+       "start", "node_mtbf_h", "slowness_sigma", "price_per_hour", "seed"});
   if (read.whole("schema_version", 0, 1e9) != 1)
     read.fail("schema_version", "1", read.at("schema_version").dump());
   ClusterJob job;
@@ -179,10 +179,10 @@ ClusterJob parse_cluster_job(std::string_view text, const std::string& where) {
   }
   job.gpus_per_node = static_cast<int>(read.whole("gpus_per_node", 1, 65536, 8));
   for (const Json& one : read.list("replicas")) {
-    const Reader replica(one, read.inside("replicas"),
-                         {"tensor", "max_sequences", "max_batch_tokens", "encode_patches",
-                          "feature_rows", "kv_tokens", "feed_s", "feed_threads", "reused_tokens",
-                          "step"});
+    const Reader replica(
+        one, read.inside("replicas"),
+        {"tensor", "max_sequences", "max_batch_tokens", "encode_patches", "feature_rows",
+         "kv_tokens", "feed_s", "feed_threads", "reused_tokens", "step"});
     ClusterReplica r;
     r.tensor = static_cast<int>(replica.whole("tensor", 1, 65536));
     r.limits = {.max_batch_tokens = replica.whole("max_batch_tokens", 1, 1e9),
@@ -287,8 +287,7 @@ std::vector<ClusterResult> simulate_cluster(const ClusterJob& job) {
       r.tail = tail_loss(run.done_s, run.makespan_s);
       if (n >= 20) {
         const double span = run.done_s[n - 1 - n / 10] - run.done_s[n / 10];
-        r.steady_per_gpu =
-            span > 0 ? static_cast<double>(n - 1 - 2 * (n / 10)) / span / gpus : 0;
+        r.steady_per_gpu = span > 0 ? static_cast<double>(n - 1 - 2 * (n / 10)) / span / gpus : 0;
       }
       double busy = 0;
       for (const double s : run.busy_s) busy += s / static_cast<double>(r.data);
@@ -303,8 +302,8 @@ std::vector<ClusterResult> simulate_cluster(const ClusterJob& job) {
         if (fails_s >= part.makespan_s) break;
         ++r.failures;
         r.makespan_s += fails_s + r.start_s;
-        left -= static_cast<std::size_t>(
-            std::ranges::upper_bound(part.done_s, fails_s) - part.done_s.begin());
+        left -= static_cast<std::size_t>(std::ranges::upper_bound(part.done_s, fails_s) -
+                                         part.done_s.begin());
         SimulatedJob rest = one;
         rest.items = std::span(items).last(left);
         part = simulate(rest);
@@ -323,10 +322,11 @@ std::vector<ClusterResult> simulate_cluster(const ClusterJob& job) {
 
 std::string cluster_table(const ClusterJob& job, const std::vector<ClusterResult>& results) {
   std::string text = fmt::format(
-      "simulated: {}, {} items; {} per node\n{:>6} {:>5} {:>6} {:>9} {:>9} {:>10} {:>9} {:>6} {:>6} "
+      "simulated: {}, {} items; {} per node\n{:>6} {:>5} {:>6} {:>9} {:>9} {:>10} {:>9} {:>6} "
+      "{:>6} "
       "{:>9} {:>9} {:>9} {:>8}\n",
-      job.name, job.items, job.gpus_per_node, "ranks", "TP", "x", "start, s", "total, s",
-      "items/s", "per rank", "steady", "comm", "tail", "failures", "cost", "per 1k");
+      job.name, job.items, job.gpus_per_node, "ranks", "TP", "x", "start, s", "total, s", "items/s",
+      "per rank", "steady", "comm", "tail", "failures", "cost", "per 1k");
   for (const ClusterResult& r : results)
     fmt::format_to(
         std::back_inserter(text),

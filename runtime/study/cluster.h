@@ -30,10 +30,11 @@ struct ClusterJob {
   std::vector<ClusterReplica> replicas;
   /// Between nodes, beside what a replica's own steps say of sums within one.
   double fabric_alpha_s = 25e-6, fabric_bytes_per_s = 50e9;
-  double launch_s = 5, weight_bytes = 0, storage_bytes_per_s = 2e9;  ///< storage: all nodes together
-  double node_mtbf_s = 0;  ///< mean time between failures of a node; 0: none fails
-  double slowness_sigma = 0;  ///< of the logarithm of a replica's slowness
-  double price_per_hour = 0;  ///< of a GPU
+  double launch_s = 5, weight_bytes = 0,
+         storage_bytes_per_s = 2e9;  ///< storage: all nodes together
+  double node_mtbf_s = 0;            ///< mean time between failures of a node; 0: none fails
+  double slowness_sigma = 0;         ///< of the logarithm of a replica's slowness
+  double price_per_hour = 0;         ///< of a GPU
   std::uint64_t seed = 0;
 };
 

@@ -73,9 +73,8 @@ Comparison compare(const Study& before, const Study& after) {
                                    name_of(result.what));
       continue;
     }
-    ComparedCase c{.name = name_of(result.what),
-                   .before_s = median(first),
-                   .after_s = median(second)};
+    ComparedCase c{
+        .name = name_of(result.what), .before_s = median(first), .after_s = median(second)};
     c.ratio = c.before_s / c.after_s;
     c.least = *std::ranges::min_element(first) / *std::ranges::max_element(second);
     c.most = *std::ranges::max_element(first) / *std::ranges::min_element(second);
@@ -90,9 +89,8 @@ Comparison compare(const Study& before, const Study& after) {
 }
 
 std::string comparison_table(const Comparison& comparison) {
-  std::string text =
-      fmt::format("{:<32} {:>10} {:>10} {:>7} {:>15}\n", "case", "before, s", "after, s", "ratio",
-                  "all pairs");
+  std::string text = fmt::format("{:<32} {:>10} {:>10} {:>7} {:>15}\n", "case", "before, s",
+                                 "after, s", "ratio", "all pairs");
   for (const ComparedCase& c : comparison.cases)
     fmt::format_to(std::back_inserter(text), "{:<32} {:>10.3f} {:>10.3f} {:>7.3f} {:>15} {}\n",
                    c.name, c.before_s, c.after_s, c.ratio,
@@ -104,7 +102,8 @@ std::string comparison_table(const Comparison& comparison) {
 
 std::string comparison_html(const Comparison& comparison, const Study& before, const Study& after) {
   std::string body = "<h1>Two scaling studies</h1>\n";
-  fmt::format_to(std::back_inserter(body), "<p class=\"soft\">before: {}, {}<br>after: {}, {}</p>\n",
+  fmt::format_to(std::back_inserter(body),
+                 "<p class=\"soft\">before: {}, {}<br>after: {}, {}</p>\n",
                  escaped(before.provenance.title), escaped(before.provenance.when),
                  escaped(after.provenance.title), escaped(after.provenance.when));
   for (const std::string& remark : comparison.remarks)
@@ -123,7 +122,8 @@ std::string comparison_html(const Comparison& comparison, const Study& before, c
   }
   body += html_table(rows) + "<div class=\"figures\">" + paired_bars(chart) + "</div>\n";
   body +=
-      "<p class=\"soft\">ratio: rates after over before, of medians; least and most of all pairs of "
+      "<p class=\"soft\">ratio: rates after over before, of medians; least and most of all pairs "
+      "of "
       "trials. Faster and slower: at least three trials each, and all pairs agree.</p>\n";
   return html_page("Two scaling studies", body);
 }

@@ -102,6 +102,7 @@ std::string curve_charts(const std::vector<Curve>& curves) {
         .dots = false,
         .dashed = true};
     for (double p = 1; p <= 4 * most; p *= 1.0905) law.points.push_back({p, curve.fit->at(p)});
+    dots.colour = law.colour = static_cast<int>(&curve - curves.data());
     fit.series.push_back(dots), fit.series.push_back(law);
   }
   const CaseResult& first = *curves.front().cases.front();
@@ -120,15 +121,15 @@ std::string bars(const Summary& summary) {
                    .first = "measured",
                    .second = "predicted",
                    .bars = {}};
-  PairedBars communication{.title = "Communication, by leaving it out and by the clock",
-                           .unit = "% of the makespan",
-                           .first = "without the wire",
-                           .second = "measured in collectives",
+  PairedBars communication{.title = "Communication",
+                           .unit = "% of makespan",
+                           .first = "saved without the wire",
+                           .second = "by the clock",
                            .bars = {}};
-  PairedBars feed{.title = "Feeding, by preloading and by the clock",
-                  .unit = "% of the makespan",
-                  .first = "pixels preloaded",
-                  .second = "measured",
+  PairedBars feed{.title = "Feeding",
+                  .unit = "% of makespan",
+                  .first = "saved by preloading",
+                  .second = "by the clock",
                   .bars = {}};
   for (const CaseResult& r : summary.cases) {
     breakdown.bars.push_back({label(r), r.breakdown});

@@ -13,7 +13,7 @@
 
 namespace retinue::study {
 
-/// How captions of a run compare with those of the warm-up, by id.
+/// How captions of a run compare with those of the warm-up, by id; ids of one alone do not count.
 struct CaptionProof {
   std::string sha256;  ///< of captions.jsonl
   std::int64_t compared = 0, different = 0;

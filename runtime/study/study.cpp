@@ -120,7 +120,8 @@ Json to_json(const Provenance& p) {
 Provenance provenance_from(const Json& json) {
   Provenance p;
   p.title = json.at("title"), p.model_sha256 = json.at("model_sha256");
-  p.command = json.at("command"), p.arguments = json.at("arguments"), p.machine = json.at("machine"), p.when = json.at("when");
+  p.command = json.at("command"), p.arguments = json.at("arguments"),
+  p.machine = json.at("machine"), p.when = json.at("when");
   p.cores = json.at("cores"), p.hosts = json.at("hosts"), p.merge_unit = json.at("merge_unit");
   const Json& work = json.at("work");
   p.work = {.flops_per_row = work.at("flops_per_row"),

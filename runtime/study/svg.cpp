@@ -30,23 +30,24 @@ std::string begin(double height, const std::string& title) {
 }
 
 /// Names with their colours, in lines of what fits.
-std::string legend(const std::vector<std::string>& names, const std::vector<bool>& dashed, double y,
-                   double& bottom) {
+std::string legend(const std::vector<std::string>& names, const std::vector<bool>& dashed,
+                   const std::vector<std::size_t>& colours, double y, double& bottom) {
   std::string text;
   double x = 8;
   for (std::size_t i = 0; i < names.size(); ++i) {
+    const std::size_t colour = i < colours.size() ? colours[i] : i % kColours;
     const double width = 26 + 6.4 * static_cast<double>(names[i].size());
     if (x + width > kWidth && x > 8) x = 8, y += 18;
     if (i < dashed.size() && dashed[i])
       fmt::format_to(std::back_inserter(text),
                      "<line class=\"line dashed c{}\" x1=\"{:.0f}\" x2=\"{:.0f}\" y1=\"{:.0f}\" "
                      "y2=\"{:.0f}\"/>",
-                     i % kColours, x, x + 12, y - 4, y - 4);
+                     colour, x, x + 12, y - 4, y - 4);
     else
       fmt::format_to(
           std::back_inserter(text),
-          "<rect class=\"fill c{}\" x=\"{:.0f}\" y=\"{:.0f}\" width=\"12\" height=\"10\"/>",
-          i % kColours, x, y - 9);
+          "<rect class=\"fill c{}\" x=\"{:.0f}\" y=\"{:.0f}\" width=\"12\" height=\"10\"/>", colour,
+          x, y - 9);
     fmt::format_to(std::back_inserter(text), "<text x=\"{:.0f}\" y=\"{:.0f}\">{}</text>", x + 16, y,
                    escaped(names[i]));
     x += width;
@@ -127,10 +128,12 @@ std::string line_chart(const LineChart& chart) {
                  kRight, kBottom + 30, escaped(chart.x_label), kRight, escaped(chart.y_label));
   std::vector<std::string> names;
   std::vector<bool> dashed;
+  std::vector<std::size_t> colours;
   for (std::size_t s = 0; s < chart.series.size(); ++s) {
     const Series& series = chart.series[s];
-    const std::size_t colour = s % kColours;
-    names.push_back(series.name), dashed.push_back(series.dashed);
+    const std::size_t colour =
+        (series.colour >= 0 ? static_cast<std::size_t>(series.colour) : s) % kColours;
+    names.push_back(series.name), dashed.push_back(series.dashed), colours.push_back(colour);
     if (series.line) {
       std::string path;
       for (const PlotPoint& point : series.points)
@@ -153,7 +156,7 @@ std::string line_chart(const LineChart& chart) {
     }
   }
   double bottom = 0;
-  body += legend(names, dashed, kBottom + 48, bottom);
+  body += legend(names, dashed, colours, kBottom + 48, bottom);
   return begin(bottom, chart.title) + body + "</svg></figure>\n";
 }
 
@@ -185,12 +188,12 @@ std::string stacked_bars(const StackedBars& chart) {
     y += kEach;
   }
   double bottom = 0;
-  body += legend(chart.parts, {}, y + 14, bottom);
+  body += legend(chart.parts, {}, {}, y + 14, bottom);
   return begin(bottom, chart.title) + body + "</svg></figure>\n";
 }
 
 std::string paired_bars(const PairedBars& chart) {
-  constexpr double kLeft = 104, kRight = kWidth - 100, kBar = 11, kEach = 36;
+  constexpr double kLeft = 104, kRight = kWidth - 132, kBar = 11, kEach = 36;
   double most = 0;
   for (const PairedBars::Bar& bar : chart.bars) most = std::max({most, bar.first, bar.second});
   if (most <= 0) return "";
@@ -215,7 +218,7 @@ std::string paired_bars(const PairedBars& chart) {
     y += kEach;
   }
   double bottom = 0;
-  body += legend({chart.first, chart.second}, {}, y + 12, bottom);
+  body += legend({chart.first, chart.second}, {}, {}, y + 12, bottom);
   return begin(bottom, chart.title + ", " + chart.unit) + body + "</svg></figure>\n";
 }
 

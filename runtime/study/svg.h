@@ -20,6 +20,7 @@ struct Series {
   bool line = true;
   bool dots = true;
   bool dashed = false;  ///< ideals and fits
+  int colour = -1;      ///< 0 to 6; -1: by its place
 };
 struct LineChart {
   std::string title, x_label, y_label;

@@ -53,7 +53,7 @@ std::string table(const Study& study, const Summary& summary, const std::string&
         "{:>8.2f} {:>9} {:>6}",
         label(r), r.items_per_s.median, r.items_per_s.median / r.what.layout.ranks(),
         r.tokens_per_s_per_rank, r.efficiency, percent(r.mfu), percent(r.mbu), two(r.communication),
-        two(r.feed), percent(r.tail), number(r.joules_per_item), number(r.cost_per_1000),
+        two(r.feed), percent(r.tail), number(r.joules_per_item), number(r.cost_per_1000, 4),
         r.makespan_s.median, number(r.predicted_s),
         r.model_error() ? fmt::format("{:+.0f} %", 100 * *r.model_error()) : "-"));
   }

@@ -113,8 +113,7 @@ TEST(Options, NamesAreLongAndHelpIsWritten) {
 
 TEST(Options, EveryVerbHasTables) {
   CommandOptions options;
-  for (const Verb& verb : verbs())
-    EXPECT_FALSE(tables_of(verb.name, options).empty()) << verb.name;
+  for (const Verb& verb : verbs()) EXPECT_FALSE(tables_of(verb.name, options).empty()) << verb.name;
 }
 
 TEST(Options, WordsSayWhatDiffersFromTheDefaultsAndReadBackAlike) {
@@ -128,9 +127,9 @@ TEST(Options, WordsSayWhatDiffersFromTheDefaultsAndReadBackAlike) {
   const auto tables = run_tables(now), defaults = run_tables(standard);
   for (std::size_t i = 0; i < tables.size(); ++i)
     for (const std::string& word : words_of(tables[i], defaults[i])) words.push_back(word);
-  EXPECT_THAT(words, testing::ElementsAre("--input", "a b", "--input", "c", "--threads", "3",
-                                          "--temperature", "0.25", "--ignore-eos", "--max-pixels",
-                                          "4096"));
+  EXPECT_THAT(
+      words, testing::ElementsAre("--input", "a b", "--input", "c", "--threads", "3",
+                                  "--temperature", "0.25", "--ignore-eos", "--max-pixels", "4096"));
 }
 
 TEST(Options, AStudyReadsWhatItsRunsReadButNotWhatItSaysItself) {

@@ -119,7 +119,8 @@ TEST_F(Caption, AblationsThatChangeAnswersSayItInEveryRecordAndInTheQuestion) {
     asked.ablation = ablation;
     asked.sampling.ignore_eos = true;
     ASSERT_EQ(run(asked, 1, 2), 0) << ablation;
-    for (const std::string& line : lines_of(folder_.path(std::string(ablation) + "/captions.jsonl")))
+    for (const std::string& line :
+         lines_of(folder_.path(std::string(ablation) + "/captions.jsonl")))
       EXPECT_EQ(Json::parse(line)["finish_reason"], "ablation") << ablation;
     EXPECT_THAT(test::read_text(folder_.path(std::string(ablation) + "/job.json")),
                 HasSubstr(ablation));
@@ -142,8 +143,8 @@ TEST_F(Caption, AProfileHasEveryStepCollectiveAndRecord) {
   ASSERT_EQ(run(asked, 2, 2), 0);
   std::size_t records = 0;
   for (int rank = 0; rank < 4; ++rank) {
-    const Json profile =
-        Json::parse(test::read_text(folder_.path("job/profile/r0000" + std::to_string(rank) + ".json")));
+    const Json profile = Json::parse(
+        test::read_text(folder_.path("job/profile/r0000" + std::to_string(rank) + ".json")));
     EXPECT_EQ(profile["schema_version"], 1);
     EXPECT_EQ(profile["steps"]["rows"].size(), profile["engine"]["steps"]);
     EXPECT_GT(profile["collectives"]["ns"].size(), 0U);

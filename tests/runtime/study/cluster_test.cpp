@@ -56,8 +56,8 @@ TEST(Cluster, TensorSizesRankAsTheCeilingsOnPaper) {
   const double tp1 = steady(kH100, 1, 43), tp2 = steady(kH100, 2, 292);
   const double tp4 = steady(kH100, 4, 789), tp8 = steady(kH100, 8, 1784);
   const double hidden = steady(kH100, 8, 1784, true);
-  RecordProperty("steady", fmt::format("{:.2f} {:.2f} {:.2f} {:.2f} {:.2f}", tp1, tp2, tp4, tp8,
-                                       hidden));
+  RecordProperty("steady",
+                 fmt::format("{:.2f} {:.2f} {:.2f} {:.2f} {:.2f}", tp1, tp2, tp4, tp8, hidden));
   EXPECT_GT(tp1, tp2);
   EXPECT_GT(tp2, tp4);
   EXPECT_GT(tp4, tp8);
@@ -69,7 +69,7 @@ TEST(Cluster, TensorSizesRankAsTheCeilingsOnPaper) {
 TEST(Cluster, FasterMemoryAndSmallerNumbersRankAsOnPaper) {
   const double bf16 = steady(kH100, 1, 43), wide = steady(kH200, 1, 242);
   const double fp8 = steady(kH100Fp8, 1, 282);
-  EXPECT_GT(wide, bf16);  // 8.72 over 8.44
+  EXPECT_GT(wide, bf16);       // 8.72 over 8.44
   EXPECT_GT(fp8, 1.4 * bf16);  // 14.2
 }
 

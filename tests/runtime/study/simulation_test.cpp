@@ -10,7 +10,8 @@ namespace {
 
 /// A step takes a millisecond, whatever it does.
 SimulatedJob job(std::span<const SimulatedItem> items) {
-  SimulatedJob job{.items = items};
+  SimulatedJob job;
+  job.items = items;
   job.limits = {.max_batch_tokens = 64, .max_sequences = 4, .encode_patches = 64};
   job.times.knots = {{1, 1e-3}, {64, 1e-3}};
   return job;
@@ -73,8 +74,10 @@ TEST(Simulation, ReplicasShareTheWorkAndASlowOneGetsLess) {
 TEST(Simulation, EveryItemEndsOnceInAnyLayout) {
   std::vector<SimulatedItem> items;
   for (std::int64_t i = 0; i < 500; ++i)
-    items.push_back({.prompt_tokens = 1 + i * 37 % 150, .visual_tokens = i % 30,
-                     .patches = 4 * (i % 30), .new_tokens = 1 + i * 13 % 40});
+    items.push_back({.prompt_tokens = 1 + i * 37 % 150,
+                     .visual_tokens = i % 30,
+                     .patches = 4 * (i % 30),
+                     .new_tokens = 1 + i * 13 % 40});
   for (const int data : {1, 2, 7}) {
     SimulatedJob one = job(items);
     one.data = data, one.limits.feature_rows = 40, one.limits.encode_patches = 120;

@@ -31,16 +31,16 @@ void write_run(const RunRequest& request, std::int64_t items, const std::string&
   const Layout layout = request.cell.layout;
   fs::create_directories(request.folder + "/profile");
   const double work_s = 1e-3 * static_cast<double>(items) / layout.ranks();
-  Json report = {{"schema_version", 1},
-                 {"items", {{"all", items}, {"done", items}, {"failed", 0}}},
-                 {"this_run",
-                  {{"media", items}, {"prompt_tokens", 20 * items}, {"completion_tokens", items}}},
-                 {"versions", {{"retinue", "1"}, {"revision", "r"}}},
-                 {"numerics", {{"fingerprint", "f"}}}};
+  Json report = {
+      {"schema_version", 1},
+      {"items", {{"all", items}, {"done", items}, {"failed", 0}}},
+      {"this_run", {{"media", items}, {"prompt_tokens", 20 * items}, {"completion_tokens", items}}},
+      {"versions", {{"retinue", "1"}, {"revision", "r"}}},
+      {"numerics", {{"fingerprint", "f"}}}};
   std::ofstream(request.folder + "/report.json") << report;
   std::ofstream captions(request.folder + "/captions.jsonl");
   for (std::int64_t i = 0; i < items; ++i)
-    captions << Json{{"id", i}, {"caption", caption}} .dump() << "\n";
+    captions << Json{{"id", i}, {"caption", caption}}.dump() << "\n";
   const auto n = static_cast<std::size_t>(items / layout.data);
   const auto list = [&](std::int64_t value) { return std::vector<std::int64_t>(n, value); };
   for (int rank = 0; rank < layout.ranks(); ++rank) {
@@ -57,23 +57,37 @@ void write_run(const RunRequest& request, std::int64_t items, const std::string&
         {"load_s", 0.1},
         {"work_s", work_s},
         {"limits",
-         {{"max_batch_tokens", 64}, {"max_sequences", 1}, {"encode_patches", 64},
-          {"feature_rows", 64}, {"kv_tokens", 4096}}},
+         {{"max_batch_tokens", 64},
+          {"max_sequences", 1},
+          {"encode_patches", 64},
+          {"feature_rows", 64},
+          {"kv_tokens", 4096}}},
         {"engine",
-         {{"plan_s", 0}, {"wait_s", 0}, {"encode_s", 0.1 * work_s}, {"forward_s", 0.8 * work_s},
-          {"sample_s", 0}, {"starved_s", 0}, {"admitted", n}, {"preempted", 0},
+         {{"plan_s", 0},
+          {"wait_s", 0},
+          {"encode_s", 0.1 * work_s},
+          {"forward_s", 0.8 * work_s},
+          {"sample_s", 0},
+          {"starved_s", 0},
+          {"admitted", n},
+          {"preempted", 0},
           {"reused_tokens", 0}}},
-        {"feed",
-         {{"pixels", n}, {"pixels_cpu_s", 0}, {"questions", n}, {"questions_cpu_s", 0}}},
+        {"feed", {{"pixels", n}, {"pixels_cpu_s", 0}, {"questions", n}, {"questions_cpu_s", 0}}},
         {"steps",
-         {{"rows", list(20)}, {"logit_rows", list(1)}, {"keys", list(400)}, {"patches", list(0)},
+         {{"rows", list(20)},
+          {"logit_rows", list(1)},
+          {"keys", list(400)},
+          {"patches", list(0)},
           {"ns", list(static_cast<std::int64_t>(1e6 / layout.tensor))}}},
         {"collectives",
          {{"bytes", std::vector<int>{80, 80}},
           {"ns", std::vector<int>{1000 * (rank + 1), 1000 * (2 - rank % 2)}}}},
         {"records",
-         {{"prompt_tokens", leads ? list(20) : list(0)}, {"completion_tokens", list(1)},
-          {"patches", list(0)}, {"stopped", list(0)}, {"ns", at}}}};
+         {{"prompt_tokens", leads ? list(20) : list(0)},
+          {"completion_tokens", list(1)},
+          {"patches", list(0)},
+          {"stopped", list(0)},
+          {"ns", at}}}};
     if (!leads) profile["records"] = profile["steps"] = Json::object();
     if (!leads) profile["steps"] = {{"patches", list(0)}};
     std::ofstream(fmt::format("{}/profile/r{:05}.json", request.folder, rank)) << profile;
@@ -98,10 +112,11 @@ class RunStudy : public testing::Test {
         options,
         [&](const RunRequest& request) {
           asked_.push_back(request);
-          if (asked_.size() == fails_at_) return RunOutcome{.exit_code = 75};
+          if (asked_.size() == fails_at_)
+            return RunOutcome{.exit_code = 75, .wall_s = 1, .energy_j = {}};
           write_run(request, request.limit,
                     request.cell.layout == wrong_ ? "other words" : "words");
-          return RunOutcome{.exit_code = 0, .wall_s = 1};
+          return RunOutcome{.exit_code = 0, .wall_s = 1, .energy_j = {}};
         },
         [](const std::string&) {}, study_);
   }
@@ -184,14 +199,14 @@ TEST_F(RunStudy, WeakScalingGivesEachRankAsMuch) {
   weak.plan.scalings = parse_scaling("weak");
   EXPECT_EQ(run(weak), 0);
   for (const RunRequest& request : asked_)
-    if (request.cell.kind == CellKind::kTrial)
+    if (request.cell.kind == CellKind::kTrial) {
       EXPECT_EQ(request.limit, 40 * request.cell.layout.ranks() / 2);
+    }
 }
 
 TEST_F(RunStudy, DamagedCellsAndAbsentFoldersAreNamed) {
   EXPECT_EQ(run(options()), 0);
-  const std::string cell =
-      folder_.path("study/cells/" + study_.cells[0].cell.id() + ".json");
+  const std::string cell = folder_.path("study/cells/" + study_.cells[0].cell.id() + ".json");
   std::ofstream(cell) << "{\"measurement\": {}}";
   try {
     (void)load_study(folder_.path("study"));

@@ -19,9 +19,12 @@ TEST(Svg, TextIsEscaped) {
 }
 
 TEST(Svg, LargestValueReachesTheTopTickAndNothingLeavesThePage) {
-  const std::string chart = line_chart(
-      {.title = "t", .x_label = "x", .y_label = "y",
-       .series = {{.name = "s", .points = {{1, 10, 9, 11}, {2, 18}, {4, 30}}}}, .log_x = true});
+  const std::string chart =
+      line_chart({.title = "t",
+                  .x_label = "x",
+                  .y_label = "y",
+                  .series = {{.name = "s", .points = {{1, 10, 9, 11}, {2, 18}, {4, 30}}}},
+                  .log_x = true});
   EXPECT_THAT(chart, HasSubstr(">30<"));
   EXPECT_THAT(chart, HasSubstr("polyline"));
   EXPECT_THAT(chart, Not(HasSubstr("nan")));

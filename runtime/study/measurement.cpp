@@ -183,9 +183,10 @@ CaptionProof compare_captions(const std::string& folder, const std::string& refe
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);) {
       const Json record = Json::parse(line, nullptr, false);
-      if (record.is_object())
-        answers[record.value("id", "")] =
-            record.value("caption", "") + '\0' + record.value("finish_reason", "");
+      if (!record.is_object() || !record.contains("id") || !record["id"].is_string()) continue;
+      std::string& answer = answers[record["id"].get<std::string>()];
+      for (const char* key : {"caption", "finish_reason"})
+        if (record.contains(key)) answer += record[key].dump() + ' ';
     }
     return answers;
   };

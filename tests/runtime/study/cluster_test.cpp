@@ -90,8 +90,8 @@ TEST(Cluster, AThousandGpusAreAnsweredWithinTenSeconds) {
     EXPECT_GT(r.start_s, 10 + 66.7 / 5 - 1e-6);
     EXPECT_TRUE(r.cost_per_1000.has_value());
   }
-  // Replicas of one GPU lose little on 128 times as many; a million items end together.
-  EXPECT_GT(results[4].steady_per_gpu, 0.97 * results[0].steady_per_gpu);
+  // Replicas of one GPU lose little where there are 128 times as many, with 1,000 items each.
+  EXPECT_GT(results[4].steady_per_gpu, 0.95 * results[0].steady_per_gpu);
 }
 
 TEST(Cluster, FailuresCostTimeAndLoseNoRecord) {

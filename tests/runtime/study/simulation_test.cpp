@@ -27,9 +27,11 @@ TEST(Simulation, OneItemTakesItsPromptsChunksAndItsTokens) {
 }
 
 TEST(Simulation, SequencesShareStepsUpToTheLimit) {
-  // Two waves of four: all prompts of a wave fit one step.
-  const std::vector<SimulatedItem> items(8, {.prompt_tokens = 10, .new_tokens = 5});
-  EXPECT_EQ(simulate(job(items)).steps, 10);
+  // Twenty waves of four; a few steps more while the dealer's first portions are small.
+  const std::vector<SimulatedItem> items(80, {.prompt_tokens = 10, .new_tokens = 5});
+  const SimulatedRun run = simulate(job(items));
+  EXPECT_GE(run.steps, 100);
+  EXPECT_LE(run.steps, 106);
 }
 
 TEST(Simulation, CacheBoundsHowManyRun) {
@@ -41,13 +43,13 @@ TEST(Simulation, CacheBoundsHowManyRun) {
 
 TEST(Simulation, PicturesAreEncodedBeforeTheirPromptAndDealtOverRanks) {
   const std::vector<SimulatedItem> items(
-      4, {.prompt_tokens = 10, .visual_tokens = 4, .patches = 64, .new_tokens = 1});
+      64, {.prompt_tokens = 10, .visual_tokens = 4, .patches = 64, .new_tokens = 1});
   SimulatedJob one = job(items);
   one.times.per_patch_s = 1e-3;
-  // One picture a step on one rank; on two ranks two at once.
-  EXPECT_NEAR(simulate(one).makespan_s, 4 * (1e-3 + 64e-3), 1e-9);
+  // One picture a step on one rank; on two ranks two at once, but for the single ones at the end.
+  EXPECT_NEAR(simulate(one).makespan_s, 64 * (1e-3 + 64e-3), 1e-6);
   one.tensor = 2;
-  EXPECT_NEAR(simulate(one).makespan_s, 2 * (1e-3 + 64e-3), 1e-9);
+  EXPECT_NEAR(simulate(one).makespan_s, 32 * (1e-3 + 64e-3), 8 * 65e-3);
 }
 
 TEST(Simulation, SlowDecodingStarvesTheEngine) {

@@ -40,7 +40,7 @@ void write_run(const RunRequest& request, std::int64_t items, const std::string&
   std::ofstream(request.folder + "/report.json") << report;
   std::ofstream captions(request.folder + "/captions.jsonl");
   for (std::int64_t i = 0; i < items; ++i)
-    captions << Json{{"id", i}, {"caption", caption}}.dump() << "\n";
+    captions << Json{{"id", std::to_string(i)}, {"caption", caption}}.dump() << "\n";
   const auto n = static_cast<std::size_t>(items / layout.data);
   const auto list = [&](std::int64_t value) { return std::vector<std::int64_t>(n, value); };
   for (int rank = 0; rank < layout.ranks(); ++rank) {

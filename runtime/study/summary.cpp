@@ -94,7 +94,7 @@ std::string verdict_of(const CaseResult& result, const Provenance& provenance, i
       result.communication.ablated ? "exposed all-reduce" : "collectives");
   add(result.late, "ranks that wait for the last one");
   add(result.feed.ablated ? result.feed.ablated : result.feed.direct, "feeding");
-  add(result.tail, "the tail, when replicas run dry");
+  add(result.tail, "filling up and running dry");
   std::string crowd;
   if (result.what.layout.ranks() * threads > provenance.cores)
     crowd = fmt::format("{} ranks share {} core{}; ", result.what.layout.ranks(), provenance.cores,

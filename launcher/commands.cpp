@@ -5,6 +5,7 @@
 #include "launcher/help.h"
 #include "launcher/info.h"
 #include "launcher/spawn.h"
+#include "launcher/study.h"
 #include "launcher/supervisor.h"
 #include "launcher/threads.h"
 #include "parallel/base/build_config.h"
@@ -221,6 +222,10 @@ int info(const Command& command) {
   return 0;
 }
 
+int study(const Command& command) {
+  return run_study(command, uses_gpus(command.options.check.caption.run));
+}
+
 int doctor(const Command& command) {
   runtime::DoctorOptions options = command.options.doctor;
   return start(command, options.run, [&](const runtime::Session& session, int threads) {
@@ -228,11 +233,6 @@ int doctor(const Command& command) {
     options.run.share_device = command.options.launch.share_device;
     return runtime::run_doctor(session, options);
   });
-}
-
-int not_served(const Command& command) {
-  throw UsageError(
-      fmt::format("[{}] is not served yet. 'retinue --help' lists the verbs.", command.verb));
 }
 
 int run(const std::vector<std::string>& words) {
@@ -263,10 +263,10 @@ int run(const std::vector<std::string>& words) {
         verb, nearest(verb, names)));
   }
   Command command{.verb = verb,
-                  .arguments = {words.begin() + 1, words.end()},
+                  .arguments = verb == "study" ? study_words({words.begin() + 1, words.end()})
+                                               : std::vector(words.begin() + 1, words.end()),
                   .options = {},
                   .environment = {}};
-  if (!found->served) return not_served(command);
   const std::vector<Table> tables = tables_of(verb, command.options);
   if (parse_command_line(verb, tables, command.arguments) == Asked::kHelp) {
     CommandOptions defaults;
@@ -278,6 +278,7 @@ int run(const std::vector<std::string>& words) {
   if (verb == "ask") return ask(command);
   if (verb == "trace") return trace(command);
   if (verb == "check") return check(command);
+  if (verb == "study") return study(command);
   if (verb == "doctor") return doctor(command);
   return info(command);
 }

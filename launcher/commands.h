@@ -25,8 +25,8 @@ int trace(const Command& command);
 int check(const Command& command);
 int info(const Command& command);
 int doctor(const Command& command);
-/// study. Throws: UsageError.
-int not_served(const Command& command);
+/// Starts ranks run by run; never a rank itself.
+int study(const Command& command);
 
 /// The whole command line after the program's name, from verb to exit code; what `retinue` prints
 /// about itself goes to stdout. Throws as the verbs do.

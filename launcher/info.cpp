@@ -214,6 +214,12 @@ void print(const Json& json, std::size_t indent, std::string& out) {
 
 }  // namespace
 
+std::string machine_text() {
+  const Cores cores = usable_cores();
+  return fmt::format("{}, {} core{} ({} physical), {:.1f} GiB", cpu_field("model name"),
+                     cores.logical, cores.logical == 1 ? "" : "s", cores.physical, memory_gib());
+}
+
 std::string info_text(bool json) {
   const Json all = facts();
   if (json) return all.dump(2) + "\n";

@@ -8,4 +8,7 @@ namespace retinue::launcher {
 /// people; both from the same facts.
 std::string info_text(bool json);
 
+/// Processor, cores and memory of this machine, in a line; never its name.
+std::string machine_text();
+
 }  // namespace retinue::launcher

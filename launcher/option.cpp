@@ -126,6 +126,31 @@ void clear_list(const Option& option) {
   std::get<std::vector<std::string>*>(option.target)->clear();
 }
 
+std::vector<std::string> words_of(const Table& now, const Table& standard) {
+  std::vector<std::string> words;
+  for (std::size_t i = 0; i < now.options.size(); ++i) {
+    const Option& option = now.options[i];
+    const std::string flag = "--" + std::string(option.name);
+    std::visit(
+        [&](const auto* target) {
+          using T = std::remove_const_t<std::remove_pointer_t<decltype(target)>>;
+          if (*target == *std::get<T*>(standard.options[i].target)) return;
+          if constexpr (std::is_same_v<T, bool>)
+            words.push_back(flag);
+          else if constexpr (std::is_same_v<T, std::string>)
+            words.insert(words.end(), {flag, *target});
+          else if constexpr (std::is_same_v<T, std::vector<std::string>>)
+            for (const std::string& value : *target) words.insert(words.end(), {flag, value});
+          else if constexpr (std::is_arithmetic_v<T>)
+            words.insert(words.end(), {flag, fmt::format("{}", *target)});
+          else
+            words.insert(words.end(), {flag, fmt::format("{}", **target)});
+        },
+        option.target);
+  }
+  return words;
+}
+
 bool has_value(const Option& option) {
   return std::visit(
       [](const auto* target) {

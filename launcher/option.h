@@ -49,6 +49,10 @@ void set_from_json(const Option& option, std::string_view json, std::string_view
 /// Forgets the values so far of an option that takes several.
 void clear_list(const Option& option);
 
+/// The flags that give `now` what it has and `standard`, the same table of other options, has not:
+/// another process that reads them gets the same options.
+std::vector<std::string> words_of(const Table& now, const Table& standard);
+
 /// Given: neither empty nor nothing.
 [[nodiscard]] bool has_value(const Option& option);
 /// The default as help shows it; asked before any value is read.

@@ -1,5 +1,9 @@
 #include "launcher/options.h"
 
+#include <algorithm>
+#include <initializer_list>
+#include <utility>
+
 namespace retinue::launcher {
 
 using runtime::AskOptions;
@@ -258,6 +262,15 @@ Table caption_table(CaptionOptions& options) {
           {.name = "logprobs",
            .help = "add each token's log probability to its record",
            .target = &options.logprobs},
+          {.name = "profile",
+           .help = "for studies: write profile/, what each step, collective and decoding took",
+           .target = &options.profile},
+          {.name = "ablation",
+           .type = "none|null-collectives|preloaded-pixels|text-only",
+           .help = "for studies: skip sums and features between ranks (answers are wrong, so "
+                   "--ignore-eos must fix their length), decode all pixels before the clock "
+                   "starts, or show no pictures",
+           .target = &options.ablation},
           {.name = "top-logprobs",
            .type = "N",
            .unit = "tokens",
@@ -385,6 +398,92 @@ Table monitor_table(MonitorOptions& options) {
       }};
 }
 
+Table study_table(StudyFlags& options) {
+  return {
+      "The study",
+      {
+          {.name = "output",
+           .type = "DIR",
+           .fallback = "required",
+           .help = "folder of the study; the same command again goes on where it ended",
+           .target = &options.output},
+          {.name = "layouts",
+           .type = "TxD,...",
+           .help = "ranks per replica x replicas, as in 1x1,2x1,1x2; the first is the baseline",
+           .target = &options.layouts},
+          {.name = "trials",
+           .type = "N",
+           .help = "of each case, one per round, each round in another order",
+           .target = &options.trials,
+           .at_least = 1},
+          {.name = "order-seed",
+           .type = "N",
+           .help = "of the order of runs",
+           .target = &options.order_seed},
+          {.name = "scaling",
+           .type = "strong|weak|both",
+           .help = "strong: the same items for all layouts; weak: as many per rank as the "
+                   "largest layout has",
+           .target = &options.scaling},
+          {.name = "batches",
+           .type = "N,...",
+           .fallback = "what --max-sequences says",
+           .help = "sequences that run at once, each a case of its own",
+           .target = &options.batches},
+          {.name = "image-pixels",
+           .type = "N,...",
+           .fallback = "what --max-pixels says",
+           .help = "largest areas that images are resized to, each a case of its own",
+           .target = &options.image_pixels},
+          {.name = "ablations",
+           .type = "LIST",
+           .help = "runs without a part of the work: preloaded-pixels, text-only, and with "
+                   "--ignore-eos null-collectives; or none",
+           .target = &options.ablations},
+          {.name = "price-per-hour",
+           .type = "X",
+           .fallback = "no cost is told",
+           .help = "of one rank, in any currency",
+           .target = &options.price_per_hour},
+          {.name = "peak-tflops",
+           .type = "X",
+           .unit = "TFLOP/s",
+           .fallback = "known GPUs' only",
+           .help = "of one rank's device, for MFU",
+           .target = &options.peak_tflops},
+          {.name = "peak-gb-per-s",
+           .type = "X",
+           .unit = "GB/s",
+           .fallback = "known GPUs' only",
+           .help = "memory bandwidth of one rank's device, for MBU",
+           .target = &options.peak_gb_per_s},
+          {.name = "compare",
+           .type = "DIR DIR",
+           .help = "runs nothing: sets a finished study beside an earlier one",
+           .target = &options.compare},
+          {.name = "simulate",
+           .type = "FILE|DIR",
+           .help = "runs nothing: the job on machines that are not here, as a file says, or with "
+                   "the step times of a finished study",
+           .target = &options.simulate},
+          {.name = "gpus",
+           .type = "N,...",
+           .fallback = "what the file says, or 8,64,1024",
+           .help = "with --simulate: how many ranks there are",
+           .target = &options.gpus},
+          {.name = "fabric",
+           .type = "US,GB",
+           .fallback = "what the file says, or 25,50",
+           .help = "with --simulate: between nodes, microseconds and GB/s per rank",
+           .target = &options.fabric},
+          {.name = "simulated-items",
+           .type = "N",
+           .fallback = "what the file says, or 100000",
+           .help = "with --simulate: items of the job",
+           .target = &options.items},
+      }};
+}
+
 Table info_table(InfoOptions& options) {
   return {"Output",
           {
@@ -420,12 +519,28 @@ const std::vector<Verb>& verbs() {
        "--model DIR [--image FILE]... [--prompt TEXT] --output FILE [--decode N]"},
       {"check", "all that can be checked without running: configuration, mesh, memory plan, input",
        "--model DIR [--ranks N] [--tensor-parallel N] [--input PATH]..."},
-      {"study", "scaling study over layouts and sizes (not served yet)", "", false},
+      {"study", "scaling study over layouts and sizes: measured, predicted, explained",
+       "--model DIR --input PATH [--input PATH ...] --output DIR --layouts 1x1,2x1,1x2 | --compare "
+       "DIR DIR"},
       {"doctor", "every rank looks at its machine, links and peers; names what is slow or broken",
        "[--model DIR] [--ranks N] [--tensor-parallel N] [--json]"},
       {"info", "version, build, libraries, CPU features", "[--json]"},
   };
   return kVerbs;
+}
+
+std::vector<Table> run_tables(CommandOptions& options) {
+  CaptionOptions& caption = options.check.caption;
+  const auto without = [](Table table, std::initializer_list<std::string_view> names) {
+    std::erase_if(table.options,
+                  [&](const Option& option) { return std::ranges::count(names, option.name) > 0; });
+    return table;
+  };
+  return {without(caption_table(caption),
+                  {"output", "output-format", "limit", "shard", "shuffle", "dry-run",
+                   "retry-failed", "max-failures", "profile", "ablation"}),
+          without(model_table(caption.run), {"tensor-parallel"}), sampling_table(caption.sampling),
+          engine_table(caption.run)};
 }
 
 std::vector<Table> tables_of(std::string_view verb, CommandOptions& options) {
@@ -455,6 +570,18 @@ std::vector<Table> tables_of(std::string_view verb, CommandOptions& options) {
   if (verb == "trace")
     return {trace_table(options.trace),   ask_table(ask),        model_table(ask.run),
             sampling_table(ask.sampling), engine_table(ask.run), launch_table(options.launch)};
+  if (verb == "study") {
+    std::vector<Table> tables = {study_table(options.study)};
+    for (Table& table : run_tables(options)) tables.push_back(without_required(std::move(table)));
+    Table items = caption_table(caption);
+    std::erase_if(items.options, [](const Option& option) { return option.name != "limit"; });
+    tables[1].options.push_back(items.options.front());
+    tables.push_back({"Launch and log", {}});
+    for (Option& option : launch_table(options.launch).options)
+      if (option.name != "ranks" && option.name != "print-launch")
+        tables.back().options.push_back(option);
+    return tables;
+  }
   if (verb == "doctor")
     return {doctor_table(options.doctor), without_required(model_table(options.doctor.run)),
             launch_table(options.launch)};

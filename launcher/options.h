@@ -4,6 +4,7 @@
 #include "runtime/jobs/options.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,23 @@ struct MonitorOptions {
   std::string monitor = {};  ///< empty: off
 };
 
+/// A study's own; what its runs are asked is caption's.
+struct StudyFlags {
+  std::string output = {};
+  std::string layouts = "1x1";
+  std::int64_t trials = 3;
+  std::uint64_t order_seed = 0;
+  std::string scaling = "strong";
+  std::string batches = {}, image_pixels = {};
+  std::string ablations = "preloaded-pixels,text-only";
+  std::optional<double> price_per_hour = {};
+  std::optional<double> peak_tflops = {}, peak_gb_per_s = {};
+  std::vector<std::string> compare = {};  ///< two folders
+  std::string simulate = {};              ///< file, or folder of a study
+  std::string gpus = {}, fabric = {};
+  std::int64_t items = 0;
+};
+
 struct InfoOptions {
   bool json = false;
 };
@@ -49,6 +67,7 @@ Table check_table(CheckOptions& options);
 Table launch_table(LaunchOptions& options);
 Table retry_table(LaunchOptions& options);
 Table monitor_table(MonitorOptions& options);
+Table study_table(StudyFlags& options);
 Table info_table(InfoOptions& options);
 Table doctor_table(runtime::DoctorOptions& options);
 
@@ -58,6 +77,7 @@ struct CommandOptions {
   CheckOptions check;           ///< caption's options are check's
   runtime::TraceOptions trace;  ///< ask's options are trace's
   MonitorOptions monitor;
+  StudyFlags study;
   InfoOptions info;
   runtime::DoctorOptions doctor;
 };
@@ -67,12 +87,13 @@ struct Verb {
   std::string_view name;
   std::string_view summary;
   std::string_view usage;
-  bool served = true;
 };
 const std::vector<Verb>& verbs();
 
-/// The tables that `verb` reads, bound to `options`. Empty for an unknown verb and for one that is
-/// not served.
+/// Caption's tables without what a study says for each run itself: these go on to its runs.
+std::vector<Table> run_tables(CommandOptions& options);
+
+/// The tables that `verb` reads, bound to `options`. Empty for an unknown verb.
 std::vector<Table> tables_of(std::string_view verb, CommandOptions& options);
 
 }  // namespace retinue::launcher

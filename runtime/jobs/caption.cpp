@@ -2,7 +2,9 @@
 #include "runtime/jobs/agree.h"
 #include "runtime/jobs/caption_lead.h"
 #include "runtime/jobs/death_mark.h"
+#include "runtime/jobs/host_memory.h"
 #include "runtime/jobs/listing.h"
+#include "runtime/jobs/profile.h"
 #include "runtime/jobs/replica.h"
 #include "runtime/jobs/status_board.h"
 #include "runtime/jobs/status_file.h"
@@ -230,12 +232,14 @@ void marked(DeathMark& death, const std::function<void()>& work) {
   }
 }
 
-/// A rank that does not lead: takes part in every step, and tells rank 0 how it stands.
-void follow(const Session& session, Engine& engine, Feeder& feeder) {
+/// A rank that does not lead: takes part in every step, and tells rank 0 how it stands. `profile`
+/// may be null.
+void follow(const Session& session, Engine& engine, Feeder& feeder, Profile* profile) {
   double told_s = 0;
   bool more = true;
   while (more) {
     more = engine.step();
+    if (more && profile != nullptr) profile->stepped(engine.stats());
     const double now_s = session.clock.now_s();
     if (more && now_s - told_s < kStateEvery_s) continue;
     told_s = now_s;
@@ -277,6 +281,7 @@ int run_caption(const Session& session, const CaptionOptions& options) {
     on_coordinator(session.world, [&] { run_check(options, session.world.size(), 0, stdout); });
     return 0;
   }
+  const std::int64_t preload_bytes = memory_per_rank(session.node_size) / 2;
   // Every rank takes the signal, or one that does not lead would die of it.
   const StopSignal signal;
   CaptionJob job = prepare_caption(options);
@@ -318,8 +323,12 @@ int run_caption(const Session& session, const CaptionOptions& options) {
     Thumbnails thumbnails(job.model.processor, session.clock);
     Feeder feeder(job.items, job.model.processor, job.model.image,
                   std::clamp(share.threads / 4, 1, 8), job.tables.get(), job.apart.get());
+    std::optional<Profile> profile;
+    if (options.profile) profile.emplace(session.clock);
     Replica replica(options.run, job.model, mesh, share, wishes, feeder, session.clock,
-                    {.longest_first = options.longest_first});
+                    {.longest_first = options.longest_first},
+                    {.null_collectives = options.ablation == "null-collectives",
+                     .calls = profile ? &profile->calls() : nullptr});
     for (const std::string& line : start_block(options.run, job.model, mesh, replica))
       session.log.info(line);
     // Beside the feeder, which sees them until it ends.
@@ -328,22 +337,49 @@ int run_caption(const Session& session, const CaptionOptions& options) {
         thumbnails.decoded(key, patches);
       });
     if (board) board->phase(JobPhase::kRunning);
+    // What studies compare begins on all ranks at once, when everything is loaded.
+    const auto begin_profile = [&] {
+      if (!profile) return;
+      world.barrier();
+      profile->begin();
+    };
+    QuestionQueue::Times questions;
     const auto work_to_the_end = [&] {
+      const bool preloads = options.ablation == "preloaded-pixels";
+      if (preloads) feeder.preload(preload_bytes);
       if (mesh.is_lead()) {
         std::optional<CaptionLead::Coordinator> coordinator;
         if (board)
           coordinator.emplace(progress, *board, session.monitor != nullptr ? &thumbnails : nullptr);
         CaptionLead lead(session, mesh, job, replica.engine(),
                          2 * replica.plan().limits.max_sequences, feeder, signal,
-                         coordinator ? &*coordinator : nullptr);
+                         coordinator ? &*coordinator : nullptr, profile ? &*profile : nullptr);
+        if (preloads) lead.prepare();
+        begin_profile();
         lead.run();
+        questions = lead.question_times();
         counts = lead.counts();
         stop_code = lead.stop_code();
       } else {
-        follow(session, replica.engine(), feeder);
+        begin_profile();
+        follow(session, replica.engine(), feeder, profile ? &*profile : nullptr);
       }
     };
     marked(death, work_to_the_end);
+    if (profile) {
+      profile->end();
+      profile->write(options.output, {.rank = world.rank(),
+                                      .data = mesh.data_index(),
+                                      .tensor = mesh.tensor_index(),
+                                      .threads = share.threads,
+                                      .device = to_string(replica.ctx().device()),
+                                      .limits = replica.plan().limits,
+                                      .weight_bytes = replica.plan().weight_bytes,
+                                      .engine = replica.engine().stats(),
+                                      .feed = feeder.times(),
+                                      .questions_cpu_s = questions.cpu_s,
+                                      .questions = questions.made});
+    }
   }
   if (!mesh.is_coordinator()) {
     const int code = await_end(world);

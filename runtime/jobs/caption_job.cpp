@@ -38,7 +38,47 @@ std::int64_t parse_failures(const std::string& text, std::int64_t items) {
   return static_cast<std::int64_t>(percent ? value / 100.0 * static_cast<double>(items) : value);
 }
 
+/// The words of a question without its pictures and clips.
+void show_nothing(Item& item) {
+  item.media.clear();
+  if (item.messages.empty()) return;
+  Json messages = Json::parse(item.messages);
+  for (Json& message : messages) {
+    if (!message.is_object() || !message.contains("content") || !message["content"].is_array())
+      continue;
+    Json text = Json::array();
+    for (const Json& part : message["content"])
+      if (part.is_object() && part.value("type", "") == "text") text.push_back(part);
+    message["content"] = std::move(text);
+  }
+  item.messages = messages.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+void check_ablation(const CaptionOptions& options) {
+  const std::string& ablation = options.ablation;
+  if (ablation != "none" && ablation != "null-collectives" && ablation != "preloaded-pixels" &&
+      ablation != "text-only")
+    throw UsageError(
+        fmt::format("[--ablation] is '{}', wanted none, null-collectives, preloaded-pixels or "
+                    "text-only",
+                    ablation));
+  if (ablation == "null-collectives" && !options.sampling.ignore_eos)
+    throw UsageError(
+        "[--ablation] null-collectives: its answers are wrong, and would end where no answer does. "
+        "Give --ignore-eos, so that all have --max-new-tokens.");
+}
+
 }  // namespace
+
+Item CaptionJob::item(std::size_t index) const {
+  Item item = items.item(index);
+  if (options.ablation == "text-only") show_nothing(item);
+  return item;
+}
+
+bool CaptionJob::is_garbled() const {
+  return options.ablation == "null-collectives" || options.ablation == "text-only";
+}
 
 std::int64_t CaptionJob::failures_allowed() const {
   return parse_failures(options.max_failures, static_cast<std::int64_t>(items.size()));
@@ -55,6 +95,7 @@ CaptionJob prepare_caption(const CaptionOptions& options) {
                                  kMostTopLogprobs));
   parse_failures(options.max_failures, 0);
   parse_output_format(options.output_format);
+  check_ablation(options);
   ModelFiles model = load_model_files(options.run);
   Sampling sampling = resolve_sampling(options.sampling, model);
   std::shared_ptr<IsolatedDecoder> apart = isolated_decoder(options.run, model);
@@ -106,6 +147,7 @@ Json question_of(const CaptionJob& job) {
                     {"exif", job.options.run.exif},
                     {"video_prompt", job.options.run.video_prompt}};
   json["logprobs"] = job.options.logprobs;
+  if (job.options.ablation != "none") json["ablation"] = job.options.ablation;
   json["top_logprobs"] = job.options.top_logprobs;
   json["items"] = {{"count", job.items.size()}, {"sha256", job.items.sha256()}};
   return json;

@@ -37,6 +37,10 @@ struct CaptionJob {
   std::set<std::int64_t> struck = {};    ///< open items that killed a rank once
   std::set<std::int64_t> suspects = {};  ///< open items one of which killed a rank, or several did
 
+  /// An item as this job shows it: the table's, but for --ablation text-only.
+  [[nodiscard]] Item item(std::size_t index) const;
+  /// What comes out is no caption of what was shown: --ablation made it so.
+  [[nodiscard]] bool is_garbled() const;
   /// More failed items than this stop the job.
   [[nodiscard]] std::int64_t failures_allowed() const;
 };

@@ -35,7 +35,7 @@ int helper_threads(const CaptionJob& job, int local_ranks) {
 
 CaptionLead::CaptionLead(const Session& session, const Mesh& mesh, const CaptionJob& job,
                          Engine& engine, std::int64_t window, Feeder& feeder,
-                         const StopSignal& signal, const Coordinator* coordinator)
+                         const StopSignal& signal, const Coordinator* coordinator, Profile* profile)
     : session_(session),
       mesh_(mesh),
       job_(job),
@@ -44,6 +44,7 @@ CaptionLead::CaptionLead(const Session& session, const Mesh& mesh, const Caption
       feeder_(feeder),
       signal_(signal),
       coordinator_(coordinator),
+      profile_(profile),
       replay_(plan_replay(job.struck, job.suspects, mesh.data_index(), mesh.shape().data)),
       left_(job.open_count),
       journal_(segment_path(job.options.output, session.world.rank(), job.epoch),
@@ -74,11 +75,12 @@ CaptionLead::CaptionLead(const Session& session, const Mesh& mesh, const Caption
 Result<Question> CaptionLead::make(std::size_t item) {
   // Before its first byte is read: whatever the process dies of, the journal names what it held.
   journal_.append(EntryType::kTaken, static_cast<std::int64_t>(item), "{}");
+  if (!prepared_.empty()) return std::move(*prepared_[item]);
   const WorkOn work_on(static_cast<std::int64_t>(item));
   const double begin_s = session_.clock.now_s();
   try {
-    auto question = make_question(job_.items.item(item), item, job_.model, job_.prompt,
-                                  job_.sampling, job_.tables.get(), job_.apart.get());
+    auto question = make_question(job_.item(item), item, job_.model, job_.prompt, job_.sampling,
+                                  job_.tables.get(), job_.apart.get());
     question_s_ += session_.clock.now_s() - begin_s;
     return question;
   } catch (const std::bad_alloc&) {
@@ -86,9 +88,19 @@ Result<Question> CaptionLead::make(std::size_t item) {
   }
 }
 
+void CaptionLead::prepare() {
+  std::vector<std::optional<Result<Question>>> made(job_.items.size());
+  for (std::size_t i = 0; i < made.size(); ++i) {
+    made[i] = make(i);
+    if (made[i]->ok()) made[i]->value().files.clear();  // nobody will decode them
+  }
+  prepared_ = std::move(made);
+}
+
 void CaptionLead::run() {
   feed();
   while (engine_.step()) {
+    if (profile_ != nullptr) profile_->stepped(engine_.stats());
     collect();
     feed();
     talk(false);
@@ -191,7 +203,7 @@ void CaptionLead::collect() {
 void CaptionLead::finish(const Completion& completion) {
   const auto found = live_.find(completion.id);
   check(found != live_.end(), "a completion is of a live item");
-  const Item item = job_.items.item(completion.id);
+  const Item item = job_.item(completion.id);
   Live& live = found->second;
   Record record;
   record.id = item.id;
@@ -202,7 +214,8 @@ void CaptionLead::finish(const Completion& completion) {
   } else {
     record.caption = job_.model.detokenizer.decode(completion.ids);
   }
-  record.finish_reason = name(completion.finish_reason);
+  // Nobody may take it for an answer, wherever the line ends up.
+  record.finish_reason = job_.is_garbled() ? "ablation" : name(completion.finish_reason);
   record.prompt_tokens = completion.prompt_tokens;
   record.completion_tokens = static_cast<std::int64_t>(completion.ids.size());
   const std::int64_t merge_unit = job_.model.config.vision.merge_unit();
@@ -214,6 +227,12 @@ void CaptionLead::finish(const Completion& completion) {
                             .height = header.size.height,
                             .visual_tokens = header.grid.grid_thw.patches() / merge_unit});
     feeder_.forget(media_key(completion.id, i));
+  }
+  if (profile_ != nullptr) {
+    std::int64_t patches = 0;
+    for (const MediaHeader& header : live.headers) patches += header.grid.grid_thw.patches();
+    profile_->ended(record.prompt_tokens, record.completion_tokens, patches,
+                    completion.finish_reason == FinishReason::kStop);
   }
   record.sha256 = std::move(live.sha256);
   record.numerics = numerics_;
@@ -243,7 +262,7 @@ void CaptionLead::finish(const Completion& completion) {
 
 void CaptionLead::fail(std::size_t index, const DataError& error) {
   live_.erase(index);
-  const Item item = job_.items.item(index);
+  const Item item = job_.item(index);
   if (error.stage == "read" && roots_.gone(item)) {
     // Not the item's fault: it stays open, and the job stops as if asked to.
     if (!own_.interrupted)

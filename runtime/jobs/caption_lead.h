@@ -8,6 +8,7 @@
 #include "runtime/jobs/feeder.h"
 #include "runtime/jobs/input_roots.h"
 #include "runtime/jobs/job.h"
+#include "runtime/jobs/profile.h"
 #include "runtime/jobs/progress.h"
 #include "runtime/jobs/question_queue.h"
 #include "runtime/jobs/replay.h"
@@ -38,10 +39,13 @@ class CaptionLead {
     StatusBoard& board;
     Thumbnails* thumbnails = nullptr;  ///< null: nobody looks
   };
-  /// All arguments outlive it. `coordinator` null: not rank 0.
+  /// All arguments outlive it. `coordinator` null: not rank 0; `profile` null: none is kept.
   CaptionLead(const Session& session, const Mesh& mesh, const CaptionJob& job, Engine& engine,
               std::int64_t window, Feeder& feeder, const StopSignal& signal,
-              const Coordinator* coordinator);
+              const Coordinator* coordinator, Profile* profile = nullptr);
+
+  /// For studies, before run(): makes the questions of all items, so that none is made later.
+  void prepare();
 
   /// Until this replica's items are through or the job stops; on rank 0 until all replicas' are.
   /// Throws: SystemError when a disk or a peer is lost.
@@ -51,6 +55,7 @@ class CaptionLead {
   [[nodiscard]] Counts counts() const;
   /// 0, or the exit code with which the job was stopped before its end: 4 or 75.
   [[nodiscard]] int stop_code() const { return stop_code_; }
+  [[nodiscard]] QuestionQueue::Times question_times() { return questions_.times(); }
 
  private:
   struct Live {
@@ -100,6 +105,7 @@ class CaptionLead {
   Feeder& feeder_;
   const StopSignal& signal_;
   const Coordinator* coordinator_;
+  Profile* profile_;
   Replay replay_;
   std::set<std::int64_t> replayed_;  ///< rank 0: by all replicas
   std::optional<Dealer> dealer_;     ///< rank 0
@@ -121,7 +127,8 @@ class CaptionLead {
   ItemSeconds item_seconds_;
   EventPace event_pace_;
   InputRoots roots_;
-  QuestionQueue questions_;  // last: its threads use the job
+  std::vector<std::optional<Result<Question>>> prepared_;  ///< per item; empty: made when due
+  QuestionQueue questions_;                                // last: its threads use the job
 };
 
 }  // namespace retinue::runtime

@@ -1,7 +1,10 @@
 #include "runtime/jobs/feeder.h"
 
 #include "parallel/base/clock.h"
+#include "parallel/base/cpu_time.h"
 #include "runtime/jobs/death_mark.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <exception>
@@ -28,6 +31,7 @@ Feeder::~Feeder() = default;
 
 void Feeder::prefetch(std::uint64_t key) {
   const std::lock_guard lock(mutex_);
+  if (ready_.contains(key)) return;  // preloaded
   queue_.push_back(key);
   wake_.notify_one();
 }
@@ -70,6 +74,31 @@ FeedState Feeder::state() {
   return state;
 }
 
+void Feeder::preload(std::int64_t most_bytes) {
+  std::int64_t bytes = 0;
+  FeedState spent;
+  for (std::size_t index = 0; index < items_.size(); ++index) {
+    const std::size_t media = items_.item(index).media.size();
+    for (std::size_t i = 0; i < media; ++i) {
+      const std::uint64_t key = media_key(index, i);
+      Result<layers::Patches> patches = decode(key, nullptr, spent);
+      if (patches.ok()) bytes += static_cast<std::int64_t>(patches->pixels.size());
+      if (bytes > most_bytes)
+        throw UsageError(fmt::format(
+            "[--ablation] preloaded-pixels: the pixels of {} of {} items take {:.1f} GiB, more "
+            "than a rank may use here. Give a smaller --limit.",
+            index + 1, items_.size(), static_cast<double>(bytes) / 1073741824.0));
+      const std::lock_guard lock(mutex_);
+      ready_.insert_or_assign(key, std::move(patches));
+    }
+  }
+}
+
+FeedTimes Feeder::times() {
+  const std::lock_guard lock(mutex_);
+  return times_;
+}
+
 void Feeder::work(const std::stop_token& stop) {
   while (true) {
     std::uint64_t key = 0;
@@ -87,11 +116,14 @@ void Feeder::work(const std::stop_token& stop) {
     }
     try {
       FeedState spent;
+      const double begin = thread_cpu_s();
       Result<layers::Patches> patches = decode(key, kept, spent);
+      const double cpu_s = thread_cpu_s() - begin;
       if (patches.ok() && watch_) watch_(key, patches.value());
       const std::lock_guard lock(mutex_);
       ++state_.decoded;
       state_.read_s += spent.read_s, state_.decode_s += spent.decode_s;
+      times_.cpu_s += cpu_s, ++times_.decoded;
       ready_.insert_or_assign(key, std::move(patches));
     } catch (...) {
       const std::lock_guard lock(mutex_);

@@ -24,6 +24,12 @@ constexpr std::uint64_t media_key(std::size_t item, std::size_t media) {
 }
 constexpr std::size_t kMaxMediaPerItem = std::size_t{1} << 16;
 
+/// What decoding took so far. CPU time of decoding helpers is not in it.
+struct FeedTimes {
+  double cpu_s = 0;  ///< of the threads that read and decode
+  std::int64_t decoded = 0;
+};
+
 /// Reads and decodes on its own threads what this rank will encode.
 class Feeder final : public PixelSource {
  public:
@@ -46,6 +52,10 @@ class Feeder final : public PixelSource {
   using Watch = std::function<void(std::uint64_t key, const layers::Patches& patches)>;
   void watch(Watch watch);
   [[nodiscard]] FeedState state();
+  /// For studies: decodes the pixels of every item of the table before it returns; prefetch() then
+  /// finds them ready. Throws: UsageError when they take more than `most_bytes`.
+  void preload(std::int64_t most_bytes);
+  [[nodiscard]] FeedTimes times();
 
  private:
   void work(const std::stop_token& stop);
@@ -67,6 +77,7 @@ class Feeder final : public PixelSource {
   std::size_t kept_bytes_ = 0;
   FeedState state_;  ///< but for what the queues say
   Watch watch_;
+  FeedTimes times_;
   std::exception_ptr failure_;         ///< of a thread: no item's fault
   std::vector<std::jthread> threads_;  // last: they use all of the above
 };

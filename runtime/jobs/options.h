@@ -59,6 +59,9 @@ struct CaptionOptions {
   bool logprobs = false;
   std::int64_t top_logprobs = 0;
   bool longest_first = false;
+  /// For studies: what a run costs without one part of its work. Part of the question of a job.
+  std::string ablation = "none";  ///< or null-collectives, preloaded-pixels, text-only
+  bool profile = false;           ///< for studies: what steps, collectives and decoding took
   bool no_progress = false;
   bool quiet = false;
 };

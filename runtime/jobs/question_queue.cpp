@@ -1,5 +1,7 @@
 #include "runtime/jobs/question_queue.h"
 
+#include "parallel/base/cpu_time.h"
+
 #include <algorithm>
 #include <exception>
 #include <utility>
@@ -55,6 +57,11 @@ bool QuestionQueue::may_start() const {
          (stops_.empty() || started_ < stops_.front());
 }
 
+QuestionQueue::Times QuestionQueue::times() {
+  const std::lock_guard lock(mutex_);
+  return times_;
+}
+
 bool QuestionQueue::exhausted() {
   const std::lock_guard lock(mutex_);
   return closed_ && items_.empty() && given_ == started_;
@@ -71,8 +78,11 @@ void QuestionQueue::work(const std::stop_token& stop) {
       items_.pop_front();
     }
     try {
+      const double begin = thread_cpu_s();
       Entry entry{item, make_(item)};
+      const double cpu_s = thread_cpu_s() - begin;
       const std::lock_guard lock(mutex_);
+      times_.cpu_s += cpu_s, ++times_.made;
       made_.emplace(at, std::move(entry));
     } catch (...) {
       const std::lock_guard lock(mutex_);

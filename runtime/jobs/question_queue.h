@@ -40,6 +40,12 @@ class QuestionQueue {
   std::optional<Entry> next();
   /// What was given out is through: goes on beyond a stop, if it stands at one.
   void pass();
+  /// CPU seconds that making questions took so far, and how many were made.
+  struct Times {
+    double cpu_s = 0;
+    std::int64_t made = 0;
+  };
+  [[nodiscard]] Times times();
   /// Closed, and all have been given out.
   [[nodiscard]] bool exhausted();
 
@@ -56,6 +62,7 @@ class QuestionQueue {
   bool closed_ = false;
   std::size_t started_ = 0, given_ = 0;  ///< how many
   std::map<std::size_t, Entry> made_;    ///< by their number among the started
+  Times times_;
   std::exception_ptr failure_;
   std::vector<std::jthread> threads_;  // last: they use all of the above
 };

@@ -130,7 +130,7 @@ EngineWishes wishes_for(const RunOptions& options, const ModelFiles& model,
 
 Replica::Replica(const RunOptions& options, const ModelFiles& model, const Mesh& mesh,
                  const RankShare& share, const EngineWishes& wishes, PixelSource& pixels,
-                 const Clock& clock, const EngineOptions& engine) {
+                 const Clock& clock, const EngineOptions& engine, const DataPlane& plane) {
   const Device device = share.device;
   const std::int64_t memory = common_budget(mesh.tensor(), share.memory_bytes);
   plan_ = plan_engine(model.config, model.dtype, device, mesh.shape().tensor, share.threads, memory,
@@ -147,6 +147,12 @@ Replica::Replica(const RunOptions& options, const ModelFiles& model, const Mesh&
       exchange_ = make_nccl(mesh.tensor(), device, Reduce::kLibrary, "exchange", share.deadline_s);
       axis.comm = reduce_.get(), axis.exchange = exchange_.get();
     }
+  for (Communicator** comm : {&axis.comm, &axis.exchange}) {
+    if (*comm == nullptr) continue;
+    if (plane.null_collectives) *comm = around_.emplace_back(without_wire(**comm)).get();
+    if (plane.calls != nullptr && device.type == DeviceType::kCpu)
+      *comm = around_.emplace_back(metered(**comm, clock, *plane.calls)).get();
+  }
   ctx_ = std::make_unique<Context>(
       device, share.threads,
       Buffer(ledger_, device, static_cast<std::size_t>(plan_.activation_bytes),

@@ -4,6 +4,7 @@
 #include "layers/ops/matmul_tuning.h"
 #include "layers/spec/numerics.h"
 #include "parallel/base/clock.h"
+#include "parallel/comm/ablation.h"
 #include "parallel/mesh/mesh.h"
 #include "runtime/engine/engine.h"
 #include "runtime/engine/engine_plan.h"
@@ -40,6 +41,12 @@ struct RankShare {
 /// Throws: UsageError where there are fewer GPUs than ranks and they are not told to share.
 RankShare take_share(const Session& session, const RunOptions& options, const ModelFiles& model);
 
+/// How the tensor axis exchanges in studies; by default as it is.
+struct DataPlane {
+  bool null_collectives = false;                 ///< sums and features stay on their ranks
+  std::vector<CollectiveCall>* calls = nullptr;  ///< gets what each collective took; on CPU
+};
+
 /// This rank's share of a replica: context, model and engine, sized by the memory plan.
 class Replica {
  public:
@@ -47,7 +54,7 @@ class Replica {
   /// Throws: UsageError when plan or weights do not fit; SystemError when memory is short.
   Replica(const RunOptions& options, const ModelFiles& model, const Mesh& mesh,
           const RankShare& share, const EngineWishes& wishes, PixelSource& pixels,
-          const Clock& clock, const EngineOptions& engine = {});
+          const Clock& clock, const EngineOptions& engine = {}, const DataPlane& plane = {});
 
   [[nodiscard]] Engine& engine() { return *engine_; }
   [[nodiscard]] Context& ctx() { return *ctx_; }
@@ -65,6 +72,8 @@ class Replica {
   /// On GPUs: the ranks of the tensor axis in device memory, once for the decoder's sums and once
   /// for the exchange of features.
   std::unique_ptr<Communicator> reduce_, exchange_;
+  /// For studies, around what they would be otherwise.
+  std::vector<std::unique_ptr<Communicator>> around_;
   std::unique_ptr<Context> ctx_, vision_;  ///< vision_: null where images wait for no stream
   std::unique_ptr<layers::Qwen3Vl> model_;
   std::unique_ptr<Engine> engine_;

@@ -111,10 +111,34 @@ TEST(Options, NamesAreLongAndHelpIsWritten) {
       }
 }
 
-TEST(Options, VerbsNotServedReadNothing) {
+TEST(Options, EveryVerbHasTables) {
   CommandOptions options;
-  for (const Verb& verb : verbs())
-    EXPECT_EQ(tables_of(verb.name, options).empty(), !verb.served) << verb.name;
+  for (const Verb& verb : verbs()) EXPECT_FALSE(tables_of(verb.name, options).empty()) << verb.name;
+}
+
+TEST(Options, WordsSayWhatDiffersFromTheDefaultsAndReadBackAlike) {
+  CommandOptions now, standard;
+  now.check.caption.input = {"a b", "c"};
+  now.check.caption.run.threads = 3;
+  now.check.caption.run.max_pixels = 4096;
+  now.check.caption.sampling.temperature = 0.25;
+  now.check.caption.sampling.ignore_eos = true;
+  std::vector<std::string> words;
+  const auto tables = run_tables(now), defaults = run_tables(standard);
+  for (std::size_t i = 0; i < tables.size(); ++i)
+    for (const std::string& word : words_of(tables[i], defaults[i])) words.push_back(word);
+  EXPECT_THAT(
+      words, testing::ElementsAre("--input", "a b", "--input", "c", "--threads", "3",
+                                  "--temperature", "0.25", "--ignore-eos", "--max-pixels", "4096"));
+}
+
+TEST(Options, AStudyReadsWhatItsRunsReadButNotWhatItSaysItself) {
+  const auto study = defaults("study");
+  for (const char* own : {"layouts", "trials", "ablations", "compare", "simulate", "limit"})
+    EXPECT_TRUE(study.contains(own)) << own;
+  for (const char* of_runs : {"ranks", "tensor-parallel", "ablation", "profile", "shuffle"})
+    EXPECT_FALSE(study.contains(of_runs)) << of_runs;
+  EXPECT_EQ(study.at("model"), "");  // --compare needs none
 }
 
 }  // namespace

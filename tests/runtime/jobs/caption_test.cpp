@@ -103,6 +103,57 @@ TEST_F(Caption, AnItemIsTheSameAloneAsAmongSixteenOthers) {
   }
 }
 
+TEST_F(Caption, PreloadedPixelsChangeNoByte) {
+  const std::string input = manifest(9);
+  ASSERT_EQ(run(options(input, "plain")), 0);
+  CaptionOptions asked = options(input, "preloaded");
+  asked.ablation = "preloaded-pixels";
+  ASSERT_EQ(run(asked, 1, 2), 0);
+  EXPECT_EQ(captions("preloaded"), captions("plain"));
+}
+
+TEST_F(Caption, AblationsThatChangeAnswersSayItInEveryRecordAndInTheQuestion) {
+  const std::string input = manifest(9);
+  for (const char* ablation : {"text-only", "null-collectives"}) {
+    CaptionOptions asked = options(input, ablation);
+    asked.ablation = ablation;
+    asked.sampling.ignore_eos = true;
+    ASSERT_EQ(run(asked, 1, 2), 0) << ablation;
+    for (const std::string& line :
+         lines_of(folder_.path(std::string(ablation) + "/captions.jsonl")))
+      EXPECT_EQ(Json::parse(line)["finish_reason"], "ablation") << ablation;
+    EXPECT_THAT(test::read_text(folder_.path(std::string(ablation) + "/job.json")),
+                HasSubstr(ablation));
+    asked.ablation = "none";
+    EXPECT_THROW(run(asked, 1, 2), UsageError) << "the folder holds other answers";
+  }
+}
+
+TEST_F(Caption, NullCollectivesNeedAFixedLengthAndOtherAblationsAName) {
+  CaptionOptions asked = options(manifest(2), "job");
+  asked.ablation = "null-collectives";
+  EXPECT_THROW(run(asked), UsageError);
+  asked.ablation = "no-pixels";
+  EXPECT_THROW(run(asked), UsageError);
+}
+
+TEST_F(Caption, AProfileHasEveryStepCollectiveAndRecord) {
+  CaptionOptions asked = options(manifest(9), "job");
+  asked.profile = true;
+  ASSERT_EQ(run(asked, 2, 2), 0);
+  std::size_t records = 0;
+  for (int rank = 0; rank < 4; ++rank) {
+    const Json profile = Json::parse(
+        test::read_text(folder_.path("job/profile/r0000" + std::to_string(rank) + ".json")));
+    EXPECT_EQ(profile["schema_version"], 1);
+    EXPECT_EQ(profile["steps"]["rows"].size(), profile["engine"]["steps"]);
+    EXPECT_GT(profile["collectives"]["ns"].size(), 0U);
+    EXPECT_GT(profile["work_s"], 0);
+    records += profile["records"]["ns"].size();
+  }
+  EXPECT_EQ(records, 9U);
+}
+
 TEST_F(Caption, AFinishedJobIsSealedAgainInAnotherFormat) {
   CaptionOptions asked = options(manifest(3), "job");
   ASSERT_EQ(run(asked), 0);

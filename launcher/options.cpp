@@ -258,6 +258,15 @@ Table caption_table(CaptionOptions& options) {
           {.name = "logprobs",
            .help = "add each token's log probability to its record",
            .target = &options.logprobs},
+          {.name = "top-logprobs",
+           .type = "N",
+           .unit = "tokens",
+           .help = "add the N likeliest tokens at each place, too; implies --logprobs",
+           .target = &options.top_logprobs,
+           .at_least = 0},
+          {.name = "longest-first",
+           .help = "start answers that may become long first, so that none is alone at the end",
+           .target = &options.longest_first},
       }};
 }
 

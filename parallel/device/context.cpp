@@ -16,8 +16,8 @@ Context::Context(Stream stream, int threads) : stream_(std::move(stream)), threa
   waits_after_ops_ = sync != nullptr && std::string_view(sync) == "1";
 }
 
-Context::Context(Device device, int threads, Buffer activations, Buffer scratch)
-    : Context(Stream(device), threads) {
+Context::Context(Device device, int threads, Buffer activations, Buffer scratch, Urgency urgency)
+    : Context(Stream(device, urgency), threads) {
   arena_ = Arena(std::move(activations));
   scratch_ = std::move(scratch);
 }

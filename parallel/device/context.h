@@ -23,7 +23,8 @@ using StageSink = std::function<void(std::string_view name, int index, ConstTens
 class Context {
  public:
   /// A context that computes. `threads`: CPU threads for kernels of this rank.
-  Context(Device device, int threads, Buffer activations, Buffer scratch);
+  Context(Device device, int threads, Buffer activations, Buffer scratch,
+          Urgency urgency = Urgency::kFirst);
   /// A context that plans: no memory, no kernels, no collectives; records peaks.
   static Context plan(Device device, int threads);
 

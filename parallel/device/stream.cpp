@@ -22,10 +22,11 @@ double now_s() {
 
 }  // namespace
 
-Stream::Stream(Device device) : device_(device) {
+Stream::Stream(Device device, [[maybe_unused]] Urgency urgency) : device_(device) {
   check_backend(device);
   if constexpr (kCuda)
-    if (device.type == DeviceType::kCuda) native_ = cuda::make_stream(device.index);
+    if (device.type == DeviceType::kCuda)
+      native_ = cuda::make_stream(device.index, urgency == Urgency::kBackground);
 }
 
 Stream Stream::planned(Device device) {
@@ -84,6 +85,12 @@ void Event::record(const Stream& stream) {
 void Event::hold(const Stream& stream) const {
   if constexpr (kCuda)
     if (native_) cuda::hold(stream.native(), native_.get());
+}
+
+bool Event::passed() const {
+  if constexpr (kCuda)
+    if (native_) return cuda::passed(native_.get());
+  return true;
 }
 
 void Event::synchronize() const {

@@ -7,13 +7,16 @@
 
 namespace retinue {
 
+/// Which stream a device serves first where both have work.
+enum class Urgency { kFirst, kBackground };
+
 /// Order of work on a device: what is enqueued on one stream runs in that order. On CPU work has
 /// finished when its call returns, so a stream holds no state there. Copies share the queue.
 class Stream {
  public:
   /// A queue of its own on `device`, which becomes the calling thread's current device.
   /// Throws: SystemError when the device cannot be used.
-  explicit Stream(Device device);
+  explicit Stream(Device device, Urgency urgency = Urgency::kFirst);
   /// Names a device and holds no queue: for planning, where nothing is enqueued.
   static Stream planned(Device device);
 
@@ -49,6 +52,8 @@ class Event {
   void record(const Stream& stream);
   /// What is enqueued on `stream` from now on runs after the point.
   void hold(const Stream& stream) const;
+  /// Whether the point has been passed; so it has when it was never recorded.
+  [[nodiscard]] bool passed() const;
   /// Blocks until the point has been passed; at once when it was never recorded.
   void synchronize() const;
   /// Seconds from `begin` to this point, both passed. Resolution: half a microsecond.

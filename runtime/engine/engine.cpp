@@ -41,6 +41,8 @@ class Engine::Lead {
       }
   }
 
+  void encodes_passed(std::int64_t batches) { scheduler_.encodes_passed(batches); }
+
   void plan(StepPlan& plan) {
     std::swap(rows_, rows_before_);
     if (draining_ && scheduler_.done()) {
@@ -175,12 +177,16 @@ class Engine::Rank : public EngineRank {
 
 Engine::Engine(Context& ctx, MemoryLedger& ledger, layers::Qwen3Vl& model,
                const EngineLimits& limits, Communicator& control, PixelSource& pixels,
-               const Clock& clock, const EngineOptions& options)
-    : lead_(model.axis().rank == 0 ? std::make_unique<Lead>(model, limits, options, clock)
-                                   : nullptr),
-      rank_(std::make_unique<Rank>(ctx, ledger, model, limits, control, pixels, clock)),
+               const Clock& clock, const EngineOptions& options, Context* vision)
+    : rank_(std::make_unique<Rank>(ctx, vision != nullptr ? *vision : ctx, ledger, model, limits,
+                                   control, pixels, clock)),
       clock_(clock),
-      plans_ahead_(options.plan_ahead.value_or(ctx.device().type != DeviceType::kCpu)) {}
+      plans_ahead_(options.plan_ahead.value_or(ctx.device().type != DeviceType::kCpu)) {
+  if (model.axis().rank != 0) return;
+  EngineOptions chosen = options;
+  chosen.encode_beside = options.encode_beside.value_or(vision != nullptr);
+  lead_ = std::make_unique<Lead>(model, limits, chosen, clock);
+}
 
 Engine::~Engine() = default;
 
@@ -216,6 +222,7 @@ void Engine::make_plan(StepPlan& plan) {
   lead_->take_reports(rank_->reports);
   // Those that no plan has taken up since the last one.
   stats.pixels_waited_s += static_cast<double>(waiting_pixels_) * (reported - planned_s_);
+  lead_->encodes_passed(rank_->encodes_passed());
   lead_->plan(plan);
   waiting_pixels_ = lead_->waiting_pixels(), planned_s_ = reported;
   stats.plan_s += clock_.now_s() - reported;
@@ -232,7 +239,10 @@ bool Engine::step() {
   const double begin = clock_.now_s();
   rank.share(rank.plan);
   stats.wait_s += clock_.now_s() - begin;
-  if (rank.plan.stop) return false;
+  if (rank.plan.stop) {
+    rank.wait_for_encodes();
+    return false;
+  }
   rank.launch(rank.plan);
   if (plans_ahead_) make_plan(rank.next);
   rank.finish(rank.plan, rank.result);

@@ -40,6 +40,9 @@ struct EngineOptions {
   /// with this step has a row in the next that nobody reads. Not said: where steps run beside the
   /// host.
   std::optional<bool> plan_ahead = std::nullopt;
+  /// Images are encoded beside the steps that decode, for later ones. Not said: where they have a
+  /// context of their own.
+  std::optional<bool> encode_beside = std::nullopt;
   /// For tests: of several sequences the one admitted last is sent back every so many
   /// steps. 0: never.
   std::int64_t preempt_every = 0;
@@ -55,10 +58,11 @@ struct EngineOptions {
 class Engine {
  public:
   /// Every rank of the axis builds one, with equal limits. `control` joins the ranks of the axis in
-  /// host memory; it, `pixels` and `clock` outlive the engine.
+  /// host memory; it, `pixels` and `clock` outlive the engine, as do the contexts.
+  ///   vision  where images are encoded, its stream beside that of `ctx`; null: on `ctx`
   Engine(Context& ctx, MemoryLedger& ledger, layers::Qwen3Vl& model, const EngineLimits& limits,
          Communicator& control, PixelSource& pixels, const Clock& clock,
-         const EngineOptions& options = {});
+         const EngineOptions& options = {}, Context* vision = nullptr);
   ~Engine();
 
   /// Lead only. Nothing when accepted; the reason when it can never run (too long, grid too large).

@@ -29,7 +29,8 @@ std::int64_t longest_blocks(const EngineLimits& limits) {
 /// Runs the largest steps that the limits allow through a planned model and returns its peaks.
 EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device, int tensor,
                    int threads, Reduce reduce, const EngineLimits& limits) {
-  Context ctx = Context::plan(device, threads);
+  const bool beside = device.type != DeviceType::kCpu;
+  Context ctx = Context::plan(device, threads), vision = Context::plan(device, threads);
   MemoryLedger ledger;
   layers::TensorAxis axis;
   axis.size = tensor;
@@ -55,10 +56,11 @@ EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device
       left -= images.back().visual_tokens;
     }
     const std::vector<layers::GridThw> grids = {grid};
-    Frame frame(ctx);
+    Context& on = beside ? vision : ctx;
+    Frame frame(on);
     const Shape rows{patches, config.vision.patch_width()};
-    const std::byte* const at = upload(ctx, nullptr, static_cast<std::size_t>(rows.numel()));
-    model.encode(ctx, ConstTensorView(at, DType::kU8, rows), grids, images);
+    const std::byte* const at = upload(on, nullptr, static_cast<std::size_t>(rows.numel()));
+    model.encode(on, ConstTensorView(at, DType::kU8, rows), grids, images);
   }
   {
     Frame frame(ctx);
@@ -74,6 +76,8 @@ EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device
   plan.feature_bytes = model.feature_bytes();
   plan.activation_bytes = static_cast<std::int64_t>(ctx.arena().peak_bytes());
   plan.scratch_bytes = static_cast<std::int64_t>(ctx.peak_scratch_bytes());
+  plan.vision_activation_bytes = static_cast<std::int64_t>(vision.arena().peak_bytes());
+  plan.vision_scratch_bytes = static_cast<std::int64_t>(vision.peak_scratch_bytes());
   plan.staging_bytes = EngineRank::staging_bytes(limits, config, dtype, device, tensor);
   plan.device = device.type;
   if (device.type == DeviceType::kCuda) {

@@ -46,6 +46,9 @@ struct EnginePlan {
   EngineLimits limits;
   std::int64_t weight_bytes = 0, kv_bytes = 0, feature_bytes = 0, activation_bytes = 0,
                scratch_bytes = 0;
+  /// Activations and scratch of the vision tower where it runs beside the decoder, on a GPU. On CPU
+  /// it takes the decoder's, between steps.
+  std::int64_t vision_activation_bytes = 0, vision_scratch_bytes = 0;
   std::int64_t communication_bytes = 0;  ///< NCCL's, ours and its own
   std::int64_t driver_bytes = 0;         ///< kDriverBytes on a GPU
   std::int64_t staging_bytes = 0;        ///< of the host: beside a GPU it is no part of the total
@@ -56,12 +59,13 @@ struct EnginePlan {
     std::int64_t bytes;
   };
   /// Everything on the device, for people.
-  [[nodiscard]] std::array<Part, 8> parts() const {
+  [[nodiscard]] std::array<Part, 9> parts() const {
     return {{{"weights", weight_bytes},
              {"KV cache", kv_bytes},
              {"features", feature_bytes},
              {"activations", activation_bytes},
              {"scratch", scratch_bytes},
+             {"vision", vision_activation_bytes + vision_scratch_bytes},
              {"staging", device == DeviceType::kCpu ? staging_bytes : 0},
              {"NCCL", communication_bytes},
              {"driver and libraries", driver_bytes}}};

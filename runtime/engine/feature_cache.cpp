@@ -60,7 +60,7 @@ std::list<Feature>::iterator FeatureCache::take_rows(std::list<Feature>::iterato
   rows_.release(at->first_row, at->visual_tokens);
   at->first_row = -1;
   // Pixels that were not encoded yet are still there.
-  if (at->state == Feature::State::kEncoded)
+  if (at->state >= Feature::State::kEncoding)
     at->state = Feature::State::kAwaited, at->dealt = false;
   return next;
 }
@@ -78,7 +78,7 @@ void FeatureCache::release(Feature& feature, const std::function<void(Feature&)>
   if (--feature.users > 0) return;
   // Its pixels are on their way: until they have come nobody may ask for them again.
   if (feature.state == Feature::State::kAwaited && feature.dealt) return;
-  if (share_ && feature.state == Feature::State::kEncoded && feature.content != ContentKey{})
+  if (share_ && feature.state >= Feature::State::kEncoding && feature.content != ContentKey{})
     return;
   gone(feature);
   erase(std::ranges::find_if(features_, [&](const Feature& f) { return &f == &feature; }));
@@ -103,6 +103,12 @@ void FeatureCache::discard(const ContentKey& content) {
   });
   if (content == ContentKey{} || found == features_.end()) return;
   erase(found);
+}
+
+void FeatureCache::encoded(std::int64_t batches) {
+  for (Feature& feature : features_)
+    if (feature.state == Feature::State::kEncoding && feature.batch <= batches)
+      feature.state = Feature::State::kEncoded;
 }
 
 std::int64_t FeatureCache::ready() const {

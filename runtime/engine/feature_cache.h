@@ -29,16 +29,17 @@ class FeatureRows {
   std::vector<Range> used_;  ///< in order
 };
 
-/// An image or video that sequences use: on its way as pixels, or encoded, with rows of the feature
-/// buffer.
+/// An image or video that sequences use: on its way as pixels, being encoded, or encoded, with rows
+/// of the feature buffer.
 struct Feature {
-  enum class State : std::uint8_t { kAwaited, kReady, kEncoded };
+  enum class State : std::uint8_t { kAwaited, kReady, kEncoding, kEncoded };
 
   std::uint64_t key = 0;  ///< what its pixels are asked for by
   ContentKey content{};
   layers::GridThw grid;
   std::int64_t visual_tokens = 0;
   State state = State::kAwaited;
+  std::int64_t batch = 0;       ///< of the engine's encodes, the last that it was in
   bool dealt = false;           ///< a rank has been told to bring its pixels
   std::int64_t first_row = -1;  ///< of the feature buffer, once encoded
   int users = 0;                ///< sequences that show it …
@@ -66,6 +67,8 @@ class FeatureCache {
   /// Forgets an encoded feature that nobody uses. Nothing where there is none.
   void discard(const ContentKey& content);
   [[nodiscard]] Feature* find(std::uint64_t key);
+  /// Those of the first so many batches are no more on their way.
+  void encoded(std::int64_t batches);
   /// Features whose pixels are there and wait to be encoded.
   [[nodiscard]] std::int64_t ready() const;
   /// Throws: BugError unless every feature has as many users and pins as the lists name it, and

@@ -35,10 +35,11 @@ void copy_text(const std::string& text, std::array<char, size>& to) {
 
 }  // namespace
 
-EngineRank::EngineRank(Context& ctx, MemoryLedger& ledger, layers::Qwen3Vl& model,
+EngineRank::EngineRank(Context& ctx, Context& vision, MemoryLedger& ledger, layers::Qwen3Vl& model,
                        const EngineLimits& limits, Communicator& control, PixelSource& pixels,
                        const Clock& clock)
     : ctx_(ctx),
+      vision_(vision),
       model_(model),
       limits_(limits),
       control_(control),
@@ -50,8 +51,8 @@ EngineRank::EngineRank(Context& ctx, MemoryLedger& ledger, layers::Qwen3Vl& mode
           static_cast<std::size_t>(limits.encode_patches * model.config().vision.patch_width())),
       results_(Buffer::staging(ledger, ctx.device(),
                                static_cast<std::size_t>(result_bytes(
-                                   limits, model.vocab_per_rank(), model.dtype(), ctx.device())))) {
-}
+                                   limits, model.vocab_per_rank(), model.dtype(), ctx.device())))),
+      encoded_{Event(ctx.device()), Event(ctx.device())} {}
 
 std::int64_t EngineRank::staging_bytes(const EngineLimits& limits,
                                        const layers::ModelConfig& config, DType dtype,
@@ -114,6 +115,11 @@ void EngineRank::launch(const StepPlan& plan) {
   if (plan.idle()) ++stats_.idle_steps;
   const double begin = clock_.now_s();
   model_.scrub(ctx_, plan.scrub_blocks);
+  // Before this plan's own batch takes over an event: those behind the joined one are fewer.
+  if (plan.joined_encodes > 0) {
+    event_of(plan.joined_encodes).hold(ctx_.stream());
+    encodes_passed_ = std::max<std::int64_t>(encodes_passed_, plan.joined_encodes);
+  }
   if (!plan.encode.empty()) encode(plan);
   const double encoded = clock_.now_s();
   stats_.encode_s += encoded - begin;
@@ -129,7 +135,7 @@ void EngineRank::launch(const StepPlan& plan) {
 void EngineRank::finish(const StepPlan& plan, StepResult& result) {
   result.clear();
   const double begin = clock_.now_s();
-  wait();
+  wait(ctx_.stream(), model_.axis().comm);
   const double waited = clock_.now_s();
   stats_.forward_s += waited - begin;
   if (plan.argmax_rows > 0) {
@@ -162,12 +168,24 @@ void EngineRank::encode(const StepPlan& plan) {
     ++stats_.items;
     patches_.erase(found);
   }
-  Frame frame(ctx_);
+  // Whoever looks at results on the way does so in one place.
+  Context& ctx = ctx_.has_stage_sink() ? ctx_ : vision_;
+  Frame frame(ctx);
   const std::int64_t width = model_.config().vision.patch_width();
-  const std::byte* const patches = upload(ctx_, staged, static_cast<std::size_t>(end - staged));
-  patch_rows_.enqueued(ctx_.stream());
-  model_.encode(ctx_, ConstTensorView(patches, DType::kU8, Shape{(end - staged) / width, width}),
+  const std::byte* const patches = upload(ctx, staged, static_cast<std::size_t>(end - staged));
+  patch_rows_.enqueued(ctx.stream());
+  model_.encode(ctx, ConstTensorView(patches, DType::kU8, Shape{(end - staged) / width, width}),
                 my_grids_, images_);
+  event_of(++encodes_).record(ctx.stream());
+}
+
+std::int64_t EngineRank::encodes_passed() {
+  while (encodes_passed_ < encodes_ && event_of(encodes_passed_ + 1).passed()) ++encodes_passed_;
+  return encodes_passed_;
+}
+
+void EngineRank::wait_for_encodes() {
+  if (encodes_ > encodes_passed_) wait(vision_.stream(), model_.axis().exchange);
 }
 
 void EngineRank::forward(const StepPlan& plan, const StepBlock& block, TensorView logits) {
@@ -212,11 +230,11 @@ void EngineRank::decode(const StepPlan& plan) {
                       results_.data() + limits_.max_logit_rows * kLargestBytes);
 }
 
-void EngineRank::wait() {
-  if (Communicator* comm = model_.axis().comm)
-    comm->wait(ctx_.stream());
+void EngineRank::wait(const Stream& stream, Communicator* comm) {
+  if (comm != nullptr)
+    comm->wait(stream);
   else
-    ctx_.stream().synchronize();
+    stream.synchronize();
 }
 
 void EngineRank::gather_largest(std::span<const float> values, std::span<const std::int32_t> ids,

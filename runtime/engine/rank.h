@@ -3,9 +3,11 @@
 #include "parallel/device/graph.h"
 #include "parallel/device/staging.h"
 #include "runtime/engine/engine.h"
+#include "runtime/engine/scheduler.h"
 #include "runtime/engine/step.h"
 #include "runtime/engine/step_block.h"
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <span>
@@ -27,8 +29,10 @@ struct StepResult {
 /// exchanges goes over its axis, in the device's.
 class EngineRank {
  public:
-  EngineRank(Context& ctx, MemoryLedger& ledger, layers::Qwen3Vl& model, const EngineLimits& limits,
-             Communicator& control, PixelSource& pixels, const Clock& clock);
+  ///   vision  where images are encoded; `ctx`, or beside it
+  EngineRank(Context& ctx, Context& vision, MemoryLedger& ledger, layers::Qwen3Vl& model,
+             const EngineLimits& limits, Communicator& control, PixelSource& pixels,
+             const Clock& clock);
 
   /// Host memory that a rank stages its inputs and results in.
   static std::int64_t staging_bytes(const EngineLimits& limits, const layers::ModelConfig& config,
@@ -42,6 +46,11 @@ class EngineRank {
   void launch(const StepPlan& plan);
   /// Waits for what launch() enqueued; `result` is filled at the lead.
   void finish(const StepPlan& plan, StepResult& result);
+
+  /// Of the batches of images launched so far, how many the device has passed.
+  [[nodiscard]] std::int64_t encodes_passed();
+  /// Blocks until all have been: the engine ends, and some may be left that nobody reads.
+  void wait_for_encodes();
 
   [[nodiscard]] EngineStats& stats() { return stats_; }
   [[nodiscard]] bool leads() const { return model_.axis().rank == 0; }
@@ -57,12 +66,15 @@ class EngineRank {
   void decode(const StepPlan& plan);
   void forward(const StepPlan& plan, const StepBlock& block, TensorView logits);
   /// Blocks until the device has done all of it; where others take part, not for ever.
-  void wait();
+  static void wait(const Stream& stream, Communicator* comm);
+  Event& event_of(std::int64_t batch) {
+    return encoded_[static_cast<std::size_t>((batch - 1) % Scheduler::kEncodesBeside)];
+  }
   void gather_largest(std::span<const float> values, std::span<const std::int32_t> ids,
                       StepResult& result);
   void gather_whole(const std::byte* logits, std::int64_t rows, StepResult& result);
 
-  Context& ctx_;
+  Context &ctx_, &vision_;
   layers::Qwen3Vl& model_;
   EngineLimits limits_;
   Communicator& control_;
@@ -83,6 +95,9 @@ class EngineRank {
   StagingRing inputs_, patch_rows_;
   Buffer results_;
   GraphCache graphs_;
+  // Of the batches in flight, by their number; the plan has no more of them.
+  std::array<Event, Scheduler::kEncodesBeside> encoded_;
+  std::int64_t encodes_ = 0, encodes_passed_ = 0;
 };
 
 }  // namespace retinue::runtime

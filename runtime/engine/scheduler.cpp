@@ -171,7 +171,7 @@ bool Scheduler::claim_features(Sequence& sequence, std::int64_t cached) {
 
 void Scheduler::gone(Feature& feature) {
   if (feature.state == Feature::State::kReady) dropped_.push_back(feature.key);
-  if (feature.state != Feature::State::kEncoded) queue_.done(feature.key);
+  if (feature.state < Feature::State::kEncoding) queue_.done(feature.key);
 }
 
 Sequence* Scheduler::pixels_arrived(std::uint64_t key, const layers::GridThw& grid) {
@@ -243,6 +243,7 @@ void Scheduler::plan(StepPlan& plan, PlanRows& rows) {
   if (options_.preempt_every > 0 && plans_ % options_.preempt_every == 0 && running_.size() > 1)
     preempt_last();  // never the only one, which would not come to an end
   deal_items(plan);
+  join_encodes(plan);
   encode_items(plan);
   admit();
   choose_chunks();
@@ -282,7 +283,20 @@ void Scheduler::deal_items(StepPlan& plan) {
   if (!items.empty()) plan.prefetch = queue_.deal(items);
 }
 
+void Scheduler::join_encodes(StepPlan& plan) {
+  // Where nothing else can run the decoder waits on the device, and the host does not.
+  const bool waits = running_.empty();
+  const std::int64_t batches = waits ? encodes_ : encodes_passed_;
+  if (batches <= encodes_joined_) return;
+  if (waits && encodes_passed_ < encodes_) ++stats_.awaited_encodes;
+  features_.encoded(batches);
+  encodes_joined_ = batches;
+  plan.joined_encodes = static_cast<std::int32_t>(batches);
+}
+
 void Scheduler::encode_items(StepPlan& plan) {
+  const bool beside = options_.encode_beside.value_or(false);
+  if (beside && encodes_ - encodes_joined_ >= kEncodesBeside) return;
   encode_load_.assign(static_cast<std::size_t>(ranks_), 0);
   bool full = false;
   for (const auto& sequence : waiting_) {
@@ -307,8 +321,10 @@ void Scheduler::encode_items(StepPlan& plan) {
       const int owner = queue_.owner(feature.key);
       std::int64_t& load = encode_load_[static_cast<std::size_t>(owner)];
       if (load > 0 && load + feature.grid.patches() > limits_.encode_patches) return;
+      if (plan.encode.empty()) ++encodes_, ++stats_.encodes;
+      feature.batch = encodes_;
       load += feature.grid.patches();
-      feature.state = Feature::State::kEncoded;
+      feature.state = beside ? Feature::State::kEncoding : Feature::State::kEncoded;
       plan.encode.push_back(
           {feature.key, owner, static_cast<std::int32_t>(feature.first_row), feature.grid});
       queue_.done(feature.key);

@@ -107,6 +107,11 @@ class Scheduler {
   /// They never will. Returns the sequence that asked for them by this key; null if it is gone.
   Sequence* pixels_failed(std::uint64_t key);
 
+  /// The device has passed the first so many batches of images that plans had.
+  void encodes_passed(std::int64_t batches) { encodes_passed_ = batches; }
+  /// Batches that plans may have in flight beside the decoder: one runs and one waits behind it.
+  static constexpr std::int64_t kEncodesBeside = 2;
+
   /// Fills `plan` and says whose rows it has. The tokens of the plan before may still be awaited.
   void plan(StepPlan& plan, PlanRows& rows);
   /// The row's logits are finite, so that others may use what came before it: unless the sequence
@@ -147,6 +152,7 @@ class Scheduler {
   static bool ends_with_awaited(const Sequence& sequence);
   void gone(Feature& feature);
   void deal_items(StepPlan& plan);
+  void join_encodes(StepPlan& plan);
   void encode_items(StepPlan& plan);
   void admit();
   void preempt_last();
@@ -177,6 +183,7 @@ class Scheduler {
   std::vector<std::int32_t> scrub_blocks_;
   std::vector<std::int32_t> whole_rows_;
   std::vector<std::int64_t> encode_load_;
+  std::int64_t encodes_ = 0, encodes_passed_ = 0, encodes_joined_ = 0;  ///< batches
   std::int64_t plans_ = 0;
   SchedulerStats stats_;
 };

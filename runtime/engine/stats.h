@@ -6,10 +6,13 @@ namespace retinue::runtime {
 
 /// What the lead's plans came to.
 struct SchedulerStats {
-  std::int64_t admitted = 0;       ///< sequences, again after each time they were sent back
-  std::int64_t preempted = 0;      ///< sent back, for want of pages
-  std::int64_t reused_tokens = 0;  ///< of prompts, whose pages were there already
-  std::int64_t encoded_items = 0;  ///< by all ranks
+  std::int64_t admitted = 0;         ///< sequences, again after each time they were sent back
+  std::int64_t preempted = 0;        ///< sent back, for want of pages
+  std::int64_t reused_tokens = 0;    ///< of prompts, whose pages were there already
+  std::int64_t encoded_items = 0;    ///< by all ranks
+  std::int64_t encodes = 0;          ///< batches of them, …
+  std::int64_t awaited_encodes = 0;  ///< … and those that the decoder had to wait for, having
+                                     ///< nothing else to do; of those that ran beside it
 };
 
 /// Counters since the start, of one rank. Returned, never printed.

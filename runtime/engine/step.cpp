@@ -56,7 +56,7 @@ void StepPlan::clear() {
   for (auto* list : {&scrub_blocks, &ids, &positions, &slot_mapping, &block_table, &cu_seqlens,
                      &seq_lens, &visual_sources, &visual_rows, &logit_rows})
     list->clear();
-  max_blocks = argmax_rows = whole_rows = 0;
+  joined_encodes = max_blocks = argmax_rows = whole_rows = 0;
 }
 
 void StepPlan::serialize(std::vector<std::int32_t>& words) const {
@@ -75,7 +75,7 @@ void StepPlan::serialize(std::vector<std::int32_t>& words) const {
   for (const auto* list : {&scrub_blocks, &ids, &positions, &slot_mapping, &block_table,
                            &cu_seqlens, &seq_lens, &visual_sources, &visual_rows, &logit_rows})
     out.list(*list);
-  out.word(max_blocks), out.word(argmax_rows), out.word(whole_rows);
+  out.word(joined_encodes), out.word(max_blocks), out.word(argmax_rows), out.word(whole_rows);
 }
 
 void StepPlan::parse(std::span<const std::int32_t> words) {
@@ -97,7 +97,8 @@ void StepPlan::parse(std::span<const std::int32_t> words) {
   for (auto* list : {&scrub_blocks, &ids, &positions, &slot_mapping, &block_table, &cu_seqlens,
                      &seq_lens, &visual_sources, &visual_rows, &logit_rows})
     in.list(*list);
-  max_blocks = in.word(), argmax_rows = in.word(), whole_rows = in.word();
+  joined_encodes = in.word(), max_blocks = in.word();
+  argmax_rows = in.word(), whole_rows = in.word();
 }
 
 }  // namespace retinue::runtime

@@ -30,7 +30,9 @@ struct StepPlan {
   std::vector<OwnedItem> prefetch;         ///< newly dealt
   std::vector<std::uint64_t> drop;         ///< keys that nobody needs any more
   std::vector<std::int32_t> scrub_blocks;  ///< pages that are zeroed before all else
-  std::vector<EncodeItem> encode;          ///< in image order; first the exchange, then the decoder
+  std::vector<EncodeItem> encode;          ///< in image order: one batch, encoded and exchanged
+  /// The decoder begins after so many batches of the engine's; 0: it reads none that is new.
+  std::int32_t joined_encodes = 0;
   // The packed batch, as in layers::StepInputs.
   std::vector<std::int32_t> ids, positions, slot_mapping, block_table, cu_seqlens, seq_lens,
       visual_sources, visual_rows, logit_rows;

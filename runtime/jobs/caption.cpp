@@ -270,7 +270,8 @@ int run_caption(const Session& session, const CaptionOptions& options) {
                     world.rank() - mesh.tensor().rank());
     Feeder feeder(job.items, job.model.processor, job.model.image,
                   std::clamp(share.threads / 4, 1, 8), job.tables.get(), job.apart.get());
-    Replica replica(options.run, job.model, mesh, share, wishes, feeder, session.clock);
+    Replica replica(options.run, job.model, mesh, share, wishes, feeder, session.clock,
+                    {.longest_first = options.longest_first});
     for (const std::string& line : start_block(options.run, job.model, mesh, replica))
       session.log.info(line);
     const auto work_to_the_end = [&] {

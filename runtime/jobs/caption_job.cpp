@@ -49,6 +49,10 @@ CaptionJob prepare_caption(const CaptionOptions& options) {
     throw UsageError("[--fsync-interval-ms] wants milliseconds, 0 to sync every record");
   if (options.stop_deadline_s < 0)
     throw UsageError("[--stop-deadline-s] wants seconds, 0 to drop what is in flight");
+  constexpr std::int64_t kMostTopLogprobs = 20;  // as OpenAI's
+  if (options.top_logprobs < 0 || options.top_logprobs > kMostTopLogprobs)
+    throw UsageError(fmt::format("[--top-logprobs] is {}, wanted 0 to {}", options.top_logprobs,
+                                 kMostTopLogprobs));
   parse_failures(options.max_failures, 0);
   parse_output_format(options.output_format);
   ModelFiles model = load_model_files(options.run);
@@ -102,6 +106,7 @@ Json question_of(const CaptionJob& job) {
                     {"exif", job.options.run.exif},
                     {"video_prompt", job.options.run.video_prompt}};
   json["logprobs"] = job.options.logprobs;
+  json["top_logprobs"] = job.options.top_logprobs;
   json["items"] = {{"count", job.items.size()}, {"sha256", job.items.sha256()}};
   return json;
 }

@@ -67,6 +67,7 @@ CaptionLead::CaptionLead(const Session& session, const Mesh& mesh, const Caption
   start["mesh"] = {{"data", mesh.shape().data}, {"tensor", mesh.shape().tensor}};
   start["version"] = build::kVersion;
   start["fingerprint"] = numerics.fingerprint;
+  numerics_ = numerics.fingerprint.substr(0, 16);
   journal_.append(EntryType::kStart, job.epoch, start.dump());
 }
 
@@ -156,9 +157,11 @@ void CaptionLead::feed() {
 void CaptionLead::submit(QuestionQueue::Entry entry) {
   if (!entry.question.ok()) return fail(entry.item, entry.question.error());
   Question& question = entry.question.value();
-  question.request.logprobs = question.request.logprobs || job_.options.logprobs;
+  question.request.top_logprobs = job_.options.top_logprobs;
+  question.request.logprobs =
+      question.request.logprobs || job_.options.logprobs || question.request.top_logprobs > 0;
   Live live{std::move(question.headers), std::move(question.sha256), nullptr,
-            question.request.logprobs};
+            question.request.top_logprobs, question.request.logprobs};
   if (!question.stop.empty()) {
     live.text = std::make_shared<OutputText>(job_.model.detokenizer, question.stop);
     question.request.stop = [text = live.text](std::span<const std::int32_t> ids) {
@@ -208,10 +211,16 @@ void CaptionLead::finish(const Completion& completion) {
     feeder_.forget(media_key(completion.id, i));
   }
   record.sha256 = std::move(live.sha256);
+  record.numerics = numerics_;
   record.with_logprobs = live.logprobs;
   if (record.with_logprobs) {
     record.token_ids = completion.ids;
     record.logprobs = completion.logprobs;
+    for (std::size_t i = 0; i < completion.top_logprobs.size(); ++i) {
+      if (i % static_cast<std::size_t>(live.top_logprobs) == 0) record.top_logprobs.emplace_back();
+      const TokenLogprob& token = completion.top_logprobs[i];
+      record.top_logprobs.back().emplace_back(token.id, token.logprob);
+    }
   }
   live_.erase(found);
   not_durable_.push_back(

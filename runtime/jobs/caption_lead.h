@@ -47,6 +47,7 @@ class CaptionLead {
     std::vector<MediaHeader> headers;
     std::string sha256;
     std::shared_ptr<OutputText> text;  ///< where stop texts are looked for
+    std::int64_t top_logprobs = 0;
     bool logprobs = false;
   };
 
@@ -87,6 +88,7 @@ class CaptionLead {
   std::int64_t left_;                ///< that nobody had when a lead last heard
   bool asked_ = false;               ///< and not answered
   SegmentWriter journal_;
+  std::string numerics_;  ///< as records name them
   Counts own_;
   std::deque<Ended> not_durable_;  ///< ended, and not yet counted
   std::vector<Counts> others_;     ///< rank 0: of the other leads

@@ -57,6 +57,8 @@ struct CaptionOptions {
   std::int64_t fsync_interval_ms = 50;
   std::int64_t stop_deadline_s = 8;
   bool logprobs = false;
+  std::int64_t top_logprobs = 0;
+  bool longest_first = false;
   bool no_progress = false;
   bool quiet = false;
 };

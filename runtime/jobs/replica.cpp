@@ -130,7 +130,7 @@ EngineWishes wishes_for(const RunOptions& options, const ModelFiles& model,
 
 Replica::Replica(const RunOptions& options, const ModelFiles& model, const Mesh& mesh,
                  const RankShare& share, const EngineWishes& wishes, PixelSource& pixels,
-                 const Clock& clock) {
+                 const Clock& clock, const EngineOptions& engine) {
   const Device device = share.device;
   const std::int64_t memory = common_budget(mesh.tensor(), share.memory_bytes);
   plan_ = plan_engine(model.config, model.dtype, device, mesh.shape().tensor, share.threads, memory,
@@ -152,6 +152,14 @@ Replica::Replica(const RunOptions& options, const ModelFiles& model, const Mesh&
       Buffer(ledger_, device, static_cast<std::size_t>(plan_.activation_bytes),
              MemoryTag::kActivations),
       Buffer(ledger_, device, static_cast<std::size_t>(plan_.scratch_bytes), MemoryTag::kScratch));
+  if (plan_.vision_activation_bytes > 0)
+    vision_ = std::make_unique<Context>(
+        device, share.threads,
+        Buffer(ledger_, device, static_cast<std::size_t>(plan_.vision_activation_bytes),
+               MemoryTag::kActivations),
+        Buffer(ledger_, device, static_cast<std::size_t>(plan_.vision_scratch_bytes),
+               MemoryTag::kScratch),
+        Urgency::kBackground);
   layers::ModelOptions parts;
   parts.dtype = model.dtype;
   parts.kv_blocks = plan_.limits.kv_blocks;
@@ -162,8 +170,8 @@ Replica::Replica(const RunOptions& options, const ModelFiles& model, const Mesh&
   model_ =
       std::make_unique<layers::Qwen3Vl>(*ctx_, ledger_, model.config, axis, source.get(), parts);
   if (device.type == DeviceType::kCuda && !model.ordered) tune();
-  engine_ =
-      std::make_unique<Engine>(*ctx_, ledger_, *model_, plan_.limits, mesh.tensor(), pixels, clock);
+  engine_ = std::make_unique<Engine>(*ctx_, ledger_, *model_, plan_.limits, mesh.tensor(), pixels,
+                                     clock, engine, vision_.get());
 }
 
 void Replica::tune() {
@@ -172,19 +180,21 @@ void Replica::tune() {
   std::string why_not = "neither XDG_CACHE_HOME nor HOME is set";
   if (!path.empty()) tuning_ = ops::MatmulTuning::load(path, machine, why_not);
   const ops::MatmulTuning known = tuning_;
-  const ops::MatmulTimer timer = ops::event_timer(*ctx_);
   for (const layers::WeightStore::Product& product : model_->products()) {
-    // Inputs and outputs of a trial lie where a step's activations will.
+    // Inputs and outputs of a trial lie where a step's activations will. Only the tower's products
+    // have a bias.
+    Context& ctx = product.bias && vision_ != nullptr ? *vision_ : *ctx_;
     const std::int64_t row_bytes = 4 * (product.weight.inputs + product.weight.outputs + 16);
     const std::int64_t fit =
-        static_cast<std::int64_t>(ctx_->arena().capacity_bytes() / 2) / row_bytes;
+        static_cast<std::int64_t>(ctx.arena().capacity_bytes() / 2) / row_bytes;
     const std::int64_t most =
         product.bias ? plan_.limits.encode_patches : plan_.limits.max_batch_tokens;
-    ops::tune_matmul(*ctx_, product.weight, 1, product.bias, product.y,
-                     std::clamp<std::int64_t>(fit, 1, std::max<std::int64_t>(most, 1)), timer,
-                     tuning_);
+    ops::tune_matmul(ctx, product.weight, 1, product.bias, product.y,
+                     std::clamp<std::int64_t>(fit, 1, std::max<std::int64_t>(most, 1)),
+                     ops::event_timer(ctx), tuning_);
   }
   ctx_->set_matmul_tuning(&tuning_);
+  if (vision_ != nullptr) vision_->set_matmul_tuning(&tuning_);
   tuning_text_ = fmt::format("{} products timed, {} known before ({})", tuning_.size(),
                              known.size(), known.size() > 0 ? path : why_not);
   if (tuning_ == known || path.empty()) return;

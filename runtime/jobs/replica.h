@@ -47,7 +47,7 @@ class Replica {
   /// Throws: UsageError when plan or weights do not fit; SystemError when memory is short.
   Replica(const RunOptions& options, const ModelFiles& model, const Mesh& mesh,
           const RankShare& share, const EngineWishes& wishes, PixelSource& pixels,
-          const Clock& clock);
+          const Clock& clock, const EngineOptions& engine = {});
 
   [[nodiscard]] Engine& engine() { return *engine_; }
   [[nodiscard]] Context& ctx() { return *ctx_; }
@@ -65,7 +65,7 @@ class Replica {
   /// On GPUs: the ranks of the tensor axis in device memory, once for the decoder's sums and once
   /// for the exchange of features.
   std::unique_ptr<Communicator> reduce_, exchange_;
-  std::unique_ptr<Context> ctx_;
+  std::unique_ptr<Context> ctx_, vision_;  ///< vision_: null where images wait for no stream
   std::unique_ptr<layers::Qwen3Vl> model_;
   std::unique_ptr<Engine> engine_;
 };

@@ -85,13 +85,21 @@ class Parquet : public CaptionFiles {
                                                {"completion_tokens", ParquetKind::kInt64},
                                                {"input", ParquetKind::kText},
                                                {"sha256", ParquetKind::kText},
+                                               {"numerics", ParquetKind::kText},
                                                {"token_ids", ParquetKind::kInt32List},
-                                               {"logprobs", ParquetKind::kFloatList}}) {}
+                                               {"logprobs", ParquetKind::kFloatList},
+                                               {"top_logprobs", ParquetKind::kText}}) {}
 
   void add(const std::string& json) override {
     const Json record = parse(json);
     const auto at = [&](const char* key) { return record.value(key, Json()); };
-    const std::string input = record.contains("input") ? record["input"].dump() : "";
+    const auto as_json = [&](const char* key) {
+      return record.contains(key) ? record[key].dump() : std::string();
+    };
+    const std::string input = as_json("input"), top_logprobs = as_json("top_logprobs");
+    const auto or_absent = [](const std::string& value) {
+      return value.empty() ? ParquetValue() : ParquetValue(std::string_view(value));
+    };
     const auto text = [&](const char* key) -> ParquetValue {
       if (!record.contains(key) || !record[key].is_string()) return {};
       return std::string_view(record[key].get_ref<const std::string&>());
@@ -114,10 +122,12 @@ class Parquet : public CaptionFiles {
         text("finish_reason"),
         number("prompt_tokens"),
         number("completion_tokens"),
-        input.empty() ? ParquetValue() : ParquetValue(std::string_view(input)),
+        or_absent(input),
         text("sha256"),
+        text("numerics"),
         ids.is_array() ? ParquetValue(std::span<const std::int32_t>(token_ids)) : ParquetValue(),
-        probabilities.is_array() ? ParquetValue(std::span<const float>(logprobs)) : ParquetValue()};
+        probabilities.is_array() ? ParquetValue(std::span<const float>(logprobs)) : ParquetValue(),
+        or_absent(top_logprobs)};
     writer_.add(row);
   }
   void commit() override { writer_.commit(); }

@@ -27,8 +27,8 @@ class CaptionFiles {
 /// Writers of the records in `folder`, in the order in which they must be committed:
 ///   webdataset  captions-00000.tar, … of 10,000 records: KEY.json the record, KEY.txt the caption;
 ///               KEY is webdataset_key(id)
-///   parquet     captions.parquet: the record's keys as columns; `input` as JSON, token_ids and
-///               logprobs as lists, absent without --logprobs
+///   parquet     captions.parquet: the record's keys as columns; `input` and top_logprobs as JSON,
+///               token_ids and logprobs as lists; what was not asked for is absent
 ///   jsonl       captions.jsonl, always and last: when it is there, all is
 /// A form that the folder has already is made anew, too: none is older than another.
 /// Throws: SystemError.

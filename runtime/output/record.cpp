@@ -43,9 +43,11 @@ std::string to_json(const Record& record) {
   json["input"] = {{"media", Json::array()}};
   for (const ShownMedia& media : record.media) json["input"]["media"].push_back(to_json_of(media));
   json["sha256"] = record.sha256.empty() ? Json() : Json(record.sha256);
+  json["numerics"] = record.numerics;
   if (record.with_logprobs) {
     json["token_ids"] = record.token_ids;
     json["logprobs"] = record.logprobs;
+    if (!record.top_logprobs.empty()) json["top_logprobs"] = record.top_logprobs;
   }
   return line(json);
 }

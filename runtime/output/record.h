@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace retinue::runtime {
@@ -24,10 +25,13 @@ struct Record {
   std::int64_t prompt_tokens = 0;
   std::int64_t completion_tokens = 0;
   std::vector<ShownMedia> media;
-  std::string sha256;  ///< of the input bytes; empty without any
+  std::string sha256;    ///< of the input bytes; empty without any
+  std::string numerics;  ///< names what the bits depend on beside the question; see retinue info
   bool with_logprobs = false;
   std::vector<std::int32_t> token_ids;  ///< with logprobs
   std::vector<float> logprobs;
+  /// Of each token the likeliest, likeliest first; empty where none were asked for.
+  std::vector<std::vector<std::pair<std::int32_t, float>>> top_logprobs;
 };
 
 /// Why an item has no record: one line of failures.jsonl.

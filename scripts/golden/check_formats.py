@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import webdataset
 
-NAMES = ["id", "caption", "finish_reason", "prompt_tokens", "completion_tokens", "input", "sha256", "token_ids", "logprobs"]
+NAMES = ["id", "caption", "finish_reason", "prompt_tokens", "completion_tokens", "input", "sha256", "numerics", "token_ids", "logprobs", "top_logprobs"]
 
 
 def single(value):
@@ -29,6 +29,7 @@ def main():
     assert table.column_names == NAMES and table.num_rows == len(records), "columns or rows"
     for record, row in zip(records, table.to_pylist()):
         row["input"] = json.loads(row["input"])
+        row["top_logprobs"] = row["top_logprobs"] and json.loads(row["top_logprobs"])
         wanted = {name: record.get(name) for name in NAMES}
         if wanted["logprobs"] is not None:
             wanted["logprobs"] = [-math.inf if each is None else single(each) for each in wanted["logprobs"]]

@@ -1,7 +1,7 @@
 // The engine under synthetic requests on two ranks (threads): what batching, mixed steps and shared
 // prefixes are worth, beside what the decoder alone takes for the same steps, in one process.
 //   engine_bench [--rounds N] [--only MODEL] [--json FILE]
-// Models: the small captioner, and a random one of 235 M parameters.
+// Models: the small captioner, and a random one of 247 M parameters.
 #include "layers/weights/weight_source.h"
 #include "tests/support/engine_runs.h"
 #include "tests/support/engine_tasks.h"
@@ -133,36 +133,41 @@ Measured measure(EngineRanks& ranks, const std::vector<EngineTask>& tasks,
   return m;
 }
 
-/// Seconds of a step: a table by rows, straight lines between, and so much for each row of logits
-/// and each key. Fitted to steps of one kind, by the least squares of relative errors.
+/// Seconds of a step: a table by rows and one by rows of logits, straight lines between, and so
+/// much for each key. Fitted to steps of one kind each, so that a sum of predictions is what those
+/// steps take in the mean, whatever else the machine did meanwhile.
 class StepModel {
  public:
-  StepModel(EngineRanks& ranks, int rounds) {
-    std::vector<Step> steps;
+  /// Runs steps of every kind once; several times, between what the model is held against, it sees
+  /// the same machine.
+  void sample(EngineRanks& ranks) {
     const auto take = [&](const Measured& m, std::int64_t rows) {
       // A run's first steps find cold caches.
       for (std::size_t i = 2; i < m.steps.size(); ++i)
-        if (m.steps[i].rows == rows) steps.push_back(m.steps[i]);
+        if (m.steps[i].rows == rows) steps_.push_back(m.steps[i]);
     };
-    for (int round = 0; round < rounds; ++round) {
-      for (const std::int64_t rows : {1, 2, 4, 8, 12, 16, 24, 32, 64}) {
-        EngineLimits limits = ranks.limits();
-        limits.max_sequences = limits.max_logit_rows = rows;
-        // Over few keys and over many.
-        take(measure(ranks, text_tasks(rows, 16, 16), limits, {}), rows);
-        if (rows <= 16) take(measure(ranks, text_tasks(rows, 128, 12), limits, {}), rows);
-      }
-      for (const std::int64_t rows : kRows) {
-        EngineLimits limits = ranks.limits();
-        limits.max_batch_tokens = rows;
-        limits.max_sequences = limits.max_logit_rows = std::min<std::int64_t>(rows, 2);
-        take(measure(ranks, text_tasks(rows < 8 ? 1 : 4, 240, 1), limits, {}), rows);
-      }
+    for (const std::int64_t rows : {1, 2, 4, 8, 12, 16, 24, 32, 64}) {
+      EngineLimits limits = ranks.limits();
+      limits.max_sequences = limits.max_logit_rows = rows;
+      // Over few keys and over many.
+      take(measure(ranks, text_tasks(rows, 16, 16), limits, {}), rows);
+      if (rows <= 16) take(measure(ranks, text_tasks(rows, 128, 12), limits, {}), rows);
     }
-    fit(steps);
-    // What the machine's other work has stretched.
-    std::erase_if(steps, [&](const Step& s) { return s.seconds > 1.3 * seconds(s); });
-    fit(steps);
+    for (const std::int64_t rows : kRows) {
+      EngineLimits limits = ranks.limits();
+      limits.max_batch_tokens = rows;
+      limits.max_sequences = limits.max_logit_rows = std::min<std::int64_t>(rows, 2);
+      take(measure(ranks, text_tasks(rows < 8 ? 1 : 4, 240, 1), limits, {}), rows);
+    }
+  }
+  void fit() {
+    // Relative to what is predicted, not to what was measured, which would lean to quick steps.
+    std::vector<double> scale;
+    for (const Step& step : steps_) scale.push_back(step.seconds);
+    for (int round = 0; round < 4; ++round) {
+      solve(scale);
+      for (std::size_t i = 0; i < steps_.size(); ++i) scale[i] = seconds(steps_[i]);
+    }
   }
 
   [[nodiscard]] double seconds(const Step& step) const {
@@ -183,34 +188,43 @@ class StepModel {
                                                          32, 48, 64, 96, 128, 256};
 
  private:
-  static constexpr std::size_t kWeights = kRows.size() + 2;
+  /// Weights are read once for any number of rows, those of the head where there is one to compute.
+  static constexpr std::array<std::int64_t, 5> kLogitRows = {0, 1, 8, 16, 64};
+  static constexpr std::size_t kWeights = kRows.size() + kLogitRows.size();
   using Features = std::array<double, kWeights>;
 
-  static Features features(const Step& step) {
-    Features x{};
-    std::size_t above = 0;
-    while (above < kRows.size() && kRows[above] < step.rows) ++above;
+  /// Shares of the two points between which `value` lies, beyond the last in proportion.
+  template <std::size_t size>
+  static void place(std::int64_t value, const std::array<std::int64_t, size>& points, double* x) {
+    const auto above =
+        static_cast<std::size_t>(std::ranges::lower_bound(points, value) - points.begin());
     if (above == 0) {
       x[0] = 1;
-    } else if (above == kRows.size()) {
-      x[above - 1] = static_cast<double>(step.rows) / static_cast<double>(kRows.back());
+    } else if (above == size) {
+      x[size - 1] = static_cast<double>(value) / static_cast<double>(points.back());
     } else {
-      const double part = static_cast<double>(step.rows - kRows[above - 1]) /
-                          static_cast<double>(kRows[above] - kRows[above - 1]);
+      const double part = static_cast<double>(value - points[above - 1]) /
+                          static_cast<double>(points[above] - points[above - 1]);
       x[above - 1] = 1 - part, x[above] = part;
     }
-    x[kRows.size()] = static_cast<double>(step.logit_rows);
-    x[kRows.size() + 1] = static_cast<double>(step.keys) / 1e3;
+  }
+  static Features features(const Step& step) {
+    Features x{};
+    place(step.rows, kRows, x.data());
+    place(step.logit_rows, kLogitRows, x.data() + kRows.size());
+    // No logits are no work; the place of their weight is the keys'.
+    x[kRows.size()] = static_cast<double>(step.keys) / 1e3;
     return x;
   }
-  void fit(const std::vector<Step>& steps) {
+  /// The least squares of errors, each over its scale.
+  void solve(const std::vector<double>& scale) {
     std::array<std::array<double, kWeights + 1>, kWeights> a{};
-    for (const Step& step : steps) {
-      Features x = features(step);
-      for (double& value : x) value /= step.seconds;
+    for (std::size_t k = 0; k < steps_.size(); ++k) {
+      Features x = features(steps_[k]);
+      for (double& value : x) value /= scale[k];
       for (std::size_t i = 0; i < kWeights; ++i) {
         for (std::size_t j = 0; j < kWeights; ++j) a[i][j] += x[i] * x[j];
-        a[i][kWeights] += x[i];
+        a[i][kWeights] += x[i] * steps_[k].seconds / scale[k];
       }
     }
     for (std::size_t i = 0; i < kWeights; ++i) a[i][i] *= 1 + 1e-9;
@@ -224,12 +238,29 @@ class StepModel {
     for (std::size_t i = 0; i < kWeights; ++i) weights_[i] = a[i][kWeights] / a[i][i];
   }
 
+  std::vector<Step> steps_;
   Features weights_{};
 };
 
-/// Tokens per second of a run, prompts included, and how it compares to the model of its steps.
-nlohmann::json report(const std::string& what, const Measured& m, const StepModel& model) {
-  const double predicted = model.seconds(m);
+/// Requests under limits; runs in turns with others, so that a slow minute hits all alike.
+struct Case {
+  std::string what;
+  std::vector<EngineTask> tasks;
+  EngineLimits limits;
+  EngineOptions options;
+  std::vector<Measured> runs = {};
+
+  [[nodiscard]] const Measured& typical() {
+    std::ranges::sort(runs, {}, &Measured::seconds);
+    return runs[runs.size() / 2];
+  }
+};
+
+/// Tokens per second of the typical run, prompts included; how all runs compare to the model.
+nlohmann::json report(Case& of, const StepModel& model) {
+  double predicted = 0, seconds = 0;
+  for (const Measured& run : of.runs) predicted += model.seconds(run), seconds += run.seconds;
+  const Measured& m = of.typical();
   std::string composition;
   const std::size_t parts = 8;
   for (std::size_t part = 0; part < parts; ++part) {
@@ -243,17 +274,16 @@ nlohmann::json report(const std::string& what, const Measured& m, const StepMode
   const double idle = static_cast<double>(m.lead.idle_steps) /
                       static_cast<double>(std::max<std::int64_t>(1, m.lead.steps));
   fmt::print(
-      "  {:<44} {:8.2f} s {:8.0f} rows/s  of the step model {:.2f}  decoder {:4.1f} %  planner "
-      "{:4.1f} %  "
-      "waits {:4.1f} %  sampling {:4.1f} %  idle {:.1f} %  rows per step{}\n",
-      what, m.seconds, static_cast<double>(m.lead.tokens) / m.seconds, predicted / m.seconds,
+      "  {:<40} {:6.2f} s {:6.0f} rows/s  of the step model {:.2f}  decoder {:4.1f} %  planner "
+      "{:3.1f} %  waits {:3.1f} %  sampling {:3.1f} %  idle {:.1f} %  rows per step{}\n",
+      of.what, m.seconds, static_cast<double>(m.lead.tokens) / m.seconds, predicted / seconds,
       100 * m.lead.forward_s / m.seconds, 100 * m.lead.plan_s / m.seconds,
       100 * m.lead.wait_s / m.seconds, 100 * m.lead.sample_s / m.seconds, 100 * idle, composition);
-  return {{"what", what},
+  return {{"what", of.what},
           {"seconds", m.seconds},
           {"rows", m.lead.tokens},
           {"steps", m.lead.steps},
-          {"of_step_model", predicted / m.seconds},
+          {"of_step_model", predicted / seconds},
           {"decoder_share", m.lead.forward_s / m.seconds},
           {"planner_share", m.lead.plan_s / m.seconds},
           {"wait_share", m.lead.wait_s / m.seconds},
@@ -262,60 +292,82 @@ nlohmann::json report(const std::string& what, const Measured& m, const StepMode
           {"rows_per_step", composition}};
 }
 
-/// The run of median time.
-Measured typical(int rounds, const std::function<Measured()>& run) {
-  std::vector<Measured> runs;
-  for (int i = 0; i < rounds; ++i) runs.push_back(run());
-  std::ranges::sort(runs, {}, &Measured::seconds);
-  return runs[runs.size() / 2];
-}
+/// Mixed steps and separate phases for the same requests.
+struct Comparison {
+  std::int64_t sequences;
+  std::vector<std::pair<Case, Case>> by_budget;  ///< mixed, separate
+};
 
-nlohmann::json mixed_against_separate(EngineRanks& ranks, const StepModel& model, int rounds) {
-  nlohmann::json results;
-  for (const std::int64_t sequences : {4, 16}) {
-    const auto tasks = text_tasks(sequences < 8 ? 20 : 32, 96, 32);
-    std::array<double, 2> best = {1e9, 1e9};
-    for (const std::int64_t budget : {12, 16, 32, 256}) {
-      if (budget < sequences) continue;
-      EngineLimits limits = ranks.limits();
-      limits.max_sequences = limits.max_logit_rows = sequences;
-      limits.max_batch_tokens = std::max(sequences, budget);
-      limits.kv_blocks = std::min(limits.kv_blocks, sequences * 6);
-      // In turns, so that a slow minute of the machine hits both.
-      std::array<std::vector<Measured>, 2> runs;
-      for (int round = 0; round < rounds; ++round)
-        for (const bool separate : {false, true})
-          runs[separate ? 1 : 0].push_back(
-              measure(ranks, tasks, limits, {.separate_phases = separate}));
-      for (const bool separate : {false, true}) {
-        auto& of = runs[separate ? 1 : 0];
-        std::ranges::sort(of, {}, &Measured::seconds);
-        const Measured& m = of[of.size() / 2];
-        best[separate ? 1 : 0] = std::min(best[separate ? 1 : 0], m.seconds);
-        results.push_back(
-            report(fmt::format("{} sequences, {} per step, {}", sequences, limits.max_batch_tokens,
-                               separate ? "separate" : "mixed"),
-                   m, model));
-      }
-    }
-    fmt::print("  {} sequences: mixed {:.2f} x separate, each at its best step size\n", sequences,
-               best[1] / best[0]);
-    results.push_back({{"sequences", sequences}, {"mixed_over_separate", best[1] / best[0]}});
+Comparison compare(const EngineLimits& most, std::int64_t sequences, std::int64_t tasks,
+                   const std::vector<std::int64_t>& budgets) {
+  Comparison comparison{sequences, {}};
+  const auto requests = text_tasks(tasks, 96, 32);
+  for (const std::int64_t budget : budgets) {
+    EngineLimits limits = most;
+    limits.max_sequences = limits.max_logit_rows = sequences;
+    limits.max_batch_tokens = budget;
+    limits.kv_blocks = std::min(limits.kv_blocks, sequences * 6);
+    const auto one = [&](bool separate) {
+      return Case{fmt::format("{} sequences, {} rows at most, {}", sequences, budget,
+                              separate ? "separate" : "mixed"),
+                  requests,
+                  limits,
+                  {.separate_phases = separate}};
+    };
+    comparison.by_budget.emplace_back(one(false), one(true));
   }
+  return comparison;
+}
+
+nlohmann::json report(Comparison& comparison, const StepModel& model) {
+  nlohmann::json results;
+  double mixed = 1e9, separate = 1e9;
+  for (auto& [one, other] : comparison.by_budget) {
+    results.push_back(report(one, model));
+    results.push_back(report(other, model));
+    mixed = std::min(mixed, one.typical().seconds);
+    separate = std::min(separate, other.typical().seconds);
+    fmt::print("    mixed {:.2f} x separate\n", other.typical().seconds / one.typical().seconds);
+  }
+  fmt::print("  {} sequences: mixed {:.2f} x separate, each at its best step size\n",
+             comparison.sequences, separate / mixed);
+  results.push_back(
+      {{"sequences", comparison.sequences}, {"mixed_over_separate", separate / mixed}});
   return results;
 }
 
-nlohmann::json batching(EngineRanks& ranks, const StepModel& model, int rounds) {
-  const auto tasks = text_tasks(64, 8, 16);
-  EngineLimits many = ranks.limits(), one = many;
+/// All of it in turns, as often as there are rounds.
+void scheduling(EngineRanks& ranks, int rounds, nlohmann::json& out) {
+  StepModel model;
+  std::vector<Comparison> comparisons = {compare(ranks.limits(), 4, 40, {12, 16, 256}),
+                                         compare(ranks.limits(), 16, 64, {32, 256})};
+  const auto requests = text_tasks(64, 8, 16);
+  EngineLimits one = ranks.limits();
   one.max_sequences = one.max_logit_rows = 1;
-  const Measured batched = typical(rounds, [&] { return measure(ranks, tasks, many, {}); });
-  const Measured single = typical(1, [&] { return measure(ranks, tasks, one, {}); });
-  nlohmann::json results = {report("64 requests, up to 64 at once", batched, model),
-                            report("64 requests, one by one", single, model)};
-  fmt::print("  continuous batching: {:.1f} x one by one\n", single.seconds / batched.seconds);
-  results.push_back({{"batched_over_single", single.seconds / batched.seconds}});
-  return results;
+  Case batched{"64 requests, up to 64 at once", requests, ranks.limits(), {}};
+  Case single{"64 requests, one by one", requests, one, {}};
+  const auto run = [&](Case& of) {
+    of.runs.push_back(measure(ranks, of.tasks, of.limits, of.options));
+  };
+  for (int round = 0; round < rounds; ++round) {
+    model.sample(ranks);
+    for (Comparison& comparison : comparisons)
+      for (auto& [mixed, separate] : comparison.by_budget) run(mixed), run(separate);
+    run(batched), run(single);
+  }
+  model.fit();
+  fmt::print("  step that decodes over 100 keys, ms by rows:");
+  for (const std::int64_t rows : StepModel::kRows) {
+    const double seconds = model.decode_s(rows, 100);
+    fmt::print(" {}: {:.2f}", rows, seconds * 1e3);
+    out["step_ms"][std::to_string(rows)] = seconds * 1e3;
+  }
+  fmt::print("\n");
+  for (Comparison& comparison : comparisons) out["mixed"].push_back(report(comparison, model));
+  out["batching"] = {report(batched, model), report(single, model)};
+  const double gain = single.typical().seconds / batched.typical().seconds;
+  fmt::print("  continuous batching: {:.1f} x one by one\n", gain);
+  out["batching"].push_back({{"batched_over_single", gain}});
 }
 
 nlohmann::json prefix_reuse(const test::EngineModel& model, int rounds) {
@@ -380,17 +432,8 @@ int run(int rounds, const std::string& only, const std::string& json) {
     fmt::print(
         "{}: {:.0f} M parameters, bf16, 2 ranks (threads)\n", subject.name,
         static_cast<double>(ranks.model(0).weight_bytes() + ranks.model(1).weight_bytes()) / 2e6);
-    const StepModel model(ranks, rounds);
     nlohmann::json& out = results[subject.name];
-    fmt::print("  step that decodes over 100 keys, ms by rows:");
-    for (const std::int64_t rows : StepModel::kRows) {
-      const double seconds = model.decode_s(rows, 100);
-      fmt::print(" {}: {:.2f}", rows, seconds * 1e3);
-      out["step_ms"][std::to_string(rows)] = seconds * 1e3;
-    }
-    fmt::print("\n");
-    out["mixed"] = mixed_against_separate(ranks, model, rounds);
-    out["batching"] = batching(ranks, model, rounds);
+    scheduling(ranks, rounds, out);
     if (subject.name == "captioner") out["prefix_reuse"] = prefix_reuse(subject.model, rounds);
   }
   if (!json.empty()) std::ofstream(json) << results.dump(2) << "\n";

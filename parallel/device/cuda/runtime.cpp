@@ -117,11 +117,15 @@ void* allocate_pinned(std::size_t size_bytes) {
 
 void release_pinned(void* data) noexcept { (void)cudaFreeHost(data); }
 
-std::shared_ptr<void> make_stream(int device) {
+std::shared_ptr<void> make_stream(int device, bool background) {
   use_device(device);
+  int least = 0, greatest = 0;
+  check_cuda(cudaDeviceGetStreamPriorityRange(&least, &greatest),
+             "cudaDeviceGetStreamPriorityRange");
   cudaStream_t stream = nullptr;
-  check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking),
-             "cudaStreamCreateWithFlags");
+  check_cuda(
+      cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, background ? least : greatest),
+      "cudaStreamCreateWithPriority");
   return {static_cast<void*>(stream), [](void* s) { (void)cudaStreamDestroy(stream_of(s)); }};
 }
 
@@ -168,6 +172,16 @@ void record(void* event, void* stream) {
 
 void hold(void* stream, void* event) {
   check_cuda(cudaStreamWaitEvent(stream_of(stream), event_of(event), 0), "cudaStreamWaitEvent");
+}
+
+bool passed(void* event) {
+  const cudaError_t error = cudaEventQuery(event_of(event));
+  if (error == cudaErrorNotReady) {
+    (void)cudaGetLastError();
+    return false;
+  }
+  check_cuda(error, "cudaEventQuery");
+  return true;
 }
 
 void synchronize_event(void* event) {

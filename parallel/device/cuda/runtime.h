@@ -48,7 +48,8 @@ void release(int device, void* data) noexcept;
 void* allocate_pinned(std::size_t size_bytes);
 void release_pinned(void* data) noexcept;
 
-std::shared_ptr<void> make_stream(int device);
+/// Of the device's greatest priority, or of its least.
+std::shared_ptr<void> make_stream(int device, bool background);
 void copy(void* stream, void* to, const void* from, std::size_t size_bytes);
 void copy_rows(void* stream, void* to, std::size_t to_pitch, const void* from,
                std::size_t from_pitch, std::size_t size_bytes, std::size_t rows);
@@ -59,6 +60,7 @@ void synchronize(void* stream);
 std::shared_ptr<void> make_event(int device);
 void record(void* event, void* stream);
 void hold(void* stream, void* event);
+bool passed(void* event);
 void synchronize_event(void* event);
 double seconds_between(void* begin, void* end);
 

@@ -219,6 +219,7 @@ TEST_P(Allocations, AreThoseOfThePlanTagByTag) {
   EXPECT_EQ(ledger.bytes(MemoryTag::kFeatures), planned.feature_bytes);
   EXPECT_EQ(ledger.bytes(MemoryTag::kActivations), planned.activation_bytes);
   EXPECT_EQ(ledger.bytes(MemoryTag::kScratch), planned.scratch_bytes);
+  EXPECT_EQ(planned.vision_activation_bytes > 0, built.device.type != DeviceType::kCpu);
   EXPECT_EQ(ledger.bytes(MemoryTag::kStaging), 0) << "loading gives back what it took";
   const auto control = make_local_group(1, "control", 60);
   NoPixels pixels;
@@ -227,7 +228,8 @@ TEST_P(Allocations, AreThoseOfThePlanTagByTag) {
   EXPECT_EQ(ledger.bytes(MemoryTag::kStaging), planned.staging_bytes);
   const std::int64_t elsewhere = built.device.type == DeviceType::kCpu ? 0 : planned.staging_bytes;
   EXPECT_EQ(ledger.total_bytes() - elsewhere,
-            planned.total_bytes() - planned.communication_bytes - planned.driver_bytes);
+            planned.total_bytes() - planned.communication_bytes - planned.driver_bytes -
+                planned.vision_activation_bytes - planned.vision_scratch_bytes);
 }
 
 std::vector<Built> built() {

@@ -110,6 +110,7 @@ class EngineInvariance : public testing::TestWithParam<Shard> {
     s.how.options.longest_first = random.one_in(2);
     s.how.options.preempt_every = preempt ? random.in(3, 12) : 0;
     s.how.options.plan_ahead = random.one_in(2);
+    s.how.options.encode_beside = random.one_in(2);
     s.how.options.check_accounts = true;
     s.how.pixel_delay = random.one_in(2) ? static_cast<int>(random.in(1, 30)) : 0;
     s.how.pixel_seed = static_cast<std::uint64_t>(random.in(0, 99));
@@ -171,6 +172,7 @@ TEST_P(EngineInvariance, LogitsDoNotDependOnTheSchedule) {
     kinds["reused pages"] += stats.reused_tokens > 0 ? 1 : 0;
     kinds["sharing off"] += s.how.options.share ? 0 : 1;
     kinds["planned ahead"] += s.how.options.plan_ahead.value() ? 1 : 0;
+    kinds["encoded beside"] += s.how.options.encode_beside.value() ? 1 : 0;
     kinds["pixels late"] += s.how.pixel_delay > 0 ? 1 : 0;
     kinds["pages for one only"] +=
         s.how.limits.kv_blocks * s.block_tokens < longest_ + s.block_tokens ? 1 : 0;
@@ -181,7 +183,7 @@ TEST_P(EngineInvariance, LogitsDoNotDependOnTheSchedule) {
              kTasks, line, preempted, reused_tokens);
   // The schedules have what they are meant to have.
   for (const char* kind : {"chunked", "preempted", "reused pages", "sharing off", "pixels late",
-                           "planned ahead", "on 2 rank(s)", "on 4 rank(s)"})
+                           "planned ahead", "encoded beside", "on 2 rank(s)", "on 4 rank(s)"})
     EXPECT_GT(kinds[kind], 0) << kind;
 }
 

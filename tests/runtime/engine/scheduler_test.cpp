@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <set>
 
@@ -86,6 +87,7 @@ World random_world(std::uint64_t seed) {
   world.options.preempt_every = random.one_in(3) ? random.in(2, 9) : 0;
   world.options.check_accounts = true;
   world.options.plan_ahead = random.one_in(2);
+  world.options.encode_beside = random.one_in(2);
   const std::int64_t count = random.in(3, 40);
   for (std::int64_t i = 0; i < count; ++i) {
     Request request;
@@ -172,6 +174,8 @@ class Machine {
         scheduler_.add(request, 0);
       }
       bring_pixels();
+      while (!encoding_.empty() && random_.one_in(3)) write_features();
+      scheduler_.encodes_passed(encodes_passed_);
       if (!world_.options.plan_ahead.value_or(false)) {
         scheduler_.plan(plan_, rows_);
         execute();
@@ -229,6 +233,7 @@ class Machine {
       ASSERT_TRUE(awaited_.emplace(item.key, item.owner).second) << "asked for twice at once";
     }
     for (const std::uint64_t key : plan_.drop) ASSERT_EQ(pixels_.erase(key), 1U);
+    while (encodes_passed_ < plan_.joined_encodes) write_features();
     std::map<std::int32_t, std::int64_t> patches;
     for (const EncodeItem& item : plan_.encode) {
       ASSERT_TRUE(pixels_.contains(item.key)) << "encoded without pixels";
@@ -237,12 +242,24 @@ class Machine {
       patches[item.owner] += item.grid.patches();
       const std::int64_t rows = item.grid.patches() / 4;
       ASSERT_LE(item.first_row + rows, limits.feature_rows);
-      for (std::int64_t row = 0; row < rows; ++row)
-        features_[static_cast<std::size_t>(item.first_row + row)] =
-            pixel_of(world_.content_of_key.at(item.key), row);
+    }
+    if (!plan_.encode.empty()) {
+      encoding_.push_back(plan_.encode);
+      ASSERT_LE(encoding_.size(), static_cast<std::size_t>(Scheduler::kEncodesBeside));
+      if (!*world_.options.encode_beside) write_features();
     }
     for (const auto& [owner, sum] : patches) ASSERT_LE(sum, limits.encode_patches);
     decode();
+  }
+
+  /// Of the oldest batch that the device has been given.
+  void write_features() {
+    ++encodes_passed_;
+    for (const EncodeItem& item : encoding_.front())
+      for (std::int64_t row = 0; row < item.grid.patches() / 4; ++row)
+        features_[static_cast<std::size_t>(item.first_row + row)] =
+            pixel_of(world_.content_of_key.at(item.key), row);
+    encoding_.pop_front();
   }
 
   void decode() {
@@ -310,6 +327,8 @@ class Machine {
   Scheduler scheduler_;
   std::vector<std::uint64_t> memory_, features_;
   std::map<std::uint64_t, int> awaited_, pixels_;
+  std::deque<std::vector<EncodeItem>> encoding_;
+  std::int64_t encodes_passed_ = 0;
   StepPlan plan_, next_;
   std::vector<std::uint64_t> states_;  ///< of the logit rows
   PlanRows rows_, rows_before_;
@@ -328,10 +347,13 @@ TEST(Scheduler, EveryRequestEndsAsIfItWereAloneWhateverTheSchedule) {
     for (const Request& request : world.requests)
       ASSERT_EQ(outputs.at(request.id), alone(world, request)) << "request " << request.id;
     all.preempted += machine.stats().preempted, all.reused_tokens += machine.stats().reused_tokens;
+    all.encodes += machine.stats().encodes, all.awaited_encodes += machine.stats().awaited_encodes;
   }
   // The schedules have what they are meant to have.
   EXPECT_GT(all.preempted, 1000);
   EXPECT_GT(all.reused_tokens, 10000);
+  EXPECT_GT(all.awaited_encodes, 200);
+  EXPECT_GT(all.encodes, 2 * all.awaited_encodes) << "most run beside others";
 }
 
 }  // namespace

@@ -134,16 +134,27 @@ TEST_F(Caption, SamplingDependsOnNeitherMeshNorOrder) {
 
 TEST_F(Caption, ARecordSaysWhatTheContractSays) {
   CaptionOptions asked = options(test::golden_folder() + "/images/pond.png", "out");
-  asked.logprobs = true;
+  asked.top_logprobs = 3;
   ASSERT_EQ(run(asked), 0);
   const Json record = Json::parse(captions("out"));
   std::vector<std::string> keys;
   for (const auto& [key, value] : record.items()) keys.push_back(key);
-  EXPECT_THAT(
-      keys, testing::ElementsAre("id", "caption", "finish_reason", "prompt_tokens",
-                                 "completion_tokens", "input", "sha256", "token_ids", "logprobs"));
+  EXPECT_THAT(keys, testing::ElementsAre("id", "caption", "finish_reason", "prompt_tokens",
+                                         "completion_tokens", "input", "sha256", "numerics",
+                                         "token_ids", "logprobs", "top_logprobs"));
   EXPECT_EQ(record["sha256"], "e6db82fec95c037c2ca010715cdf5c620fe02505be81c7b8e226992f60224299");
   EXPECT_EQ(record["logprobs"].size(), record["completion_tokens"].get<std::size_t>());
+  const Json job = Json::parse(test::read_text(folder_.path("out/job.json")));
+  const auto fingerprint = job["numerics"]["fingerprint"].get<std::string>();
+  EXPECT_EQ(record["numerics"], fingerprint.substr(0, 16));
+  ASSERT_EQ(record["top_logprobs"].size(), record["completion_tokens"].get<std::size_t>());
+  for (std::size_t i = 0; i < record["top_logprobs"].size(); ++i) {
+    const Json& top = record["top_logprobs"][i];
+    ASSERT_EQ(top.size(), 3U);
+    EXPECT_EQ(top[0], Json({record["token_ids"][i], record["logprobs"][i]})) << "it is greedy";
+    EXPECT_GE(top[0][1], top[1][1]);
+    EXPECT_GE(top[1][1], top[2][1]);
+  }
   const Json report = Json::parse(test::read_text(folder_.path("out/report.json")));
   EXPECT_EQ(report["exit_code"], 0);
   EXPECT_EQ(report["items"]["done"], 1);

@@ -113,10 +113,10 @@ TEST(CaptionFiles, ParquetHoldsTheKeysOfARecordAsColumns) {
   std::vector<std::string> columns;
   for (const ParquetColumn& column : file->columns())
     columns.push_back(column.path + (column.list ? " list of " : " ") + column.type);
-  EXPECT_THAT(columns,
-              ElementsAre("id string", "caption string", "finish_reason string",
-                          "prompt_tokens int64", "completion_tokens int64", "input string",
-                          "sha256 string", "token_ids list of int32", "logprobs list of float"));
+  EXPECT_THAT(columns, ElementsAre("id string", "caption string", "finish_reason string",
+                                   "prompt_tokens int64", "completion_tokens int64", "input string",
+                                   "sha256 string", "numerics string", "token_ids list of int32",
+                                   "logprobs list of float", "top_logprobs string"));
   EXPECT_THAT(cell(*file, 1, "id"), ElementsAre("b"));
   EXPECT_THAT(cell(*file, 0, "caption"), ElementsAre("Ein Bär\nand \"a\""));
   EXPECT_THAT(cell(*file, 0, "prompt_tokens"), ElementsAre("70"));

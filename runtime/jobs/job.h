@@ -17,6 +17,8 @@ struct Session {
   double deadline_s = 300;  ///< of collectives
   Log& log;
   const Clock& clock;
+  double launch_s = 0;  ///< as in StartUp, before the job was entered
+  double communicators_s = 0;
 };
 
 /// The verbs. Every rank of the world enters with equal options; the exit code is the same on all

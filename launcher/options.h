@@ -30,9 +30,8 @@ struct CheckOptions {
   double gpu_memory_gib = 80;
 };
 
-/// Named in the contract, refused when used: what it needs is not built yet.
 struct MonitorOptions {
-  std::string monitor = {};
+  std::string monitor = {};  ///< empty: off
 };
 
 struct InfoOptions {

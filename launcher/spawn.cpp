@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -102,6 +103,18 @@ int slots_per_host(const Launch& launch) {
   return most;
 }
 
+/// What `program --version` prints; nothing where it cannot be run, which shows when it is started.
+std::string version_text(const std::string& program) {
+  std::string text;
+  FILE* pipe = popen(fmt::format("{} --version 2>/dev/null", quoted({program})).c_str(), "r");
+  if (pipe == nullptr) return text;
+  std::array<char, 256> part{};
+  while (std::fgets(part.data(), static_cast<int>(part.size()), pipe) != nullptr)
+    text += part.data();
+  pclose(pipe);
+  return text;
+}
+
 std::vector<std::string> retinue_variables() {
   std::vector<std::string> names;
   for (char** entry = environ; *entry != nullptr; ++entry) {
@@ -135,6 +148,9 @@ Launch plan_launch(const LaunchOptions& options, const Getenv& getenv) {
   launch.root = geteuid() == 0;
   launch.mpirun = getenv("RETINUE_MPIRUN").value_or("mpirun");
   if (!launch.hosts.empty()) launch.exported = retinue_variables();
+  if (needs_spawn(launch))
+    if (const std::string text = version_text(launch.mpirun); !text.empty())
+      launch.open_mpi = open_mpi_version(text, launch.mpirun);
   return launch;
 }
 
@@ -151,7 +167,8 @@ std::vector<std::string> launch_command(const Launch& launch, const std::string&
   const auto add = [&](std::initializer_list<std::string> more) {
     words.insert(words.end(), more);
   };
-  add({"--quiet"});  // no essay when a rank leaves with 2 or 3
+  const bool four = launch.open_mpi < 5;
+  if (four) add({"--quiet"});  // no essay when a rank leaves with 2 or 3; 5 knows no such flag
   if (launch.root) add({"--allow-run-as-root"});
   add({"-np", std::to_string(launch.ranks)});
   const int slots = slots_per_host(launch);
@@ -164,13 +181,15 @@ std::vector<std::string> launch_command(const Launch& launch, const std::string&
                      host.slots > 0 ? host.slots : slots);
     add({"--host", list});
   }
-  if (launch.ranks_bind) {
-    add({"--bind-to", "none"});
-    if (slots > launch.cores.physical)
-      add({"--oversubscribe", "--mca", "mpi_yield_when_idle", "1"});
-  } else if (slots > launch.cores.physical) {
+  if (slots > launch.cores.physical) {
+    if (four)
+      add({"--oversubscribe"});
+    else
+      add({"--map-by", ":OVERSUBSCRIBE"});
     // Ranks that wait must leave the core to those that work.
-    add({"--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"});
+    add({"--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"});
+  } else if (launch.ranks_bind) {
+    add({"--bind-to", "none"});
   } else {
     add({"--map-by", fmt::format("slot:PE={}", launch.cores.physical / slots), "--bind-to",
          "core"});
@@ -178,11 +197,27 @@ std::vector<std::string> launch_command(const Launch& launch, const std::string&
   // On one machine: shared memory, found without asking every network. Between machines Open MPI
   // chooses, and OMPI_MCA_* variables or its own files say what it may use.
   if (launch.hosts.empty())
-    add({"--mca", "pml", "ob1", "--mca", "btl", "self,vader,tcp", "--mca", "osc", "^ucx,pt2pt"});
+    add({"--mca", "pml", "ob1", "--mca", "btl", four ? "self,vader,tcp" : "self,sm,tcp", "--mca",
+         "osc", four ? "^ucx,pt2pt" : "^ucx"});
   for (const std::string& name : launch.exported) add({"-x", name});
   words.push_back(program);
   words.insert(words.end(), arguments.begin(), arguments.end());
   return words;
+}
+
+int open_mpi_version(std::string_view printed, std::string_view mpirun) {
+  constexpr std::string_view kName = "(Open MPI) ";
+  int major = 0;
+  if (const std::size_t at = printed.find(kName); at != printed.npos) {
+    const std::string_view digits = printed.substr(at + kName.size());
+    std::from_chars(digits.data(), digits.data() + digits.size(), major);
+  }
+  if (major < 4)
+    throw UsageError(fmt::format(
+        "[launch] {} --version says '{}', wanted Open MPI 4 or 5. Put its mpirun first in PATH or "
+        "name it in RETINUE_MPIRUN.",
+        mpirun, printed.substr(0, printed.find('\n'))));
+  return major;
 }
 
 std::string quoted(const std::vector<std::string>& words) {

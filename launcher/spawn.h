@@ -17,6 +17,7 @@ struct Launch {
   bool root = false;             ///< mpirun refuses root unless told
   bool ranks_bind = false;       ///< by themselves, near their GPUs (binding.h): mpirun must not
   std::string mpirun = "mpirun";
+  int open_mpi = 4;                        ///< its major version: 4 or 5
   std::vector<std::string> exported = {};  ///< variables that other machines get, too
 };
 
@@ -27,10 +28,13 @@ Launch plan_launch(const LaunchOptions& options, const Getenv& getenv = process_
 /// True when ranks have to be started; otherwise this process is the one rank.
 [[nodiscard]] bool needs_spawn(const Launch& launch);
 
-/// The words of the command: mpirun and its flags, then `program`, then `arguments`. Open MPI 4;
-/// every flag of it that Retinue uses stands in spawn.cpp.
+/// The words of the command: mpirun and its flags, then `program`, then `arguments`. Every flag of
+/// Open MPI 4 and 5 that Retinue uses stands in spawn.cpp.
 std::vector<std::string> launch_command(const Launch& launch, const std::string& program,
                                         const std::vector<std::string>& arguments);
+
+/// The major version in what `mpirun --version` prints. Throws: UsageError when it is no Open MPI.
+int open_mpi_version(std::string_view printed, std::string_view mpirun);
 
 /// As a shell reads it.
 std::string quoted(const std::vector<std::string>& words);

@@ -19,10 +19,11 @@ core=(
   zlib1g-dev libsnappy-dev libzstd-dev      # pages of Parquet files
   libutf8proc-dev             # NFC
   libxxhash-dev               # checksums
+  libboost-dev                # Asio and Beast: the monitor
   libgtest-dev libgmock-dev   # tests
 )
 video=(libavformat-dev libavcodec-dev libswscale-dev libavutil-dev)
-dev=(ccache clang clang-format clang-tidy gdb git iproute2 libdnnl-dev openssh-client)
+dev=(ccache clang clang-format clang-tidy gdb git iproute2 libdnnl-dev munge openssh-client slurm-wlm)
 
 yes=0
 packages=("${build[@]}" "${core[@]}")

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# A caption job of 4 ranks over two simulated hosts: network namespaces on a bridge, each with its own host name,
-# loopback and shared memory. One host is killed in the middle, the job goes on, and its captions must be the bytes of
-# a job on one host. In each layout: 4x1, 2x2, 1x4.
+# A caption job of 4 ranks over two simulated hosts (simulated_hosts.sh). One host is killed in the middle, the job goes
+# on, and its captions must be the bytes of a job on one host. In each layout: 4x1, 2x2, 1x4.
 #   scripts/two_hosts_test.sh [--items N]
 # Wants root with CAP_SYS_ADMIN and `ip` (package iproute2). Takes down only what it made.
 set -euo pipefail
@@ -15,48 +14,10 @@ while [ $# -gt 0 ]; do
 done
 retinue=$PWD/build/bin/retinue
 [ -x "$retinue" ] || { echo "[two-hosts] $retinue is missing: run scripts/build.sh" >&2; exit 2; }
-tag=rt$$ # names of what is made, so that two runs do not meet
 folder=$(mktemp -d)
-
-take_down() {
-  local name
-  for name in "$tag"a "$tag"b "$tag"s; do
-    if ip netns list | grep -q "^$name\b"; then
-      ip netns pids "$name" | xargs -r kill -9 || true
-      ip netns del "$name"
-    fi
-    rm -rf "/etc/netns/$name"
-  done
-  rm -rf "$folder"
-}
-trap take_down EXIT
-
-host() { # NAME ADDRESS
-  ip netns add "$1"
-  ip link add "v$1" netns "$1" type veth peer name "p$1" netns "$tag"s
-  ip -n "$tag"s link set "p$1" master br0 up
-  ip -n "$1" link set "v$1" name eth0
-  ip -n "$1" addr add "$2/24" dev eth0
-  ip -n "$1" link set eth0 up
-  ip -n "$1" link set lo up
-  mkdir -p "/etc/netns/$1"
-  printf '127.0.0.1 localhost\n10.77.0.10 %sa\n10.77.0.11 %sb\n' "$tag" "$tag" >"/etc/netns/$1/hosts"
-}
-ip netns add "$tag"s || { echo "[two-hosts] cannot make network namespaces here: root and CAP_SYS_ADMIN are needed" >&2; exit 2; }
-ip -n "$tag"s link add br0 type bridge
-ip -n "$tag"s link set br0 up
-host "$tag"a 10.77.0.10
-host "$tag"b 10.77.0.11
-
-# What mpirun calls instead of ssh: HOST COMMAND…
-cat >"$folder/enter" <<'ENTER'
-#!/usr/bin/env bash
-host=$1
-shift
-exec ip netns exec "$host" unshare --uts --mount bash -c \
-  'hostname "$0"; mount -t tmpfs none /dev/shm; exec bash -c "$1"' "$host" "$*"
-ENTER
-chmod +x "$folder/enter"
+. scripts/simulated_hosts.sh
+trap 'hosts_down; rm -rf "$folder"' EXIT
+hosts_up "$folder"
 
 for ((i = 0; i < items; ++i)); do
   printf '{"id": "item-%d", "image": "%s"}\n' "$i" "$PWD/configs/examples/$(ls configs/examples | grep png | sed -n $((i % 6 + 1))p)"
@@ -67,10 +28,10 @@ ask=(caption --model "$PWD/configs/models/emoji-captioner" --input "$folder/list
 
 # The job over both hosts, started from the first.
 over_both() { # OUTPUT TENSOR
-  "$folder/enter" "$tag"a "OMPI_MCA_plm_rsh_agent=$folder/enter OMPI_MCA_btl_tcp_if_include=eth0 \
+  "$enter" "$host_a" "OMPI_MCA_plm_rsh_agent=$enter OMPI_MCA_btl_tcp_if_include=eth0 \
     OMPI_MCA_oob_tcp_if_include=eth0 OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,vader,tcp OMPI_MCA_mpi_yield_when_idle=1 \
     OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none \
-    exec $(printf '%q ' "$retinue" "${ask[@]}") --hosts ${tag}a:2,${tag}b:2 --tensor-parallel $2 --output $1"
+    exec $(printf '%q ' "$retinue" "${ask[@]}") --hosts $host_a:2,$host_b:2 --tensor-parallel $2 --output $1"
 }
 
 failed=0
@@ -84,11 +45,11 @@ for tensor in 1 2 4; do
     sleep 0.02
   done
   killed=$(date +%s%N)
-  ip netns pids "$tag"b | xargs -r kill -9
+  ip netns pids "$host_b" | xargs -r kill -9
   rc=0
   wait $job || rc=$?
   after=$((($(date +%s%N) - killed) / 1000000))
-  left=$(ip netns pids "$tag"a | wc -w)
+  left=$(ip netns pids "$host_a" | wc -w)
   done_before=$(cat "$output"/journal/*.seg | grep -c ' D ')
   first=$(grep -m 1 retinue: "$folder/log" || true)
   rc2=0

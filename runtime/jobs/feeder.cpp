@@ -1,5 +1,6 @@
 #include "runtime/jobs/feeder.h"
 
+#include "parallel/base/clock.h"
 #include "runtime/jobs/death_mark.h"
 
 #include <algorithm>
@@ -56,6 +57,19 @@ void Feeder::forget(std::uint64_t key) {
   kept_.erase(found);
 }
 
+void Feeder::watch(Watch watch) {
+  const std::lock_guard lock(mutex_);
+  watch_ = std::move(watch);
+}
+
+FeedState Feeder::state() {
+  const std::lock_guard lock(mutex_);
+  FeedState state = state_;
+  state.queued = static_cast<std::int64_t>(queue_.size());
+  state.ready = static_cast<std::int64_t>(ready_.size());
+  return state;
+}
+
 void Feeder::work(const std::stop_token& stop) {
   while (true) {
     std::uint64_t key = 0;
@@ -72,8 +86,12 @@ void Feeder::work(const std::stop_token& stop) {
       }
     }
     try {
-      Result<layers::Patches> patches = decode(key, kept);
+      FeedState spent;
+      Result<layers::Patches> patches = decode(key, kept, spent);
+      if (patches.ok() && watch_) watch_(key, patches.value());
       const std::lock_guard lock(mutex_);
+      ++state_.decoded;
+      state_.read_s += spent.read_s, state_.decode_s += spent.decode_s;
       ready_.insert_or_assign(key, std::move(patches));
     } catch (...) {
       const std::lock_guard lock(mutex_);
@@ -82,20 +100,27 @@ void Feeder::work(const std::stop_token& stop) {
   }
 }
 
-Result<layers::Patches> Feeder::decode(std::uint64_t key, const MediaBytes& kept) const {
+Result<layers::Patches> Feeder::decode(std::uint64_t key, const MediaBytes& kept,
+                                       FeedState& spent) const {
   const WorkOn work_on(static_cast<std::int64_t>(key >> 16));
   try {
     const Item item = items_.item(static_cast<std::size_t>(key >> 16));
     check((key & 0xFFFFU) < item.media.size(), "a key names an image or video of the table");
     const MediaReference& media = item.media[key & 0xFFFFU];
     MediaBytes files = kept;
+    const SteadyClock clock;
+    const double begin_s = clock.now_s();
     if (files == nullptr) {
       auto read = read_media(media, tables_);
       if (!read.ok()) return read.error();
       files = std::move(read).value();
     }
-    return apart_ != nullptr ? apart_->patches(media, *files)
-                             : read_patches(media, *files, spec_, image_);
+    const double read_s = clock.now_s();
+    spent.read_s = read_s - begin_s;
+    auto patches = apart_ != nullptr ? apart_->patches(media, *files)
+                                     : read_patches(media, *files, spec_, image_);
+    spent.decode_s = clock.now_s() - read_s;
+    return patches;
   } catch (const std::bad_alloc&) {
     return DataError{"image", "no memory for its pixels"};
   }

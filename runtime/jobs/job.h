@@ -9,6 +9,8 @@
 
 namespace retinue::runtime {
 
+class StatusSink;
+
 /// What the launcher hands to a job on every rank.
 struct Session {
   Communicator& world;
@@ -19,6 +21,7 @@ struct Session {
   const Clock& clock;
   double launch_s = 0;  ///< as in StartUp, before the job was entered
   double communicators_s = 0;
+  StatusSink* monitor = nullptr;  ///< rank 0: is told how the job stands; null: nobody asks
 };
 
 /// The verbs. Every rank of the world enters with equal options; the exit code is the same on all

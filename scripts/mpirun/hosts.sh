@@ -15,9 +15,15 @@ flags=()
 if [ "$(id -u)" = 0 ]; then flags+=(--allow-run-as-root); fi
 if [ -n "$INTERFACE" ]; then
   # Between machines with several networks mpirun must not try those that lead nowhere.
-  flags+=(--mca btl_tcp_if_include "$INTERFACE" --mca oob_tcp_if_include "$INTERFACE")
+  # The first is for messages, the others for starting ranks: Open MPI 4's name and 5's.
+  flags+=(--mca btl_tcp_if_include "$INTERFACE")
+  if mpirun --version | grep -q '(Open MPI) 4'; then
+    flags+=(--mca oob_tcp_if_include "$INTERFACE")
+  else
+    flags+=(--prtemca prte_if_include "$INTERFACE")
+  fi
 fi
 # --map-by slot fills one machine before the next: the ranks of a replica stay together.
 # Add --mca plm_rsh_agent "ssh -p 2222" for an ssh of your own.
-exec mpirun --quiet "${flags[@]}" --hostfile "$HOSTFILE" --map-by slot --bind-to none \
+exec mpirun "${flags[@]}" --hostfile "$HOSTFILE" --map-by slot --bind-to none \
   "$RETINUE" caption --model "$MODEL" --input "$INPUT" --output "$OUTPUT" --tensor-parallel "$TENSOR" "$@"

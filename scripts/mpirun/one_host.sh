@@ -27,5 +27,5 @@ fi
 # the one of shared memory.
 flags+=(--mca pml ob1 --mca btl self,vader,tcp --mca osc '^ucx,pt2pt')
 
-exec mpirun --quiet "${flags[@]}" -np "$RANKS" \
+exec mpirun "${flags[@]}" -np "$RANKS" \
   "$RETINUE" caption --model "$MODEL" --input "$INPUT" --output "$OUTPUT" --tensor-parallel "$TENSOR" "$@"

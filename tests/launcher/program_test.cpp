@@ -32,7 +32,7 @@ TEST(Program, HelpGoesToStdout) {
 TEST(Program, UsageErrorsAreTwoAndSaidOnce) {
   for (const char* arguments : {"", "capton", "caption", "caption --no-such 1", "caption photo.jpg",
                                 "study", "doctor --model m --tensor-parallel 3",
-                                "caption --model m --input i --output o --monitor :9090",
+                                "caption --model m --input i --output o --monitor node0",
                                 "caption --model m --input i --output o --device cuda",
                                 "caption --model m --input i --output o --reduce nccl",
                                 "caption --model m --input i --output o --hosts a --hostfile b"}) {

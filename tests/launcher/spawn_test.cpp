@@ -36,7 +36,24 @@ TEST(Spawn, LeavesRanksUnboundThatBindThemselves) {
   EXPECT_THAT(text({.ranks = 4, .cores = {16, 8}, .ranks_bind = true}),
               testing::StartsWith("mpirun --quiet -np 4 --bind-to none --mca pml ob1 "));
   EXPECT_THAT(text({.ranks = 4, .cores = {4, 2}, .ranks_bind = true}),
-              testing::HasSubstr("-np 4 --bind-to none --oversubscribe --mca mpi_yield_when_idle"));
+              testing::HasSubstr("-np 4 --oversubscribe --bind-to none --mca mpi_yield_when_idle"));
+}
+
+TEST(Spawn, SpeaksToOpenMpi5InItsOwnWords) {
+  EXPECT_EQ(text({.ranks = 4, .cores = {4, 2}, .open_mpi = 5}),
+            "mpirun -np 4 --map-by :OVERSUBSCRIBE --bind-to none --mca mpi_yield_when_idle 1 --mca "
+            "pml ob1 --mca btl self,sm,tcp --mca osc ^ucx /bin/retinue ask --model m");
+  EXPECT_EQ(text({.ranks = 2, .cores = {2, 2}, .open_mpi = 5}),
+            "mpirun -np 2 --map-by slot:PE=1 --bind-to core --mca pml ob1 --mca btl self,sm,tcp "
+            "--mca osc ^ucx /bin/retinue ask --model m");
+}
+
+TEST(Spawn, ReadsWhichOpenMpiThereIs) {
+  EXPECT_EQ(open_mpi_version("mpirun (Open MPI) 4.1.4\n\nReport bugs to …", "mpirun"), 4);
+  EXPECT_EQ(open_mpi_version("mpirun (Open MPI) 5.0.11", "mpirun"), 5);
+  for (const char* other :
+       {"HYDRA build details:\n Version: 4.0.2", "mpirun (Open MPI) 3.1.3", "mpirun (Open MPI) "})
+    EXPECT_THROW((void)open_mpi_version(other, "mpirun"), UsageError) << other;
 }
 
 TEST(Spawn, TellsMpirunThatRootIsMeant) {

@@ -83,14 +83,17 @@ using Job = std::function<int(const runtime::Session&, int threads)>;
 /// This process as a rank of its world: runs `job` and returns the code that all ranks leave with.
 int run_rank(const Command& command, const runtime::RunOptions& run, const Job& job) {
   const double deadline = deadline_of(command);
+  const SteadyClock clock;
+  const double launch_s = seconds_since_launch(command.environment.launched);
+  const double meeting_s = clock.now_s();
   World world({.deadline_s = deadline});
+  const double communicators_s = clock.now_s() - meeting_s;
   const LaunchOptions& launch = command.options.launch;
   if (launch.ranks != 0 && launch.ranks != world.size())
     throw UsageError(
         fmt::format("[launch] --ranks is {}, but {} ranks were started. Leave --ranks out under "
                     "mpirun and srun.",
                     launch.ranks, world.size()));
-  const SteadyClock clock;
   return run_ranks(
       world,
       [&] {
@@ -103,7 +106,9 @@ int run_rank(const Command& command, const runtime::RunOptions& run, const Job& 
                                        .node_size = world.node_size(),
                                        .deadline_s = deadline,
                                        .log = log,
-                                       .clock = clock};
+                                       .clock = clock,
+                                       .launch_s = launch_s,
+                                       .communicators_s = communicators_s};
         return job(session, run.threads > 0 ? run.threads : default_threads(world));
       },
       [&](const Failure& first) {

@@ -14,6 +14,8 @@
 #include <sched.h>
 #include <set>
 #include <sstream>
+#include <time.h>
+#include <unistd.h>
 
 namespace retinue::launcher {
 namespace {
@@ -61,6 +63,25 @@ Environment read_environment(const Getenv& getenv) {
       break;
     }
   return environment;
+}
+
+double seconds_since_launch(bool launched) {
+  const std::string process = launched ? std::to_string(::getppid()) : "self";
+  std::ifstream in(fmt::format("/proc/{}/stat", process));
+  std::string text;
+  std::getline(in, text);
+  // The name in brackets may hold anything; the start is the 20th word after it.
+  const std::size_t name_end = text.rfind(')');
+  if (name_end == text.npos) return 0;
+  std::istringstream words(text.substr(name_end + 1));
+  std::string word;
+  for (int i = 0; i < 20; ++i) words >> word;
+  double ticks = 0;
+  timespec now{};
+  if (!(std::istringstream(word) >> ticks) || ::clock_gettime(CLOCK_BOOTTIME, &now) != 0) return 0;
+  const double begun_s = ticks / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  return std::max(
+      0.0, static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec) - begun_s);
 }
 
 double deadline_s(const Getenv& getenv) {

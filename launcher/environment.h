@@ -29,6 +29,10 @@ struct Environment {
 /// Throws: UsageError under an srun that did not tell MPI.
 Environment read_environment(const Getenv& getenv = process_getenv);
 
+/// Since this process began or, when `launched`, what started it: mpirun on its own host, its or
+/// Slurm's helper on others. 0 where /proc does not tell.
+double seconds_since_launch(bool launched);
+
 /// RETINUE_DEADLINE_S, or 300.
 double deadline_s(const Getenv& getenv = process_getenv);
 

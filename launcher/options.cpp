@@ -27,6 +27,12 @@ Table model_table(RunOptions& options) {
                .help = "random: weights of the true shape from a seed; then only config.json and "
                        "the text files are needed",
                .target = &options.weights},
+              {.name = "weights-read",
+               .type = "auto|once|each",
+               .help = "once: each byte of the checkpoint is read by one rank, which sends it to "
+                       "those that want it; each: every rank reads what it wants itself; auto: "
+                       "once on several hosts, each on one",
+               .target = &options.weights_read},
               {.name = "tensor-parallel",
                .type = "N",
                .unit = "ranks",

@@ -70,6 +70,31 @@ void check_slice(const Shape& shape, const WeightSlice& slice, TensorView to) {
 
 }  // namespace
 
+bool keeps_bits(StoredType type, DType dtype) {
+  return (type == StoredType::kBF16 && dtype == DType::kBF16) ||
+         (type == StoredType::kF32 && dtype == DType::kF32);
+}
+
+void convert_rows(StoredType type, const std::byte* from, std::int64_t stride_bytes,
+                  TensorView to) {
+  const auto size = static_cast<std::int64_t>(size_bytes(type));
+  if (!keeps_bits(type, to.dtype())) {
+    fill(to, [&](std::int64_t r, std::int64_t c) {
+      return stored_to_float(type, from + r * stride_bytes + c * size);
+    });
+    return;
+  }
+  const auto row = static_cast<std::size_t>(to.dim(1) * size);
+  for (std::int64_t r = 0; r < to.dim(0); ++r)
+    std::memcpy(to.bytes() + r * to.row_stride() * size, from + r * stride_bytes, row);
+}
+
+void CheckpointSource::read_bytes(const std::string& name, std::int64_t offset,
+                                  std::span<std::byte> to) {
+  checkpoint_.file_of(name).read(name, offset, to);
+  read_bytes_ += static_cast<std::int64_t>(to.size());
+}
+
 const StoredTensor& CheckpointSource::checked(const std::string& name, const Shape& shape) const {
   const StoredTensor* tensor = checkpoint_.find(name);
   if (tensor == nullptr)
@@ -97,23 +122,20 @@ void CheckpointSource::read(const std::string& name, const Shape& shape, const W
                             TensorView to) {
   const StoredTensor& tensor = checked(name, shape);
   check_slice(shape, slice, to);
-  const SafetensorsFile& file = checkpoint_.file_of(name);
   const std::int64_t width = shape.numel() / std::max<std::int64_t>(1, shape[0]);
   const auto size = static_cast<std::int64_t>(size_bytes(tensor.type));
   const auto read_rows = [&](std::int64_t first, std::int64_t rows, std::byte* into,
                              std::int64_t into_stride) {
     const std::int64_t begin = (slice.first_row + first) * width + slice.first_column;
     if (slice.columns == width && into_stride == width) {
-      file.read(name, begin * size, {into, static_cast<std::size_t>(rows * width * size)});
+      read_bytes(name, begin * size, {into, static_cast<std::size_t>(rows * width * size)});
       return;
     }
     for (std::int64_t r = 0; r < rows; ++r)
-      file.read(name, (begin + r * width) * size,
-                {into + r * into_stride * size, static_cast<std::size_t>(slice.columns * size)});
+      read_bytes(name, (begin + r * width) * size,
+                 {into + r * into_stride * size, static_cast<std::size_t>(slice.columns * size)});
   };
-  const bool same = (tensor.type == StoredType::kBF16 && to.dtype() == DType::kBF16) ||
-                    (tensor.type == StoredType::kF32 && to.dtype() == DType::kF32);
-  if (same) {
+  if (keeps_bits(tensor.type, to.dtype())) {
     read_rows(0, slice.rows, to.bytes(), to.row_stride());
     return;
   }
@@ -124,9 +146,7 @@ void CheckpointSource::read(const std::string& name, const Shape& shape, const W
   for (std::int64_t first = 0; first < slice.rows; first += at_once) {
     const std::int64_t rows = std::min(at_once, slice.rows - first);
     read_rows(first, rows, stored.data(), slice.columns);
-    fill(to.rows(first, rows), [&](std::int64_t r, std::int64_t c) {
-      return stored_to_float(tensor.type, stored.data() + (r * slice.columns + c) * size);
-    });
+    convert_rows(tensor.type, stored.data(), slice.columns * size, to.rows(first, rows));
   }
 }
 

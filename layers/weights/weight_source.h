@@ -2,12 +2,16 @@
 
 #include "layers/ops/random_fill.h"
 #include "layers/weights/checkpoint.h"
+#include "parallel/device/context.h"
 #include "parallel/device/tensor.h"
 
+#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 
 namespace retinue::layers {
@@ -18,6 +22,24 @@ struct WeightSlice {
   std::int64_t rows = 0;
   std::int64_t first_column = 0;
   std::int64_t columns = 0;
+
+  friend bool operator==(const WeightSlice&, const WeightSlice&) = default;
+};
+
+/// A slice that a store wants. The same tensor may be wanted several times: tied weights.
+struct WeightNeed {
+  const std::string* name = nullptr;
+  Shape shape;  ///< of the whole tensor
+  WeightSlice slice;
+};
+/// Takes rows of a need, of its slice's columns, from its row `row` on. Their memory may be written
+/// again when what this enqueued on the context's stream has passed.
+using PlaceRows = std::function<void(std::size_t need, std::int64_t row, ConstTensorView rows)>;
+
+/// What reading cost this rank.
+struct WeightTraffic {
+  std::int64_t read_bytes = 0;       ///< of tensors, from files
+  std::int64_t exchanged_bytes = 0;  ///< that came from other ranks
 };
 
 /// Where weights come from, by Hugging Face's names.
@@ -37,13 +59,25 @@ class WeightSource {
   /// Throws: as require(); SystemError naming file and tensor when the file cannot be read.
   virtual void read(const std::string& name, const Shape& shape, const WeightSlice& slice,
                     TensorView to) = 0;
+  /// Delivers all needs in an order of its own, as `dtype`, and returns true; or returns false at
+  /// once, where read() is the only way. `needs` are what was required, of which rule() makes none.
+  virtual bool deliver(Context& /*ctx*/, MemoryLedger& /*ledger*/, DType /*dtype*/,
+                       std::span<const WeightNeed> /*needs*/, const PlaceRows& /*place*/) {
+    return false;
+  }
+  [[nodiscard]] virtual WeightTraffic traffic() const { return {}; }
   /// Called when everything has been required. Throws: UsageError naming tensors that nothing asked
   /// for.
   virtual void finish() = 0;
 };
 
+/// Whether stored elements are those of `dtype`, bit for bit.
+bool keeps_bits(StoredType type, DType dtype);
+/// Rows of stored elements, `stride_bytes` apart, as `to`'s dtype.   to [rows, columns] f32 | bf16
+void convert_rows(StoredType type, const std::byte* from, std::int64_t stride_bytes, TensorView to);
+
 /// Reads from a checkpoint; each call touches only the bytes of its slice.
-class CheckpointSource final : public WeightSource {
+class CheckpointSource : public WeightSource {
  public:
   explicit CheckpointSource(const std::string& model_dir) : checkpoint_(model_dir) {}
   void require(const std::string& name, const Shape& shape) override;
@@ -52,6 +86,13 @@ class CheckpointSource final : public WeightSource {
   void finish() override;
   /// Names that may stand in a checkpoint without being used: a tied head.
   void allow_unused(const std::string& name) { used_.insert(name); }
+  [[nodiscard]] WeightTraffic traffic() const override { return {read_bytes_, exchanged_bytes_}; }
+
+ protected:
+  [[nodiscard]] const Checkpoint& checkpoint() const { return checkpoint_; }
+  /// Bytes of a tensor from `offset` on, counted.
+  void read_bytes(const std::string& name, std::int64_t offset, std::span<std::byte> to);
+  void count_exchanged(std::int64_t bytes) { exchanged_bytes_ += bytes; }
 
  private:
   /// Throws: as require().
@@ -59,6 +100,7 @@ class CheckpointSource final : public WeightSource {
 
   Checkpoint checkpoint_;
   std::set<std::string> used_;
+  std::atomic<std::int64_t> read_bytes_ = 0, exchanged_bytes_ = 0;
 };
 
 /// Weights of the true shape from a seed, the same on every machine and for every mesh: element i

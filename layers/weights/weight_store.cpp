@@ -95,8 +95,8 @@ void WeightStore::make(const Order& order, const ops::RandomRule& rule, Buffer& 
 
 void WeightStore::load() {
   if (source_ == nullptr) return;
-  std::vector<WeightPiece> pieces;
-  std::vector<std::pair<const Order*, std::int64_t>> targets;  // of each piece: order and row
+  std::vector<WeightNeed> needs;
+  std::vector<const Order*> orders;  // of each need
   Buffer staging;
   for (const Order& order : orders_) {
     const WeightSlice& slice = order.slice;
@@ -105,21 +105,35 @@ void WeightStore::load() {
       make(order, *rule, staging);
       continue;
     }
-    const std::int64_t at_once = rows_at_once(order, dtype_);
-    for (std::int64_t row = 0; row < slice.rows; row += at_once) {
-      pieces.push_back({&order.name,
-                        order.shape,
-                        {slice.first_row + row, std::min(at_once, slice.rows - row),
-                         slice.first_column, slice.columns}});
-      targets.emplace_back(&order, row);
-    }
+    needs.push_back({&order.name, order.shape, slice});
+    orders.push_back(&order);
   }
   ctx_.stream().synchronize();
+  const auto place_rows = [&](std::size_t need, std::int64_t row, ConstTensorView rows) {
+    place(*orders[need], row, rows);
+  };
+  if (!source_->deliver(ctx_, ledger_, dtype_, needs, place_rows)) read(orders);
+  orders_.clear();
+}
+
+void WeightStore::read(std::span<const Order* const> orders) {
+  std::vector<WeightPiece> pieces;
+  std::vector<std::pair<const Order*, std::int64_t>> targets;  // of each piece: order and row
+  for (const Order* order : orders) {
+    const WeightSlice& slice = order->slice;
+    const std::int64_t at_once = rows_at_once(*order, dtype_);
+    for (std::int64_t row = 0; row < slice.rows; row += at_once) {
+      pieces.push_back({&order->name,
+                        order->shape,
+                        {slice.first_row + row, std::min(at_once, slice.rows - row),
+                         slice.first_column, slice.columns}});
+      targets.emplace_back(order, row);
+    }
+  }
   stream_weights(ctx_, ledger_, *source_, dtype_, std::min(ctx_.threads(), kMostReaders), pieces,
                  [&](std::size_t i, ConstTensorView rows) {
                    place(*targets[i].first, targets[i].second, rows);
                  });
-  orders_.clear();
 }
 
 }  // namespace retinue::layers

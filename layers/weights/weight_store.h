@@ -44,8 +44,9 @@ class WeightStore {
   ops::PackedMatrix matrix(const std::vector<MatrixPart>& parts, std::int64_t first_column,
                            std::int64_t columns);
 
-  /// Fills everything that was asked for, in that order; nothing is asked for afterwards. Files are
-  /// read on several threads ahead of the copies to the device; random weights are made there.
+  /// Fills everything that was asked for, in that order; nothing is asked for afterwards. A source
+  /// that delivers does so in its own order; else files are read on several threads ahead of the
+  /// copies to the device; random weights are made there.
   /// Throws: what the source throws when it cannot be read; SystemError when memory is short.
   void load();
 
@@ -78,6 +79,8 @@ class WeightStore {
   static std::int64_t rows_at_once(const Order& order, DType dtype);
   ConstTensorView table(const std::string& name, const Shape& shape, const WeightSlice& slice);
   void make(const Order& order, const ops::RandomRule& rule, Buffer& staging);
+  /// By this rank alone, slice by slice.
+  void read(std::span<const Order* const> orders);
   /// Puts `rows` where the order's rows from `row` on go.
   void place(const Order& order, std::int64_t row, ConstTensorView rows);
 

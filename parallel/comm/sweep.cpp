@@ -2,6 +2,7 @@
 
 #include "parallel/base/check.h"
 #include "parallel/comm/gather_values.h"
+#include "parallel/comm/tournament.h"
 
 #include <algorithm>
 #include <cmath>
@@ -242,19 +243,6 @@ std::vector<CollectiveSweep> sweep_collectives(Communicator& comm, Communicator&
   // everybody's.
   for (CollectiveSweep& sweep : sweeps) broadcast_value(host, sweep.fit);
   return sweeps;
-}
-
-int tournament_peer(int rank, int round, int ranks) {
-  // One stands still while the others go round a table; with an odd number it is an empty chair.
-  const int seats = ranks % 2 == 0 ? ranks : ranks + 1;
-  const int last = seats - 1;
-  int peer = 0;
-  if (rank == last)
-    peer = round * (seats / 2) % last;  // the one with 2 peer = round (mod seats - 1)
-  else
-    peer = ((round - rank) % last + last) % last;
-  if (rank != last && peer == rank) peer = last;
-  return peer >= ranks ? rank : peer;
 }
 
 std::vector<PairTimes> sweep_pairs(Communicator& host, const Clock& clock,

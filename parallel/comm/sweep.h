@@ -91,12 +91,4 @@ struct PairOptions {
 std::vector<PairTimes> sweep_pairs(Communicator& host, const Clock& clock,
                                    const PairOptions& options = {});
 
-/// Whom `rank` meets in `round` of a tournament of `ranks`; itself when it sits out. Within
-/// tournament_rounds(ranks) rounds each meets every other once.
-int tournament_peer(int rank, int round, int ranks);
-constexpr int tournament_rounds(int ranks) {
-  if (ranks < 2) return 0;
-  return ranks % 2 == 0 ? ranks - 1 : ranks;
-}
-
 }  // namespace retinue

@@ -56,7 +56,8 @@ int run_ask(const Session& session, const AskOptions& options) {
   // One question fills one replica; the others' ranks wait.
   if (mesh.data_index() != 0) return await_end(session.world);
   Feeder feeder(items, model.processor, model.image, 2, nullptr, apart.get());
-  Replica replica(options.run, model, mesh, share, wishes, feeder, session.clock);
+  Replica replica(options.run, model, mesh, loaders(session, options.run, mesh.tensor()), share,
+                  wishes, feeder, session.clock);
   if (!mesh.is_lead()) {
     while (replica.engine().step()) {
     }

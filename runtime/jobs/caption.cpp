@@ -164,6 +164,15 @@ Json report_of(const CaptionJob& job, const MeshShape& mesh, const Counts& count
   json["rates"] = {{"media_per_s", per_s(counts.media)},
                    {"prompt_tokens_per_s", per_s(counts.prompt_tokens)},
                    {"completion_tokens_per_s", per_s(counts.completion_tokens)}};
+  const StartUp& start = counts.start_up;
+  json["startup"] = {
+      {"launch_s", start.launch_s},
+      {"communicators_s", start.communicators_s},
+      {"weights_s", start.weights_s},
+      {"weights_read_bytes", start.weights_read_bytes},
+      {"weights_exchanged_bytes", start.weights_exchanged_bytes},
+      {"weights_gb_per_s", start.weights_bytes_per_s() * 1e-9},
+      {"first_caption_s", start.first_caption_s < 0 ? Json() : Json(start.first_caption_s)}};
   // Summed over the leads.
   json["stages"] = {{"steps", engine.steps},
                     {"replayed_steps", engine.replayed_steps},
@@ -285,9 +294,13 @@ int run_caption(const Session& session, const CaptionOptions& options) {
   // Every rank takes the signal, or one that does not lead would die of it.
   const StopSignal signal;
   CaptionJob job = prepare_caption(options);
+  job.launched_s = session.clock.now_s() - session.launch_s - session.communicators_s;
   const RankShare share = take_share(session, options.run, job.model);
   Communicator& world = session.world;
+  const double meeting_s = session.clock.now_s();
   const Mesh mesh(world, choose_mesh(options.run, world.size()));
+  job.start_up.launch_s = session.launch_s;
+  job.start_up.communicators_s = session.communicators_s + session.clock.now_s() - meeting_s;
   std::unique_ptr<JobFolder> folder;
   std::unique_ptr<StatusFile> status_file;
   std::optional<StatusBoard> board;  // after the file: its last word goes there
@@ -325,10 +338,13 @@ int run_caption(const Session& session, const CaptionOptions& options) {
                   std::clamp(share.threads / 4, 1, 8), job.tables.get(), job.apart.get());
     std::optional<Profile> profile;
     if (options.profile) profile.emplace(session.clock);
-    Replica replica(options.run, job.model, mesh, share, wishes, feeder, session.clock,
-                    {.longest_first = options.longest_first},
+    Replica replica(options.run, job.model, mesh, loaders(session, options.run, world), share,
+                    wishes, feeder, session.clock, {.longest_first = options.longest_first},
                     {.null_collectives = options.ablation == "null-collectives",
                      .calls = profile ? &profile->calls() : nullptr});
+    const double with_nccl_s = job.start_up.communicators_s + replica.start_up().communicators_s;
+    job.start_up += replica.start_up();
+    job.start_up.communicators_s = with_nccl_s;
     for (const std::string& line : start_block(options.run, job.model, mesh, replica))
       session.log.info(line);
     // Beside the feeder, which sees them until it ends.
@@ -390,6 +406,7 @@ int run_caption(const Session& session, const CaptionOptions& options) {
   }
   board->phase(JobPhase::kSealing);
   const int code = seal(*folder, job, mesh.shape(), counts, progress.elapsed_s(), stop_code);
+  if (job.open_count > 0) session.log.info("start-up: " + counts.start_up.to_string());
   if (!options.quiet) progress.finish(counts, outcome(code));
   board->ended(code, outcome(code), counts);
   announce_end(world, code);

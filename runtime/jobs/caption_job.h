@@ -7,6 +7,7 @@
 #include "runtime/jobs/model_files.h"
 #include "runtime/jobs/options.h"
 #include "runtime/jobs/question.h"
+#include "runtime/jobs/start_up.h"
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -36,6 +37,8 @@ struct CaptionJob {
   int epoch = 0;
   std::set<std::int64_t> struck = {};    ///< open items that killed a rank once
   std::set<std::int64_t> suspects = {};  ///< open items one of which killed a rank, or several did
+  double launched_s = 0;                 ///< by the session's clock
+  StartUp start_up = {};                 ///< of this rank's replica
 
   /// An item as this job shows it: the table's, but for --ablation text-only.
   [[nodiscard]] Item item(std::size_t index) const;

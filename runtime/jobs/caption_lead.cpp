@@ -60,6 +60,7 @@ CaptionLead::CaptionLead(const Session& session, const Mesh& mesh, const Caption
         job.open, replayed_, [this](std::size_t item) { return job_.items.cost(item); },
         mesh.shape().data);
   }
+  own_.start_up = job.start_up;
   questions_.add(replay_.items);
   const layers::Numerics numerics = numerics_of(job.model);
   nlohmann::ordered_json start;
@@ -284,6 +285,8 @@ void CaptionLead::count_durable() {
        !not_durable_.empty() && not_durable_.front().entry <= durable; not_durable_.pop_front()) {
     const Ended& ended = not_durable_.front();
     ++(ended.done ? own_.done : own_.failed);
+    if (ended.done && own_.start_up.first_caption_s < 0)
+      own_.start_up.first_caption_s = session_.clock.now_s() - job_.launched_s;
     own_.media += ended.media;
     own_.prompt_tokens += ended.prompt_tokens;
     own_.completion_tokens += ended.completion_tokens;

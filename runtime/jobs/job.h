@@ -19,6 +19,8 @@ struct Session {
   double deadline_s = 300;  ///< of collectives
   Log& log;
   const Clock& clock;
+  double launch_s = 0;  ///< as in StartUp, before the job was entered
+  double communicators_s = 0;
   StatusSink* monitor = nullptr;  ///< rank 0: is told how the job stands; null: nobody asks
 };
 

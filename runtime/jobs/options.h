@@ -12,6 +12,7 @@ namespace retinue::runtime {
 struct RunOptions {
   std::string model;
   std::string weights = "checkpoint";  ///< or random[:SEED]
+  std::string weights_read = "auto";   ///< or once, each
   int tensor_parallel = 0;             ///< 0: chosen
   std::string device = "auto";
   std::string dtype = "auto";

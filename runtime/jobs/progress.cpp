@@ -27,6 +27,7 @@ std::string duration(double seconds) {
 }  // namespace
 
 Counts& Counts::operator+=(const Counts& other) {
+  start_up += other.start_up;
   done += other.done, failed += other.failed, media += other.media;
   prompt_tokens += other.prompt_tokens, completion_tokens += other.completion_tokens;
   engine.replayed_steps += other.engine.replayed_steps;

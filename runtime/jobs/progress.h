@@ -3,6 +3,7 @@
 #include "parallel/base/clock.h"
 #include "parallel/base/log.h"
 #include "runtime/engine/stats.h"
+#include "runtime/jobs/start_up.h"
 
 #include <cstdint>
 #include <optional>
@@ -19,6 +20,7 @@ struct Counts {
   std::int64_t prompt_tokens = 0;
   std::int64_t completion_tokens = 0;
   EngineStats engine;
+  StartUp start_up;
   bool interrupted = false;  ///< asked to stop
   bool hurried = false;      ///< and soon
   bool finished = false;     ///< its segment is closed

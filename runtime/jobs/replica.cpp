@@ -1,5 +1,6 @@
 #include "runtime/jobs/replica.h"
 
+#include "layers/weights/shared_checkpoint.h"
 #include "layers/weights/weight_source.h"
 #include "parallel/base/build_config.h"
 #include "parallel/comm/gather_values.h"
@@ -19,9 +20,14 @@ namespace retinue::runtime {
 namespace {
 
 std::unique_ptr<layers::WeightSource> open_weights(const RunOptions& options,
-                                                   const layers::ModelConfig& config) {
+                                                   const layers::ModelConfig& config,
+                                                   Communicator* loaders) {
   if (options.weights == "checkpoint") {
-    auto source = std::make_unique<layers::CheckpointSource>(options.model);
+    std::unique_ptr<layers::CheckpointSource> source;
+    if (loaders != nullptr)
+      source = std::make_unique<layers::SharedCheckpointSource>(options.model, *loaders);
+    else
+      source = std::make_unique<layers::CheckpointSource>(options.model);
     if (config.text.tie_word_embeddings) source->allow_unused("lm_head.weight");
     return source;
   }
@@ -128,17 +134,24 @@ EngineWishes wishes_for(const RunOptions& options, const ModelFiles& model,
   return wishes;
 }
 
+Communicator* loaders(const Session& session, const RunOptions& options, Communicator& together) {
+  const bool several_hosts = session.node_size < session.world.size();
+  const bool once = options.weights_read == "auto" ? several_hosts : options.weights_read == "once";
+  return once ? &together : nullptr;
+}
+
 Replica::Replica(const RunOptions& options, const ModelFiles& model, const Mesh& mesh,
-                 const RankShare& share, const EngineWishes& wishes, PixelSource& pixels,
-                 const Clock& clock, const EngineOptions& engine, const DataPlane& plane) {
+                 Communicator* loaders, const RankShare& share, const EngineWishes& wishes,
+                 PixelSource& pixels, const Clock& clock, const EngineOptions& engine,
+                 const DataPlane& plane) {
   const Device device = share.device;
   const std::int64_t memory = common_budget(mesh.tensor(), share.memory_bytes);
   plan_ = plan_engine(model.config, model.dtype, device, mesh.shape().tensor, share.threads, memory,
                       wishes);
-  const auto source = open_weights(options, model.config);
   layers::TensorAxis axis;
   axis.rank = mesh.tensor_index(), axis.size = mesh.shape().tensor;
   axis.comm = axis.size > 1 ? &mesh.tensor() : nullptr;
+  const double connecting_s = clock.now_s();
   if constexpr (build::kCuda)
     if (device.type == DeviceType::kCuda && axis.size > 1) {
       const Reduce reduce = model.ordered ? Reduce::kOrdered : Reduce::kLibrary;
@@ -153,6 +166,7 @@ Replica::Replica(const RunOptions& options, const ModelFiles& model, const Mesh&
     if (plane.calls != nullptr && device.type == DeviceType::kCpu)
       *comm = around_.emplace_back(metered(**comm, clock, *plane.calls)).get();
   }
+  start_up_.communicators_s = clock.now_s() - connecting_s;
   ctx_ = std::make_unique<Context>(
       device, share.threads,
       Buffer(ledger_, device, static_cast<std::size_t>(plan_.activation_bytes),
@@ -173,8 +187,16 @@ Replica::Replica(const RunOptions& options, const ModelFiles& model, const Mesh&
   parts.feature_rows = plan_.limits.feature_rows;
   parts.ordered = model.ordered;
   parts.pixel_values = pixel_values(model.config.vision);
+  const double loading_s = clock.now_s();
+  const auto source = open_weights(options, model.config, loaders);
   model_ =
       std::make_unique<layers::Qwen3Vl>(*ctx_, ledger_, model.config, axis, source.get(), parts);
+  start_up_.weights_s = clock.now_s() - loading_s;
+  start_up_.weights_read_bytes = source->traffic().read_bytes;
+  start_up_.weights_exchanged_bytes = source->traffic().exchanged_bytes;
+  const std::vector<StartUp> ranks = gather_values(mesh.tensor(), start_up_);
+  start_up_ = {};
+  for (const StartUp& rank : ranks) start_up_ += rank;
   if (device.type == DeviceType::kCuda && !model.ordered) tune();
   engine_ = std::make_unique<Engine>(*ctx_, ledger_, *model_, plan_.limits, mesh.tensor(), pixels,
                                      clock, engine, vision_.get());

@@ -12,6 +12,7 @@
 #include "runtime/jobs/job.h"
 #include "runtime/jobs/model_files.h"
 #include "runtime/jobs/options.h"
+#include "runtime/jobs/start_up.h"
 
 #include <memory>
 #include <span>
@@ -46,19 +47,26 @@ struct DataPlane {
   bool null_collectives = false;                 ///< sums and features stay on their ranks
   std::vector<CollectiveCall>* calls = nullptr;  ///< gets what each collective took; on CPU
 };
+/// Who reads weights together, by --weights-read: `together`, the ranks that load at the same time,
+/// or null. On one host the page cache already reads each byte once, and quicker.
+Communicator* loaders(const Session& session, const RunOptions& options, Communicator& together);
 
 /// This rank's share of a replica: context, model and engine, sized by the memory plan.
 class Replica {
  public:
-  /// Collective over the tensor axis of `mesh`. `pixels`, `clock` and the mesh outlive it.
+  /// Collective over the tensor axis of `mesh` and over `loaders`: the ranks that read weights
+  /// together, or null where each reads for itself. `pixels`, `clock` and the mesh outlive it.
   /// Throws: UsageError when plan or weights do not fit; SystemError when memory is short.
   Replica(const RunOptions& options, const ModelFiles& model, const Mesh& mesh,
-          const RankShare& share, const EngineWishes& wishes, PixelSource& pixels,
-          const Clock& clock, const EngineOptions& engine = {}, const DataPlane& plane = {});
+          Communicator* loaders, const RankShare& share, const EngineWishes& wishes,
+          PixelSource& pixels, const Clock& clock, const EngineOptions& engine = {},
+          const DataPlane& plane = {});
 
   [[nodiscard]] Engine& engine() { return *engine_; }
   [[nodiscard]] Context& ctx() { return *ctx_; }
   [[nodiscard]] const EnginePlan& plan() const { return plan_; }
+  /// What making it took, of all ranks of the tensor axis.
+  [[nodiscard]] const StartUp& start_up() const { return start_up_; }
   /// What --reduce nccl, whose bits may depend on shapes, chose per shape; empty otherwise.
   [[nodiscard]] const std::string& tuning() const { return tuning_text_; }
 
@@ -69,6 +77,7 @@ class Replica {
   MemoryLedger ledger_;
   ops::MatmulTuning tuning_;
   std::string tuning_text_;
+  StartUp start_up_;
   /// On GPUs: the ranks of the tensor axis in device memory, once for the decoder's sums and once
   /// for the exchange of features.
   std::unique_ptr<Communicator> reduce_, exchange_;

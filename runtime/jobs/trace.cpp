@@ -149,7 +149,8 @@ int run_trace(const Session& session, const TraceOptions& options) {
   if (mesh.data_index() != 0) return await_end(session.world);
   Feeder feeder(items, model.processor, model.image, 2, nullptr, apart.get());
   RecordingSource pixels(feeder, item.media.size());
-  Replica replica(options.ask.run, model, mesh, share, wishes, pixels, session.clock);
+  Replica replica(options.ask.run, model, mesh, loaders(session, options.ask.run, mesh.tensor()),
+                  share, wishes, pixels, session.clock);
   StageRecord record(tokens);
   std::vector<std::byte> copy;
   replica.ctx().set_stage_sink([&](std::string_view name, int index, ConstTensorView value) {

@@ -1,6 +1,7 @@
 #include "parallel/comm/sweep.h"
 
 #include "parallel/base/check.h"
+#include "parallel/comm/tournament.h"
 #include "tests/support/ranks.h"
 #include "tests/support/relayed.h"
 
@@ -157,7 +158,7 @@ TEST_P(Sweep, TheSlowestPairIsTheOneWhoseLinkIsSlow) {
 INSTANTIATE_TEST_SUITE_P(, Sweep, testing::ValuesIn(test::rank_groups()),
                          [](const auto& instance) { return instance.param.name; });
 
-TEST(SweepTournament, EachMeetsEveryOtherOnceAndOnlyOneAtATime) {
+TEST(Tournament, EachMeetsEveryOtherOnceAndOnlyOneAtATime) {
   for (int ranks = 1; ranks <= 33; ++ranks) {
     std::set<std::pair<int, int>> met;
     for (int round = 0; round < tournament_rounds(ranks); ++round)

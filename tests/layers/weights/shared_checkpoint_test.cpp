@@ -1,0 +1,259 @@
+#include "layers/weights/shared_checkpoint.h"
+
+#include "layers/weights/stripes.h"
+#include "layers/weights/weight_store.h"
+#include "parallel/base/check.h"
+#include "parallel/base/rng.h"
+#include "parallel/comm/local_communicator.h"
+#include "tests/support/temporary_folder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <mutex>
+#include <thread>
+
+namespace retinue::layers {
+namespace {
+
+using testing::HasSubstr;
+
+const std::string kSharded =
+    std::string(RETINUE_SOURCE_DIR) + "/tests/golden/model/configs/sharded";
+const std::string kCaptioner = std::string(RETINUE_SOURCE_DIR) + "/configs/models/emoji-captioner";
+
+Context make_context(MemoryLedger& ledger) {
+  return {Device{}, 1, Buffer(ledger, Device{}, 256, MemoryTag::kActivations),
+          Buffer(ledger, Device{}, 256, MemoryTag::kScratch)};
+}
+
+/// What rank `index` of `tensor` asks of every tensor of a folder: matrices by rows or by columns,
+/// every fifth whole, every seventh twice, vectors whole or in part.
+std::vector<WeightNeed> needs_of(const Checkpoint& checkpoint,
+                                 const std::vector<std::string>& names, int index, int tensor) {
+  std::vector<WeightNeed> needs;
+  for (std::size_t t = 0; t < names.size(); ++t) {
+    const Shape& shape = checkpoint.find(names[t])->shape;
+    const std::int64_t rows = shape[0], columns = shape.numel() / shape[0];
+    WeightSlice slice{0, rows, 0, columns};
+    const bool by_columns = t % 2 == 1 && columns % tensor == 0 && columns > 1;
+    if (t % 5 != 0 && by_columns)
+      slice = {0, rows, columns / tensor * index, columns / tensor};
+    else if (t % 5 != 0 && rows % tensor == 0)
+      slice = {rows / tensor * index, rows / tensor, 0, columns};
+    needs.push_back({&names[t], shape, slice});
+    if (t % 7 == 0) needs.push_back(needs.back());
+  }
+  return needs;
+}
+
+struct Loaded {
+  std::vector<std::vector<std::byte>> values;  ///< of each need
+  WeightTraffic traffic;
+};
+
+Loaded load(SharedCheckpointSource& source, std::span<const WeightNeed> needs, DType dtype) {
+  MemoryLedger ledger;
+  Context ctx = make_context(ledger);
+  Loaded loaded;
+  const auto size = static_cast<std::int64_t>(size_bytes(dtype));
+  std::vector<std::int64_t> filled(needs.size());
+  for (const WeightNeed& need : needs)
+    loaded.values.emplace_back(
+        static_cast<std::size_t>(need.slice.rows * need.slice.columns * size));
+  source.deliver(ctx, ledger, dtype, needs,
+                 [&](std::size_t need, std::int64_t row, ConstTensorView rows) {
+                   std::memcpy(loaded.values[need].data() + row * needs[need].slice.columns * size,
+                               rows.bytes(), rows.size_bytes());
+                   filled[need] += rows.dim(0);
+                 });
+  for (std::size_t i = 0; i < needs.size(); ++i)
+    EXPECT_EQ(filled[i], needs[i].slice.rows) << *needs[i].name;
+  loaded.traffic = source.traffic();
+  return loaded;
+}
+
+struct Layout {
+  int data, tensor;
+};
+
+struct Case {
+  std::string name, folder;
+  Layout layout;
+};
+
+class SharedCheckpoint : public testing::TestWithParam<Case> {};
+
+TEST_P(SharedCheckpoint, EachByteIsReadOnceAndArrivesAsItWouldAlone) {
+  const auto& [name, folder, layout] = GetParam();
+  const Checkpoint checkpoint(folder);
+  const std::vector<std::string> names = checkpoint.names();
+  std::int64_t stored = 0;
+  for (const std::string& tensor : names)
+    stored += static_cast<std::int64_t>(checkpoint.find(tensor)->bytes.size());
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    std::mutex mutex;
+    std::int64_t read = 0, exchanged = 0;
+    {
+      auto group = make_local_group(layout.data * layout.tensor, "world", 30);
+      std::vector<std::jthread> threads;
+      for (auto& rank : group)
+        threads.emplace_back([&] {
+          const auto needs =
+              needs_of(checkpoint, names, rank->rank() % layout.tensor, layout.tensor);
+          SharedCheckpointSource source(folder, *rank);
+          const Loaded loaded = load(source, needs, dtype);
+          for (std::size_t i = 0; i < needs.size(); ++i) {
+            const WeightSlice& slice = needs[i].slice;
+            std::vector<std::byte> alone(loaded.values[i].size());
+            CheckpointSource(folder).read(
+                *needs[i].name, needs[i].shape, slice,
+                TensorView(alone.data(), dtype, Shape{slice.rows, slice.columns}));
+            ASSERT_EQ(loaded.values[i], alone) << *needs[i].name;
+          }
+          const std::scoped_lock lock(mutex);
+          read += loaded.traffic.read_bytes;
+          exchanged += loaded.traffic.exchanged_bytes;
+        });
+    }
+    EXPECT_EQ(read, stored);
+    if (layout.data * layout.tensor == 1) {
+      EXPECT_EQ(exchanged, 0);
+    }
+    if (layout.tensor == 1) {
+      EXPECT_EQ(exchanged, stored * (layout.data - 1));  // each rank wants all and reads a part
+    }
+  }
+}
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const auto& [name, folder] :
+       {std::pair{"sharded", kSharded}, std::pair{"captioner", kCaptioner}})
+    for (const Layout layout :
+         {Layout{1, 1}, {2, 1}, {1, 2}, {3, 1}, {2, 2}, {4, 1}, {1, 4}, {4, 2}, {1, 8}, {8, 1}})
+      all.push_back({name + std::string("_data") + std::to_string(layout.data) + "_tensor" +
+                         std::to_string(layout.tensor),
+                     folder, layout});
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(, SharedCheckpoint, testing::ValuesIn(cases()),
+                         [](const auto& instance) { return instance.param.name; });
+
+class SharedCheckpointFails : public testing::Test {
+ protected:
+  /// A copy that one rank sees.
+  [[nodiscard]] std::string copied() const {
+    const std::string copy = folder_.path() + "/model";
+    std::filesystem::copy(kCaptioner, copy);
+    return copy;
+  }
+  /// Loads on three ranks, the last from `copy`, which is changed when all have opened theirs.
+  std::vector<std::string> errors(const std::string& copy, const std::function<void()>& change) {
+    std::vector<std::string> messages(3);
+    auto group = make_local_group(3, "world", 30);
+    std::vector<std::jthread> threads;
+    for (auto& rank : group)
+      threads.emplace_back([&] {
+        const std::string& folder = rank->rank() == 2 ? copy : kCaptioner;
+        try {
+          const Checkpoint checkpoint(folder);
+          const std::vector<std::string> names = checkpoint.names();
+          SharedCheckpointSource source(folder, *rank);
+          rank->barrier();
+          if (rank->rank() == 2) change();
+          rank->barrier();
+          load(source, needs_of(checkpoint, names, 0, 1), DType::kBF16);
+        } catch (const std::exception& error) {
+          messages[static_cast<std::size_t>(rank->rank())] = error.what();
+          rank->abort(error.what());
+        }
+      });
+    threads.clear();
+    return messages;
+  }
+
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(SharedCheckpointFails, ATruncatedFileEndsAllRanksAndIsNamed) {
+  const std::string copy = copied();
+  const auto start = std::chrono::steady_clock::now();
+  const auto messages =
+      errors(copy, [&] { std::filesystem::resize_file(copy + "/model.safetensors", 100'000); });
+  EXPECT_THAT(messages[2], HasSubstr(copy + "/model.safetensors"));
+  EXPECT_NE(messages[0], "");
+  EXPECT_NE(messages[1], "");
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+}
+
+TEST_F(SharedCheckpointFails, OtherWeightsOnOneRankAreRefusedByAll) {
+  const std::string copy = folder_.path() + "/model";
+  std::filesystem::copy(kSharded, copy);
+  for (const std::string& message : errors(copy, [] {}))
+    EXPECT_THAT(message, HasSubstr("rank 2 sees other weights than rank 0"));
+}
+
+TEST(Stripes, CoverEveryWantedRowOnceInOrderAndWithinTheirSize) {
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    std::uint64_t draws = 0;
+    const auto draw = [&](std::int64_t below) {
+      return static_cast<std::int64_t>(random_bits(seed, draws++) %
+                                       static_cast<std::uint64_t>(below));
+    };
+    std::vector<StoredMatrix> tensors;
+    for (std::int64_t t = draw(6) + 1; t > 0; --t)
+      tensors.push_back({draw(20) + 1, draw(30) + 1, draw(2) == 0 ? 2 : 4});
+    std::vector<Wanted> kinds(static_cast<std::size_t>(draw(3) + 1));
+    std::vector<std::vector<int>> wanted_rows, got_rows;
+    for (const StoredMatrix& tensor : tensors) {
+      wanted_rows.emplace_back(tensor.rows);
+      got_rows.emplace_back(tensor.rows);
+    }
+    for (Wanted& kind : kinds) {
+      kind.resize(tensors.size());
+      for (std::size_t t = 0; t < tensors.size(); ++t) {
+        const std::int64_t first = draw(tensors[t].rows);
+        const std::int64_t rows = draw(tensors[t].rows - first + 1);
+        kind[t].push_back({first, rows, 0, tensors[t].columns});
+        for (std::int64_t row = first; row < first + rows; ++row)
+          wanted_rows[t][static_cast<std::size_t>(row)] = 1;
+      }
+    }
+    const std::int64_t most = draw(400) + 1;
+    std::pair<std::int64_t, std::int64_t> last{-1, -1};
+    for (const Stripe& stripe : cut_stripes(tensors, kinds, most)) {
+      std::int64_t bytes = 0;
+      for (const Segment& segment : stripe.segments) {
+        const std::pair at{segment.tensor, segment.first_row};
+        EXPECT_LT(last, at);
+        last = at;
+        const auto t = static_cast<std::size_t>(segment.tensor);
+        bytes += segment.rows * tensors[t].row_bytes();
+        for (std::int64_t row = 0; row < segment.rows; ++row)
+          ++got_rows[t][static_cast<std::size_t>(segment.first_row + row)];
+      }
+      EXPECT_EQ(bytes, stripe.bytes);
+      EXPECT_TRUE(bytes <= most || (stripe.segments.size() == 1 && stripe.segments[0].rows == 1));
+    }
+    EXPECT_EQ(got_rows, wanted_rows) << seed;
+  }
+}
+
+TEST(Stripes, AParcelHasEachWantedElementOnce) {
+  const std::vector<StoredMatrix> tensors = {{10, 4, 2}, {3, 7, 4}};
+  const Wanted wanted = {{{2, 6, 1, 2}, {0, 10, 0, 4}}, {{0, 3, 5, 2}}};
+  std::int64_t bytes = 0;
+  for (const Stripe& stripe : cut_stripes(tensors, std::span(&wanted, 1), 24))
+    bytes += parcel_bytes(tensors, stripe, wanted);
+  EXPECT_EQ(bytes, 6 * 2 * 2 + 10 * 4 * 2 + 3 * 2 * 4);
+}
+
+}  // namespace
+}  // namespace retinue::layers

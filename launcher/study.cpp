@@ -190,8 +190,7 @@ int simulate(const StudyFlags& flags) {
           "[--fabric] is '{}', wanted microseconds and GB/s per rank, as in 25,50", flags.fabric));
     job.fabric_alpha_s = 1e-6 * alpha_us, job.fabric_bytes_per_s = 1e9 * gb_per_s;
   }
-  if (flags.items > 10'000'000)
-    throw UsageError("[--simulated-items] are more than 10000000");
+  if (flags.items > 10'000'000) throw UsageError("[--simulated-items] are more than 10000000");
   if (flags.items > 0) job.items = flags.items;
   print(study::cluster_table(job, study::simulate_cluster(job)));
   return 0;

@@ -33,8 +33,8 @@ std::vector<unsigned char> picture(std::uint64_t seed, int width, int height) {
     for (int x = 0; x < width; ++x) {
       const std::uint64_t noise = random_bits(seed, at++);
       for (int channel = 0; channel < 3; ++channel) {
-        const double wave = std::sin((0.02 + 0.05 * a) * x + channel) +
-                            std::cos((0.02 + 0.05 * b) * y - channel);
+        const double wave =
+            std::sin((0.02 + 0.05 * a) * x + channel) + std::cos((0.02 + 0.05 * b) * y - channel);
         const double grain = static_cast<double>((noise >> (8 * channel)) & 0xFFU) / 255 - 0.5;
         pixels[out++] = static_cast<unsigned char>(127.5 + 48 * wave + 40 * grain);
       }
@@ -79,9 +79,9 @@ constexpr const char* kConfig = R"({
 void write_model(const std::string& folder) {
   const std::string from = std::string(RETINUE_SOURCE_DIR) + "/configs/models/emoji-captioner";
   fs::create_directories(folder);
-  for (const char* name : {"chat_template.jinja", "generation_config.json", "tokenizer.json",
-                           "tokenizer_config.json", "preprocessor_config.json",
-                           "video_preprocessor_config.json"})
+  for (const char* name :
+       {"chat_template.jinja", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
+        "preprocessor_config.json", "video_preprocessor_config.json"})
     fs::copy_file(from + "/" + name, folder + "/" + name, fs::copy_options::overwrite_existing);
   std::ofstream(folder + "/config.json") << kConfig;
 }
@@ -94,8 +94,8 @@ int run(const std::string& folder, int images, int width, int height, int tokens
     const auto seed = mix64(static_cast<std::uint64_t>(i) + 1);
     const std::string name = fmt::format("pictures/{:05}.jpg", i);
     write_jpeg(folder + "/" + name, picture(seed, width, height), width, height);
-    const auto most = static_cast<int>(
-        tokens * (0.5 + to_unit_double(random_bits(seed, 1ULL << 40U))));
+    const auto most =
+        static_cast<int>(tokens * (0.5 + to_unit_double(random_bits(seed, 1ULL << 40U))));
     items << fmt::format(
         R"({{"custom_id":"picture-{:05}","method":"POST","url":"/v1/chat/completions","body":{{"model":"any",)"
         R"("max_tokens":{},"messages":[{{"role":"user","content":[{{"type":"image_url","image_url":)"
@@ -111,7 +111,8 @@ int run(const std::string& folder, int images, int width, int height, int tokens
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    fmt::print(stderr, "usage: study_data DIR [--images N] [--width N] [--height N] [--tokens N]\n");
+    fmt::print(stderr,
+               "usage: study_data DIR [--images N] [--width N] [--height N] [--tokens N]\n");
     return 2;
   }
   int images = 160, width = 800, height = 600, tokens = 24;
@@ -123,7 +124,8 @@ int main(int argc, char** argv) {
                        : key == "--tokens" ? &tokens
                                            : nullptr;
     if (value == nullptr) {
-      fmt::print(stderr, "[study_data] unknown option {}. Known: --images --width --height --tokens\n",
+      fmt::print(stderr,
+                 "[study_data] unknown option {}. Known: --images --width --height --tokens\n",
                  key);
       return 2;
     }

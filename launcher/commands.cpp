@@ -15,8 +15,10 @@
 #include "parallel/comm/mpi_world.h"
 #include "parallel/comm/watch.h"
 #include "parallel/device/cuda/runtime.h"
+#include "runtime/jobs/agree.h"
 #include "runtime/jobs/decode_helper.h"
 #include "runtime/jobs/job.h"
+#include "runtime/monitor/monitor.h"
 
 #include <fmt/format.h>
 
@@ -25,6 +27,8 @@
 #include <cstdio>
 #include <filesystem>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <system_error>
 
 namespace retinue::launcher {
@@ -143,9 +147,11 @@ int start(const Command& command, const runtime::RunOptions& run, const Job& job
   return needs_spawn(launch) ? run_command(words) : run_rank(command, run, job);
 }
 
-void refuse_monitor(const Command& command) {
-  if (!command.options.monitor.monitor.empty())
-    throw UsageError("[monitor] --monitor is not served yet. Leave it out; progress is on stderr.");
+/// Where --monitor serves; nothing: nowhere.   Throws: UsageError for what is no address.
+std::optional<runtime::HttpAddress> monitor_address(const Command& command) {
+  const std::string& address = command.options.monitor.monitor;
+  if (address.empty()) return std::nullopt;
+  return runtime::parse_http_address(address);
 }
 
 runtime::CaptionOptions caption_options(const Command& command) {
@@ -158,12 +164,27 @@ runtime::CaptionOptions caption_options(const Command& command) {
 }  // namespace
 
 int caption(const Command& command) {
-  refuse_monitor(command);
+  const auto monitored_at = monitor_address(command);
   runtime::CaptionOptions options = caption_options(command);
   return start(command, options.run, [&](const runtime::Session& session, int threads) {
     options.run.threads = threads;
     options.run.share_device = command.options.launch.share_device;
-    return runtime::run_caption(session, options);
+    if (!monitored_at || options.dry_run) return runtime::run_caption(session, options);
+    std::unique_ptr<runtime::Monitor> monitor;
+    runtime::on_coordinator(session.world, [&] {
+      // Ranks give up on each other after the deadline: half of it is long enough to be worth word.
+      monitor =
+          std::make_unique<runtime::Monitor>(*monitored_at, session.clock, session.deadline_s / 2);
+      session.log.info("[monitor] " + monitor->url());
+    });
+    return runtime::run_caption({.world = session.world,
+                                 .node_rank = session.node_rank,
+                                 .node_size = session.node_size,
+                                 .deadline_s = session.deadline_s,
+                                 .log = session.log,
+                                 .clock = session.clock,
+                                 .monitor = monitor.get()},
+                                options);
   });
 }
 
@@ -186,7 +207,7 @@ int trace(const Command& command) {
 }
 
 int check(const Command& command) {
-  refuse_monitor(command);
+  static_cast<void>(monitor_address(command));
   // It plans for ranks that need not be there, so one process answers.
   if (command.environment.rank != 0) return 0;
   runtime::CaptionOptions options = caption_options(command);

@@ -386,14 +386,16 @@ Table retry_table(LaunchOptions& options) {
 }
 
 Table monitor_table(MonitorOptions& options) {
-  return {"Monitor",
-          {
-              {.name = "monitor",
-               .type = "HOST:PORT",
-               .fallback = "off",
-               .help = "live page, /metrics and /status; not served yet",
-               .target = &options.monitor},
-          }};
+  return {
+      "Monitor",
+      {
+          {.name = "monitor",
+           .type = "HOST:PORT",
+           .fallback = "off",
+           .help = "live page, /metrics, /status and /healthz on rank 0's machine; a port alone is "
+                   "served to this machine only, 0.0.0.0:PORT to all that reach it",
+           .target = &options.monitor},
+      }};
 }
 
 Table study_table(StudyFlags& options) {

@@ -31,9 +31,8 @@ struct CheckOptions {
   double gpu_memory_gib = 80;
 };
 
-/// Named in the contract, refused when used: what it needs is not built yet.
 struct MonitorOptions {
-  std::string monitor = {};
+  std::string monitor = {};  ///< empty: off
 };
 
 /// A study's own; what its runs are asked is caption's.

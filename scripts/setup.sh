@@ -19,6 +19,7 @@ core=(
   zlib1g-dev libsnappy-dev libzstd-dev      # pages of Parquet files
   libutf8proc-dev             # NFC
   libxxhash-dev               # checksums
+  libboost-dev                # Asio and Beast: the monitor
   libgtest-dev libgmock-dev   # tests
 )
 video=(libavformat-dev libavcodec-dev libswscale-dev libavutil-dev)

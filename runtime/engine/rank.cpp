@@ -129,7 +129,12 @@ void EngineRank::launch(const StepPlan& plan) {
     stats_.attended_keys +=
         std::int64_t{plan.seq_lens[s]} * (plan.cu_seqlens[s + 1] - plan.cu_seqlens[s]);
   if (!plan.ids.empty()) decode(plan);
-  stats_.forward_s += clock_.now_s() - encoded;
+  count_forward(plan, clock_.now_s() - encoded);
+}
+
+void EngineRank::count_forward(const StepPlan& plan, double seconds) {
+  stats_.forward_s += seconds;
+  if (plan.ids.size() > plan.seq_lens.size()) stats_.prefill_s += seconds;
 }
 
 void EngineRank::finish(const StepPlan& plan, StepResult& result) {
@@ -137,7 +142,7 @@ void EngineRank::finish(const StepPlan& plan, StepResult& result) {
   const double begin = clock_.now_s();
   wait(ctx_.stream(), model_.axis().comm);
   const double waited = clock_.now_s();
-  stats_.forward_s += waited - begin;
+  count_forward(plan, waited - begin);
   if (plan.argmax_rows > 0) {
     const auto rows = static_cast<std::size_t>(plan.argmax_rows);
     gather_largest({reinterpret_cast<const float*>(values_), rows},

@@ -64,6 +64,7 @@ class EngineRank {
 
   void encode(const StepPlan& plan);
   void decode(const StepPlan& plan);
+  void count_forward(const StepPlan& plan, double seconds);
   void forward(const StepPlan& plan, const StepBlock& block, TensorView logits);
   /// Blocks until the device has done all of it; where others take part, not for ever.
   static void wait(const Stream& stream, Communicator* comm);

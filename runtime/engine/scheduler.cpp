@@ -262,6 +262,10 @@ void Scheduler::plan(StepPlan& plan, PlanRows& rows) {
   plan.argmax_rows = static_cast<std::int32_t>(rows.argmax.size());
   plan.whole_rows = static_cast<std::int32_t>(rows.whole.size());
   plan.logit_rows.insert(plan.logit_rows.end(), whole_rows_.begin(), whole_rows_.end());
+  stats_.waiting = static_cast<std::int64_t>(waiting_.size());
+  stats_.running = static_cast<std::int64_t>(running_.size());
+  stats_.kv_blocks = kv_.blocks();
+  stats_.kv_blocks_held = kv_.blocks() - kv_.available();
   if (options_.check_accounts) check_accounts();
 }
 

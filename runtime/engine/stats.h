@@ -13,6 +13,11 @@ struct SchedulerStats {
   std::int64_t encodes = 0;          ///< batches of them, …
   std::int64_t awaited_encodes = 0;  ///< … and those that the decoder had to wait for, having
                                      ///< nothing else to do; of those that ran beside it
+  // At the last plan:
+  std::int64_t waiting = 0;  ///< sequences that are not admitted
+  std::int64_t running = 0;
+  std::int64_t kv_blocks = 0;       ///< pages that there are
+  std::int64_t kv_blocks_held = 0;  ///< by sequences
 };
 
 /// Counters since the start, of one rank. Returned, never printed.
@@ -32,6 +37,7 @@ struct EngineStats {
   double wait_s = 0;                ///< for other ranks and for pixels
   double encode_s = 0;              ///< vision tower and exchange
   double forward_s = 0;             ///< decoder
+  double prefill_s = 0;             ///< of forward_s, steps that took prompts in
   double sample_s = 0;              ///< gathering candidates, choosing tokens, ending requests
 };
 

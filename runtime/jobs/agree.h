@@ -27,12 +27,17 @@ enum class JobTag : int {
   kEnd = 3,
   kWant = 4,
   kDeal = 5,
+  kState = 6,
+  kEvent = 7,
   kFacts = 20,  ///< doctor's, with those of doctor_skew.cpp
   kGo = 21,
   kSweeps = 22,
   kAskTime = 23,
   kTellTime = 24,
 };
+
+/// How often ranks tell rank 0 how they stand.
+constexpr double kStateEvery_s = 1;
 
 template <class T>
 void post(Communicator& world, const T& value, int to, JobTag tag) {

@@ -6,6 +6,9 @@
 #include "runtime/jobs/listing.h"
 #include "runtime/jobs/profile.h"
 #include "runtime/jobs/replica.h"
+#include "runtime/jobs/status_board.h"
+#include "runtime/jobs/status_file.h"
+#include "runtime/jobs/thumbnails.h"
 #include "runtime/output/job_folder.h"
 #include "runtime/output/record.h"
 
@@ -54,7 +57,10 @@ void judge_deaths(const Session& session, const Strikes& strikes, CaptionJob& jo
   };
   std::unique_ptr<SegmentWriter> journal;
   for (const auto& [index, deaths] : strikes.by_item()) {
-    if (!is_open(index)) continue;
+    if (!is_open(index)) {
+      job.quarantined += deaths.size() >= Strikes::kOut ? 1 : 0;
+      continue;
+    }
     const Item item = job.items.item(static_cast<std::size_t>(index));
     if (deaths.size() < Strikes::kOut) {
       job.struck.insert(index);
@@ -73,6 +79,7 @@ void judge_deaths(const Session& session, const Strikes& strikes, CaptionJob& jo
     session.log.warning(fmt::format("[quarantine] {}: {}", item.id, message));
     job.open[static_cast<std::size_t>(index)] = 0;
     ++job.failed_before;
+    ++job.quarantined;
   }
   if (journal != nullptr) journal->close();
   for (const std::int64_t index : strikes.suspects())
@@ -225,6 +232,33 @@ void marked(DeathMark& death, const std::function<void()>& work) {
   }
 }
 
+/// A rank that does not lead: takes part in every step, and tells rank 0 how it stands.
+void follow(const Session& session, Engine& engine, Feeder& feeder, Profile* profile) {
+  double told_s = 0;
+  bool more = true;
+  while (more) {
+    more = engine.step();
+    if (more && profile != nullptr) profile->stepped(engine.stats());
+    const double now_s = session.clock.now_s();
+    if (more && now_s - told_s < kStateEvery_s) continue;
+    told_s = now_s;
+    RankState state;
+    state.engine = engine.stats();
+    state.feed = feeder.state();
+    state.finished = !more;
+    post(session.world, state, 0, JobTag::kState);
+  }
+}
+
+JobStatus::Job about_status(const CaptionJob& job, const MeshShape& mesh) {
+  return {.model = job.options.run.model,
+          .output = job.options.output,
+          .dtype = std::string(name(job.model.dtype)),
+          .device = job.options.run.device,
+          .input = job.options.input,
+          .mesh = mesh};
+}
+
 const char* outcome(int code) {
   switch (code) {
     case 0:
@@ -254,8 +288,21 @@ int run_caption(const Session& session, const CaptionOptions& options) {
   Communicator& world = session.world;
   const Mesh mesh(world, choose_mesh(options.run, world.size()));
   std::unique_ptr<JobFolder> folder;
+  std::unique_ptr<StatusFile> status_file;
+  std::optional<StatusBoard> board;  // after the file: its last word goes there
+  if (mesh.is_coordinator()) {
+    board.emplace(about_status(job, mesh.shape()), session.clock);
+    if (session.monitor != nullptr) board->add_sink(*session.monitor);
+  }
   on_coordinator(world, [&] { folder = open_job(session, job); });
   share_job(world, job);
+  if (board) {
+    board->items_known(static_cast<std::int64_t>(job.items.size()), job.done_before,
+                       job.failed_before, job.quarantined, job.epoch);
+    status_file = std::make_unique<StatusFile>(options.output + "/status.json", session.log);
+    board->add_sink(*status_file);
+    board->phase(JobPhase::kLoading);
+  }
 
   const bool terminal = isatty(STDERR_FILENO) == 1;
   Progress progress({.items = static_cast<std::int64_t>(job.items.size()),
@@ -272,6 +319,7 @@ int run_caption(const Session& session, const CaptionOptions& options) {
         wishes_for(options.run, job.model, job.items.summary(), job.sampling.max_new_tokens);
     DeathMark death(death_path(options.output, world.rank(), job.epoch),
                     world.rank() - mesh.tensor().rank());
+    Thumbnails thumbnails(job.model.processor, session.clock);
     Feeder feeder(job.items, job.model.processor, job.model.image,
                   std::clamp(share.threads / 4, 1, 8), job.tables.get(), job.apart.get());
     std::optional<Profile> profile;
@@ -282,6 +330,12 @@ int run_caption(const Session& session, const CaptionOptions& options) {
                      .calls = profile ? &profile->calls() : nullptr});
     for (const std::string& line : start_block(options.run, job.model, mesh, replica))
       session.log.info(line);
+    // Beside the feeder, which sees them until it ends.
+    if (board && session.monitor != nullptr)
+      feeder.watch([&thumbnails](std::uint64_t key, const layers::Patches& patches) {
+        thumbnails.decoded(key, patches);
+      });
+    if (board) board->phase(JobPhase::kRunning);
     // What studies compare begins on all ranks at once, when everything is loaded.
     const auto begin_profile = [&] {
       if (!profile) return;
@@ -293,10 +347,12 @@ int run_caption(const Session& session, const CaptionOptions& options) {
       const bool preloads = options.ablation == "preloaded-pixels";
       if (preloads) feeder.preload(preload_bytes);
       if (mesh.is_lead()) {
-        const bool coordinator = mesh.is_coordinator();
+        std::optional<CaptionLead::Coordinator> coordinator;
+        if (board)
+          coordinator.emplace(progress, *board, session.monitor != nullptr ? &thumbnails : nullptr);
         CaptionLead lead(session, mesh, job, replica.engine(),
                          2 * replica.plan().limits.max_sequences, feeder, signal,
-                         coordinator ? &progress : nullptr, profile ? &*profile : nullptr);
+                         coordinator ? &*coordinator : nullptr, profile ? &*profile : nullptr);
         if (preloads) lead.prepare();
         begin_profile();
         lead.run();
@@ -305,8 +361,7 @@ int run_caption(const Session& session, const CaptionOptions& options) {
         stop_code = lead.stop_code();
       } else {
         begin_profile();
-        while (replica.engine().step())
-          if (profile) profile->stepped(replica.engine().stats());
+        follow(session, replica.engine(), feeder, profile ? &*profile : nullptr);
       }
     };
     marked(death, work_to_the_end);
@@ -332,8 +387,10 @@ int run_caption(const Session& session, const CaptionOptions& options) {
     }
     return code;
   }
+  board->phase(JobPhase::kSealing);
   const int code = seal(*folder, job, mesh.shape(), counts, progress.elapsed_s(), stop_code);
   if (!options.quiet) progress.finish(counts, outcome(code));
+  board->ended(code, outcome(code), counts);
   announce_end(world, code);
   return code;
 }

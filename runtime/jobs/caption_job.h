@@ -32,6 +32,7 @@ struct CaptionJob {
   std::int64_t open_count = 0;
   std::int64_t done_before = 0;
   std::int64_t failed_before = 0;
+  std::int64_t quarantined = 0;  ///< rank 0: of those, set aside for what they did to ranks
   int epoch = 0;
   std::set<std::int64_t> struck = {};    ///< open items that killed a rank once
   std::set<std::int64_t> suspects = {};  ///< open items one of which killed a rank, or several did

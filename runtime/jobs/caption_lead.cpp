@@ -35,7 +35,7 @@ int helper_threads(const CaptionJob& job, int local_ranks) {
 
 CaptionLead::CaptionLead(const Session& session, const Mesh& mesh, const CaptionJob& job,
                          Engine& engine, std::int64_t window, Feeder& feeder,
-                         const StopSignal& signal, Progress* progress, Profile* profile)
+                         const StopSignal& signal, const Coordinator* coordinator, Profile* profile)
     : session_(session),
       mesh_(mesh),
       job_(job),
@@ -43,17 +43,17 @@ CaptionLead::CaptionLead(const Session& session, const Mesh& mesh, const Caption
       window_(window),
       feeder_(feeder),
       signal_(signal),
-      progress_(progress),
+      coordinator_(coordinator),
       profile_(profile),
       replay_(plan_replay(job.struck, job.suspects, mesh.data_index(), mesh.shape().data)),
       left_(job.open_count),
       journal_(segment_path(job.options.output, session.world.rank(), job.epoch),
                job.options.fsync_interval_ms),
-      others_(progress != nullptr ? static_cast<std::size_t>(mesh.shape().data - 1) : 0),
+      others_(coordinator != nullptr ? static_cast<std::size_t>(mesh.shape().data - 1) : 0),
       roots_(job.options.input, job.items),
       questions_([this](std::size_t item) { return make(item); }, static_cast<std::size_t>(window),
                  helper_threads(job, session.node_size), replay_.stops) {
-  if (progress != nullptr) {
+  if (coordinator != nullptr) {
     replayed_ = job.struck;
     replayed_.insert(job.suspects.begin(), job.suspects.end());
     dealer_.emplace(
@@ -77,9 +77,12 @@ Result<Question> CaptionLead::make(std::size_t item) {
   journal_.append(EntryType::kTaken, static_cast<std::int64_t>(item), "{}");
   if (!prepared_.empty()) return std::move(*prepared_[item]);
   const WorkOn work_on(static_cast<std::int64_t>(item));
+  const double begin_s = session_.clock.now_s();
   try {
-    return make_question(job_.item(item), item, job_.model, job_.prompt, job_.sampling,
-                         job_.tables.get(), job_.apart.get());
+    auto question = make_question(job_.item(item), item, job_.model, job_.prompt, job_.sampling,
+                                  job_.tables.get(), job_.apart.get());
+    question_s_ += session_.clock.now_s() - begin_s;
+    return question;
   } catch (const std::bad_alloc&) {
     return DataError{"read", "no memory for its files"};
   }
@@ -107,11 +110,13 @@ void CaptionLead::run() {
   count_durable();
   own_.finished = true;
   talk(true);
-  if (progress_ == nullptr) return;
-  while (!counts().finished) {
+  if (coordinator_ == nullptr) return;
+  while (!counts().finished || !coordinator_->board.all_finished()) {
     talk(false);
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
+  coordinator_->board.rank(0, state());
+  coordinator_->board.lead(0, own_.done, own_.failed);
 }
 
 Counts CaptionLead::counts() const {
@@ -172,8 +177,8 @@ void CaptionLead::submit(QuestionQueue::Entry entry) {
   question.request.top_logprobs = job_.options.top_logprobs;
   question.request.logprobs =
       question.request.logprobs || job_.options.logprobs || question.request.top_logprobs > 0;
-  Live live{std::move(question.headers), std::move(question.sha256), nullptr,
-            question.request.top_logprobs, question.request.logprobs};
+  Live live{std::move(question.headers),   std::move(question.sha256), nullptr,
+            question.request.top_logprobs, question.request.logprobs,  session_.clock.now_s()};
   if (!question.stop.empty()) {
     live.text = std::make_shared<OutputText>(job_.model.detokenizer, question.stop);
     question.request.stop = [text = live.text](std::span<const std::int32_t> ids) {
@@ -241,6 +246,9 @@ void CaptionLead::finish(const Completion& completion) {
       record.top_logprobs.back().emplace_back(token.id, token.logprob);
     }
   }
+  const double ended_s = session_.clock.now_s();
+  item_seconds_.add(ended_s - live.submitted_s);
+  show(item, completion.id, ended_s - live.submitted_s, record.caption);
   live_.erase(found);
   not_durable_.push_back(
       {.entry = journal_.append(EntryType::kDone, static_cast<std::int64_t>(completion.id),
@@ -249,6 +257,7 @@ void CaptionLead::finish(const Completion& completion) {
        .media = static_cast<std::int64_t>(item.media.size()),
        .prompt_tokens = record.prompt_tokens,
        .completion_tokens = record.completion_tokens});
+  write_s_ += session_.clock.now_s() - ended_s;
 }
 
 void CaptionLead::fail(std::size_t index, const DataError& error) {
@@ -264,6 +273,7 @@ void CaptionLead::fail(std::size_t index, const DataError& error) {
     return;
   }
   for (std::size_t i = 0; i < item.media.size(); ++i) feeder_.forget(media_key(index, i));
+  show(item, index, error);
   not_durable_.push_back({.entry = journal_.append(
                               EntryType::kFail, static_cast<std::int64_t>(index),
                               to_json(Failure{item.id, item.source, error.stage, error.message}))});
@@ -290,12 +300,16 @@ void CaptionLead::talk(bool now) {
     engine_.cancel();
     cancel_at_s_.reset();
   }
-  if (progress_ != nullptr) return decide();
+  if (coordinator_ != nullptr) return decide();
   Communicator& world = session_.world;
   if (now || time - talked_s_ >= kTalkEvery_s) {
     talked_s_ = time;
     own_.engine = engine_.stats();
     post(world, own_, 0, JobTag::kCounts);
+  }
+  if (now || time - told_state_s_ >= kStateEvery_s) {
+    told_state_s_ = time;
+    post(world, state(), 0, JobTag::kState);
   }
   while (const auto order = receive<StopOrder>(world, 0, JobTag::kStop)) stop(*order);
 }
@@ -307,6 +321,7 @@ void CaptionLead::decide() {
     while (const auto counts = receive<Counts>(session_.world, lead, JobTag::kCounts))
       others_[i] = *counts;
   }
+  hear_states();
   const Counts all = counts();
   if (stop_code_ == 0) {
     if (job_.failed_before + all.failed > job_.failures_allowed())
@@ -318,14 +333,86 @@ void CaptionLead::decide() {
     hurried_ = true;
     stop({.code = stop_code_, .within_s = kHurry_s});
   }
-  progress_->update(all);
+  coordinator_->progress.update(all);
+  coordinator_->board.update(all, coordinator_->progress);
+}
+
+RankState CaptionLead::state() {
+  RankState state;
+  state.engine = engine_.stats();
+  state.feed = feeder_.state();
+  state.finished = own_.finished;
+  state.live = engine_.live();
+  state.questions = questions_.waiting();
+  state.question_s = question_s_;
+  state.write_s = write_s_;
+  state.item_seconds = item_seconds_;
+  return state;
+}
+
+void CaptionLead::show(const Item& item, std::size_t index, double seconds,
+                       const std::string& caption) {
+  const auto number = static_cast<std::int64_t>(index);
+  if (coordinator_ != nullptr) {
+    Thumbnails* thumbnails = coordinator_->thumbnails;
+    coordinator_->board.caption(
+        {.id = item.id,
+         .caption = caption,
+         .replica = 0,
+         .seconds = seconds,
+         .thumbnail = thumbnails != nullptr ? thumbnails->take(number) : nullptr});
+  } else if (event_pace_.caption(session_.clock.now_s())) {
+    post(session_.world, make_event(number, false, seconds, "", caption), 0, JobTag::kEvent);
+  }
+}
+
+void CaptionLead::show(const Item& item, std::size_t index, const DataError& error) {
+  if (coordinator_ != nullptr)
+    coordinator_->board.failure(
+        {.id = item.id, .stage = error.stage, .message = error.message, .replica = 0});
+  else if (event_pace_.failure(session_.clock.now_s()))
+    post(session_.world,
+         make_event(static_cast<std::int64_t>(index), true, 0, error.stage, error.message), 0,
+         JobTag::kEvent);
+}
+
+void CaptionLead::hear_states() {
+  StatusBoard& board = coordinator_->board;
+  const int tensor = mesh_.shape().tensor;
+  for (int rank = 1; rank < session_.world.size(); ++rank) {
+    while (const auto state = receive<RankState>(session_.world, rank, JobTag::kState))
+      board.rank(rank, *state);
+    if (rank % tensor != 0) continue;
+    const Counts& counts = others_[static_cast<std::size_t>(rank / tensor - 1)];
+    board.lead(rank, counts.done, counts.failed);
+    while (const auto event = receive<JobEvent>(session_.world, rank, JobTag::kEvent)) {
+      const Item item = job_.items.item(static_cast<std::size_t>(event->item));
+      if (event->failed)
+        board.failure({.id = item.id,
+                       .stage = event->stage.data(),
+                       .message = event->text.data(),
+                       .replica = rank / tensor});
+      else
+        board.caption({.id = item.id,
+                       .caption = event->text.data(),
+                       .replica = rank / tensor,
+                       .seconds = event->seconds,
+                       .thumbnail = nullptr});
+    }
+  }
+  if (session_.clock.now_s() - told_state_s_ < kStateEvery_s) return;
+  told_state_s_ = session_.clock.now_s();
+  board.rank(0, state());
+  board.lead(0, own_.done, own_.failed);
 }
 
 void CaptionLead::stop(const StopOrder& order) {
   stop_code_ = order.code;
-  if (progress_ != nullptr)
+  if (coordinator_ != nullptr) {
+    coordinator_->board.phase(JobPhase::kStopping);
     for (int lead = mesh_.shape().tensor; lead < mesh_.world().size(); lead += mesh_.shape().tensor)
       post(session_.world, order, lead, JobTag::kStop);
+  }
   const double at_s = session_.clock.now_s() + order.within_s;
   cancel_at_s_ = cancel_at_s_ ? std::min(*cancel_at_s_, at_s) : at_s;
   feed();

@@ -12,10 +12,13 @@
 #include "runtime/jobs/progress.h"
 #include "runtime/jobs/question_queue.h"
 #include "runtime/jobs/replay.h"
+#include "runtime/jobs/status_board.h"
 #include "runtime/jobs/stop_signal.h"
+#include "runtime/jobs/thumbnails.h"
 #include "runtime/output/journal.h"
 #include "runtime/output/output_text.h"
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -30,10 +33,17 @@ namespace retinue::runtime {
 /// into records of its own segment. Rank 0 also counts for all, and decides when the job stops.
 class CaptionLead {
  public:
-  /// All arguments outlive it. `progress` null: not rank 0; `profile` null: none is kept.
+  /// What only rank 0 has.
+  struct Coordinator {
+    Progress& progress;
+    StatusBoard& board;
+    Thumbnails* thumbnails = nullptr;  ///< null: nobody looks
+  };
+  /// All arguments outlive it. `coordinator` null: not rank 0; `profile` null: none is
+  /// kept.
   CaptionLead(const Session& session, const Mesh& mesh, const CaptionJob& job, Engine& engine,
-              std::int64_t window, Feeder& feeder, const StopSignal& signal, Progress* progress,
-              Profile* profile = nullptr);
+              std::int64_t window, Feeder& feeder, const StopSignal& signal,
+              const Coordinator* coordinator, Profile* profile = nullptr);
 
   /// For studies, before run(): makes the questions of all items, so that none is made later.
   void prepare();
@@ -55,6 +65,7 @@ class CaptionLead {
     std::shared_ptr<OutputText> text;  ///< where stop texts are looked for
     std::int64_t top_logprobs = 0;
     bool logprobs = false;
+    double submitted_s = 0;
   };
 
   /// What an item that ended adds to the counts, once its entry is durable.
@@ -79,6 +90,13 @@ class CaptionLead {
   void talk(bool now);
   void decide();
   void stop(const StopOrder& order);
+  /// This rank's, as rank 0 shows it.
+  RankState state();
+  /// Tells what is shown of an item that ended.
+  void show(const Item& item, std::size_t index, double seconds, const std::string& caption);
+  void show(const Item& item, std::size_t index, const DataError& error);
+  /// Rank 0: hears how the others stand.
+  void hear_states();
 
   const Session& session_;
   const Mesh& mesh_;
@@ -87,7 +105,7 @@ class CaptionLead {
   std::int64_t window_;
   Feeder& feeder_;
   const StopSignal& signal_;
-  Progress* progress_;
+  const Coordinator* coordinator_;
   Profile* profile_;
   Replay replay_;
   std::set<std::int64_t> replayed_;  ///< rank 0: by all replicas
@@ -104,7 +122,11 @@ class CaptionLead {
   std::optional<double> cancel_at_s_;  ///< what is in flight then is dropped
   bool hurried_ = false;
   bool drained_ = false;
-  double talked_s_ = 0;
+  double talked_s_ = 0, told_state_s_ = 0;
+  std::atomic<double> question_s_ = 0;  ///< over the threads that make them
+  double write_s_ = 0;
+  ItemSeconds item_seconds_;
+  EventPace event_pace_;
   InputRoots roots_;
   std::vector<std::optional<Result<Question>>> prepared_;  ///< per item; empty: made when due
   QuestionQueue questions_;                                // last: its threads use the job

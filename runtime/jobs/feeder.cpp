@@ -1,5 +1,6 @@
 #include "runtime/jobs/feeder.h"
 
+#include "parallel/base/clock.h"
 #include "parallel/base/cpu_time.h"
 #include "runtime/jobs/death_mark.h"
 
@@ -62,11 +63,12 @@ void Feeder::forget(std::uint64_t key) {
 
 void Feeder::preload(std::int64_t most_bytes) {
   std::int64_t bytes = 0;
+  FeedState spent;
   for (std::size_t index = 0; index < items_.size(); ++index) {
     const std::size_t media = items_.item(index).media.size();
     for (std::size_t i = 0; i < media; ++i) {
       const std::uint64_t key = media_key(index, i);
-      Result<layers::Patches> patches = decode(key, nullptr);
+      Result<layers::Patches> patches = decode(key, nullptr, spent);
       if (patches.ok()) bytes += static_cast<std::int64_t>(patches->pixels.size());
       if (bytes > most_bytes)
         throw UsageError(fmt::format(
@@ -82,6 +84,19 @@ void Feeder::preload(std::int64_t most_bytes) {
 FeedTimes Feeder::times() {
   const std::lock_guard lock(mutex_);
   return times_;
+}
+
+void Feeder::watch(Watch watch) {
+  const std::lock_guard lock(mutex_);
+  watch_ = std::move(watch);
+}
+
+FeedState Feeder::state() {
+  const std::lock_guard lock(mutex_);
+  FeedState state = state_;
+  state.queued = static_cast<std::int64_t>(queue_.size());
+  state.ready = static_cast<std::int64_t>(ready_.size());
+  return state;
 }
 
 void Feeder::work(const std::stop_token& stop) {
@@ -100,10 +115,14 @@ void Feeder::work(const std::stop_token& stop) {
       }
     }
     try {
+      FeedState spent;
       const double begin = thread_cpu_s();
-      Result<layers::Patches> patches = decode(key, kept);
+      Result<layers::Patches> patches = decode(key, kept, spent);
       const double cpu_s = thread_cpu_s() - begin;
+      if (patches.ok() && watch_) watch_(key, patches.value());
       const std::lock_guard lock(mutex_);
+      ++state_.decoded;
+      state_.read_s += spent.read_s, state_.decode_s += spent.decode_s;
       times_.cpu_s += cpu_s, ++times_.decoded;
       ready_.insert_or_assign(key, std::move(patches));
     } catch (...) {
@@ -113,20 +132,27 @@ void Feeder::work(const std::stop_token& stop) {
   }
 }
 
-Result<layers::Patches> Feeder::decode(std::uint64_t key, const MediaBytes& kept) const {
+Result<layers::Patches> Feeder::decode(std::uint64_t key, const MediaBytes& kept,
+                                       FeedState& spent) const {
   const WorkOn work_on(static_cast<std::int64_t>(key >> 16));
   try {
     const Item item = items_.item(static_cast<std::size_t>(key >> 16));
     check((key & 0xFFFFU) < item.media.size(), "a key names an image or video of the table");
     const MediaReference& media = item.media[key & 0xFFFFU];
     MediaBytes files = kept;
+    const SteadyClock clock;
+    const double begin_s = clock.now_s();
     if (files == nullptr) {
       auto read = read_media(media, tables_);
       if (!read.ok()) return read.error();
       files = std::move(read).value();
     }
-    return apart_ != nullptr ? apart_->patches(media, *files)
-                             : read_patches(media, *files, spec_, image_);
+    const double read_s = clock.now_s();
+    spent.read_s = read_s - begin_s;
+    auto patches = apart_ != nullptr ? apart_->patches(media, *files)
+                                     : read_patches(media, *files, spec_, image_);
+    spent.decode_s = clock.now_s() - read_s;
+    return patches;
   } catch (const std::bad_alloc&) {
     return DataError{"image", "no memory for its pixels"};
   }

@@ -4,11 +4,13 @@
 #include "runtime/input/item_table.h"
 #include "runtime/input/media_files.h"
 #include "runtime/jobs/isolated_decoder.h"
+#include "runtime/jobs/job_status.h"
 
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <exception>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -50,10 +52,15 @@ class Feeder final : public PixelSource {
   /// finds them ready. Throws: UsageError when they take more than `most_bytes`.
   void preload(std::int64_t most_bytes);
   [[nodiscard]] FeedTimes times();
+  /// Sees what was decoded, on the thread that did it. Set before the first prefetch().
+  using Watch = std::function<void(std::uint64_t key, const layers::Patches& patches)>;
+  void watch(Watch watch);
+  [[nodiscard]] FeedState state();
 
  private:
   void work(const std::stop_token& stop);
-  Result<layers::Patches> decode(std::uint64_t key, const MediaBytes& kept) const;
+  /// What it took is added to `spent`.
+  Result<layers::Patches> decode(std::uint64_t key, const MediaBytes& kept, FeedState& spent) const;
 
   static constexpr std::size_t kKeptBytes = std::size_t{256} << 20;
 
@@ -69,6 +76,8 @@ class Feeder final : public PixelSource {
   std::map<std::uint64_t, MediaBytes> kept_;
   std::size_t kept_bytes_ = 0;
   FeedTimes times_;
+  FeedState state_;  ///< but for what the queues say
+  Watch watch_;
   std::exception_ptr failure_;         ///< of a thread: no item's fault
   std::vector<std::jthread> threads_;  // last: they use all of the above
 };

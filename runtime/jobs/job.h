@@ -9,6 +9,8 @@
 
 namespace retinue::runtime {
 
+class StatusSink;
+
 /// What the launcher hands to a job on every rank.
 struct Session {
   Communicator& world;
@@ -17,6 +19,7 @@ struct Session {
   double deadline_s = 300;  ///< of collectives
   Log& log;
   const Clock& clock;
+  StatusSink* monitor = nullptr;  ///< rank 0: is told how the job stands; null: nobody asks
 };
 
 /// The verbs. Every rank of the world enters with equal options; the exit code is the same on all

@@ -34,6 +34,7 @@ Counts& Counts::operator+=(const Counts& other) {
   engine.tokens += other.engine.tokens;
   engine.patches += other.engine.patches, engine.items += other.engine.items;
   engine.plan_s += other.engine.plan_s, engine.encode_s += other.engine.encode_s;
+  engine.prefill_s += other.engine.prefill_s;
   engine.forward_s += other.engine.forward_s, engine.sample_s += other.engine.sample_s;
   engine.wait_s += other.engine.wait_s, engine.starved_s += other.engine.starved_s;
   engine.pixels_waited_s += other.engine.pixels_waited_s;
@@ -42,6 +43,10 @@ Counts& Counts::operator+=(const Counts& other) {
   scheduler.preempted += other.engine.scheduler.preempted;
   scheduler.reused_tokens += other.engine.scheduler.reused_tokens;
   scheduler.encoded_items += other.engine.scheduler.encoded_items;
+  scheduler.waiting += other.engine.scheduler.waiting;
+  scheduler.running += other.engine.scheduler.running;
+  scheduler.kv_blocks += other.engine.scheduler.kv_blocks;
+  scheduler.kv_blocks_held += other.engine.scheduler.kv_blocks_held;
   interrupted = interrupted || other.interrupted;
   hurried = hurried || other.hurried;
   finished = finished && other.finished;
@@ -67,26 +72,29 @@ std::string Progress::line(const Counts& counts) const {
                                  grouped(done), grouped(options_.items), grouped(failed),
                                  static_cast<double>(counts.media) / seconds,
                                  static_cast<double>(counts.completion_tokens) / seconds);
-  const std::int64_t ended = counts.done + counts.failed;
-  const std::int64_t left = options_.items - done - failed;
   const double waited = counts.engine.starved_s / seconds / options_.replicas;
   if (waited >= 0.005) text += fmt::format(", waited {:.0f} % for pixels", 100 * waited);
-  if (ended > 0 && left > 0) {
-    const auto left_s = [&](double in_s, std::int64_t did) {
-      return in_s * static_cast<double>(left) / static_cast<double>(did);
-    };
-    const double whole_s = left_s(seconds, ended);
-    const double late_s =
-        ended > half_.ended ? left_s(clock_.now_s() - half_.time_s, ended - half_.ended) : whole_s;
-    const std::string low = duration(std::min(whole_s, late_s));
-    const std::string high = duration(std::max(whole_s, late_s));
+  if (const auto left = left_s(counts)) {
+    const std::string low = duration(left->first), high = duration(left->second);
     text += low == high ? fmt::format(", {} left", low) : fmt::format(", {} to {} left", low, high);
   }
   return text;
 }
 
+std::optional<std::pair<double, double>> Progress::left_s(const Counts& counts) const {
+  const std::int64_t ended = counts.done + counts.failed;
+  const std::int64_t left = options_.items - options_.done_before - options_.failed_before - ended;
+  if (ended <= 0 || left <= 0) return std::nullopt;
+  const auto at_pace = [&](double in_s, std::int64_t did) {
+    return in_s * static_cast<double>(left) / static_cast<double>(did);
+  };
+  const double whole_s = at_pace(std::max(elapsed_s(), 1e-9), ended);
+  const double late_s =
+      ended > half_.ended ? at_pace(clock_.now_s() - half_.time_s, ended - half_.ended) : whole_s;
+  return std::minmax({whole_s, late_s});
+}
+
 void Progress::update(const Counts& counts) {
-  if (!options_.show) return;
   const double now = clock_.now_s();
   if (now - shown_s_ < (options_.terminal ? 0.2 : 10.0)) return;
   shown_s_ = now;
@@ -94,6 +102,7 @@ void Progress::update(const Counts& counts) {
   // began.
   if (now - started_s_ >= 2 * (next_half_.time_s - started_s_))
     half_ = next_half_, next_half_ = {now, counts.done + counts.failed};
+  if (!options_.show) return;
   if (options_.terminal)
     std::fprintf(stderr, "\r\033[K%s", line(counts).c_str());
   else

@@ -5,7 +5,9 @@
 #include "runtime/engine/stats.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 
 namespace retinue::runtime {
 
@@ -47,6 +49,9 @@ class Progress {
   /// "4,096 / 118,287 done, 2 failed, 31.4 images/s, 912 tokens/s, waited 3 % for pixels,
   /// 01:02:03 to 01:10:00 left": at the pace of the whole run, and of its last half or more.
   [[nodiscard]] std::string line(const Counts& counts) const;
+  /// Seconds to the end at those two paces, the shorter first; nothing before an item has ended and
+  /// after all have.
+  [[nodiscard]] std::optional<std::pair<double, double>> left_s(const Counts& counts) const;
 
  private:
   Options options_;

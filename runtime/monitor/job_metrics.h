@@ -1,0 +1,14 @@
+#pragma once
+
+#include "runtime/jobs/job_status.h"
+#include "runtime/monitor/http_server.h"
+
+#include <string>
+
+namespace retinue::runtime {
+
+/// What /metrics answers: the numbers of `status` and what the server itself has done, in
+/// Prometheus' text format. `status` null: nothing is known yet.
+std::string metrics_of(const JobStatus* status, const HttpServer::Counters& server);
+
+}  // namespace retinue::runtime

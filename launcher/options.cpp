@@ -526,8 +526,7 @@ const std::vector<Verb>& verbs() {
       {"check", "all that can be checked without running: configuration, mesh, memory plan, input",
        "--model DIR [--ranks N] [--tensor-parallel N] [--input PATH]..."},
       {"study", "scaling study over layouts and sizes: measured, predicted, explained",
-       "--model DIR --input PATH [--input PATH ...] --output DIR --layouts 1x1,2x1,1x2 | --compare "
-       "DIR DIR"},
+       "--model DIR --input PATH --output DIR --layouts TxD,... | --compare DIR DIR"},
       {"doctor", "every rank looks at its machine, links and peers; names what is slow or broken",
        "[--model DIR] [--ranks N] [--tensor-parallel N] [--json]"},
       {"info", "version, build, libraries, CPU features", "[--json]"},

@@ -49,7 +49,8 @@ class Greedy : public testing::TestWithParam<std::string> {
       const Mesh mesh(session.world, choose_mesh(options, ranks));
       const ItemTable table = ItemTable::of(items_);
       Feeder feeder(table, model.processor, model.image, 2);
-      Replica replica(options, model, mesh, {options.threads, Device{}, std::int64_t{1} << 30},
+      Replica replica(options, model, mesh, nullptr,
+                      {options.threads, Device{}, std::int64_t{1} << 30},
                       wishes_for(options, model, table.summary(), 64), feeder, session.clock);
       Engine& engine = replica.engine();
       if (mesh.is_lead()) {

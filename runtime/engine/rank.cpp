@@ -173,15 +173,13 @@ void EngineRank::encode(const StepPlan& plan) {
     ++stats_.items;
     patches_.erase(found);
   }
-  // Whoever looks at results on the way does so in one place.
-  Context& ctx = ctx_.has_stage_sink() ? ctx_ : vision_;
-  Frame frame(ctx);
+  Frame frame(vision_);
   const std::int64_t width = model_.config().vision.patch_width();
-  const std::byte* const patches = upload(ctx, staged, static_cast<std::size_t>(end - staged));
-  patch_rows_.enqueued(ctx.stream());
-  model_.encode(ctx, ConstTensorView(patches, DType::kU8, Shape{(end - staged) / width, width}),
+  const std::byte* const patches = upload(vision_, staged, static_cast<std::size_t>(end - staged));
+  patch_rows_.enqueued(vision_.stream());
+  model_.encode(vision_, ConstTensorView(patches, DType::kU8, Shape{(end - staged) / width, width}),
                 my_grids_, images_);
-  event_of(++encodes_).record(ctx.stream());
+  event_of(++encodes_).record(vision_.stream());
 }
 
 std::int64_t EngineRank::encodes_passed() {

@@ -64,6 +64,10 @@ class Replica {
 
   [[nodiscard]] Engine& engine() { return *engine_; }
   [[nodiscard]] Context& ctx() { return *ctx_; }
+  /// Where the model computes: that one, and the tower's where it has its own.
+  [[nodiscard]] std::vector<Context*> contexts() {
+    return vision_ != nullptr ? std::vector{ctx_.get(), vision_.get()} : std::vector{ctx_.get()};
+  }
   [[nodiscard]] const EnginePlan& plan() const { return plan_; }
   /// What making it took, of all ranks of the tensor axis.
   [[nodiscard]] const StartUp& start_up() const { return start_up_; }

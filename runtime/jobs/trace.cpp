@@ -153,9 +153,10 @@ int run_trace(const Session& session, const TraceOptions& options) {
                   share, wishes, pixels, session.clock);
   StageRecord record(tokens);
   std::vector<std::byte> copy;
-  replica.ctx().set_stage_sink([&](std::string_view name, int index, ConstTensorView value) {
-    record.add(name, index, to_host(replica.ctx().stream(), value, copy));
-  });
+  for (Context* ctx : replica.contexts())
+    ctx->set_stage_sink([&, ctx](std::string_view name, int index, ConstTensorView value) {
+      record.add(name, index, to_host(ctx->stream(), value, copy));
+    });
 
   Engine& engine = replica.engine();
   Request request = question.request;

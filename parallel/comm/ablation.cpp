@@ -1,55 +1,18 @@
 #include "parallel/comm/ablation.h"
 
 #include "parallel/comm/collective_args.h"
+#include "parallel/comm/relayed.h"
 
 #include <numeric>
 
 namespace retinue {
 namespace {
 
-/// Passes every call on.
-class Passing : public Communicator {
- public:
-  explicit Passing(Communicator& inner)
-      : Communicator(inner.rank(), inner.size(), inner.label()), inner_(inner) {}
-
-  void all_reduce(const Stream& stream, TensorView x) override { inner_.all_reduce(stream, x); }
-  void all_gather(const Stream& stream, ConstTensorView send, TensorView recv,
-                  std::span<const std::int64_t> rows_per_rank) override {
-    inner_.all_gather(stream, send, recv, rows_per_rank);
-  }
-  void gather(const Stream& stream, ConstTensorView send, TensorView recv,
-              std::span<const std::int64_t> rows_per_rank, int root) override {
-    inner_.gather(stream, send, recv, rows_per_rank, root);
-  }
-  void broadcast(const Stream& stream, TensorView x, int root) override {
-    inner_.broadcast(stream, x, root);
-  }
-  void send(const Stream& stream, ConstTensorView x, int to, int tag) override {
-    inner_.send(stream, x, to, tag);
-  }
-  void recv(const Stream& stream, TensorView x, int from, int tag) override {
-    inner_.recv(stream, x, from, tag);
-  }
-  bool probe(int& from, int tag, std::int64_t& bytes) override {
-    return inner_.probe(from, tag, bytes);
-  }
-  void barrier() override { inner_.barrier(); }
-  void wait(const Stream& stream) override { inner_.wait(stream); }
-  std::unique_ptr<Communicator> split(int color, int key, std::string_view label) override {
-    return inner_.split(color, key, label);
-  }
-  void abort(std::string_view reason) override { inner_.abort(reason); }
-
- protected:
-  Communicator& inner_;
-};
-
-class Metered final : public Passing {
+class Metered final : public Relayed {
  public:
   Metered(Communicator& inner, const Clock& clock, std::vector<CollectiveCall>& calls,
           std::size_t most)
-      : Passing(inner), clock_(clock), calls_(calls), most_(most) {}
+      : Relayed(inner), clock_(clock), calls_(calls), most_(most) {}
 
   void all_reduce(const Stream& stream, TensorView x) override {
     const double begin = clock_.now_s();
@@ -74,9 +37,9 @@ class Metered final : public Passing {
   std::size_t most_;
 };
 
-class WithoutWire final : public Passing {
+class WithoutWire final : public Relayed {
  public:
-  using Passing::Passing;
+  using Relayed::Relayed;
 
   void all_reduce(const Stream& stream, TensorView x) override {
     detail::check_all_reduce(*this, stream, stream.device().type, x);

@@ -1,3 +1,5 @@
+// One file: a verdict is a bound, a comparison and an advice, and bounds are read beside each
+// other.
 #include "runtime/jobs/doctor_verdict.h"
 
 #include "parallel/base/check.h"

@@ -1,9 +1,9 @@
 #include "parallel/comm/sweep.h"
 
 #include "parallel/base/check.h"
+#include "parallel/comm/relayed.h"
 #include "parallel/comm/tournament.h"
 #include "tests/support/ranks.h"
-#include "tests/support/relayed.h"
 
 #include <gtest/gtest.h>
 
@@ -72,7 +72,7 @@ TEST_P(Sweep, GivesAllRanksTheSame) {
 TEST_P(Sweep, EndsNearItsBudgetOfTime) {
   on_ranks([&](Communicator& comm) {
     /// As over a network of 10 MB/s.
-    struct Slow : test::Relayed {
+    struct Slow : Relayed {
       using Relayed::Relayed;
       void all_reduce(const Stream& stream, TensorView x) override {
         std::this_thread::sleep_for(
@@ -94,7 +94,7 @@ TEST_P(Sweep, EndsNearItsBudgetOfTime) {
 TEST_P(Sweep, CountsElementsThatAreWrong) {
   on_ranks([&](Communicator& comm) {
     /// The last rank's link loses a bit.
-    struct Broken : test::Relayed {
+    struct Broken : Relayed {
       using Relayed::Relayed;
       void broadcast(const Stream& stream, TensorView x, int root) override {
         inner_.broadcast(stream, x, root);
@@ -134,7 +134,7 @@ TEST_P(Sweep, PairsAreAllThereOnEveryRank) {
 TEST_P(Sweep, TheSlowestPairIsTheOneWhoseLinkIsSlow) {
   on_ranks([&](Communicator& comm) {
     /// Between rank 0 and the last, each message takes 20 ms more.
-    struct SlowLink : test::Relayed {
+    struct SlowLink : Relayed {
       using Relayed::Relayed;
       void send(const Stream& stream, ConstTensorView x, int to, int tag) override {
         if (std::min(rank(), to) == 0 && std::max(rank(), to) == size() - 1)

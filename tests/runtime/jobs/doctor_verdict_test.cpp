@@ -1,9 +1,9 @@
 #include "runtime/jobs/doctor_verdict.h"
 
 #include "parallel/comm/local_communicator.h"
+#include "parallel/comm/relayed.h"
 #include "parallel/comm/sweep.h"
 #include "runtime/jobs/doctor_report.h"
-#include "tests/support/relayed.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -299,7 +299,7 @@ TEST(DoctorVerdict, SaysWhatItDidNotLookAt) {
 
 TEST(DoctorVerdict, ALinkThatIsSlowIsFoundByWhatRanksMeasure) {
   /// Between ranks 1 and 2 each message takes 5 ms more.
-  struct SlowLink : test::Relayed {
+  struct SlowLink : Relayed {
     using Relayed::Relayed;
     void send(const Stream& stream, ConstTensorView x, int to, int tag) override {
       if (rank() + to == 3 && rank() * to == 2)

@@ -2,9 +2,9 @@
 
 #include "parallel/comm/communicator.h"
 
-namespace retinue::test {
+namespace retinue {
 
-/// Hands every call on to `inner`, which outlives it: for tests that change one of them.
+/// Hands every call on to `inner`, which outlives it: for those that change one of them.
 class Relayed : public Communicator {
  public:
   explicit Relayed(Communicator& inner)
@@ -42,4 +42,4 @@ class Relayed : public Communicator {
   Communicator& inner_;
 };
 
-}  // namespace retinue::test
+}  // namespace retinue

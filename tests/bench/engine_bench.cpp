@@ -157,7 +157,7 @@ class StepModel {
       EngineLimits limits = ranks.limits();
       limits.max_batch_tokens = rows;
       limits.max_sequences = limits.max_logit_rows = std::min<std::int64_t>(rows, 2);
-      take(measure(ranks, text_tasks(rows < 8 ? 1 : 4, 240, 1), limits, {}), rows);
+      take(measure(ranks, text_tasks(rows < 24 ? 1 : 4, rows < 8 ? 48 : 240, 1), limits, {}), rows);
     }
   }
   void fit() {
@@ -242,7 +242,8 @@ class StepModel {
   Features weights_{};
 };
 
-/// Requests under limits; runs in turns with others, so that a slow minute hits all alike.
+/// Requests under limits. Runs in turns with others, so that a slow minute hits all alike; what is
+/// compared are sums over the turns.
 struct Case {
   std::string what;
   std::vector<EngineTask> tasks;
@@ -250,17 +251,21 @@ struct Case {
   EngineOptions options;
   std::vector<Measured> runs = {};
 
-  [[nodiscard]] const Measured& typical() {
-    std::ranges::sort(runs, {}, &Measured::seconds);
-    return runs[runs.size() / 2];
+  [[nodiscard]] double seconds() const {
+    double sum = 0;
+    for (const Measured& run : runs) sum += run.seconds;
+    return sum / static_cast<double>(runs.size());
   }
 };
 
-/// Tokens per second of the typical run, prompts included; how all runs compare to the model.
-nlohmann::json report(Case& of, const StepModel& model) {
-  double predicted = 0, seconds = 0;
-  for (const Measured& run : of.runs) predicted += model.seconds(run), seconds += run.seconds;
-  const Measured& m = of.typical();
+/// Seconds of a run in the mean, tokens per second with those of prompts; how all runs compare to
+/// the model. Shares and composition are the last run's.
+nlohmann::json report(const Case& of, const StepModel& model) {
+  double predicted = 0;
+  for (const Measured& run : of.runs) predicted += model.seconds(run);
+  predicted /= static_cast<double>(of.runs.size());
+  const double seconds = of.seconds();
+  const Measured& m = of.runs.back();
   std::string composition;
   const std::size_t parts = 8;
   for (std::size_t part = 0; part < parts; ++part) {
@@ -276,11 +281,11 @@ nlohmann::json report(Case& of, const StepModel& model) {
   fmt::print(
       "  {:<40} {:6.2f} s {:6.0f} rows/s  of the step model {:.2f}  decoder {:4.1f} %  planner "
       "{:3.1f} %  waits {:3.1f} %  sampling {:3.1f} %  idle {:.1f} %  rows per step{}\n",
-      of.what, m.seconds, static_cast<double>(m.lead.tokens) / m.seconds, predicted / seconds,
+      of.what, seconds, static_cast<double>(m.lead.tokens) / seconds, predicted / seconds,
       100 * m.lead.forward_s / m.seconds, 100 * m.lead.plan_s / m.seconds,
       100 * m.lead.wait_s / m.seconds, 100 * m.lead.sample_s / m.seconds, 100 * idle, composition);
   return {{"what", of.what},
-          {"seconds", m.seconds},
+          {"seconds", seconds},
           {"rows", m.lead.tokens},
           {"steps", m.lead.steps},
           {"of_step_model", predicted / seconds},
@@ -294,65 +299,69 @@ nlohmann::json report(Case& of, const StepModel& model) {
 
 /// Mixed steps and separate phases for the same requests.
 struct Comparison {
-  std::int64_t sequences;
+  std::string what;
   std::vector<std::pair<Case, Case>> by_budget;  ///< mixed, separate
 };
 
-Comparison compare(const EngineLimits& most, std::int64_t sequences, std::int64_t tasks,
-                   const std::vector<std::int64_t>& budgets) {
-  Comparison comparison{sequences, {}};
-  const auto requests = text_tasks(tasks, 96, 32);
+Comparison compare(const EngineLimits& most, std::int64_t sequences,
+                   const std::vector<EngineTask>& requests,
+                   const std::vector<std::int64_t>& budgets, const std::string& lengths) {
+  Comparison comparison{fmt::format("{} sequences of {}", sequences, lengths), {}};
   for (const std::int64_t budget : budgets) {
     EngineLimits limits = most;
     limits.max_sequences = limits.max_logit_rows = sequences;
     limits.max_batch_tokens = budget;
-    limits.kv_blocks = std::min(limits.kv_blocks, sequences * 6);
+    limits.kv_blocks = std::min(limits.kv_blocks, sequences * 8);
     const auto one = [&](bool separate) {
-      return Case{fmt::format("{} sequences, {} rows at most, {}", sequences, budget,
-                              separate ? "separate" : "mixed"),
-                  requests,
-                  limits,
-                  {.separate_phases = separate}};
+      return Case{
+          fmt::format("{}, {} rows, {}", comparison.what, budget, separate ? "separate" : "mixed"),
+          requests,
+          limits,
+          {.separate_phases = separate}};
     };
     comparison.by_budget.emplace_back(one(false), one(true));
   }
   return comparison;
 }
 
-nlohmann::json report(Comparison& comparison, const StepModel& model) {
+nlohmann::json report(const Comparison& comparison, const StepModel& model) {
   nlohmann::json results;
   double mixed = 1e9, separate = 1e9;
-  for (auto& [one, other] : comparison.by_budget) {
+  for (const auto& [one, other] : comparison.by_budget) {
     results.push_back(report(one, model));
     results.push_back(report(other, model));
-    mixed = std::min(mixed, one.typical().seconds);
-    separate = std::min(separate, other.typical().seconds);
-    fmt::print("    mixed {:.2f} x separate\n", other.typical().seconds / one.typical().seconds);
+    mixed = std::min(mixed, one.seconds());
+    separate = std::min(separate, other.seconds());
+    fmt::print("    mixed {:.2f} x separate\n", other.seconds() / one.seconds());
   }
-  fmt::print("  {} sequences: mixed {:.2f} x separate, each at its best step size\n",
-             comparison.sequences, separate / mixed);
-  results.push_back(
-      {{"sequences", comparison.sequences}, {"mixed_over_separate", separate / mixed}});
+  fmt::print("  {}: mixed {:.2f} x separate, each at its best step size\n", comparison.what,
+             separate / mixed);
+  results.push_back({{"what", comparison.what}, {"mixed_over_separate", separate / mixed}});
   return results;
 }
 
 /// All of it in turns, as often as there are rounds.
 void scheduling(EngineRanks& ranks, int rounds, nlohmann::json& out) {
   StepModel model;
-  std::vector<Comparison> comparisons = {compare(ranks.limits(), 4, 40, {12, 16, 256}),
-                                         compare(ranks.limits(), 16, 64, {32, 256})};
+  // Of three sequences two decode, and the third one's prompt fills what they leave free of a step
+  // that still takes as long as reading the weights; sixteen are bound by arithmetic.
+  const EngineLimits most = ranks.limits();
+  std::vector<Comparison> comparisons = {
+      compare(most, 3, text_tasks(48, 160, 32), {14, 256}, "160 + 32"),
+      compare(most, 16, text_tasks(64, 96, 32), {32, 256}, "96 + 32")};
   const auto requests = text_tasks(64, 8, 16);
-  EngineLimits one = ranks.limits();
+  EngineLimits one = most;
   one.max_sequences = one.max_logit_rows = 1;
-  Case batched{"64 requests, up to 64 at once", requests, ranks.limits(), {}};
+  Case batched{"64 requests, up to 64 at once", requests, most, {}};
   Case single{"64 requests, one by one", requests, one, {}};
   const auto run = [&](Case& of) {
     of.runs.push_back(measure(ranks, of.tasks, of.limits, of.options));
   };
   for (int round = 0; round < rounds; ++round) {
-    model.sample(ranks);
-    for (Comparison& comparison : comparisons)
+    for (Comparison& comparison : comparisons) {
+      model.sample(ranks);
       for (auto& [mixed, separate] : comparison.by_budget) run(mixed), run(separate);
+    }
     run(batched), run(single);
   }
   model.fit();
@@ -363,9 +372,10 @@ void scheduling(EngineRanks& ranks, int rounds, nlohmann::json& out) {
     out["step_ms"][std::to_string(rows)] = seconds * 1e3;
   }
   fmt::print("\n");
-  for (Comparison& comparison : comparisons) out["mixed"].push_back(report(comparison, model));
+  for (const Comparison& comparison : comparisons)
+    out["mixed"].push_back(report(comparison, model));
   out["batching"] = {report(batched, model), report(single, model)};
-  const double gain = single.typical().seconds / batched.typical().seconds;
+  const double gain = single.seconds() / batched.seconds();
   fmt::print("  continuous batching: {:.1f} x one by one\n", gain);
   out["batching"].push_back({{"batched_over_single", gain}});
 }

@@ -31,7 +31,8 @@ std::size_t matmul_scratch_bytes(Device device, DType dtype, std::int64_t rows, 
                                  std::int64_t outputs, int leaves) {
   if (device.type == DeviceType::kCuda)
     return cuda::matmul_scratch(rows, inputs, outputs, leaves).bytes;
-  return static_cast<std::size_t>(rows * round_up(inputs, pair(dtype))) * size_bytes(dtype);
+  return static_cast<std::size_t>(std::min(rows, kRowsPerSweep) * round_up(inputs, pair(dtype))) *
+         size_bytes(dtype);
 }
 
 void pack_rows(Cpu, Context& ctx, ConstTensorView rows, std::int64_t first_output,
@@ -68,16 +69,17 @@ void matmul(Cpu, Context& ctx, const MatmulArgs& a) {
     const simd::Kernels<T>& kernels = simd::kernels<T>(ctx.cpu_isa());
     const std::int64_t rows = a.x.dim(0), k = round_up(a.w.inputs, simd::kPair<T>);
     auto* packed = reinterpret_cast<T*>(a.scratch);
-    const std::int64_t tiles = round_up(rows, 8) / 8;
-    parallel_for(ctx, tiles, 1 + 32768 / k, [&](std::int64_t begin, std::int64_t end) {
-      const std::int64_t first = begin * 8, last = std::min(end * 8, rows);
-      kernels.pack_rows({a.x.data<T>() + first * a.x.row_stride(), a.x.row_stride(), last - first,
-                         a.w.inputs, k, packed + first * k});
-    });
     const std::int64_t panels = round_up(a.w.outputs, simd::kPanel) / simd::kPanel;
     const auto y_size = static_cast<std::int64_t>(size_bytes(a.y.dtype()));
     for (std::int64_t first = 0; first < rows; first += kRowsPerSweep) {
       const std::int64_t count = std::min(kRowsPerSweep, rows - first);
+      const std::int64_t parts = std::max<std::int64_t>(1, (count - 1) / simd::kTileRowsMultiple);
+      parallel_for(ctx, parts, 1 + 32768 / k, [&](std::int64_t begin, std::int64_t end) {
+        const std::int64_t row = begin * simd::kTileRowsMultiple,
+                           last = end == parts ? count : end * simd::kTileRowsMultiple;
+        kernels.pack_rows({a.x.data<T>() + (first + row) * a.x.row_stride(), a.x.row_stride(),
+                           last - row, count, a.w.inputs, k, packed + row * k});
+      });
       const std::int64_t groups = (panels + kPanelGrain - 1) / kPanelGrain;
       const bool wide = groups >= ctx.threads();
       const std::int64_t grain =
@@ -86,7 +88,7 @@ void matmul(Cpu, Context& ctx, const MatmulArgs& a) {
       parallel_for(ctx, pieces, 1, [&](std::int64_t begin, std::int64_t end) {
         const std::int64_t panel = begin * grain, column = panel * simd::kPanel;
         simd::MatmulBlock<T> block{};
-        block.x = packed + first * k;
+        block.x = packed;
         block.panels = a.w.data.data<T>() + column * k;
         block.k = k;
         block.leaf_k = a.leaves == 1 ? k : k / a.leaves;

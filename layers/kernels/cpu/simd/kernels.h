@@ -11,6 +11,8 @@ namespace retinue::ops::simd {
 ///   panel n/16, then k / pair, then n%16, then k%pair      pair = 2 for bf16, 1 for f32
 /// so that one load brings sixteen outputs' next operand(s), for one row as for many.
 inline constexpr int kPanel = 16;
+/// Of a block of more rows than one tile holds, tiles start at these under every instruction set.
+inline constexpr int kTileRowsMultiple = 8;
 template <class T>
 inline constexpr int kPair = sizeof(T) == 2 ? 2 : 1;
 
@@ -29,13 +31,15 @@ struct MatmulBlock {
   bool y_is_f32;          ///< else y is T
 };
 
-/// Rows in the order in which a MatmulBlock wants them: tiles of as many rows as the registers
-/// hold, what is left over in halves of that; in each tile k / pair, then row, then k%pair.
+/// Rows in the order in which a MatmulBlock wants them: tile by tile, in each k / pair, then row,
+/// then k%pair. A block's rows may be packed in parts, of multiples of kTileRowsMultiple but for
+/// the last, which has more of them unless it is the only one.
 template <class T>
 struct RowPacking {
   const T* x;
   std::int64_t x_stride;
   std::int64_t rows;
+  std::int64_t all_rows;  ///< of the block of which these are a part
   std::int64_t k;         ///< as given
   std::int64_t padded_k;  ///< rounded up to kPair<T>
   T* packed;              ///< [rows · padded_k]

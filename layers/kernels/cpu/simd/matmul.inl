@@ -36,16 +36,20 @@ RETINUE_INLINE Vf dot_step(Vf acc, const BFloat16* w, const BFloat16* x) {
 }
 #endif
 
-/// How many accumulators of sixteen lanes the registers hold, and how many rows share a tile.
+/// How many accumulators of sixteen lanes the registers hold, how many rows share a tile, and how
+/// many do where one tile is then all: weights pass the caches once.
 #if defined(__AVX512F__)
 inline constexpr int kAccumulators = 24;
 inline constexpr int kTileRows = 8;
+inline constexpr int kOnlyTileRows = 16;
 #elif defined(__AVX2__)
 inline constexpr int kAccumulators = 4;
 inline constexpr int kTileRows = 4;
+inline constexpr int kOnlyTileRows = 4;
 #else
 inline constexpr int kAccumulators = 2;
 inline constexpr int kTileRows = 2;
+inline constexpr int kOnlyTileRows = 2;
 #endif
 /// Eight panels are as many streams as the prefetchers of current cores follow.
 template <int rows>
@@ -144,25 +148,37 @@ void tile(const MatmulBlock<T>& b, std::int64_t row, std::int64_t panel, Ahead a
   }
 }
 
+/// How tall the next tile is when so many of all rows are left: kTileRows, and the last two share
+/// evenly. (A tile of one or two rows takes as long as one of three or four: its few sums wait for
+/// each other.)
+RETINUE_INLINE std::int64_t tile_rows(std::int64_t all, std::int64_t left) {
+  if (all <= kOnlyTileRows) return all;
+  if (left > 2 * kTileRows) return kTileRows;
+  return left > kTileRows ? (left + 1) / 2 : left;
+}
+
 /// All rows against the panels [panel, panel + panels), which stay in cache while the rows stream.
 /// Meanwhile the next panels come from memory, in equal parts beside each tile: so a few dozen rows
 /// take the longer of reading weights and multiplying, and not the sum.
-template <class T, int panels>
+template <class T, int tallest, int panels>
 class PanelGroup {
  public:
   PanelGroup(const MatmulBlock<T>& block, std::int64_t panel)
-      : block_(block), panel_(panel), tiles_(row_tiles(block.rows)) {}
+      : block_(block), panel_(panel), tiles_(tallest > kTileRows ? 1 : (block.rows + kTileRows - 1) / kTileRows) {}
 
-  template <int rows>
   void run() {
-    for (; row_ + rows <= block_.rows; row_ += rows, ++tile_)
-      tile<T, rows, panels>(block_, row_, panel_, ahead());
-    if constexpr (rows > 1) run<rows / 2>();
+    for (std::int64_t row = 0, rows = 0; row < block_.rows; row += rows, ++tile_) {
+      rows = tile_rows(block_.rows, block_.rows - row);
+      run_tile<tallest>(row, rows);
+    }
   }
 
  private:
-  static std::int64_t row_tiles(std::int64_t rows) {
-    return rows / kTileRows + __builtin_popcountll(rows % kTileRows);
+  template <int rows>
+  void run_tile(std::int64_t row, std::int64_t wanted) {
+    if constexpr (rows > 1 && tallest <= kTileRows)
+      if (wanted < rows) return run_tile<rows - 1>(row, wanted);
+    tile<T, rows, panels>(block_, row, panel_, ahead());
   }
   /// Of the next panels, the part that comes beside the current tile.
   Ahead ahead() const {
@@ -178,43 +194,41 @@ class PanelGroup {
   const MatmulBlock<T>& block_;
   std::int64_t panel_;
   std::int64_t tiles_;
-  std::int64_t row_ = 0, tile_ = 0;
+  std::int64_t tile_ = 0;
 };
 
-/// As many panels at once as fill the registers beside the tallest tile.
-template <class T, int rows>
+/// As many panels at once as fill the registers beside the tallest tile, which is the first.
+template <class T, int tallest>
 void matmul_block_of(const MatmulBlock<T>& b) {
-  if constexpr (rows > 1)
-    if (b.rows < rows) return matmul_block_of<T, rows / 2>(b);
-  constexpr int kPanels = kTilePanels<rows>;
+  if constexpr (tallest > 1)
+    if (tile_rows(b.rows, b.rows) < tallest) return matmul_block_of<T, tallest - 1>(b);
+  constexpr int kPanels = kTilePanels<tallest>;
   const std::int64_t all = (b.columns + kPanel - 1) / kPanel;
   std::int64_t panel = 0;
   for (; panel + kPanels <= all; panel += kPanels)
-    PanelGroup<T, kPanels>(b, panel).template run<rows>();
-  for (; panel < all; ++panel) PanelGroup<T, 1>(b, panel).template run<rows>();
+    PanelGroup<T, tallest, kPanels>(b, panel).run();
+  for (; panel < all; ++panel) PanelGroup<T, tallest, 1>(b, panel).run();
 }
 
 template <class T>
 void matmul_block(const MatmulBlock<T>& b) {
-  matmul_block_of<T, kTileRows>(b);
+  matmul_block_of<T, kOnlyTileRows>(b);
 }
 
 template <class T>
 void pack_rows(const RowPacking<T>& p) {
   constexpr int kStep = kPair<T>;
-  std::int64_t row = 0;
-  for (int tile_rows = kTileRows; tile_rows >= 1; tile_rows /= 2) {
-    for (; row + tile_rows <= p.rows; row += tile_rows) {
-      T* out = p.packed + row * p.padded_k;
-      for (int r = 0; r < tile_rows; ++r) {
-        const T* x = p.x + (row + r) * p.x_stride;
-        T* to = out + r * kStep;
-        std::int64_t k = 0;
-        for (; k + kStep <= p.k; k += kStep, to += tile_rows * kStep)
-          std::memcpy(to, x + k, kStep * sizeof(T));
-        if constexpr (kStep == 2)
-          if (k < p.padded_k) to[0] = x[k], to[1] = T{};
-      }
+  for (std::int64_t row = 0, rows = 0; row < p.rows; row += rows) {
+    rows = tile_rows(p.all_rows, p.rows - row);
+    T* out = p.packed + row * p.padded_k;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const T* x = p.x + (row + r) * p.x_stride;
+      T* to = out + r * kStep;
+      std::int64_t k = 0;
+      for (; k + kStep <= p.k; k += kStep, to += rows * kStep)
+        std::memcpy(to, x + k, kStep * sizeof(T));
+      if constexpr (kStep == 2)
+        if (k < p.padded_k) to[0] = x[k], to[1] = T{};
     }
   }
 }

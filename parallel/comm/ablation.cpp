@@ -1,5 +1,6 @@
 #include "parallel/comm/ablation.h"
 
+#include "parallel/base/cpu_time.h"
 #include "parallel/comm/collective_args.h"
 #include "parallel/comm/relayed.h"
 
@@ -15,21 +16,21 @@ class Metered final : public Relayed {
       : Relayed(inner), clock_(clock), calls_(calls), most_(most) {}
 
   void all_reduce(const Stream& stream, TensorView x) override {
-    const double begin = clock_.now_s();
-    inner_.all_reduce(stream, x);
-    note(x.size_bytes(), begin);
+    note(x.size_bytes(), [&] { inner_.all_reduce(stream, x); });
   }
   void all_gather(const Stream& stream, ConstTensorView send, TensorView recv,
                   std::span<const std::int64_t> rows_per_rank) override {
-    const double begin = clock_.now_s();
-    inner_.all_gather(stream, send, recv, rows_per_rank);
-    note(send.size_bytes(), begin);
+    note(send.size_bytes(), [&] { inner_.all_gather(stream, send, recv, rows_per_rank); });
   }
 
  private:
-  void note(std::size_t bytes, double begin) {
+  template <class Call>
+  void note(std::size_t bytes, Call&& call) {
+    const double cpu = thread_cpu_s(), begin = clock_.now_s();
+    call();
     if (calls_.size() < most_)
-      calls_.push_back({static_cast<std::int64_t>(bytes), clock_.now_s() - begin});
+      calls_.push_back(
+          {static_cast<std::int64_t>(bytes), clock_.now_s() - begin, thread_cpu_s() - cpu});
   }
 
   const Clock& clock_;

@@ -13,6 +13,7 @@ namespace retinue {
 struct CollectiveCall {
   std::int64_t bytes = 0;  ///< of its own contribution
   double seconds = 0;      ///< from entering to leaving: others' lateness included
+  double cpu_s = 0;        ///< of the calling thread's processor meanwhile
 };
 
 /// Passes everything on to `inner` and notes what every all_reduce and all_gather took. The n-th

@@ -100,7 +100,8 @@ void Profile::write(const std::string& job, const Facts& facts) const {
       calls_.begin() + static_cast<std::ptrdiff_t>(calls_before_), calls_.end());
   json["collectives"] = {
       {"bytes", column(calls, [](const CollectiveCall& c) { return c.bytes; })},
-      {"ns", column(calls, [](const CollectiveCall& c) { return nanoseconds(c.seconds); })}};
+      {"ns", column(calls, [](const CollectiveCall& c) { return nanoseconds(c.seconds); })},
+      {"cpu_ns", column(calls, [](const CollectiveCall& c) { return nanoseconds(c.cpu_s); })}};
   json["records"] = {
       {"count", ended_count_},
       {"prompt_tokens", column(ended_, [](const Ended& e) { return e.prompt_tokens; })},

@@ -62,6 +62,13 @@ double feed_s(const Measurement& m, const Provenance& provenance, int ranks) {
   return std::max(m.starved_s, taken / computing);
 }
 
+/// Seconds that collectives cost. Ranks that share processors leave theirs to others while they
+/// wait, so that only what the collective itself uses of them is lost.
+double transfer_s(const Measurement& m, const Provenance& provenance, int ranks) {
+  const double crowd = static_cast<double>(ranks) * m.threads / provenance.cores;
+  return crowd > 1 ? *m.transfer_cpu_s * crowd : *m.transfer_s;
+}
+
 std::vector<double> breakdown_of(const Measurement& m) {
   const double transfer = m.transfer_s.value_or(0), late = m.late_s.value_or(0);
   // Collectives happen within the model's own time; most of them in the decoder.
@@ -149,8 +156,8 @@ CaseResult result_of(const Study& study, const std::vector<const MeasuredCell*>&
     r.pictures = paired_loss(study, trials, Ablation::kTextOnly);
   }
   if (any.transfer_s) {
-    r.communication.direct =
-        median_of(trials, [](const Measurement& m) { return share(*m.transfer_s, m.work_s); });
+    r.communication.direct = median_of(
+        trials, [&](const Measurement& m) { return share(transfer_s(m, about, ranks), m.work_s); });
     r.late = median_of(trials, [](const Measurement& m) { return share(*m.late_s, m.work_s); });
   }
   r.feed.direct = median_of(trials, [&](const Measurement& m) {

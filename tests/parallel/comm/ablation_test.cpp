@@ -60,6 +60,7 @@ TEST(Metered, NotesBytesAndSecondsOfEachCollectiveAndChangesNone) {
     ASSERT_EQ(calls.size(), 2U);  // no more than were asked for
     EXPECT_EQ(calls[0].bytes, 8);
     EXPECT_GE(calls[0].seconds, 0);
+    EXPECT_GE(calls[0].cpu_s, 0);
   });
 }
 

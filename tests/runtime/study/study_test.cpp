@@ -81,7 +81,8 @@ void write_run(const RunRequest& request, std::int64_t items, const std::string&
           {"ns", list(static_cast<std::int64_t>(1e6 / layout.tensor))}}},
         {"collectives",
          {{"bytes", std::vector<int>{80, 80}},
-          {"ns", std::vector<int>{1000 * (rank + 1), 1000 * (2 - rank % 2)}}}},
+          {"ns", std::vector<int>{1000 * (rank + 1), 1000 * (2 - rank % 2)}},
+          {"cpu_ns", std::vector<int>{300 * (rank + 1), 500}}}},
         {"records",
          {{"prompt_tokens", leads ? list(20) : list(0)},
           {"completion_tokens", list(1)},
@@ -160,6 +161,7 @@ TEST_F(RunStudy, CollectivesAreSplitIntoTransferAndWaiting) {
     if (cell.cell.layout == Layout{2, 1}) {
       EXPECT_NEAR(*cell.measurement.transfer_s, 2e-6, 1e-12);  // 1 us and 1 us
       EXPECT_NEAR(*cell.measurement.late_s, 1e-6, 1e-12);      // the lead's second took 2 us
+      EXPECT_NEAR(*cell.measurement.transfer_cpu_s, 0.8e-6, 1e-12);
     }
 }
 

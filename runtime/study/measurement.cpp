@@ -68,24 +68,21 @@ void add_steps(const ReplicaFiles& ranks, Measurement& m, bool keep) {
 
 /// What this replica's collectives took, and how long they waited for the last rank.
 void add_collectives(const ReplicaFiles& ranks, Measurement& m, bool keep) {
-  std::vector<Ints> ns, cpu_ns;
+  std::vector<Ints> ns;
+  double cpu = 0;
   for (const Json& rank : ranks) {
     ns.push_back(rank.at("collectives").at("ns").get<Ints>());
-    cpu_ns.push_back(rank.at("collectives").at("cpu_ns").get<Ints>());
+    for (const std::int64_t used : rank.at("collectives").at("cpu_ns").get<Ints>())
+      cpu += seconds(used);
   }
   const auto bytes = ranks[0].at("collectives").at("bytes").get<Ints>();
   std::size_t calls = bytes.size();
   for (const Ints& mine : ns) calls = std::min(calls, mine.size());
-  double transfer = 0, late = 0, cpu = 0;
-  const auto least_of = [](const std::vector<Ints>& of, std::size_t call) {
-    std::int64_t least = of[0].at(call);
-    for (const Ints& mine : of) least = std::min(least, mine.at(call));
-    return least;
-  };
+  double transfer = 0, late = 0;
   const std::size_t stride = calls / kMessages + 1;
   for (std::size_t i = 0; i < calls; ++i) {
-    const std::int64_t least = least_of(ns, i);
-    cpu += seconds(least_of(cpu_ns, i));
+    std::int64_t least = ns[0][i];
+    for (const Ints& mine : ns) least = std::min(least, mine[i]);
     transfer += seconds(least);
     late += seconds(ns[0][i] - least);
     if (keep && i % stride == 0)
@@ -93,7 +90,7 @@ void add_collectives(const ReplicaFiles& ranks, Measurement& m, bool keep) {
   }
   m.transfer_s = m.transfer_s.value_or(0) + transfer;
   m.late_s = m.late_s.value_or(0) + late;
-  m.transfer_cpu_s = m.transfer_cpu_s.value_or(0) + cpu;
+  m.collectives_cpu_s = m.collectives_cpu_s.value_or(0) + cpu;
 }
 
 void add_records(const Json& rank, Measurement& m, bool keep) {
@@ -176,7 +173,7 @@ Measurement read_run(const std::string& folder, const Cell& cell) {
         add_collectives(ranks, m, cell.kind == CellKind::kCalibration);
       add_records(lead, m, cell.kind == CellKind::kWarmUp);
     }
-    if (m.transfer_s) *m.transfer_s /= data, *m.late_s /= data, *m.transfer_cpu_s /= data;
+    if (m.transfer_s) *m.transfer_s /= data, *m.late_s /= data;
   } catch (const Json::exception& error) {
     throw SystemError(
         fmt::format("[study] {} or its profile/ lacks what a run of this version "
@@ -222,7 +219,7 @@ Json to_json(const Measurement& m) {
   json["compute_s"] = m.compute_s;
   json["transfer_s"] = m.transfer_s ? Json(*m.transfer_s) : Json();
   json["late_s"] = m.late_s ? Json(*m.late_s) : Json();
-  json["transfer_cpu_s"] = m.transfer_cpu_s ? Json(*m.transfer_cpu_s) : Json();
+  json["collectives_cpu_s"] = m.collectives_cpu_s ? Json(*m.collectives_cpu_s) : Json();
   json["feed_cpu_s"] = m.feed_cpu_s, json["pixels_cpu_s"] = m.pixels_cpu_s;
   json["decoded"] = m.decoded, json["starved_s"] = m.starved_s;
   json["encode_s"] = m.encode_s, json["forward_s"] = m.forward_s, json["sample_s"] = m.sample_s;
@@ -269,7 +266,7 @@ Measurement measurement_from(const Json& json) {
   read("patches", m.patches), read("wall_s", m.wall_s), read("load_s", m.load_s);
   read("work_s", m.work_s), read("compute_s", m.compute_s);
   m.transfer_s = maybe("transfer_s"), m.late_s = maybe("late_s");
-  m.transfer_cpu_s = maybe("transfer_cpu_s");
+  m.collectives_cpu_s = maybe("collectives_cpu_s");
   read("feed_cpu_s", m.feed_cpu_s), read("pixels_cpu_s", m.pixels_cpu_s);
   read("decoded", m.decoded), read("starved_s", m.starved_s);
   read("encode_s", m.encode_s), read("forward_s", m.forward_s), read("sample_s", m.sample_s);

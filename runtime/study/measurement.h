@@ -31,8 +31,8 @@ struct Measurement {
   /// Per replica, mean: what collectives took once all had come, and waiting for the last to come.
   /// None where they only enqueue.
   std::optional<double> transfer_s, late_s;
-  /// The same of processors: per collective what the rank used that used least, which waited least.
-  std::optional<double> transfer_cpu_s = {};
+  /// All ranks: processor time within collectives, that of spinning while waiting included.
+  std::optional<double> collectives_cpu_s = {};
   double feed_cpu_s = 0;    ///< all ranks: reading, decoding, making prompts
   double pixels_cpu_s = 0;  ///< of that, decoding
   std::int64_t decoded = 0;

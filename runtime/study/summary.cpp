@@ -63,10 +63,10 @@ double feed_s(const Measurement& m, const Provenance& provenance, int ranks) {
 }
 
 /// Seconds that collectives cost. Ranks that share processors leave theirs to others while they
-/// wait, so that only what the collective itself uses of them is lost.
-double transfer_s(const Measurement& m, const Provenance& provenance, int ranks) {
-  const double crowd = static_cast<double>(ranks) * m.threads / provenance.cores;
-  return crowd > 1 ? *m.transfer_cpu_s * crowd : *m.transfer_s;
+/// wait, so that what is lost is what they use of them.
+double communication_s(const Measurement& m, const Provenance& provenance, int ranks) {
+  return ranks * m.threads > provenance.cores ? *m.collectives_cpu_s / provenance.cores
+                                              : *m.transfer_s;
 }
 
 std::vector<double> breakdown_of(const Measurement& m) {
@@ -156,8 +156,9 @@ CaseResult result_of(const Study& study, const std::vector<const MeasuredCell*>&
     r.pictures = paired_loss(study, trials, Ablation::kTextOnly);
   }
   if (any.transfer_s) {
-    r.communication.direct = median_of(
-        trials, [&](const Measurement& m) { return share(transfer_s(m, about, ranks), m.work_s); });
+    r.communication.direct = median_of(trials, [&](const Measurement& m) {
+      return share(communication_s(m, about, ranks), m.work_s);
+    });
     r.late = median_of(trials, [](const Measurement& m) { return share(*m.late_s, m.work_s); });
   }
   r.feed.direct = median_of(trials, [&](const Measurement& m) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A scaling study of this machine: tensor-parallel and replicated layouts of 1, 2 and 4 ranks with one thread each,
+# A scaling study of this machine: tensor-parallel and replicated layouts of 1, 2, 4 and 8 ranks with one thread each,
 # with and without collectives, decoding and pictures; measured beside what the model of it predicts.
 #   scripts/bench/study.sh [--images N] [--trials N] [--output DIR] [flags of retinue study]
 # Makes a random model of 27 M parameters and pictures that all differ, runs `retinue study` on them, prints its
@@ -7,7 +7,7 @@
 # on two cores. Run it on a quiet machine.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-images=160 trials=3 output=runs/bench/study more=()
+images=288 trials=2 output=runs/bench/study more=()
 while [ $# -gt 0 ]; do
   case $1 in
     --images) images=$2; shift 2 ;;
@@ -22,5 +22,5 @@ data=runs/bench/study-data-$images
 [ -e "$data/items.jsonl" ] || build/cpu-release/bin/study_data "$data" --images "$images"
 # --ignore-eos: every run answers at the lengths that the items ask for, whatever it left out.
 build/cpu-release/bin/retinue study --model "$data/model" --weights random:0 --input "$data/items.jsonl" \
-  --output "$output" --layouts 1x1,2x1,1x2,2x2,1x4,4x1 --trials "$trials" --threads 1 --max-pixels 16384 \
+  --output "$output" --layouts 1x1,2x1,1x2,2x2,1x4,4x1,1x8,2x4,4x2 --trials "$trials" --threads 1 --max-pixels 16384 \
   --ignore-eos --ablations null-collectives,preloaded-pixels,text-only "${more[@]}"

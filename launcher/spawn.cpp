@@ -17,6 +17,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <numeric>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -52,43 +53,96 @@ void forward(int signal, siginfo_t* info, void*) {
   kill(child, signal != SIGUSR1 && !first ? SIGTERM : SIGUSR1);
 }
 
-/// True where `process` has children and all of them have ended without its noticing.
-bool has_only_dead_children(pid_t process) {
-  const std::string tasks = fmt::format("/proc/{}/task", process);
-  int children = 0;
+struct Child {
+  pid_t process = 0;
+  bool dead = false;  ///< ended without its parent's noticing
+};
+
+/// What all threads of `process` started and have not waited for.
+std::vector<Child> children_of(pid_t process) {
+  std::vector<Child> children;
   std::error_code error;
-  for (auto task = std::filesystem::directory_iterator(tasks, error);
+  for (auto task =
+           std::filesystem::directory_iterator(fmt::format("/proc/{}/task", process), error);
        !error && task != std::filesystem::directory_iterator(); task.increment(error)) {
     std::ifstream list(task->path() / "children");
-    for (pid_t child = 0; list >> child; ++children) {
+    for (pid_t child = 0; list >> child;) {
       std::ifstream file(fmt::format("/proc/{}/stat", child));
       const std::string facts{std::istreambuf_iterator<char>(file), {}};
       // "number (name) state …", and a name may hold anything
       const auto name_end = facts.rfind(')');
-      if (name_end != facts.npos && name_end + 2 < facts.size() && facts[name_end + 2] != 'Z')
-        return false;
+      children.push_back({child, name_end == facts.npos || name_end + 2 >= facts.size() ||
+                                     facts[name_end + 2] == 'Z'});
     }
   }
-  return children > 0;
+  return children;
 }
 
-/// The status with which `child` ends. Open MPI 4.1 can hang when a rank is killed while it joins:
-/// what stays when its ranks are dead is ended, too. A single rank, this executable itself, has
-/// only decoding helpers below it, and looks after them.
-int wait_for(pid_t child, const std::string& name) {
+/// Remembers which ranks below an mpirun of this machine ended first: its own word on that, with
+/// all else that --quiet silences, is not to be had.
+class FirstToEnd {
+ public:
+  void look(const std::vector<Child>& children) {
+    bool all_here = true;  // else what ends here may follow what ended on another machine
+    for (const Child& child : children) {
+      if (child.dead || ranks_.contains(child.process)) continue;
+      const std::string rank = rank_of(child.process);
+      if (rank.empty())
+        all_here = false;
+      else
+        ranks_[child.process] = rank;
+    }
+    if (!all_here || !first_.empty()) return;
+    for (const auto& [process, rank] : ranks_)
+      if (std::ranges::none_of(children, [&](const Child& child) {
+            return child.process == process && !child.dead;
+          }))
+        first_.push_back(fmt::format("rank {} (process {})", rank, process));
+  }
+  /// Empty where none was seen to, or several at once.
+  [[nodiscard]] std::string text() const { return first_.size() == 1 ? first_[0] : ""; }
+
+ private:
+  /// Empty for what is no rank, or none yet.
+  static std::string rank_of(pid_t process) {
+    std::ifstream file(fmt::format("/proc/{}/environ", process), std::ios::binary);
+    for (std::string entry; std::getline(file, entry, '\0');)
+      for (const std::string_view name : {"OMPI_COMM_WORLD_RANK=", "PMIX_RANK="})
+        if (entry.starts_with(name)) return entry.substr(name.size());
+    return "";
+  }
+
+  std::map<pid_t, std::string> ranks_;
+  std::vector<std::string> first_;
+};
+
+struct Ended {
+  int status = 0;     ///< of waitpid
+  std::string first;  ///< the rank that ended before all others, where that is known
+};
+
+/// How `child` ends. Open MPI 4.1 can hang when a rank is killed while it joins: what stays when
+/// its ranks are dead is ended, too. A single rank, this executable itself, has only decoding
+/// helpers below it, and looks after them.
+Ended wait_for(pid_t child, const std::string& name) {
   constexpr auto kLook = std::chrono::milliseconds(5);
-  constexpr int kLooksPerSecond = 200, kHangs_s = 3;
+  constexpr int kLooksPerSecond = 200, kLooksPerGlance = 4, kHangs_s = 3;
   const bool has_ranks = name != own_path();
+  FirstToEnd first;
   int dead_s = 0;
   for (int looks = 1;; ++looks) {
     int status = 0;
     const pid_t ended = waitpid(child, &status, WNOHANG);
-    if (ended == child) return status;
+    if (ended == child) return {status, first.text()};
     if (ended < 0 && errno != EINTR)
       throw SystemError(fmt::format("[launch] lost sight of {}: {}.", name, std::strerror(errno)));
-    if (looks % kLooksPerSecond == 0) {
-      dead_s = has_ranks && has_only_dead_children(child) ? dead_s + 1 : 0;
-      if (dead_s == kHangs_s) kill(child, SIGKILL);
+    if (has_ranks && looks % kLooksPerGlance == 0) {
+      const std::vector<Child> children = children_of(child);
+      first.look(children);
+      if (looks % kLooksPerSecond == 0) {
+        dead_s = !children.empty() && std::ranges::all_of(children, &Child::dead) ? dead_s + 1 : 0;
+        if (dead_s == kHangs_s) kill(child, SIGKILL);
+      }
     }
     std::this_thread::sleep_for(kLook);
   }
@@ -276,15 +330,18 @@ int run_command(const std::vector<std::string>& words) {
   for (const int signal : kStops) sigaction(signal, &action, nullptr);
   sigprocmask(SIG_SETMASK, &before, nullptr);
 
-  const int status = wait_for(child, words[0]);
+  const auto [status, first] = wait_for(child, words[0]);
   g_child = 0;
   const int launcher_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   const int code = exit_code_of(launcher_code);
-  if (code != launcher_code && g_stops == 0)
-    std::fprintf(stderr,
-                 "retinue: [launch] %s ended with %d: a rank was killed or a machine was lost. The "
-                 "same command goes on.\n",
-                 words[0].c_str(), launcher_code);
+  if (code != launcher_code && g_stops == 0) {
+    const std::string line = fmt::format(
+        "retinue: [launch] {} ended with {}: a rank was killed or a machine was lost{}. The same "
+        "command goes on.\n",
+        words[0], launcher_code, first.empty() ? "" : "; the first to end was " + first);
+    std::fwrite(line.data(), 1, line.size(), stderr);
+    std::fflush(stderr);
+  }
   // A launcher that was told to stop has an exit code of its own.
   return g_stops > 0 && code == 1 ? 75 : code;
 }

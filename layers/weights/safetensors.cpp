@@ -80,6 +80,11 @@ std::size_t size_bytes(StoredType type) {
   return 1;
 }
 
+std::string to_string(StoredType type) {
+  const auto* known = std::ranges::find(kTypes, type, &TypeName::type);
+  return std::string(known->name);
+}
+
 std::map<std::string, StoredTensor> parse_safetensors_header(const std::string& path,
                                                              std::string_view header,
                                                              std::span<const std::byte> data) {

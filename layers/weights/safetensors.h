@@ -14,6 +14,8 @@ namespace retinue::layers {
 /// Element types that a safetensors file may hold and this reader serves.
 enum class StoredType : std::uint8_t { kF32, kF16, kBF16, kI64, kI32, kU8 };
 std::size_t size_bytes(StoredType type);
+/// As the header spells it: "BF16".
+std::string to_string(StoredType type);
 
 /// One tensor of a file: type, shape and the bytes that the header gives it, row-major.
 struct StoredTensor {

@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <future>
 #include <map>
+#include <sstream>
 #include <utility>
 #include <vector>
 
@@ -28,6 +29,9 @@ constexpr int kParcelTag = Communicator::kMaxTag - 3;
 constexpr int kMostReaders = 4;
 /// Short stripes for small models, so that all ranks take part.
 constexpr std::int64_t kLeastStripeBytes = std::int64_t{16} << 10;
+
+/// Of each tensor, from its middle, to tell its contents from another's: one page of a file.
+constexpr std::size_t kSampleBytes = 256;
 
 /// The tensors that somebody needs, in the order of the files.
 struct Tensors {
@@ -57,23 +61,47 @@ Tensors tensors_in_file_order(const Checkpoint& checkpoint, std::span<const Weig
   return tensors;
 }
 
-/// Ranks that deal stripes of different files would send each other garbage.
-void agree_on(Communicator& readers, const Checkpoint& checkpoint, const Tensors& tensors) {
+/// A line per tensor that two checkpoints share only if they are copies of one: fine-tuned weights
+/// have the header of those they came from.
+std::string described(const Checkpoint& checkpoint, const Tensors& tensors) {
   std::string text;
-  for (std::size_t t = 0; t < tensors.names.size(); ++t) {
-    const std::filesystem::path path = checkpoint.file_of(tensors.names[t]).path();
-    text += fmt::format("{} {} {} {}\n", path.filename().string(), tensors.names[t],
-                        static_cast<int>(tensors.types[t]),
-                        checkpoint.find(tensors.names[t])->shape.to_string());
+  for (const std::string& name : tensors.names) {
+    const StoredTensor& stored = *checkpoint.find(name);
+    const SafetensorsFile& file = checkpoint.file_of(name);
+    std::vector<std::byte> sample(std::min(kSampleBytes, stored.bytes.size()));
+    // Past read_bytes(), which counts what is loaded.
+    const std::size_t middle = (stored.bytes.size() - sample.size()) / 2;
+    file.read(name, static_cast<std::int64_t>(middle), sample);
+    text += fmt::format("{}: {} {} {}, sample {:016x}\n",
+                        std::filesystem::path(file.path()).filename().string(), name,
+                        to_string(stored.type), stored.shape.to_string(),
+                        xxh3_64(std::span<const std::byte>(sample)));
   }
+  return text;
+}
+
+/// Ranks that deal stripes of different files would send each other garbage, and stripes of
+/// different contents would make a model that nobody has.
+void agree_on(Communicator& readers, const Checkpoint& checkpoint, const Tensors& tensors) {
+  const std::string mine = described(checkpoint, tensors);
   const std::vector<std::uint64_t> all =
-      gather_values(readers, xxh3_64(std::as_bytes(std::span(text))));
-  const auto other = std::ranges::find_if(all, [&](std::uint64_t hash) { return hash != all[0]; });
-  if (other != all.end())
-    throw UsageError(
-        fmt::format("[checkpoint] rank {} sees other weights than rank 0 under --model. Copy one "
-                    "checkpoint to all hosts; retinue doctor --model names what differs.",
-                    other - all.begin()));
+      gather_values(readers, xxh3_64(std::as_bytes(std::span(mine))));
+  const auto found = std::ranges::find_if(all, [&](std::uint64_t hash) { return hash != all[0]; });
+  if (found == all.end()) return;
+  const auto other = static_cast<int>(found - all.begin());
+  std::string first = mine, second = mine;
+  broadcast_container(readers, first, 0);
+  broadcast_container(readers, second, other);
+  std::istringstream firsts(first), seconds(second);
+  std::string wanted, got;
+  do {
+    if (!std::getline(firsts, wanted)) wanted = "no more";
+    if (!std::getline(seconds, got)) got = "no more";
+  } while (wanted == got && wanted != "no more");
+  throw UsageError(
+      fmt::format("[checkpoint] rank {} sees other weights than rank 0 under --model: {}, where "
+                  "rank 0 has {}. Copy one checkpoint to all hosts.",
+                  other, got, wanted));
 }
 
 /// A slice as it travels.

@@ -10,6 +10,9 @@
 //   FAULTS_POISON      a file whose name begins with "poison" kills the process that opens it:
 //                      at once, on the thread that opens; "poison-later": from another thread,
 //                      soon, and until then the one that opens gets no further
+//   FAULTS_WEIGHTS     RANK:READ:kill or RANK:READ:cut: this rank, at its so many-th read of a
+//                      *.safetensors file, counted from 1, is killed, or finds that the file ends
+//                      there from now on
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -32,15 +35,17 @@ F* real(const char* name) {
   return reinterpret_cast<F*>(dlsym(RTLD_NEXT, name));
 }
 
-bool is_on_the_disk(int fd) {
-  static const char* const folder = std::getenv("FAULTS_FOLDER");
-  if (folder == nullptr) return false;
+/// Empty for what is no file.
+std::string path_of(int fd) {
   const std::string link = "/proc/self/fd/" + std::to_string(fd);
   char path[4096];
-  const ssize_t size = readlink(link.c_str(), path, sizeof(path) - 1);
-  if (size <= 0) return false;
-  path[size] = '\0';
-  return std::strncmp(path, folder, std::strlen(folder)) == 0;
+  const ssize_t size = readlink(link.c_str(), path, sizeof(path));
+  return {path, static_cast<std::size_t>(size > 0 ? size : 0)};
+}
+
+bool is_on_the_disk(int fd) {
+  static const char* const folder = std::getenv("FAULTS_FOLDER");
+  return folder != nullptr && path_of(fd).starts_with(folder);
 }
 
 /// Calls that still succeed; negative once the disk is full.
@@ -93,9 +98,41 @@ void look_for_poisoned_jpeg(const unsigned char* bytes, unsigned long size) {
   if (file.ends_with("poison-exit")) _exit(9);
 }
 
+/// What befalls this rank when it reads weights.
+struct WeightsFault {
+  long read = 0;  ///< 0: nothing
+  bool kill = false;
+};
+
+WeightsFault weights_fault() {
+  const char* text = std::getenv("FAULTS_WEIGHTS");
+  const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
+  if (text == nullptr || rank == nullptr) return {};
+  char* end = nullptr;
+  if (std::strtol(text, &end, 10) != std::atol(rank)) return {};
+  const long read = std::strtol(end + 1, &end, 10);
+  return {read, std::strcmp(end, ":kill") == 0};
+}
+
+void look_for_weights(int fd, off_t at) {
+  static const WeightsFault fault = weights_fault();
+  static std::atomic<long> reads{0};
+  if (fault.read == 0) return;
+  const std::string path = path_of(fd);
+  if (!path.ends_with(".safetensors") || reads.fetch_add(1) + 1 != fault.read) return;
+  if (fault.kill) raise(SIGKILL);
+  if (truncate(path.c_str(), at) != 0) std::abort();
+}
+
 }  // namespace
 
 extern "C" {
+
+ssize_t pread(int fd, void* bytes, size_t size, off_t at) {
+  static auto* const next = real<ssize_t(int, void*, size_t, off_t)>("pread");
+  look_for_weights(fd, at);
+  return next(fd, bytes, size, at);
+}
 
 int tjDecompress2(void* handle, const unsigned char* bytes, unsigned long size,
                   unsigned char* pixels, int width, int pitch, int height, int format, int flags) {

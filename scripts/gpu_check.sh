@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All that wants a GPU, in one command: CUDA tests, NCCL, captions of the small model, sanitizers, benchmarks of the ops.
+# All that wants a GPU, in one command: CUDA tests, NCCL, captions of the small model, the doctor, sanitizers, benchmarks.
 #   scripts/gpu_check.sh [--output DIR] [--bin DIR] [--budget-s N] [--only NAME,NAME]
 #     --output DIR   gpu_check.txt (a table), gpu_check.json, gpu_check.log (what the steps printed) (runs/gpu_check)
 #     --bin DIR      programs to check (bin/ of a bundle, else build/cuda-release/bin)
@@ -23,7 +23,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 [[ $budget_s =~ ^[0-9]+$ ]] || { echo "[gpu_check] --budget-s wants seconds, got '$budget_s'" >&2; exit 2; }
-known=' matmul_bits ops nccl nccl_one_gpu jobs trace_bits caption_cpu caption_gpu caption_text caption_tensor2 caption_data2 bench memcheck racecheck '
+known=' matmul_bits ops nccl nccl_one_gpu jobs trace_bits caption_cpu caption_gpu caption_text caption_tensor2 caption_data2 caption_once2 doctor doctor2 bench memcheck racecheck '
 for name in ${only//,/ }; do
   # A mistyped name would leave nothing to fail.
   case $known in *" $name "*) ;; *) echo "[gpu_check] --only $name: no such step. Known:$known" >&2; exit 2 ;; esac
@@ -174,6 +174,33 @@ if caption caption_tensor2 gpu --device cuda --ranks 2 --tensor-parallel 2 --sha
   [ -e "$work/caption_gpu/captions.jsonl" ]; then same_captions caption_tensor2; fi
 if caption caption_data2 gpu --device cuda --ranks 2 --tensor-parallel 1 --share-device --reduce ordered &&
   [ -e "$work/caption_gpu/captions.jsonl" ]; then same_captions caption_data2; fi
+
+# Weights that two ranks read together, each half of them.
+if caption caption_once2 gpu --device cuda --ranks 2 --tensor-parallel 2 --share-device --reduce ordered --weights-read once &&
+  [ -e "$work/caption_gpu/captions.jsonl" ]; then same_captions caption_once2; fi
+
+# --- what the doctor finds: slow or even broken is its verdict on this host, and no failure of it
+doctor() { # name ranks flags…
+  local name=$1 count=$2
+  shift 2
+  wanted "$name" || return 0
+  if [ -n "$blocked" ]; then
+    note_step "$name" 'not run' 0 '' '' '' "$blocked"
+    return 0
+  fi
+  if run_limited "$name" 40 "$bin/retinue" doctor --device cuda --sweep-s 0.5 --quiet --json "$@" && [ -z "$status" ]; then
+    if [ $code != 0 ] && [ $code != 3 ]; then
+      status=failed detail="exit $code: $(last_line "$work/$name.log")"
+    elif detail=$(awk -v ranks="$count" -v emulated=$emulated -f "$parts/doctor_facts.awk" "$work/$name.log"); then
+      status=passed
+    else
+      status=failed
+    fi
+  fi
+  note_step "$name" "$status" "$seconds" '' '' '' "$detail"
+}
+doctor doctor 1
+doctor doctor2 2 --ranks 2 --tensor-parallel 2 --share-device
 
 # --- speed of the ops
 if wanted bench; then

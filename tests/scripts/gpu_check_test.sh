@@ -20,6 +20,21 @@ write_host() {
         exit "${FAKE_INFO_CODE:-0}" ;;
       trace)
         case "$* " in *--ranks\ 2\ *) echo "logits_sha256 ${FAKE_LOGITS:-5e}" ;; *) echo "logits_sha256 5e" ;; esac ;;
+      doctor)
+        ranks=1 gpu="\"gpu\": {
+        \"name\": \"Pretend\",
+        \"driver\": \"${FAKE_DOCTOR_DRIVER-580}\",
+        \"memory_bytes\": 143771000000
+      }"
+        case "$* " in *--ranks\ 2\ *) ranks=2 ;; esac
+        printf "{\n  \"verdict\": \"%s\",\n  \"ranks\": [\n" "${FAKE_VERDICT:-slow}"
+        for ((i = 0; i < ranks; i++)); do printf "    {\n      %s\n    },\n" "$gpu"; done
+        printf "  ],\n  \"sweeps\": [\n"
+        for collective in all_reduce all_gather ${FAKE_SWEEP-broadcast}; do
+          printf "    {\n      \"device\": \"cuda\",\n      \"collective\": \"%s\",\n    },\n" $collective
+        done
+        printf "  ]\n}\n"
+        exit "${FAKE_DOCTOR_CODE:-0}" ;;
       caption)
         while [ $# -gt 0 ]; do
           case $1 in --output) output=$2 ;; --device) device=$2 ;; --ranks) ranks=$2 ;; esac
@@ -98,7 +113,7 @@ test_all_well_is_exit_0() {
   expect_match "$table" '^gpu +NVIDIA Pretend, 143771 MiB, 580.95.05$'
   expect_match "$table" '^revision +abc123$'
   expect_match "$table" '^versions +driver: 13.0 nccl: 2.28.9$'
-  expect_json 'j["passed"] is True and len(j["steps"]) == 22 and j["bench"]["results"][0]["us"] == 12.5'
+  expect_json 'j["passed"] is True and len(j["steps"]) == 26 and j["bench"]["results"][0]["us"] == 12.5'
 }
 test_every_file_is_one_of_three() {
   write_host
@@ -210,6 +225,38 @@ test_captions_of_other_bits_with_two_ranks_are_a_failure() {
   FAKE_OTHER_BITS=1 check --only caption_gpu,caption_tensor2
   expect_equal "$code" 1
   expect_match "$table" '^caption_tensor2_bits +failed .*differs from one rank'
+}
+test_captions_of_weights_read_together_must_have_the_same_bits() {
+  write_host
+  FAKE_OTHER_BITS=1 check --only caption_gpu,caption_once2
+  expect_equal "$code" 1
+  expect_match "$table" '^caption_once2_bits +failed .*differs from one rank'
+}
+test_the_doctor_may_find_this_host_broken() {
+  write_host
+  FAKE_DOCTOR_CODE=3 FAKE_VERDICT=broken check --only doctor,doctor2
+  expect_equal "$code" 0
+  expect_match "$table" '^doctor +passed .*verdict broken; Pretend, driver 580, 144 GB$'
+  expect_match "$table" '^doctor2 +passed .*144 GB; 3 collectives of NCCL swept$'
+}
+test_a_doctor_that_fails_is_a_failure() {
+  write_host
+  FAKE_DOCTOR_CODE=75 check --only doctor
+  expect_equal "$code" 1
+  expect_match "$table" '^doctor +failed .*exit 75'
+}
+test_a_doctor_that_does_not_name_the_driver_is_a_failure() {
+  write_host
+  FAKE_DOCTOR_DRIVER='' check --only doctor2
+  expect_equal "$code" 1
+  expect_match "$table" '^doctor2 +failed .*not told: the driver of rank 0, the driver of rank 1$'
+}
+test_a_doctor_that_sweeps_no_broadcast_between_gpus_is_a_failure() {
+  write_host
+  FAKE_SWEEP='' check --only doctor,doctor2
+  expect_equal "$code" 1
+  expect_match "$table" '^doctor +passed'
+  expect_match "$table" '^doctor2 +failed .*not told: a sweep of broadcast between GPUs$'
 }
 test_a_close_word_may_differ_from_the_cpu() {
   write_host

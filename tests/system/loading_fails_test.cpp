@@ -100,7 +100,8 @@ TEST_P(LoadingFailsOn, AFileThatOneRankAloneSeesCutEndsAllRanks) {
   fs::resize_file(model + "/model.safetensors", 5'000'000);
   const Outcome outcome = launched_apart(GetParam(), kModel, model);
   EXPECT_EQ(outcome.code, 2) << outcome.text;
-  EXPECT_THAT(outcome.text, HasSubstr(model + "/model.safetensors: tensor "));
+  EXPECT_THAT(outcome.text, AllOf(HasSubstr(model + "/model.safetensors: tensor "),
+                                  HasSubstr(" lies at bytes ")));
 }
 
 TEST_P(LoadingFailsOn, AFileThatIsCutWhileItIsReadEndsAllRanks) {

@@ -5,6 +5,7 @@
 #include "parallel/device/cuda/runtime.h"
 #include "runtime/jobs/model_files.h"
 #include "tests/support/job_ranks.h"
+#include "tests/support/source_folder.h"
 #include "tests/support/tiny_model.h"
 
 #include <gmock/gmock.h>
@@ -123,6 +124,27 @@ class CudaCaption : public testing::Test {
     return test::read_text(folder_.path(name + "/captions.jsonl"));
   }
 
+  /// Of a checkpoint, which the golden models of several heads have not: the captioner's.
+  std::string captions_of_checkpoint(int data, int tensor, const std::string& weights_read) {
+    const std::string name = "checkpoint." + std::to_string(runs_++);
+    CaptionOptions options;
+    options.run = on_cuda("gqa8-tied", tensor);
+    options.run.model = test::source_folder() + "/configs/models/emoji-captioner";
+    options.run.weights = "checkpoint";
+    options.run.weights_read = weights_read;
+    options.sampling.max_new_tokens = 9;
+    options.input = {manifest()};
+    options.limit = 4;
+    options.output = folder_.path(name);
+    options.quiet = true;
+    EXPECT_EQ(test::run_job(data * tensor,
+                            [&](const Session& session) { return run_caption(session, options); }),
+              0);
+    const Json report = Json::parse(test::read_text(folder_.path(name + "/report.json")));
+    exchanged_bytes_ = report["startup"]["weights_exchanged_bytes"];
+    return test::read_text(folder_.path(name + "/captions.jsonl"));
+  }
+
   std::string manifest() {
     const std::string images = test::golden_folder() + "/images/";
     const std::vector<std::string> names = {"fence.png", "pond.png",  "ridge.png",
@@ -142,6 +164,7 @@ class CudaCaption : public testing::Test {
   }
 
   int runs_ = 0;
+  std::int64_t exchanged_bytes_ = 0;  ///< of weights, by the last captions_of_checkpoint()
   test::TemporaryFolder folder_;
 };
 
@@ -161,6 +184,17 @@ TEST_F(CudaCaption, SampledIsTheSameOnEveryMesh) {
   const std::string one = captions(1, 1, 8, 256, 1.0);
   EXPECT_NE(one, captions(1, 1, 8, 256));
   EXPECT_EQ(captions(1, 2, 3, 64, 1.0), one);
+}
+
+TEST_F(CudaCaption, OfWeightsReadTogetherIsThatOfEachRanksOwnOnEveryMesh) {
+  const std::string one = captions_of_checkpoint(1, 1, "each");
+  EXPECT_EQ(std::ranges::count(one, '\n'), 4);
+  for (const auto& [data, tensor] : {std::pair{2, 1}, std::pair{1, 2}}) {
+    EXPECT_EQ(captions_of_checkpoint(data, tensor, "each"), one) << data << " x " << tensor;
+    EXPECT_EQ(exchanged_bytes_, 0);
+    EXPECT_EQ(captions_of_checkpoint(data, tensor, "once"), one) << data << " x " << tensor;
+    EXPECT_GT(exchanged_bytes_, 0);
+  }
 }
 
 TEST(CudaJob, RefusesRanksWithoutADeviceOfTheirOwn) {

@@ -530,12 +530,16 @@ class Judge {
       const bool gpu = sweep.device != "cpu";
       const double slow_alpha = tensor ? kSlowTensorAlpha : kSlowWorldAlpha;
       const double slow_bus = !sweep.one_host ? kSlowNetworkBus : gpu ? kSlowGpuBus : kSlowHostBus;
-      const std::string found = fmt::format(
-          "{} + bytes at {}, within {:.0f} %; {} in {}, bus {}{}{}", time_text(sweep.fit.alpha_s),
-          rate_text(sweep.fit.bytes_per_s), 100 * sweep.fit.rms_error,
-          bytes_text(sweep.points.back().bytes), time_text(sweep.points.back().seconds),
-          rate_text(sweep.bus_bytes_per_s), sweep.cut_short ? "; longer ones were left out" : "",
-          tensor && alike > 1 ? fmt::format("; slowest of {} groups", alike) : "");
+      const std::string found =
+          fmt::format("{}{}, within {:.0f} %; {} in {}, bus {}{}{}", time_text(sweep.fit.alpha_s),
+                      // At the fit's bound, of short messages alone, the rate is nobody's.
+                      sweep.fit.bytes_per_s < kMostBytesPerSecond
+                          ? " + bytes at " + rate_text(sweep.fit.bytes_per_s)
+                          : " whatever their length",
+                      100 * sweep.fit.rms_error, bytes_text(sweep.points.back().bytes),
+                      time_text(sweep.points.back().seconds), rate_text(sweep.bus_bytes_per_s),
+                      sweep.cut_short ? "; longer ones were left out" : "",
+                      tensor && alike > 1 ? fmt::format("; slowest of {} groups", alike) : "");
       if (crowded(sweep.ranks)) {
         // Times are then those of the scheduler; the cores have their own finding.
         add(what, Verdict::kOk, found + "; not judged: ranks share cores");

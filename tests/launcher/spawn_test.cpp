@@ -106,6 +106,29 @@ TEST(Spawn, EndsALauncherThatHangsAfterItsRanksAreDead) {
   EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::HasSubstr("ended with 137"));
 }
 
+/// What run_command() says when two ranks ended below a launcher, the second one first.
+std::string said_of_two_ranks(const std::string& beside) {
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(
+      run_command({"/bin/sh", "-c",
+                   beside + "OMPI_COMM_WORLD_RANK=0 sleep 1.2 & OMPI_COMM_WORLD_RANK=1 sleep 0.5 "
+                            "& wait; exit 137"}),
+      75);
+  return testing::internal::GetCapturedStderr();
+}
+
+TEST(Spawn, NamesTheRankThatEndedFirst) {
+  EXPECT_THAT(said_of_two_ranks(""),
+              testing::ContainsRegex("the first to end was rank 1 \\(process [0-9]+\\)\\. The"));
+}
+
+TEST(Spawn, NamesNoRankWhereOthersMayHaveEndedElsewhere) {
+  // A child that is no rank, as one that reaches another machine.
+  const std::string said = said_of_two_ranks("sleep 1.2 & ");
+  EXPECT_THAT(said,
+              testing::HasSubstr("ended with 137: a rank was killed or a machine was lost. "));
+}
+
 TEST(Spawn, TheFirstRequestToStopReachesTheRanksAsSigusr1) {
   for (const char* signal : {"TERM", "INT", "USR1"}) {
     SCOPED_TRACE(signal);

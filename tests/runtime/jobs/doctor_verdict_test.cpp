@@ -264,6 +264,14 @@ TEST_P(DoctorFault, IsNamedWithItsRankAndWhatToDo) {
 INSTANTIATE_TEST_SUITE_P(, DoctorFault, testing::ValuesIn(kFaults),
                          [](const auto& instance) { return std::string(instance.param.name); });
 
+TEST(DoctorVerdict, MessagesTooShortToTellARateGetNone) {
+  DoctorFacts facts = healthy();
+  facts.sweeps[0].fit.bytes_per_s = kMostBytesPerSecond;
+  const std::string table = doctor_table(facts, judge(facts));
+  EXPECT_THAT(table, HasSubstr("5.0 us whatever their length, within 10 %"));
+  EXPECT_THAT(table, testing::Not(HasSubstr("1000000")));
+}
+
 TEST(DoctorVerdict, SharedDevicesAreFineWhereTheyAreAskedFor) {
   DoctorFacts facts = on_gpus();
   facts.share_device = true;

@@ -1,4 +1,5 @@
 #include "runtime/jobs/agree.h"
+#include "runtime/jobs/caption_coordinator.h"
 #include "runtime/jobs/caption_lead.h"
 #include "runtime/jobs/caption_open.h"
 #include "runtime/jobs/caption_report.h"
@@ -139,9 +140,10 @@ class Work {
   [[nodiscard]] bool preloads() const { return job_.options.ablation == "preloaded-pixels"; }
 
   Outcome lead(const StopSignal& signal, Progress& progress) {
-    std::optional<CaptionLead::Coordinator> coordinator;
+    std::optional<CaptionCoordinator> coordinator;
     if (board_ != nullptr)
-      coordinator.emplace(progress, *board_, session_.monitor != nullptr ? &thumbnails_ : nullptr);
+      coordinator.emplace(session_, mesh_, job_, progress, *board_,
+                          session_.monitor != nullptr ? &thumbnails_ : nullptr);
     CaptionLead lead(session_, mesh_, job_, replica_.engine(),
                      2 * replica_.plan().limits.max_sequences, feeder_, signal,
                      coordinator ? &*coordinator : nullptr, profile_.get());

@@ -1,100 +1,104 @@
 #!/usr/bin/env bash
-# What an attack on the monitor costs the job: pairs of jobs over the same pictures, one left alone and
-# one under attack (scripts/monitor_attack.py), in turns. The job and its monitor have one core, the
-# attacker another, so that all that is lost is what the server takes.
-#   scripts/monitor_attack.sh [--rounds N] [--items N] [--requests N] [--program FILE]
-#     --rounds    pairs                       (5)
-#     --items     pictures per job            (30000)
-#     --requests  per attack                  (10000)
+# What an attack on the monitor costs the job: one job, left alone and under attack (scripts/monitor_attack.py) in
+# windows of a few seconds in turns, so that a drift of the machine falls on both. The job and its monitor have one
+# core, the attacker another, so that all that is lost is what the server takes.
+#   scripts/monitor_attack.sh [--windows N] [--requests N] [--program FILE]
+#     --windows   of attack, each between two without   (16)
+#     --requests  in all                                (16000)
 #     --program   build/bin/retinue
-# Prints a line per job and the medians; exit code 1 when the median of the pairs loses more than 2 %,
-# an answer is a wrong one, or memory grows. Needs python3, curl and two cores; checks /metrics where promtool is (Debian: prometheus).
+# Prints a line per window and the medians; exit code 1 when the median window loses more than 2 %, an answer is a wrong
+# one, or memory grows. Needs python3, curl and two cores; checks /metrics where promtool is (Debian: prometheus).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-rounds=5 items=30000 requests=10000 program=build/bin/retinue
+windows=16 requests=16000 program=build/bin/retinue
 while [ $# -gt 0 ]; do
   case $1 in
-    --rounds) rounds=$2 ;;
-    --items) items=$2 ;;
+    --windows) windows=$2 ;;
     --requests) requests=$2 ;;
     --program) program=$2 ;;
     --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) echo "[monitor_attack] unknown option $1. Known: --rounds --items --requests --program" >&2; exit 2 ;;
+    *) echo "[monitor_attack] unknown option $1. Known: --windows --requests --program" >&2; exit 2 ;;
   esac
   shift 2
 done
 [ -x "$program" ] || { echo "[monitor_attack] $program is not there. Build it: scripts/build.sh" >&2; exit 2; }
 work=$(mktemp -d)
 job=
-trap '[ -z "$job" ] || kill "$job" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap '[ -z "$job" ] || kill "$job" 2>/dev/null || true; wait; rm -rf "$work"' EXIT
 
-python3 - "$items" "$work/list.jsonl" <<'PYTHON'
+# More than it can do meanwhile: the job is stopped when the last window is over.
+python3 - "$work/list.jsonl" <<'PYTHON'
 import json, pathlib, sys
 examples = pathlib.Path("configs/examples").resolve()
 lines = map(json.loads, (examples / "manifest.jsonl").read_text().splitlines())
 images = [str(examples / line["image"]) for line in lines if "image" in line]
-with open(sys.argv[2], "w") as out:
-    for i in range(int(sys.argv[1])):
+with open(sys.argv[1], "w") as out:
+    for i in range(1000000):
         print(json.dumps({"id": str(i), "image": images[i % len(images)]}), file=out)
 PYTHON
+taskset -c 0 "$program" caption --model configs/models/emoji-captioner --device cpu --threads 1 --max-new-tokens 64 \
+  --input "$work/list.jsonl" --output "$work/job" --monitor 0 --no-progress 2>"$work/log" &
+job=$!
+url=
+for _ in $(seq 600); do
+  url=$(sed -n 's/.*\[monitor\] \(http[^ ]*\).*/\1/p' "$work/log")
+  if [ -n "$url" ] && curl -s "${url}status" | grep -q '"phase":"running"'; then break; fi
+  sleep 0.05
+done
+port=${url##*:} port=${port%/}
 
-# run NAME ATTACKED: one job; sets rate (items/s), server_ms (the server thread's processor time) and grown_kib.
-run() {
-  local name=$1 attacked=$2 url port
-  rm -rf "$work/job"
-  taskset -c 0 "$program" caption --model configs/models/emoji-captioner --device cpu --threads 1 --max-new-tokens 64 \
-    --input "$work/list.jsonl" --output "$work/job" --monitor 0 --no-progress 2>"$work/log" &
-  job=$!
-  for _ in $(seq 600); do
-    url=$(sed -n 's/.*\[monitor\] \(http[^ ]*\).*/\1/p' "$work/log")
-    if [ -n "$url" ] && curl -s "${url}status" | grep -q '"phase":"running"'; then break; fi
-    sleep 0.05
-  done
-  port=${url##*:} port=${port%/}
-  server_ms=0 before=0 after=0
-  if [ "$attacked" = 1 ]; then
-    taskset -c 1 python3 scripts/monitor_attack.py "$port" $((requests / 10)) >/dev/null || true
-    before=$(awk '/VmRSS/ { print $2 }' "/proc/$job/status")
-    if [ "$tool" = 1 ]; then curl -s "${url}metrics" | promtool check metrics; fi
-    taskset -c 1 python3 scripts/monitor_attack.py "$port" "$requests" >"$work/attack.json" || wrong=1
-    after=$(awk '/VmRSS/ { print $2 }' "/proc/$job/status" 2>/dev/null || echo 0)
-    if [ -z "$after" ] || [ "$after" = 0 ]; then
-      echo "[monitor_attack] the job ended before the attack did: give it more --items" >&2
-      exit 2
-    fi
-    server_ms=$(server_time "$job")
-  fi
-  wait "$job" || { echo "[monitor_attack] the job failed:" >&2; cat "$work/log" >&2; exit 1; }
-  job=
-  rate=$(python3 -c 'import json, sys; r = json.load(open(sys.argv[1])); t = r["this_run"]; print(t["done"] / t["seconds"])' "$work/job/report.json")
-  grown_kib=$((after - before))
-  printf '%-9s %8.1f items/s' "$name" "$rate"
-  if [ "$attacked" = 1 ]; then
-    seconds=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["seconds"])' "$work/attack.json")
-    printf '   server thread %5d ms of processor; memory grew %6d KiB; attack %s' "$server_ms" "$grown_kib" "$(cat "$work/attack.json")"
-  fi
-  echo
+# Items done and when that was so, by the job's own status, which it makes once a second.
+status() {
+  curl -s "${url}status" | taskset -c 1 python3 -c \
+    'import json, sys; s = json.load(sys.stdin); print(s["this_run"]["done"], s["updated_unix_s"])' ||
+    { echo "[monitor_attack] the job ended:" >&2; cat "$work/log" >&2; exit 1; }
 }
-
 # Milliseconds of processor time of the thread that runs at nice 19: the server's.
-server_time() {
-  for task in /proc/"$1"/task/*/stat; do
+server_ms() {
+  for task in /proc/"$job"/task/*/stat; do
     sed 's/.*) //' "$task"
   done | awk -v hertz="$(getconf CLK_TCK)" '$17 == 19 { ticks += $12 + $13 } END { print int(1000 * ticks / hertz) }'
 }
-
-tool=0 wrong=0
-if command -v promtool >/dev/null; then tool=1; else echo "promtool is not here: /metrics is not checked"; fi
-losses=() grown=()
-for round in $(seq "$rounds"); do
-  # In turns who goes first, so that a drift of the machine falls on both.
-  if [ $((round % 2)) = 1 ]; then order="0 1"; else order="1 0"; fi
-  for attacked in $order; do
-    if [ "$attacked" = 1 ]; then run attacked 1; attacked_rate=$rate; grown+=("$grown_kib"); else run alone 0; alone_rate=$rate; fi
-  done
-  losses+=("$(awk -v a="$alone_rate" -v b="$attacked_rate" 'BEGIN { printf "%.2f", 100 * (1 - b / a) }')")
-done
+resident_kib() { awk '/VmRSS/ { print $2 }' "/proc/$job/status"; }
 median() { printf '%s\n' "$@" | sort -n | awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int((NR + 2) / 2)]) / 2 }'; }
-loss=$(median "${losses[@]}") growth=$(median "${grown[@]}")
-echo "loss of throughput under attack, per pair: ${losses[*]} %; median $loss %; memory grew by a median of $growth KiB"
+rate() { awk "BEGIN { printf \"%.1f\", ($3 - $1) / ($4 - $2) }"; } # DONE SECONDS DONE SECONDS
+
+wrong=0 length=5 alone=() attacked=() losses=()
+# The first requests of each kind make what stays.
+taskset -c 1 python3 scripts/monitor_attack.py "$port" $((requests / 10)) >/dev/null || wrong=1
+if command -v promtool >/dev/null; then
+  curl -s "${url}metrics" | promtool check metrics || wrong=1
+else
+  echo "promtool is not here: /metrics is not checked"
+fi
+leave_alone() { # sets `alone` of one window more
+  local before
+  sleep 1.5
+  before=$(status)
+  sleep "$length"
+  # shellcheck disable=SC2046
+  alone+=("$(rate $before $(status))")
+}
+kib=$(resident_kib) ms=0
+leave_alone
+for window in $(seq "$windows"); do
+  taskset -c 1 python3 scripts/monitor_attack.py "$port" $((requests / windows)) >"$work/attack.json" &
+  attack=$!
+  sleep 1.5
+  before=$(status) ms_before=$(server_ms)
+  wait $attack || wrong=1
+  # shellcheck disable=SC2046
+  attacked+=("$(rate $before $(status))")
+  ms=$((ms + $(server_ms) - ms_before))
+  length=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["seconds"] - 1.5)' "$work/attack.json")
+  leave_alone
+  losses+=("$(awk "BEGIN { printf \"%.2f\", 100 * (1 - 2 * ${attacked[-1]} / (${alone[-2]} + ${alone[-1]})) }")")
+  echo "window $window: ${alone[-2]} items/s alone, ${attacked[-1]} under attack, ${alone[-1]} alone: ${losses[-1]} % lost;" \
+    "attack $(cat "$work/attack.json")"
+done
+growth=$(($(resident_kib) - kib))
+loss=$(median "${losses[@]}")
+echo "loss of throughput under attack, median of $windows windows: $loss % (quartiles $(printf '%s\n' "${losses[@]}" | sort -n |
+  awk '{ v[NR] = $1 } END { print v[int((NR + 3) / 4)], v[int((3 * NR + 3) / 4)] }') %); the server's thread took $ms ms of" \
+  "processor in these windows; memory grew by $growth KiB"
 awk -v loss="$loss" -v growth="$growth" -v wrong="$wrong" 'BEGIN { exit loss > 2 || growth > 8192 || wrong }'

@@ -8,30 +8,20 @@
 # Wants root with CAP_SYS_ADMIN, iproute2, slurm-wlm and munge. Takes down only what it made.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-items=400
-while [ $# -gt 0 ]; do
-  case $1 in
-    --items) items=$2; shift 2 ;;
-    *) echo "[slurm] unknown option $1. Known: --items" >&2; exit 2 ;;
-  esac
-done
-retinue=$PWD/build/bin/retinue
-[ -x "$retinue" ] || { echo "[slurm] $retinue is missing: run scripts/build.sh" >&2; exit 2; }
+. scripts/job_on_hosts.sh
+read_options slurm "$@"
 for program in slurmctld slurmd srun munged ip; do
   PATH=$PATH:/usr/sbin command -v $program >/dev/null ||
     { echo "[slurm] $program is missing: apt-get install slurm-wlm munge iproute2" >&2; exit 2; }
 done
 PATH=$PATH:/usr/sbin
-folder=$(mktemp -d)
+test_up
 chmod 755 "$folder"
-. scripts/simulated_hosts.sh
 take_down() {
-  [ -f "$folder/munged.pid" ] && kill "$(cat "$folder/munged.pid")" 2>/dev/null
-  hosts_down
-  rm -rf "$folder"
+  if [ -f "$folder/munged.pid" ]; then kill "$(cat "$folder/munged.pid")" 2>/dev/null || true; fi
+  test_down
 }
 trap take_down EXIT
-hosts_up "$folder"
 
 # The cluster: munge for trust, of so short a memory that a job that was requeued starts again in seconds, slurmctld and one slurmd on the first host, one slurmd on the second.
 mkdir -p "$folder"/{state,spool.n0,spool.n1,tmp.n0,tmp.n1}
@@ -88,19 +78,16 @@ for ((i = 0; i < 100; ++i)); do
 done
 slurm sinfo -N
 
-for ((i = 0; i < items; ++i)); do
-  printf '{"id": "item-%d", "image": "%s"}\n' "$i" "$PWD/configs/examples/$(ls configs/examples | grep png | sed -n $((i % 6 + 1))p)"
-done >"$folder/list.jsonl"
-model=$PWD/configs/models/emoji-captioner
+list_items
 ask=(--model "$model" --input "$folder/list.jsonl" --max-new-tokens 24)
 "$retinue" caption "${ask[@]}" --quiet --output "$folder/alone"
 
 failed=0
 check() { # WHAT OUTPUT EXIT_CODE
-  local same=different
-  cmp -s "$folder/alone/captions.jsonl" "$2/captions.jsonl" && same=equal
+  local same
+  same=$(compare "$2")
   echo "$1: exit code $3, captions $same"
-  [ "$3" = 0 ] && [ $same = equal ] || failed=1
+  [ "$3" = 0 ] && [ "$same" = equal ] || failed=1
 }
 # Ranks wait politely: the simulated nodes have more CPUs than this machine.
 polite="export OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl=self,vader,tcp OMPI_MCA_btl_tcp_if_include=eth0;"
@@ -121,12 +108,11 @@ output=$folder/batch
 job=$(slurm "$polite export MODEL=$model INPUT=$folder/list.jsonl OUTPUT=$output RETINUE=$retinue; \
   sbatch --parsable --cpus-per-task=1 --output=$folder/batch.log scripts/slurm/caption.sbatch \
     --threads 1 --max-new-tokens 24")
-records() { cat "$output"/journal/*.seg 2>/dev/null | grep -c ' D ' || true; }
 for ((i = 0; i < 600; ++i)); do
-  [ "$(records)" -ge $((items / 4)) ] && break
+  [ "$(records "$output")" -ge $((items / 4)) ] && break
   sleep 0.05
 done
-before=$(records)
+before=$(records "$output")
 ip netns pids "$host_b" | while read -r pid; do
   [ "$(readlink "/proc/$pid/exe")" = "$(readlink -f "$retinue")" ] && kill -9 "$pid" && break
 done || true

@@ -6,24 +6,12 @@
 # Wants root with CAP_SYS_ADMIN and `ip` (package iproute2). Takes down only what it made.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-items=400
-while [ $# -gt 0 ]; do
-  case $1 in
-    --items) items=$2; shift 2 ;;
-    *) echo "[two-hosts] unknown option $1. Known: --items" >&2; exit 2 ;;
-  esac
-done
-retinue=$PWD/build/bin/retinue
-[ -x "$retinue" ] || { echo "[two-hosts] $retinue is missing: run scripts/build.sh" >&2; exit 2; }
-folder=$(mktemp -d)
-. scripts/simulated_hosts.sh
-trap 'hosts_down; rm -rf "$folder"' EXIT
-hosts_up "$folder"
+. scripts/job_on_hosts.sh
+read_options two-hosts "$@"
+test_up
 
-for ((i = 0; i < items; ++i)); do
-  printf '{"id": "item-%d", "image": "%s"}\n' "$i" "$PWD/configs/examples/$(ls configs/examples | grep png | sed -n $((i % 6 + 1))p)"
-done >"$folder/list.jsonl"
-ask=(caption --model "$PWD/configs/models/emoji-captioner" --input "$folder/list.jsonl" --prompt "Describe this image."
+list_items
+ask=(caption --model "$model" --input "$folder/list.jsonl" --prompt "Describe this image."
   --max-new-tokens 24 --quiet --threads 1)
 "$retinue" "${ask[@]}" --output "$folder/alone"
 
@@ -40,7 +28,7 @@ job_on_both() { # OUTPUT TENSOR
 
 failed=0
 rc=0
-on_both doctor --model "$PWD/configs/models/emoji-captioner" --threads 1 --tensor-parallel 2 --quiet \
+on_both doctor --model "$model" --threads 1 --tensor-parallel 2 --quiet \
   >"$folder/doctor" 2>"$folder/log" || rc=$?
 seen=$(grep -oE "$host_a|$host_b" "$folder/doctor" | sort -u | wc -l)
 echo "doctor on 4 ranks: exit code $rc, $seen hosts named"
@@ -52,7 +40,7 @@ for tensor in 1 2 4; do
   output=$folder/$layout
   job_on_both "$output" $tensor 2>"$folder/log" &
   job=$!
-  until [ "$(cat "$output"/journal/*.seg 2>/dev/null | grep -c ' D ')" -ge $((items / 4)) ]; do
+  until [ "$(records "$output")" -ge $((items / 4)) ]; do
     if ! kill -0 $job 2>/dev/null; then echo "$layout: ended before a host was killed"; cat "$folder/log"; break; fi
     sleep 0.02
   done
@@ -62,14 +50,13 @@ for tensor in 1 2 4; do
   wait $job || rc=$?
   after=$((($(date +%s%N) - killed) / 1000000))
   left=$(ip netns pids "$host_a" | wc -w)
-  done_before=$(cat "$output"/journal/*.seg | grep -c ' D ')
+  done_before=$(records "$output")
   first=$(grep -m 1 retinue: "$folder/log" || true)
   rc2=0
   job_on_both "$output" $tensor 2>"$folder/log" || rc2=$?
-  same=different
-  cmp -s "$folder/alone/captions.jsonl" "$output/captions.jsonl" && same=equal
+  same=$(compare "$output")
   echo "$layout: host killed after $done_before of $items items; exit code $rc after $after ms, $left processes left;" \
     "again: exit code $rc2, captions $same${first:+ ($first)}"
-  [ $rc = 75 ] && [ $rc2 = 0 ] && [ $same = equal ] && [ "$left" = 0 ] || { failed=1; tail -5 "$folder/log"; }
+  [ $rc = 75 ] && [ $rc2 = 0 ] && [ "$same" = equal ] && [ "$left" = 0 ] || { failed=1; tail -5 "$folder/log"; }
 done
 exit $failed

@@ -4,7 +4,6 @@
 #include "runtime/jobs/agree.h"
 #include "runtime/jobs/death_mark.h"
 #include "runtime/jobs/replica.h"
-#include "runtime/output/record.h"
 
 #include <nlohmann/json.hpp>
 
@@ -18,8 +17,6 @@ namespace {
 
 /// How often leads tell rank 0 their counts.
 constexpr double kTalkEvery_s = 0.5;
-/// For what is in flight after a SIGTERM: mpirun kills two seconds after it.
-constexpr double kHurry_s = 0.7;
 
 std::vector<std::string> names_of(const MediaReference& media) {
   std::vector<std::string> names;
@@ -35,7 +32,8 @@ int helper_threads(const CaptionJob& job, int local_ranks) {
 
 CaptionLead::CaptionLead(const Session& session, const Mesh& mesh, const CaptionJob& job,
                          Engine& engine, std::int64_t window, Feeder& feeder,
-                         const StopSignal& signal, const Coordinator* coordinator, Profile* profile)
+                         const StopSignal& signal, CaptionCoordinator* coordinator,
+                         Profile* profile)
     : session_(session),
       mesh_(mesh),
       job_(job),
@@ -49,17 +47,9 @@ CaptionLead::CaptionLead(const Session& session, const Mesh& mesh, const Caption
       left_(job.open_count),
       journal_(segment_path(job.options.output, session.world.rank(), job.epoch),
                job.options.fsync_interval_ms),
-      others_(coordinator != nullptr ? static_cast<std::size_t>(mesh.shape().data - 1) : 0),
       roots_(job.options.input, job.items),
       questions_([this](std::size_t item) { return make(item); }, static_cast<std::size_t>(window),
                  helper_threads(job, session.node_size), replay_.stops) {
-  if (coordinator != nullptr) {
-    replayed_ = job.struck;
-    replayed_.insert(job.suspects.begin(), job.suspects.end());
-    dealer_.emplace(
-        job.open, replayed_, [this](std::size_t item) { return job_.items.cost(item); },
-        mesh.shape().data);
-  }
   own_.start_up = job.start_up;
   questions_.add(replay_.items);
   const layers::Numerics numerics = numerics_of(job.model);
@@ -112,27 +102,25 @@ void CaptionLead::run() {
   own_.finished = true;
   talk(true);
   if (coordinator_ == nullptr) return;
-  while (!counts().finished || !coordinator_->board.all_finished()) {
+  while (!counts().finished || !coordinator_->others_finished()) {
     talk(false);
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
-  coordinator_->board.rank(0, state());
-  coordinator_->board.lead(0, own_.done, own_.failed);
+  coordinator_->hear_own(state(), own_);
 }
 
 Counts CaptionLead::counts() const {
   Counts all = own_;
   all.engine = engine_.stats();
-  for (const Counts& other : others_) all += other;
-  return all;
+  return coordinator_ != nullptr ? coordinator_->with_others(all) : all;
 }
 
 void CaptionLead::ask_for_items() {
   if (left_ == 0 || stop_code_ != 0) return;
   const std::int64_t wanted =
       items_at_hand(left_, mesh_.shape().data, window_ / 2) - engine_.live() - questions_.waiting();
-  if (dealer_) {
-    if (wanted > 0) take(dealer_->next(wanted));
+  if (coordinator_ != nullptr) {
+    if (wanted > 0) take(coordinator_->deal(wanted));
     return;
   }
   if (asked_) {
@@ -150,12 +138,6 @@ void CaptionLead::take(const Deal& deal) {
   left_ = deal.left;
   questions_.add(std::span(deal.items).first(static_cast<std::size_t>(deal.count)));
   if (left_ == 0) questions_.close();
-}
-
-void CaptionLead::deal_items() {
-  for (int lead = mesh_.shape().tensor; lead < mesh_.world().size(); lead += mesh_.shape().tensor)
-    while (const auto wanted = receive<std::int64_t>(session_.world, lead, JobTag::kWant))
-      post(session_.world, dealer_->next(*wanted), lead, JobTag::kDeal);
 }
 
 void CaptionLead::feed() {
@@ -201,11 +183,7 @@ void CaptionLead::collect() {
   }
 }
 
-void CaptionLead::finish(const Completion& completion) {
-  const auto found = live_.find(completion.id);
-  check(found != live_.end(), "a completion is of a live item");
-  const Item item = job_.item(completion.id);
-  Live& live = found->second;
+Record CaptionLead::record_of(const Completion& completion, const Item& item, Live& live) const {
   Record record;
   record.id = item.id;
   if (live.text != nullptr) {
@@ -227,26 +205,37 @@ void CaptionLead::finish(const Completion& completion) {
                             .width = header.size.width,
                             .height = header.size.height,
                             .visual_tokens = header.grid.grid_thw.patches() / merge_unit});
-    feeder_.forget(media_key(completion.id, i));
-  }
-  if (profile_ != nullptr) {
-    std::int64_t patches = 0;
-    for (const MediaHeader& header : live.headers) patches += header.grid.grid_thw.patches();
-    profile_->ended(record.prompt_tokens, record.completion_tokens, patches,
-                    completion.finish_reason == FinishReason::kStop);
   }
   record.sha256 = std::move(live.sha256);
   record.numerics = numerics_;
   record.with_logprobs = live.logprobs;
-  if (record.with_logprobs) {
-    record.token_ids = completion.ids;
-    record.logprobs = completion.logprobs;
-    for (std::size_t i = 0; i < completion.top_logprobs.size(); ++i) {
-      if (i % static_cast<std::size_t>(live.top_logprobs) == 0) record.top_logprobs.emplace_back();
-      const TokenLogprob& token = completion.top_logprobs[i];
-      record.top_logprobs.back().emplace_back(token.id, token.logprob);
-    }
+  if (!record.with_logprobs) return record;
+  record.token_ids = completion.ids;
+  record.logprobs = completion.logprobs;
+  for (std::size_t i = 0; i < completion.top_logprobs.size(); ++i) {
+    if (i % static_cast<std::size_t>(live.top_logprobs) == 0) record.top_logprobs.emplace_back();
+    const TokenLogprob& token = completion.top_logprobs[i];
+    record.top_logprobs.back().emplace_back(token.id, token.logprob);
   }
+  return record;
+}
+
+void CaptionLead::note_profile(const Completion& completion, const Live& live) {
+  if (profile_ == nullptr) return;
+  std::int64_t patches = 0;
+  for (const MediaHeader& header : live.headers) patches += header.grid.grid_thw.patches();
+  profile_->ended(completion.prompt_tokens, static_cast<std::int64_t>(completion.ids.size()),
+                  patches, completion.finish_reason == FinishReason::kStop);
+}
+
+void CaptionLead::finish(const Completion& completion) {
+  const auto found = live_.find(completion.id);
+  check(found != live_.end(), "a completion is of a live item");
+  const Item item = job_.item(completion.id);
+  Live& live = found->second;
+  const Record record = record_of(completion, item, live);
+  for (std::size_t i = 0; i < item.media.size(); ++i) feeder_.forget(media_key(completion.id, i));
+  note_profile(completion, live);
   const double ended_s = session_.clock.now_s();
   item_seconds_.add(ended_s - live.submitted_s);
   show(item, completion.id, ended_s - live.submitted_s, record.caption);
@@ -303,7 +292,7 @@ void CaptionLead::talk(bool now) {
     engine_.cancel();
     cancel_at_s_.reset();
   }
-  if (coordinator_ != nullptr) return decide();
+  if (coordinator_ != nullptr) return coordinate();
   Communicator& world = session_.world;
   if (now || time - talked_s_ >= kTalkEvery_s) {
     talked_s_ = time;
@@ -317,27 +306,16 @@ void CaptionLead::talk(bool now) {
   while (const auto order = receive<StopOrder>(world, 0, JobTag::kStop)) stop(*order);
 }
 
-void CaptionLead::decide() {
-  deal_items();
-  for (std::size_t i = 0; i < others_.size(); ++i) {
-    const int lead = (static_cast<int>(i) + 1) * mesh_.shape().tensor;
-    while (const auto counts = receive<Counts>(session_.world, lead, JobTag::kCounts))
-      others_[i] = *counts;
+void CaptionLead::coordinate() {
+  coordinator_->hear();
+  const double time_s = session_.clock.now_s();
+  if (time_s - told_state_s_ >= kStateEvery_s) {
+    told_state_s_ = time_s;
+    coordinator_->hear_own(state(), own_);
   }
-  hear_states();
   const Counts all = counts();
-  if (stop_code_ == 0) {
-    if (job_.failed_before + all.failed > job_.failures_allowed())
-      stop({.code = 4});
-    else if (all.interrupted)
-      stop({.code = 75, .within_s = static_cast<double>(job_.options.stop_deadline_s)});
-  }
-  if (all.hurried && !hurried_) {
-    hurried_ = true;
-    stop({.code = stop_code_, .within_s = kHurry_s});
-  }
-  coordinator_->progress.update(all);
-  coordinator_->board.update(all, coordinator_->progress);
+  while (const auto order = coordinator_->next_order(all, stop_code_)) stop(*order);
+  coordinator_->show(all);
 }
 
 RankState CaptionLead::state() {
@@ -355,67 +333,25 @@ RankState CaptionLead::state() {
 
 void CaptionLead::show(const Item& item, std::size_t index, double seconds,
                        const std::string& caption) {
-  const auto number = static_cast<std::int64_t>(index);
-  if (coordinator_ != nullptr) {
-    Thumbnails* thumbnails = coordinator_->thumbnails;
-    coordinator_->board.caption(
-        {.id = item.id,
-         .caption = caption,
-         .replica = 0,
-         .seconds = seconds,
-         .thumbnail = thumbnails != nullptr ? thumbnails->take(number) : nullptr});
-  } else if (event_pace_.caption(session_.clock.now_s())) {
-    post(session_.world, make_event(number, false, seconds, "", caption), 0, JobTag::kEvent);
-  }
+  if (coordinator_ != nullptr)
+    coordinator_->caption(item, index, seconds, caption);
+  else if (event_pace_.caption(session_.clock.now_s()))
+    post(session_.world, make_event(static_cast<std::int64_t>(index), false, seconds, "", caption),
+         0, JobTag::kEvent);
 }
 
 void CaptionLead::show(const Item& item, std::size_t index, const DataError& error) {
   if (coordinator_ != nullptr)
-    coordinator_->board.failure(
-        {.id = item.id, .stage = error.stage, .message = error.message, .replica = 0});
+    coordinator_->failure(item, error);
   else if (event_pace_.failure(session_.clock.now_s()))
     post(session_.world,
          make_event(static_cast<std::int64_t>(index), true, 0, error.stage, error.message), 0,
          JobTag::kEvent);
 }
 
-void CaptionLead::hear_states() {
-  StatusBoard& board = coordinator_->board;
-  const int tensor = mesh_.shape().tensor;
-  for (int rank = 1; rank < session_.world.size(); ++rank) {
-    while (const auto state = receive<RankState>(session_.world, rank, JobTag::kState))
-      board.rank(rank, *state);
-    if (rank % tensor != 0) continue;
-    const Counts& counts = others_[static_cast<std::size_t>(rank / tensor - 1)];
-    board.lead(rank, counts.done, counts.failed);
-    while (const auto event = receive<JobEvent>(session_.world, rank, JobTag::kEvent)) {
-      const Item item = job_.items.item(static_cast<std::size_t>(event->item));
-      if (event->failed)
-        board.failure({.id = item.id,
-                       .stage = event->stage.data(),
-                       .message = event->text.data(),
-                       .replica = rank / tensor});
-      else
-        board.caption({.id = item.id,
-                       .caption = event->text.data(),
-                       .replica = rank / tensor,
-                       .seconds = event->seconds,
-                       .thumbnail = nullptr});
-    }
-  }
-  if (session_.clock.now_s() - told_state_s_ < kStateEvery_s) return;
-  told_state_s_ = session_.clock.now_s();
-  board.rank(0, state());
-  board.lead(0, own_.done, own_.failed);
-}
-
 void CaptionLead::stop(const StopOrder& order) {
   stop_code_ = order.code;
-  if (coordinator_ != nullptr) {
-    coordinator_->board.phase(JobPhase::kStopping);
-    for (int lead = mesh_.shape().tensor; lead < mesh_.world().size(); lead += mesh_.shape().tensor)
-      post(session_.world, order, lead, JobTag::kStop);
-  }
+  if (coordinator_ != nullptr) coordinator_->pass_on(order);
   const double at_s = session_.clock.now_s() + order.within_s;
   cancel_at_s_ = cancel_at_s_ ? std::min(*cancel_at_s_, at_s) : at_s;
   feed();

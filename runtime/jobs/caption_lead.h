@@ -3,6 +3,7 @@
 #include "parallel/mesh/mesh.h"
 #include "runtime/engine/engine.h"
 #include "runtime/jobs/agree.h"
+#include "runtime/jobs/caption_coordinator.h"
 #include "runtime/jobs/caption_job.h"
 #include "runtime/jobs/dealer.h"
 #include "runtime/jobs/feeder.h"
@@ -14,9 +15,9 @@
 #include "runtime/jobs/replay.h"
 #include "runtime/jobs/status_board.h"
 #include "runtime/jobs/stop_signal.h"
-#include "runtime/jobs/thumbnails.h"
 #include "runtime/output/journal.h"
 #include "runtime/output/output_text.h"
+#include "runtime/output/record.h"
 
 #include <atomic>
 #include <cstdint>
@@ -24,25 +25,18 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <vector>
 
 namespace retinue::runtime {
 
 /// The lead of one replica in a caption job: keeps the engine's window filled, turns what comes out
-/// into records of its own segment. Rank 0 also counts for all, and decides when the job stops.
+/// into records of its own segment. On rank 0 it does so beside a CaptionCoordinator.
 class CaptionLead {
  public:
-  /// What only rank 0 has.
-  struct Coordinator {
-    Progress& progress;
-    StatusBoard& board;
-    Thumbnails* thumbnails = nullptr;  ///< null: nobody looks
-  };
   /// All arguments outlive it. `coordinator` null: not rank 0; `profile` null: none is kept.
   CaptionLead(const Session& session, const Mesh& mesh, const CaptionJob& job, Engine& engine,
               std::int64_t window, Feeder& feeder, const StopSignal& signal,
-              const Coordinator* coordinator, Profile* profile = nullptr);
+              CaptionCoordinator* coordinator, Profile* profile = nullptr);
 
   /// For studies, before run(): makes the questions of all items, so that none is made later.
   void prepare();
@@ -79,23 +73,23 @@ class CaptionLead {
   /// Asks rank 0 for items when few are at hand, and takes what has come.
   void ask_for_items();
   void take(const Deal& deal);
-  /// Rank 0: answers the other leads.
-  void deal_items();
   void submit(QuestionQueue::Entry entry);
   void collect();
   void finish(const Completion& completion);
+  /// Takes `live`'s hash along.
+  [[nodiscard]] Record record_of(const Completion& completion, const Item& item, Live& live) const;
+  void note_profile(const Completion& completion, const Live& live);
   void fail(std::size_t index, const DataError& error);
   void count_durable();
   void talk(bool now);
-  void decide();
+  /// Rank 0: hears all ranks, decides and shows.
+  void coordinate();
   void stop(const StopOrder& order);
   /// This rank's, as rank 0 shows it.
   RankState state();
   /// Tells what is shown of an item that ended.
   void show(const Item& item, std::size_t index, double seconds, const std::string& caption);
   void show(const Item& item, std::size_t index, const DataError& error);
-  /// Rank 0: hears how the others stand.
-  void hear_states();
 
   const Session& session_;
   const Mesh& mesh_;
@@ -104,22 +98,18 @@ class CaptionLead {
   std::int64_t window_;
   Feeder& feeder_;
   const StopSignal& signal_;
-  const Coordinator* coordinator_;
+  CaptionCoordinator* coordinator_;
   Profile* profile_;
   Replay replay_;
-  std::set<std::int64_t> replayed_;  ///< rank 0: by all replicas
-  std::optional<Dealer> dealer_;     ///< rank 0
-  std::int64_t left_;                ///< that nobody had when a lead last heard
-  bool asked_ = false;               ///< and not answered
+  std::int64_t left_;   ///< that nobody had when a lead last heard
+  bool asked_ = false;  ///< and not answered
   SegmentWriter journal_;
   std::string numerics_;  ///< as records name them
   Counts own_;
   std::deque<Ended> not_durable_;  ///< ended, and not yet counted
-  std::vector<Counts> others_;     ///< rank 0: of the other leads
   std::map<std::uint64_t, Live> live_;
   int stop_code_ = 0;
   std::optional<double> cancel_at_s_;  ///< what is in flight then is dropped
-  bool hurried_ = false;
   bool drained_ = false;
   double talked_s_ = 0, told_state_s_ = 0;
   std::atomic<double> question_s_ = 0;  ///< over the threads that make them

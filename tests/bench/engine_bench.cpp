@@ -3,6 +3,7 @@
 //   engine_bench [--rounds N] [--only MODEL] [--json FILE]
 // Models: the small captioner, and a random one of 247 M parameters.
 #include "layers/weights/weight_source.h"
+#include "tests/bench/scaled_model.h"
 #include "tests/support/engine_runs.h"
 #include "tests/support/engine_tasks.h"
 
@@ -25,34 +26,15 @@ using runtime::EngineStats;
 using test::EngineRanks;
 using test::EngineTask;
 
-/// Four of the 28 decoder layers of Qwen3-VL-2B, and a smaller vocabulary.
-layers::ModelConfig scaled_config() {
-  layers::ModelConfig c;
-  c.text = {.hidden_size = 2048,
-            .intermediate_size = 6144,
-            .num_hidden_layers = 4,
-            .num_attention_heads = 16,
-            .num_key_value_heads = 8,
-            .head_dim = 128,
-            .vocab_size = 16384,
-            .max_position_embeddings = 4096,
-            .tie_word_embeddings = true,
-            .rope_theta = 5e6,
-            .mrope_section = {24, 20, 20}};
-  c.vision = {.depth = 4,
-              .hidden_size = 128,
-              .intermediate_size = 512,
-              .num_heads = 4,
-              .patch_size = 16,
-              .temporal_patch_size = 2,
-              .spatial_merge_size = 2,
-              .out_hidden_size = 2048,
-              .num_position_embeddings = 256,
-              .deepstack_visual_indexes = {1, 2, 3}};
-  c.image_token_id = 1, c.video_token_id = 2, c.vision_start_token_id = 3,
-  c.vision_end_token_id = 4;
-  return c;
-}
+/// Four of the 28 decoder layers of Qwen3-VL-2B, a smaller vocabulary, and a tower that is in
+/// nobody's way.
+constexpr bench::ModelScale kScale = {.layers = 4,
+                                      .vision_depth = 4,
+                                      .vocab = 16384,
+                                      .positions = 4096,
+                                      .vision_hidden = 128,
+                                      .vision_heads = 4,
+                                      .vision_positions = 256};
 
 struct Subject {
   std::string name;
@@ -429,7 +411,7 @@ int run(int rounds, const std::string& only, const std::string& json) {
   const std::vector<Subject> subjects = {
       {"captioner", test::captioner_engine_model()},
       {"scaled",
-       {.config = scaled_config(),
+       {.config = bench::scaled_model(kScale),
         .dtype = DType::kBF16,
         .weights = [] { return std::make_unique<layers::RandomSource>(1); },
         .pixel_values = {}}}};

@@ -5,6 +5,7 @@
 #include "layers/model/qwen3_vl.h"
 #include "parallel/base/rng.h"
 #include "tests/bench/ceilings.h"
+#include "tests/bench/scaled_model.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -37,35 +38,6 @@ Arguments parse(int argc, char** argv) {
       arguments.number.at(key) = std::stoll(argv[i + 1]);
   }
   return arguments;
-}
-
-layers::ModelConfig scaled_config(std::int64_t layers, std::int64_t depth) {
-  layers::ModelConfig c;
-  c.text = {.hidden_size = 2048,
-            .intermediate_size = 6144,
-            .num_hidden_layers = layers,
-            .num_attention_heads = 16,
-            .num_key_value_heads = 8,
-            .head_dim = 128,
-            .vocab_size = 32768,
-            .max_position_embeddings = 8192,
-            .tie_word_embeddings = true,
-            .rope_theta = 5e6,
-            .mrope_section = {24, 20, 20}};
-  c.vision = {.depth = depth,
-              .hidden_size = 1024,
-              .intermediate_size = 4096,
-              .num_heads = 16,
-              .patch_size = 16,
-              .temporal_patch_size = 2,
-              .spatial_merge_size = 2,
-              .out_hidden_size = 2048,
-              .num_position_embeddings = 2304};
-  for (std::int64_t k = 0; k < 3; ++k)
-    c.vision.deepstack_visual_indexes.push_back(depth * (k + 1) / 4);
-  c.image_token_id = 1, c.video_token_id = 2, c.vision_start_token_id = 3,
-  c.vision_end_token_id = 4;
-  return c;
 }
 
 /// A ceiling, measured a few times after the kernels' threads have stopped spinning for more work.
@@ -175,7 +147,10 @@ double seconds(const std::function<void()>& body) {
 
 int run(const Arguments& a) {
   const int threads = static_cast<int>(a.number.at("threads"));
-  const layers::ModelConfig config = scaled_config(a.number.at("layers"), a.number.at("depth"));
+  const layers::ModelConfig config = bench::scaled_model({.layers = a.number.at("layers"),
+                                                          .vision_depth = a.number.at("depth"),
+                                                          .vocab = 32768,
+                                                          .positions = 8192});
   const std::int64_t side = a.number.at("image") / config.vision.patch_size;
   const layers::GridThw grid{1, side, side};
   const std::int64_t visual = grid.patches() / 4, prompt = visual + 64;

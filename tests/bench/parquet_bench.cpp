@@ -4,12 +4,10 @@
 #include "parallel/base/rng.h"
 #include "runtime/input/parquet.h"
 #include "runtime/output/parquet_writer.h"
+#include "tests/bench/turns.h"
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <chrono>
-#include <fcntl.h>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -19,6 +17,8 @@
 
 namespace retinue::runtime {
 namespace {
+
+using bench::Way;
 
 constexpr int kRounds = 7;
 constexpr std::int64_t kBytes = std::int64_t{200} << 20;
@@ -44,14 +44,6 @@ std::int64_t write_file(const std::string& path) {
   return rows;
 }
 
-void read_plainly(const std::string& path) {
-  std::vector<char> buffer(std::size_t{1} << 20);
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  while (::read(fd, buffer.data(), buffer.size()) > 0) {
-  }
-  ::close(fd);
-}
-
 /// Every row of a column, by a fresh reader.
 void read_cells(const std::string& path, const ParquetOptions& options, const char* column,
                 std::int64_t threads, const std::function<std::int64_t(std::int64_t)>& nth) {
@@ -74,39 +66,24 @@ void run(const std::string& where) {
   const auto in_order = [](std::int64_t row) { return row; };
   // A prime beyond every number of rows here: each row once, far from the one before.
   const auto anywhere = [rows](std::int64_t row) { return row * 1000003 % rows; };
-  struct Way {
-    std::string name;
-    std::function<void()> body;
-    std::vector<double> seconds = {};
-  };
   std::vector<Way> ways = {
-      {"plain read", [&] { read_plainly(path); }},
-      {"images in order", [&] { read_cells(path, {}, "image", 1, in_order); }},
-      {"images in order, 2 threads", [&] { read_cells(path, {}, "image", 2, in_order); }},
-      {"images in any order, 32 MiB kept",
+      {"plain read", bytes, [&] { bench::read_plainly(path, std::size_t{1} << 20); }},
+      {"images in order", bytes, [&] { read_cells(path, {}, "image", 1, in_order); }},
+      {"images in order, 2 threads", bytes, [&] { read_cells(path, {}, "image", 2, in_order); }},
+      {"images in any order, 32 MiB kept", bytes,
        [&] { read_cells(path, {.cache_bytes = 32 << 20}, "image", 1, anywhere); }},
-      {"ids alone", [&] { read_cells(path, {}, "id", 1, in_order); }}};
-  for (int round = -1; round < kRounds; ++round)
-    for (Way& way : ways) {
-      const auto start = std::chrono::steady_clock::now();
-      way.body();
-      const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-      if (round >= 0) way.seconds.push_back(taken.count());
-    }
+      {"ids alone", bytes, [&] { read_cells(path, {}, "id", 1, in_order); }}};
+  bench::time_in_turns(ways, kRounds);
   fmt::print("{:.0f} MB, {} rows, warm; median of {} rounds (least, most)\n", bytes * 1e-6, rows,
              kRounds);
-  for (Way& way : ways) std::ranges::sort(way.seconds);
-  const double plain = ways[0].seconds[kRounds / 2];
-  for (const Way& way : ways) {
-    const double median = way.seconds[kRounds / 2];
+  for (const Way& way : ways)
     if (way.name == "ids alone")
-      fmt::print("{:<34} {:.2f} ms ({:.2f}, {:.2f})\n", way.name, median * 1e3,
-                 way.seconds.front() * 1e3, way.seconds.back() * 1e3);
+      fmt::print("{:<34} {:.2f} ms ({:.2f}, {:.2f})\n", way.name, way.median_s() * 1e3,
+                 way.least_s() * 1e3, way.most_s() * 1e3);
     else
       fmt::print("{:<34} {:.0f} MB/s ({:.0f}, {:.0f}), {:.2f} of plain read\n", way.name,
-                 bytes / median * 1e-6, bytes / way.seconds.back() * 1e-6,
-                 bytes / way.seconds.front() * 1e-6, plain / median);
-  }
+                 way.rate() * 1e-6, bytes / way.most_s() * 1e-6, bytes / way.least_s() * 1e-6,
+                 way.rate() / ways[0].rate());
   std::filesystem::remove_all(folder);
 }
 

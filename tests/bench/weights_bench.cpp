@@ -3,20 +3,23 @@
 // Writes a checkpoint of the 8B's widths to FOLDER (default: /tmp), which stays in the page cache.
 #include "layers/modules/tensor_axis.h"
 #include "layers/weights/weight_store.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/bench/turns.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <fcntl.h>
-#include <functional>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
 #include <unistd.h>
 #include <vector>
 
 namespace retinue {
 namespace {
+
+using bench::Way;
 
 constexpr int kLayers = 4;
 constexpr int kRounds = 5;
@@ -83,46 +86,22 @@ void load(const std::string& folder, int threads, int tensor) {
   store.load();
 }
 
-void read_plainly(const std::string& path) {
-  std::vector<char> buffer(std::size_t{4} << 20);
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  while (::read(fd, buffer.data(), buffer.size()) > 0) {
-  }
-  ::close(fd);
-}
-
-struct Way {
-  std::string name;
-  double share;  ///< of the file's bytes
-  std::function<void()> body;
-  std::vector<double> seconds = {};
-};
-
 void run(const std::string& where, int threads) {
   std::string folder = where + "/retinue-weights-XXXXXX";
   check(::mkdtemp(folder.data()) != nullptr, "a temporary folder can be made");
   const std::string path = folder + "/model.safetensors";
   const auto bytes = static_cast<double>(write_checkpoint(path));
-  std::vector<Way> ways = {{"plain read", 1, [&] { read_plainly(path); }},
-                           {"load, tensor 1", 1, [&] { load(folder, threads, 1); }},
-                           {"load, one of tensor 4", 0.25, [&] { load(folder, threads, 4); }}};
-  for (int round = -1; round < kRounds; ++round)
-    for (Way& way : ways) {
-      const auto start = std::chrono::steady_clock::now();
-      way.body();
-      const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-      if (round >= 0) way.seconds.push_back(taken.count());
-    }
+  std::vector<Way> ways = {
+      {"plain read", bytes, [&] { bench::read_plainly(path, std::size_t{4} << 20); }},
+      {"load, tensor 1", bytes, [&] { load(folder, threads, 1); }},
+      {"load, one of tensor 4", bytes / 4, [&] { load(folder, threads, 4); }}};
+  bench::time_in_turns(ways, kRounds);
   fmt::print("{:.2f} GB, {} threads, median of {} rounds (least, most)\n", bytes * 1e-9, threads,
              kRounds);
-  for (Way& way : ways) std::ranges::sort(way.seconds);
-  const auto rate = [&](const Way& way, double s) { return bytes * way.share / s * 1e-9; };
-  const double plain = rate(ways[0], ways[0].seconds[kRounds / 2]);
-  for (const Way& way : ways) {
-    const double median = rate(way, way.seconds[kRounds / 2]);
-    fmt::print("{:<24} {:.2f} GB/s ({:.2f}, {:.2f}), {:.2f} of plain read\n", way.name, median,
-               rate(way, way.seconds.back()), rate(way, way.seconds.front()), median / plain);
-  }
+  for (const Way& way : ways)
+    fmt::print("{:<24} {:.2f} GB/s ({:.2f}, {:.2f}), {:.2f} of plain read\n", way.name,
+               way.rate() * 1e-9, way.bytes / way.most_s() * 1e-9, way.bytes / way.least_s() * 1e-9,
+               way.rate() / ways[0].rate());
   std::filesystem::remove_all(folder);
 }
 

@@ -43,7 +43,8 @@ std::string quoted(const std::vector<std::string>& words);
 int exit_code_of(int launcher_code);
 
 /// Runs the command and returns the exit code for this process. SIGTERM, SIGINT and SIGUSR1 reach
-/// the ranks as SIGUSR1, which asks a job to end in order; a second one ends them.
+/// the ranks as SIGUSR1, which asks a job to end in order; a second one ends them. Of ranks that
+/// were killed it says so on stderr, and which ended first where all are of this machine.
 /// Throws: SystemError when it cannot be started.
 int run_command(const std::vector<std::string>& words);
 

@@ -16,7 +16,7 @@ while [ $# -gt 0 ]; do
     --windows) windows=$2 ;;
     --requests) requests=$2 ;;
     --program) program=$2 ;;
-    --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "[monitor_attack] unknown option $1. Known: --windows --requests --program" >&2; exit 2 ;;
   esac
   shift 2
@@ -45,6 +45,7 @@ for _ in $(seq 600); do
   if [ -n "$url" ] && curl -s "${url}status" | grep -q '"phase":"running"'; then break; fi
   sleep 0.05
 done
+[ -n "$url" ] || { echo "[monitor_attack] the job has no monitor:" >&2; cat "$work/log" >&2; exit 1; }
 port=${url##*:} port=${port%/}
 
 # Items done and when that was so, by the job's own status, which it makes once a second.

@@ -124,12 +124,12 @@ std::string bars(const Summary& summary) {
   PairedBars communication{.title = "Communication",
                            .unit = "% of makespan",
                            .first = "saved without the wire",
-                           .second = "by the clock",
+                           .second = "directly",
                            .bars = {}};
   PairedBars feed{.title = "Feeding",
                   .unit = "% of makespan",
                   .first = "saved by preloading",
-                  .second = "by the clock",
+                  .second = "directly",
                   .bars = {}};
   for (const CaseResult& r : summary.cases) {
     breakdown.bars.push_back({label(r), r.breakdown});
@@ -249,7 +249,8 @@ std::string html_report(const Study& study, const Summary& summary) {
   body +=
       "<p class=\"soft\">Seconds: makespan, from everything loaded to the last record durable; "
       "median, least and most of the trials. comm and feed: what a run without the wire, or with "
-      "pixels preloaded, saves; beside them what the clock says. tail: loss against the rate of "
+      "pixels preloaded, saves; beside them what runs say of themselves. tail: loss against the "
+      "rate of "
       "the middle eight tenths. compute / T: of the busiest rank. MFU and MBU need a known peak, "
       "J/image a readable meter.</p>\n";
   body += "<h2>Whence</h2><dl>";

@@ -44,8 +44,8 @@ template <class T, int rows>
 class AttentionRows {
  public:
   AttentionRows(const AttentionBlock<T>& b, std::int64_t first) : b_(b), first_(first) {
-    pack_rows(
-        RowPacking<T>{b.q + first * b.q_stride, b.q_stride, rows, rows, b.head_dim, b.head_dim, q_});
+    pack_rows(RowPacking<T>{b.q + first * b.q_stride, b.q_stride, rows, rows, b.head_dim,
+                            b.head_dim, q_});
     value_panels_ = (b.head_dim + kPanel - 1) / kPanel;
     for (int r = 0; r < rows; ++r)
       keys_ = b.row_keys[first + r] > keys_ ? b.row_keys[first + r] : keys_;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "parallel/comm/mpi_world.h"
+#include "parallel/comm/mpi/mpi_world.h"
 
 #include <string>
 #include <vector>

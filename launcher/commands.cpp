@@ -12,12 +12,12 @@
 #include "parallel/base/check.h"
 #include "parallel/base/clock.h"
 #include "parallel/base/log.h"
-#include "parallel/comm/mpi_world.h"
-#include "parallel/comm/watch.h"
+#include "parallel/comm/mpi/mpi_world.h"
+#include "parallel/comm/mpi/watch.h"
 #include "parallel/device/cuda/runtime.h"
-#include "runtime/jobs/agree.h"
-#include "runtime/jobs/decode_helper.h"
+#include "runtime/decode/isolated_worker.h"
 #include "runtime/jobs/job.h"
+#include "runtime/jobs/job_messages.h"
 #include "runtime/monitor/monitor.h"
 
 #include <fmt/format.h>

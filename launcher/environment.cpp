@@ -1,7 +1,7 @@
 #include "launcher/environment.h"
 
 #include "parallel/base/check.h"
-#include "parallel/comm/mpi_world.h"
+#include "parallel/comm/mpi/mpi_world.h"
 
 #include <fmt/format.h>
 

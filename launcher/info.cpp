@@ -6,12 +6,12 @@
 #include "layers/spec/numerics.h"
 #include "parallel/base/build_config.h"
 #include "parallel/base/hash.h"
-#include "parallel/comm/mpi_version.h"
-#include "parallel/comm/nccl_communicator.h"
+#include "parallel/comm/mpi/mpi_version.h"
+#include "parallel/comm/nccl/nccl_communicator.h"
 #include "parallel/device/cpu/isa.h"
 #include "parallel/device/cuda/runtime.h"
 #include "parallel/device/topology.h"
-#include "runtime/input/video_ffmpeg.h"
+#include "runtime/media/video_ffmpeg.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "launcher/option.h"
+#include "runtime/doctor/doctor.h"
 #include "runtime/jobs/options.h"
 
 #include <cstdint>

@@ -9,12 +9,12 @@
 #include "parallel/base/clock.h"
 #include "parallel/base/hash.h"
 #include "parallel/device/cuda/runtime.h"
-#include "runtime/output/atomic_file.h"
+#include "runtime/formats/atomic_file.h"
 #include "runtime/study/cluster.h"
 #include "runtime/study/compare.h"
-#include "runtime/study/model_work.h"
+#include "runtime/study/model/model_work.h"
+#include "runtime/study/report/table.h"
 #include "runtime/study/study.h"
-#include "runtime/study/table.h"
 
 #include <fmt/format.h>
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes runtime/input/unicode_ranges.inc: the Unicode classes that Hugging Face's tokenizers uses.
+"""Writes runtime/text/unicode/unicode_ranges.inc: the Unicode classes that Hugging Face's tokenizers uses.
 
 Needs the `tokenizers` release of scripts/golden/requirements.txt. The classes are asked of the
 library itself, code point by code point, because it mixes Unicode versions: its regex engine knows
 Unicode 16, its NFC knows Unicode 9, and neither is the version of the system's utf8proc.
 
-    python scripts/unicode_ranges.py > runtime/input/unicode_ranges.inc
+    python scripts/unicode_ranges.py > runtime/text/unicode/unicode_ranges.inc
 """
 
 import sys

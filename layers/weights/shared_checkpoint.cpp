@@ -5,7 +5,7 @@
 #include "parallel/base/check.h"
 #include "parallel/base/hash.h"
 #include "parallel/comm/gather_values.h"
-#include "parallel/comm/tournament.h"
+#include "parallel/comm/round_robin.h"
 #include "parallel/device/staging.h"
 
 #include <fmt/format.h>

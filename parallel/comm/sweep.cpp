@@ -2,7 +2,7 @@
 
 #include "parallel/base/check.h"
 #include "parallel/comm/gather_values.h"
-#include "parallel/comm/tournament.h"
+#include "parallel/comm/round_robin.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,7 @@
 #include "runtime/engine/scheduler.h"
 
 #include "parallel/base/check.h"
-#include "runtime/engine/page_keys.h"
+#include "runtime/engine/block_keys.h"
 #include "runtime/engine/sampler.h"
 
 #include <fmt/format.h>

@@ -1,9 +1,9 @@
-#include "runtime/jobs/agree.h"
-#include "runtime/jobs/feeder.h"
+#include "runtime/decode/prefetcher.h"
 #include "runtime/jobs/job.h"
-#include "runtime/jobs/question.h"
+#include "runtime/jobs/job_messages.h"
+#include "runtime/jobs/prepared_request.h"
 #include "runtime/jobs/replica.h"
-#include "runtime/output/output_text.h"
+#include "runtime/text/output_text.h"
 
 #include <fmt/format.h>
 

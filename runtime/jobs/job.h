@@ -30,10 +30,6 @@ struct Session {
 int run_caption(const Session& session, const CaptionOptions& options);
 int run_ask(const Session& session, const AskOptions& options);
 int run_trace(const Session& session, const TraceOptions& options);
-/// Rank 0 prints what is wrong with the machines and their links. 0: nothing broken; 3: something
-/// is. Throws: SystemError when a rank did not answer or was lost on the way, after all that is
-/// known was printed.
-int run_doctor(const Session& session, const DoctorOptions& options);
 /// Needs no other rank: plans for `ranks` of them.
 int run_check(const CaptionOptions& options, int ranks, double gpu_memory_gib, std::FILE* out);
 

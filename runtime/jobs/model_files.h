@@ -1,15 +1,15 @@
 #pragma once
 
 #include "layers/spec/config.h"
+#include "runtime/dataset/item.h"
 #include "runtime/engine/request.h"
-#include "runtime/input/chat_template.h"
-#include "runtime/input/image.h"
-#include "runtime/input/item.h"
-#include "runtime/input/processor_spec.h"
-#include "runtime/input/prompt.h"
-#include "runtime/input/tokenizer.h"
 #include "runtime/jobs/options.h"
-#include "runtime/output/detokenizer.h"
+#include "runtime/media/image.h"
+#include "runtime/media/processor_spec.h"
+#include "runtime/text/chat_template.h"
+#include "runtime/text/detokenizer.h"
+#include "runtime/text/prompt.h"
+#include "runtime/text/tokenizer.h"
 
 #include <cstdint>
 #include <optional>

@@ -82,11 +82,4 @@ struct TraceOptions {
   std::int64_t decode = 0;
 };
 
-struct DoctorOptions {
-  RunOptions run;  ///< without a model its files are not looked at
-  bool json = false;
-  double sweep_s = 2;                   ///< per communicator
-  std::int64_t answer_deadline_s = 30;  ///< for what each rank looks at alone
-};
-
 }  // namespace retinue::runtime

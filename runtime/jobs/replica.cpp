@@ -4,7 +4,7 @@
 #include "layers/weights/weight_source.h"
 #include "parallel/base/build_config.h"
 #include "parallel/comm/gather_values.h"
-#include "parallel/comm/nccl_communicator.h"
+#include "parallel/comm/nccl/nccl_communicator.h"
 #include "parallel/device/cuda/runtime.h"
 #include "runtime/jobs/host_memory.h"
 

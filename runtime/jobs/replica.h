@@ -6,13 +6,13 @@
 #include "parallel/base/clock.h"
 #include "parallel/comm/ablation.h"
 #include "parallel/mesh/mesh.h"
+#include "runtime/dataset/source.h"
 #include "runtime/engine/engine.h"
 #include "runtime/engine/engine_plan.h"
-#include "runtime/input/source.h"
 #include "runtime/jobs/job.h"
 #include "runtime/jobs/model_files.h"
 #include "runtime/jobs/options.h"
-#include "runtime/jobs/start_up.h"
+#include "runtime/status/start_up.h"
 
 #include <memory>
 #include <span>

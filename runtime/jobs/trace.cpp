@@ -2,10 +2,10 @@
 #include "layers/weights/safetensors_writer.h"
 #include "parallel/base/build_config.h"
 #include "parallel/base/hash.h"
-#include "runtime/jobs/agree.h"
-#include "runtime/jobs/feeder.h"
+#include "runtime/decode/prefetcher.h"
 #include "runtime/jobs/job.h"
-#include "runtime/jobs/question.h"
+#include "runtime/jobs/job_messages.h"
+#include "runtime/jobs/prepared_request.h"
 #include "runtime/jobs/replica.h"
 #include "runtime/jobs/stage_record.h"
 

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "runtime/jobs/job_status.h"
 #include "runtime/monitor/http_server.h"
+#include "runtime/status/job_status.h"
 
 #include <string>
 

@@ -1,9 +1,9 @@
 #pragma once
 
 #include "parallel/base/clock.h"
-#include "runtime/jobs/job_status.h"
-#include "runtime/jobs/mailbox.h"
 #include "runtime/monitor/http_server.h"
+#include "runtime/status/job_status.h"
+#include "runtime/status/mailbox.h"
 
 #include <atomic>
 #include <memory>

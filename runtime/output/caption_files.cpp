@@ -1,8 +1,8 @@
 #include "runtime/output/caption_files.h"
 
 #include "parallel/base/check.h"
-#include "runtime/output/parquet_writer.h"
-#include "runtime/output/tar_writer.h"
+#include "runtime/formats/parquet/writer.h"
+#include "runtime/formats/tar_writer.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>

@@ -1,7 +1,7 @@
 #include "runtime/output/job_folder.h"
 
 #include "parallel/base/check.h"
-#include "runtime/output/atomic_file.h"
+#include "runtime/formats/atomic_file.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>

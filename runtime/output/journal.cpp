@@ -2,7 +2,7 @@
 
 #include "parallel/base/check.h"
 #include "parallel/base/hash.h"
-#include "runtime/output/atomic_file.h"
+#include "runtime/formats/atomic_file.h"
 
 #include <fmt/format.h>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "runtime/output/strikes.h"
+#include "runtime/failure/crash_attribution.h"
 
 #include <condition_variable>
 #include <cstdint>

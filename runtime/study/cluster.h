@@ -1,6 +1,6 @@
 #pragma once
 
-#include "runtime/study/simulation.h"
+#include "runtime/study/model/simulation.h"
 #include "runtime/study/study.h"
 
 #include <cstdint>

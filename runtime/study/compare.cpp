@@ -1,8 +1,8 @@
 #include "runtime/study/compare.h"
 
 #include "parallel/base/check.h"
-#include "runtime/study/html.h"
-#include "runtime/study/svg.h"
+#include "runtime/study/report/html.h"
+#include "runtime/study/report/svg.h"
 
 #include <fmt/format.h>
 

@@ -2,9 +2,9 @@
 
 #include "parallel/base/check.h"
 #include "parallel/base/rng.h"
-#include "runtime/output/atomic_file.h"
-#include "runtime/study/html.h"
-#include "runtime/study/table.h"
+#include "runtime/formats/atomic_file.h"
+#include "runtime/study/report/html.h"
+#include "runtime/study/report/table.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>

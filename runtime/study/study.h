@@ -1,7 +1,7 @@
 #pragma once
 
-#include "runtime/study/plan.h"
-#include "runtime/study/summary.h"
+#include "runtime/study/report/summary.h"
+#include "runtime/study/run/plan.h"
 
 #include <nlohmann/json_fwd.hpp>
 

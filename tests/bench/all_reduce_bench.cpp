@@ -1,7 +1,7 @@
 // all_reduce beside MPI_Allreduce and beside plain copying, in one run:
 //   mpirun -np 2 … all_reduce_bench [--json FILE]
 // Copying is what an in-place sum cannot beat: each rank reads its elements and writes as many.
-#include "parallel/comm/mpi_world.h"
+#include "parallel/comm/mpi/mpi_world.h"
 #include "tests/support/mpi_all_reduce.h"
 #include "tests/support/rank_values.h"
 

@@ -2,9 +2,9 @@
 // run.
 //   image_bench [repetitions]
 #include "parallel/base/rng.h"
-#include "runtime/input/image.h"
-#include "runtime/input/patchify.h"
-#include "runtime/input/resize.h"
+#include "runtime/media/image.h"
+#include "runtime/media/patchify.h"
+#include "runtime/media/resize.h"
 
 #include <fmt/format.h>
 #include <turbojpeg.h>

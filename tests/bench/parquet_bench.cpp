@@ -2,8 +2,8 @@
 //   parquet_bench [FOLDER]      default /tmp; 200 MiB are written there and removed
 #include "parallel/base/check.h"
 #include "parallel/base/rng.h"
-#include "runtime/input/parquet.h"
-#include "runtime/output/parquet_writer.h"
+#include "runtime/formats/parquet/reader.h"
+#include "runtime/formats/parquet/writer.h"
 #include "tests/bench/turns.h"
 
 #include <fmt/format.h>

@@ -1,8 +1,8 @@
 // Any bytes as an image file: size, pixels under both policies, patches. A libFuzzer target, see
 // CMakeLists.txt.
 #include "parallel/base/check.h"
-#include "runtime/input/image.h"
-#include "runtime/input/patchify.h"
+#include "runtime/media/image.h"
+#include "runtime/media/patchify.h"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,7 +1,7 @@
 // Any bytes as a Parquet file: refused, or every cell of its first rows is read or refused, twice
 // alike.
 #include "parallel/base/check.h"
-#include "runtime/input/parquet.h"
+#include "runtime/formats/parquet/reader.h"
 
 #include <algorithm>
 #include <cstddef>

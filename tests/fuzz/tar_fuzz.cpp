@@ -1,5 +1,5 @@
 // Any bytes as a tar archive: members that lie inside it, or an error.
-#include "runtime/input/tar.h"
+#include "runtime/formats/tar.h"
 
 #include <algorithm>
 #include <cstddef>

@@ -1,5 +1,5 @@
 // Any bytes as a chat template: a UsageError, a DataError or a text.
-#include "runtime/input/chat_template.h"
+#include "runtime/text/chat_template.h"
 
 #include <nlohmann/json.hpp>
 

@@ -1,7 +1,7 @@
 // Any bytes as tokenizer.json: a UsageError or a tokenizer that encodes and decodes without harm.
 #include "parallel/base/check.h"
-#include "runtime/input/tokenizer.h"
-#include "runtime/output/detokenizer.h"
+#include "runtime/text/detokenizer.h"
+#include "runtime/text/tokenizer.h"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,7 +1,7 @@
 // Any bytes as a clip: its header, every frame and a few by leaps. A libFuzzer target, see
 // CMakeLists.txt.
 #include "parallel/base/check.h"
-#include "runtime/input/video_ffmpeg.h"
+#include "runtime/media/video_ffmpeg.h"
 
 #include <cstddef>
 #include <cstdint>

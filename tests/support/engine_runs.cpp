@@ -3,7 +3,7 @@
 #include "layers/weights/weight_source.h"
 #include "parallel/base/check.h"
 #include "parallel/base/rng.h"
-#include "parallel/comm/local_communicator.h"
+#include "parallel/comm/local/local_communicator.h"
 
 #include <algorithm>
 #include <exception>

@@ -1,6 +1,6 @@
 #include "tests/support/job_ranks.h"
 
-#include "parallel/comm/local_communicator.h"
+#include "parallel/comm/local/local_communicator.h"
 #include "tests/support/source_folder.h"
 
 #include <atomic>

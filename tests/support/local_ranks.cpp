@@ -1,4 +1,4 @@
-#include "parallel/comm/local_communicator.h"
+#include "parallel/comm/local/local_communicator.h"
 #include "tests/support/ranks.h"
 
 #include <gtest/gtest.h>

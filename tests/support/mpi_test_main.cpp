@@ -1,6 +1,6 @@
 // The main of tests that mpirun starts: every rank runs every test, and all ranks fail when one
 // does.
-#include "parallel/comm/mpi_world.h"
+#include "parallel/comm/mpi/mpi_world.h"
 #include "tests/support/launched_world.h"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // The processes of this mpirun, all on one device, over NCCL.
 #include "parallel/base/log.h"
-#include "parallel/comm/nccl_communicator.h"
+#include "parallel/comm/nccl/nccl_communicator.h"
 #include "tests/support/device_side.h"
 #include "tests/support/launched_world.h"
 #include "tests/support/ranks.h"

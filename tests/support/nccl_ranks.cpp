@@ -1,6 +1,6 @@
 // Ranks as threads with a device each: as many of 1, 2, 3 and 4 as there are devices for.
-#include "parallel/comm/local_communicator.h"
-#include "parallel/comm/nccl_communicator.h"
+#include "parallel/comm/local/local_communicator.h"
+#include "parallel/comm/nccl/nccl_communicator.h"
 #include "parallel/device/cuda/runtime.h"
 #include "tests/support/device_side.h"
 #include "tests/support/ranks.h"

@@ -3,8 +3,8 @@
 #include "layers/decoder/mrope.h"
 #include "layers/weights/safetensors.h"
 #include "parallel/base/check.h"
-#include "runtime/input/image.h"
-#include "runtime/input/patchify.h"
+#include "runtime/media/image.h"
+#include "runtime/media/patchify.h"
 #include "tests/support/source_folder.h"
 
 #include <nlohmann/json.hpp>

@@ -1,7 +1,7 @@
 // A rank for ranks_end_test: its argument says how world rank 2, or all, come to an end.
 #include "parallel/base/check.h"
-#include "parallel/comm/mpi_world.h"
-#include "parallel/comm/watch.h"
+#include "parallel/comm/mpi/mpi_world.h"
+#include "parallel/comm/mpi/watch.h"
 
 #include <csignal>
 #include <cstdio>

@@ -1,7 +1,7 @@
 // The contract of DECISIONS.md 3: the same request gives the same logits, bit for bit, whatever the
 // tensor axis, the chunking of the prompt, the size of pages or the number of threads.
 #include "parallel/base/hash.h"
-#include "parallel/comm/local_communicator.h"
+#include "parallel/comm/local/local_communicator.h"
 #include "tests/support/tiny_model.h"
 
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 #include "layers/model/qwen3_vl.h"
 #include "layers/weights/weight_source.h"
 #include "parallel/base/check.h"
-#include "parallel/comm/local_communicator.h"
+#include "parallel/comm/local/local_communicator.h"
 #include "tests/support/temporary_folder.h"
 
 #include <gmock/gmock.h>

@@ -4,7 +4,7 @@
 #include "layers/weights/weight_store.h"
 #include "parallel/base/check.h"
 #include "parallel/base/rng.h"
-#include "parallel/comm/local_communicator.h"
+#include "parallel/comm/local/local_communicator.h"
 #include "tests/support/temporary_folder.h"
 
 #include <gmock/gmock.h>

@@ -1,6 +1,6 @@
 #include "parallel/comm/ablation.h"
 
-#include "parallel/comm/local_communicator.h"
+#include "parallel/comm/local/local_communicator.h"
 #include "tests/support/ranks.h"
 
 #include <gmock/gmock.h>

@@ -2,7 +2,7 @@
 
 #include "parallel/base/check.h"
 #include "parallel/comm/relayed.h"
-#include "parallel/comm/tournament.h"
+#include "parallel/comm/round_robin.h"
 #include "tests/support/ranks.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // The engine in its stride asks the system for no memory: this executable counts who does.
-#include "parallel/comm/local_communicator.h"
+#include "parallel/comm/local/local_communicator.h"
 #include "runtime/engine/engine.h"
 #include "runtime/engine/engine_plan.h"
 #include "tests/support/tiny_model.h"

@@ -3,7 +3,7 @@
 
 #include "parallel/base/build_config.h"
 #include "parallel/base/check.h"
-#include "parallel/comm/local_communicator.h"
+#include "parallel/comm/local/local_communicator.h"
 #include "parallel/device/cuda/runtime.h"
 
 #include <fmt/format.h>

@@ -1,7 +1,7 @@
 // The project's key test: what the reference's generate() gives, token by token, through the whole
 // path from messages to ids.
-#include "runtime/jobs/feeder.h"
-#include "runtime/jobs/question.h"
+#include "runtime/decode/prefetcher.h"
+#include "runtime/jobs/prepared_request.h"
 #include "runtime/jobs/replica.h"
 #include "tests/support/job_ranks.h"
 #include "tests/support/tiny_model.h"

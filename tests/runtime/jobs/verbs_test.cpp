@@ -1,7 +1,7 @@
 // ask, check, and what all verbs do with options.
-#include "runtime/jobs/agree.h"
+#include "runtime/jobs/job_messages.h"
 #include "runtime/jobs/model_files.h"
-#include "runtime/jobs/progress.h"
+#include "runtime/status/progress.h"
 #include "tests/support/job_ranks.h"
 
 #include <gmock/gmock.h>

@@ -1,10 +1,10 @@
 #include "runtime/output/caption_files.h"
 
 #include "parallel/base/check.h"
-#include "runtime/input/parquet.h"
-#include "runtime/output/parquet_writer.h"
+#include "runtime/formats/parquet/reader.h"
+#include "runtime/formats/parquet/writer.h"
+#include "runtime/formats/tar_writer.h"
 #include "runtime/output/record.h"
-#include "runtime/output/tar_writer.h"
 #include "tests/support/job_ranks.h"
 
 #include <gmock/gmock.h>

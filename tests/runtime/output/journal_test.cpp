@@ -1,7 +1,7 @@
 #include "runtime/output/journal.h"
 
 #include "parallel/base/check.h"
-#include "runtime/output/atomic_file.h"
+#include "runtime/formats/atomic_file.h"
 #include "tests/support/job_ranks.h"
 
 #include <gtest/gtest.h>

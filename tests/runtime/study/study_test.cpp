@@ -2,7 +2,7 @@
 #include "runtime/study/study.h"
 
 #include "parallel/base/check.h"
-#include "runtime/study/table.h"
+#include "runtime/study/report/table.h"
 #include "tests/support/temporary_folder.h"
 
 #include <fmt/format.h>

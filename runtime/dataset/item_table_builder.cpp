@@ -1,0 +1,93 @@
+#include "runtime/dataset/item_table_builder.h"
+
+#include "parallel/base/check.h"
+#include "runtime/formats/atomic_file.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <vector>
+
+namespace retinue::runtime {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The table of a folder, if one is there whole.
+std::optional<ItemTable> table_in(const std::string& folder) {
+  try {
+    return ItemTable(folder);
+  } catch (const SystemError&) {
+    return std::nullopt;
+  }
+}
+
+bool same_bytes(const std::string& a, const std::string& b) {
+  std::ifstream first(a, std::ios::binary), second(b, std::ios::binary);
+  std::vector<char> left(std::size_t{1} << 18), right(left.size());
+  while (first && second) {
+    first.read(left.data(), static_cast<std::streamsize>(left.size()));
+    second.read(right.data(), static_cast<std::streamsize>(right.size()));
+    if (first.gcount() != second.gcount() ||
+        !std::equal(left.begin(), left.begin() + first.gcount(), right.begin()))
+      return false;
+  }
+  return first.eof() && second.eof();
+}
+
+}  // namespace
+
+std::string table_folder(const std::string& job) { return job + "/manifest"; }
+
+Listing::Listing(std::string job, const SourceOptions& options, std::istream& standard_input)
+    : folder_(table_folder(job)), part_(folder_ + ".part") {
+  try {
+    items_ = list_table(options, standard_input, part_);
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(part_, ignored);
+    throw;
+  }
+}
+
+Listing::~Listing() {
+  std::error_code ignored;
+  fs::remove_all(part_, ignored);
+}
+
+std::string Listing::difference() const {
+  const auto before = table_in(folder_);
+  if (!before || before->sha256() == items_.sha256()) return "";
+  try {
+    const auto at = first_difference(*before, items_);
+    if (!at) return "";
+    const auto shown = [&](const ItemTable& table) {
+      return *at < table.size() ? describe(table.item(*at)) : std::string("none");
+    };
+    return fmt::format("The first item that differs is number {}: was {}; now {}.", *at + 1,
+                       shown(*before), shown(items_));
+  } catch (const SystemError&) {
+    return "";  // The old table is damaged: the hashes differ, and more cannot be said.
+  }
+}
+
+void Listing::publish() {
+  bool same = true;
+  for (const char* name : {"/items", "/index", "/table.json"})
+    same = same && same_bytes(folder_ + name, part_ + name);
+  if (same) return;
+  // What is there belongs to no answer yet, or is damaged.
+  std::error_code error;
+  fs::remove_all(folder_, error);
+  if (!error) fs::rename(part_, folder_, error);
+  if (error)
+    throw SystemError(fmt::format(
+        "[output] {}: cannot be renamed: {}. Mend the disk, then run the same command again.",
+        part_, error.message()));
+  sync_folder(fs::path(folder_).parent_path().string());
+}
+
+}  // namespace retinue::runtime

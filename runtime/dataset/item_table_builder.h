@@ -1,0 +1,41 @@
+#pragma once
+
+#include "runtime/dataset/item_table.h"
+#include "runtime/dataset/source.h"
+
+#include <istream>
+#include <string>
+
+namespace retinue::runtime {
+
+/// The items of a job's inputs, listed beside the table that its folder may hold already: that one
+/// is not touched before it is known what to do with it.
+class Listing {
+ public:
+  /// Lists into `job`/manifest.part. Call on rank 0, holding the folder.
+  /// Throws: as list_table.
+  Listing(std::string job, const SourceOptions& options, std::istream& standard_input);
+  /// Takes away what was not published.
+  ~Listing();
+  Listing(const Listing&) = delete;
+  Listing& operator=(const Listing&) = delete;
+
+  [[nodiscard]] const ItemTable& items() const { return items_; }
+
+  /// Says in what they differ from the items that the folder was made for; empty where they do not,
+  /// or where it holds no table that can be read.
+  [[nodiscard]] std::string difference() const;
+
+  /// Makes them the table of the folder: `job`/manifest. One that is there and equal byte for byte
+  /// stays. Throws: SystemError.
+  void publish();
+
+ private:
+  std::string folder_, part_;
+  ItemTable items_;
+};
+
+/// The folder of a job's table, for every rank to open.
+std::string table_folder(const std::string& job);
+
+}  // namespace retinue::runtime

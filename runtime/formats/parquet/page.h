@@ -1,0 +1,69 @@
+#pragma once
+
+#include "runtime/formats/parquet/codecs.h"
+#include "runtime/formats/parquet/metadata.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace retinue::runtime::detail {
+
+/// Values that are there, each a piece of `bytes`.
+struct ParquetValues {
+  struct Piece {
+    std::uint32_t begin = 0, size = 0;
+  };
+  HeapBytes bytes;
+  std::vector<Piece> pieces;    ///< of byte arrays; empty for values of one width
+  std::size_t width_bytes = 0;  ///< of one width
+  std::size_t begin = 0;        ///< where the first of these stands
+  std::size_t count = 0;
+
+  [[nodiscard]] std::span<const std::byte> at(std::size_t index) const;
+  [[nodiscard]] std::int64_t memory_bytes() const;
+};
+
+/// What an entry of a page has instead of a value.
+inline constexpr std::int32_t kAbsent = -1, kEmptyList = -2, kAbsentList = -3;
+
+/// One data page, decoded. An entry is a cell, or an element of a list, or the mark of a list
+/// without any.
+struct ParquetPage {
+  ParquetValues own;
+  std::shared_ptr<const ParquetValues> dictionary;  ///< with `indices`, instead of `own`
+  std::vector<std::uint32_t> indices;
+  std::size_t entry_count = 0;
+  std::vector<std::int32_t> entries;  ///< number of the value, or a mark; empty: all are there
+  /// Of a list: the entry with which each row begins. What stands before the first belongs to a
+  /// row of the page before. Empty for other columns: there row i is entry i.
+  std::vector<std::uint32_t> row_begin;
+
+  [[nodiscard]] std::size_t rows(const ParquetLeaf& leaf) const {
+    return leaf.max_repetition > 0 ? row_begin.size() : entry_count;
+  }
+  [[nodiscard]] std::span<const std::byte> value(std::size_t index) const {
+    return dictionary != nullptr ? dictionary->at(indices[index]) : own.at(index);
+  }
+  [[nodiscard]] std::int64_t memory_bytes() const;
+};
+
+/// Decodes a data page.
+///   stored      its bytes in the file, without the header; as many as the header says
+///   dictionary  of the chunk; nothing where it has none
+///   most_bytes  what the decoded page may take
+/// Errors: as unpack_page; levels, values or indices that do not fit; encodings that are not
+/// served; too large.
+Result<ParquetPage> decode_page(const PageHeader& header, std::span<const std::byte> stored,
+                                const ParquetLeaf& leaf, int codec,
+                                std::shared_ptr<const ParquetValues> dictionary,
+                                std::int64_t most_bytes);
+
+/// Decodes a dictionary page.   Errors: the same.
+Result<ParquetValues> decode_dictionary(const PageHeader& header, std::span<const std::byte> stored,
+                                        const ParquetLeaf& leaf, int codec,
+                                        std::int64_t most_bytes);
+
+}  // namespace retinue::runtime::detail

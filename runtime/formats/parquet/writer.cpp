@@ -1,0 +1,352 @@
+#include "runtime/formats/parquet/writer.h"
+
+#include "parallel/base/check.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <utility>
+
+namespace retinue::runtime {
+namespace {
+
+// Small enough that a reader of one cell unpacks little, large enough that headers do not count.
+constexpr std::size_t kPageBytes = 1 << 20;
+constexpr std::size_t kPageEntries = 20000;
+constexpr std::int64_t kGroupBytes = 64 << 20;
+constexpr std::int64_t kGroupRows = 100000;
+
+// Numbers of parquet.thrift.
+constexpr int kInt32 = 1, kInt64 = 2, kFloat = 4, kByteArray = 6;
+constexpr int kOptional = 1, kRepeated = 2, kRequired = 0;
+constexpr int kPlain = 0, kRle = 3;
+
+/// Thrift's compact protocol.   thrift/doc/specs/thrift-compact-protocol.md
+class ThriftWriter {
+ public:
+  void integer(int id, std::int64_t value, bool wide = false) {
+    field(id, wide ? 6 : 5);
+    zigzag(value);
+  }
+  void text(int id, std::string_view value) {
+    field(id, 8);
+    element_text(value);
+  }
+  void list(int id, int element_type, std::size_t size) {
+    field(id, 9);
+    // Sizes below 15 stand beside the type.
+    if (size < 15) {
+      byte(static_cast<unsigned>(size) << 4 | static_cast<unsigned>(element_type));
+    } else {
+      byte(0xF0U | static_cast<unsigned>(element_type));
+      varint(size);
+    }
+  }
+  void element_text(std::string_view value) {
+    varint(value.size());
+    out_ += value;
+  }
+  void element_integer(std::int64_t value) { zigzag(value); }
+  void begin(int id) {
+    field(id, 12);
+    begin_element();
+  }
+  void begin_element() { outer_.push_back(std::exchange(last_, 0)); }
+  void end() {
+    byte(0);
+    last_ = outer_.back();
+    outer_.pop_back();
+  }
+  /// The whole; ends the outermost struct.
+  std::string finish() {
+    byte(0);
+    return std::move(out_);
+  }
+
+ private:
+  void byte(unsigned value) { out_.push_back(static_cast<char>(value)); }
+  void varint(std::uint64_t value) {
+    for (; value >= 0x80; value >>= 7) byte(static_cast<unsigned>(value & 0x7F) | 0x80U);
+    byte(static_cast<unsigned>(value));
+  }
+  void zigzag(std::int64_t value) {
+    varint(static_cast<std::uint64_t>(value) << 1 ^ static_cast<std::uint64_t>(value >> 63));
+  }
+  /// Ids rise by 1 to 15 in all that is written here.
+  void field(int id, int type) {
+    byte(static_cast<unsigned>(id - last_) << 4 | static_cast<unsigned>(type));
+    last_ = id;
+  }
+
+  std::string out_;
+  int last_ = 0;
+  std::vector<int> outer_;
+};
+
+template <class T>
+void append_little(std::string& out, T value) {
+  static_assert(std::endian::native == std::endian::little);
+  char bytes[sizeof value];
+  std::memcpy(bytes, &value, sizeof value);
+  out.append(bytes, sizeof value);
+}
+
+/// A length, then one run where all levels are equal, else one bit-packed run.
+void append_levels(std::string& out, const std::vector<std::uint8_t>& levels, int width) {
+  std::string run;
+  const auto head = [&](std::uint64_t value) {
+    for (; value >= 0x80; value >>= 7) run.push_back(static_cast<char>((value & 0x7F) | 0x80));
+    run.push_back(static_cast<char>(value));
+  };
+  if (std::ranges::all_of(levels, [&](std::uint8_t level) { return level == levels.front(); })) {
+    head(levels.size() << 1);
+    run.push_back(static_cast<char>(levels.front()));
+  } else {
+    const std::size_t groups = (levels.size() + 7) / 8;
+    head(groups << 1 | 1);
+    const std::size_t start = run.size();
+    run.resize(start + groups * static_cast<std::size_t>(width));
+    for (std::size_t i = 0; i < levels.size(); ++i) {
+      const std::size_t bit = i * static_cast<std::size_t>(width);
+      // Widths are 1 and 2: no level stands across two bytes.
+      char& byte = run[start + bit / 8];
+      byte = static_cast<char>(byte | levels[i] << bit % 8);
+    }
+  }
+  append_little(out, static_cast<std::uint32_t>(run.size()));
+  out += run;
+}
+
+bool is_list(ParquetKind kind) {
+  return kind == ParquetKind::kInt32List || kind == ParquetKind::kFloatList;
+}
+
+int type_of(ParquetKind kind) {
+  switch (kind) {
+    case ParquetKind::kText:
+    case ParquetKind::kBinary:
+      return kByteArray;
+    case ParquetKind::kInt64:
+      return kInt64;
+    case ParquetKind::kInt32List:
+      return kInt32;
+    case ParquetKind::kFloatList:
+      return kFloat;
+  }
+  return kByteArray;
+}
+
+}  // namespace
+
+/// A column of the row group that is being filled.
+struct ParquetWriter::Column {
+  ParquetField field;
+  std::string page;  ///< values
+  /// Levels as in Dremel: of a list 0 absent, 1 empty, 2 an element; else 0 absent, 1 there.
+  std::vector<std::uint8_t> definition, repetition;
+  std::string pages;  ///< those that are closed
+  std::int64_t entries = 0;
+};
+
+struct ParquetWriter::Group {
+  struct Chunk {
+    std::int64_t offset = 0, bytes = 0, entries = 0;
+  };
+  std::int64_t rows = 0, bytes = 0;
+  std::vector<Chunk> chunks;
+};
+
+ParquetWriter::ParquetWriter(const std::string& path, std::vector<ParquetField> fields)
+    : file_(path) {
+  for (ParquetField& field : fields)
+    columns_.push_back({.field = std::move(field),
+                        .page = {},
+                        .definition = {},
+                        .repetition = {},
+                        .pages = {},
+                        .entries = 0});
+  file_.write("PAR1");
+  written_bytes_ = 4;
+}
+
+ParquetWriter::~ParquetWriter() = default;
+
+void ParquetWriter::add(std::span<const ParquetValue> row) {
+  check(row.size() == columns_.size(), "a value for every field");
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    Column& column = columns_[i];
+    const ParquetValue& value = row[i];
+    const auto entry = [&](int definition, bool begins_row) {
+      column.definition.push_back(static_cast<std::uint8_t>(definition));
+      if (is_list(column.field.kind)) column.repetition.push_back(begins_row ? 0 : 1);
+    };
+    const auto elements = [&](const auto& list) {
+      if (list.empty()) entry(1, true);
+      for (std::size_t k = 0; k < list.size(); ++k) {
+        entry(2, k == 0);
+        append_little(column.page, list[k]);
+      }
+    };
+    if (std::holds_alternative<std::monostate>(value)) {
+      entry(0, true);
+    } else if (const auto* bytes = std::get_if<std::string_view>(&value)) {
+      check(type_of(column.field.kind) == kByteArray, "a text for a field of texts");
+      entry(1, true);
+      append_little(column.page, static_cast<std::uint32_t>(bytes->size()));
+      column.page += *bytes;
+    } else if (const auto* number = std::get_if<std::int64_t>(&value)) {
+      check(column.field.kind == ParquetKind::kInt64, "a number for a field of numbers");
+      entry(1, true);
+      append_little(column.page, *number);
+    } else if (const auto* whole = std::get_if<std::span<const std::int32_t>>(&value)) {
+      check(column.field.kind == ParquetKind::kInt32List, "whole numbers for a field of those");
+      elements(*whole);
+    } else {
+      check(column.field.kind == ParquetKind::kFloatList, "real numbers for a field of those");
+      elements(std::get<std::span<const float>>(value));
+    }
+    if (column.page.size() >= kPageBytes || column.definition.size() >= kPageEntries)
+      close_page(column);
+  }
+  ++group_rows_;
+  std::int64_t bytes = 0;
+  for (const Column& column : columns_)
+    bytes += static_cast<std::int64_t>(column.page.size() + column.pages.size());
+  if (bytes >= kGroupBytes || group_rows_ >= kGroupRows) close_group();
+}
+
+void ParquetWriter::close_page(Column& column) {
+  if (column.definition.empty()) return;
+  const bool list = is_list(column.field.kind);
+  std::string levels;
+  if (list) append_levels(levels, column.repetition, 1);
+  append_levels(levels, column.definition, list ? 2 : 1);
+  const auto bytes = static_cast<std::int64_t>(levels.size() + column.page.size());
+  ThriftWriter header;
+  header.integer(1, 0);  // a data page
+  header.integer(2, bytes);
+  header.integer(3, bytes);
+  header.begin(5);
+  header.integer(1, static_cast<std::int64_t>(column.definition.size()));
+  header.integer(2, kPlain);
+  header.integer(3, kRle);
+  header.integer(4, kRle);
+  header.end();
+  column.pages += header.finish() + levels + column.page;
+  column.entries += static_cast<std::int64_t>(column.definition.size());
+  column.page.clear();
+  column.definition.clear();
+  column.repetition.clear();
+}
+
+void ParquetWriter::close_group() {
+  if (group_rows_ == 0) return;
+  Group group{.rows = group_rows_, .bytes = 0, .chunks = {}};
+  for (Column& column : columns_) {
+    close_page(column);
+    const auto bytes = static_cast<std::int64_t>(column.pages.size());
+    group.chunks.push_back({.offset = written_bytes_, .bytes = bytes, .entries = column.entries});
+    file_.write(column.pages);
+    written_bytes_ += bytes;
+    group.bytes += bytes;
+    column.pages.clear();
+    column.entries = 0;
+  }
+  groups_.push_back(std::move(group));
+  group_rows_ = 0;
+}
+
+std::string ParquetWriter::footer() const {
+  constexpr int kTextType = 8, kIntegerType = 5, kStructType = 12;
+  constexpr int kUtf8 = 0, kListOf = 3;  // ConvertedType
+  ThriftWriter out;
+  std::size_t nodes = 1;
+  std::int64_t rows = 0;
+  for (const Column& column : columns_) nodes += is_list(column.field.kind) ? 3 : 1;
+  for (const Group& group : groups_) rows += group.rows;
+  out.integer(1, 1);  // version
+  out.list(2, kStructType, nodes);
+  out.begin_element();
+  out.text(4, "schema");
+  out.integer(5, static_cast<std::int64_t>(columns_.size()));
+  out.end();
+  for (const auto& [field, page, definition, repetition, pages, entries] : columns_) {
+    out.begin_element();
+    if (!is_list(field.kind)) out.integer(1, type_of(field.kind));
+    out.integer(3, kOptional);
+    out.text(4, field.name);
+    if (is_list(field.kind)) {
+      out.integer(5, 1);
+      out.integer(6, kListOf);
+      out.begin(10);  // LogicalType: LIST
+      out.begin(3);
+      out.end();
+      out.end();
+    } else if (field.kind == ParquetKind::kText) {
+      out.integer(6, kUtf8);
+      out.begin(10);  // LogicalType: STRING
+      out.begin(1);
+      out.end();
+      out.end();
+    }
+    out.end();
+    if (!is_list(field.kind)) continue;
+    out.begin_element();
+    out.integer(3, kRepeated);
+    out.text(4, "list");
+    out.integer(5, 1);
+    out.end();
+    out.begin_element();
+    out.integer(1, type_of(field.kind));
+    out.integer(3, kRequired);
+    out.text(4, "element");
+    out.end();
+  }
+  out.integer(3, rows, true);
+  out.list(4, kStructType, groups_.size());
+  for (const Group& group : groups_) {
+    out.begin_element();
+    out.list(1, kStructType, columns_.size());
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+      const ParquetField& field = columns_[i].field;
+      const Group::Chunk& chunk = group.chunks[i];
+      out.begin_element();
+      out.integer(2, 0, true);  // file_offset: no longer used, still required
+      out.begin(3);
+      out.integer(1, type_of(field.kind));
+      out.list(2, kIntegerType, 2);
+      out.element_integer(kPlain);
+      out.element_integer(kRle);
+      const bool list = is_list(field.kind);
+      out.list(3, kTextType, list ? 3 : 1);
+      out.element_text(field.name);
+      if (list) {
+        out.element_text("list");
+        out.element_text("element");
+      }
+      out.integer(4, 0);  // uncompressed
+      out.integer(5, chunk.entries, true);
+      out.integer(6, chunk.bytes, true);
+      out.integer(7, chunk.bytes, true);
+      out.integer(9, chunk.offset, true);
+      out.end();
+      out.end();
+    }
+    out.integer(2, group.bytes, true);
+    out.integer(3, group.rows, true);
+    out.end();
+  }
+  out.text(6, "retinue");
+  return out.finish();
+}
+
+void ParquetWriter::commit() {
+  close_group();
+  std::string end = footer();
+  append_little(end, static_cast<std::uint32_t>(end.size()));
+  end += "PAR1";
+  file_.write(end);
+  file_.commit();
+}
+
+}  // namespace retinue::runtime

@@ -1,1 +1,0 @@
-#include "runtime/input/media.h"

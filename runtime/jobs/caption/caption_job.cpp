@@ -1,0 +1,156 @@
+#include "runtime/jobs/caption/caption_job.h"
+
+#include "runtime/output/caption_files.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <charconv>
+#include <fstream>
+#include <utility>
+
+namespace retinue::runtime {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+JobPrompt read_prompt(const CaptionOptions& options) {
+  JobPrompt prompt{options.prompt, options.system};
+  if (options.prompt_file.empty()) return prompt;
+  std::ifstream file(options.prompt_file, std::ios::binary);
+  if (!file)
+    throw UsageError(fmt::format("[--prompt-file] {}: cannot be read", options.prompt_file));
+  prompt.prompt.assign((std::istreambuf_iterator<char>(file)), {});
+  // The line end that editors leave is no part of the question.
+  while (prompt.prompt.ends_with('\n') || prompt.prompt.ends_with('\r')) prompt.prompt.pop_back();
+  return prompt;
+}
+
+/// "N" or "P%" of `items`.
+std::int64_t parse_failures(const std::string& text, std::int64_t items) {
+  if (text.empty()) return std::numeric_limits<std::int64_t>::max();
+  double value = 0;
+  const bool percent = text.ends_with('%');
+  const char* end = text.data() + text.size() - (percent ? 1 : 0);
+  const auto [at, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || at != end || !(value >= 0) || value > (percent ? 100.0 : 1e15))
+    throw UsageError(fmt::format("[--max-failures] is '{}', wanted a number of items or P%", text));
+  return static_cast<std::int64_t>(percent ? value / 100.0 * static_cast<double>(items) : value);
+}
+
+/// The words of a question without its pictures and clips.
+void show_nothing(Item& item) {
+  item.media.clear();
+  if (item.messages.empty()) return;
+  Json messages = Json::parse(item.messages);
+  for (Json& message : messages) {
+    if (!message.is_object() || !message.contains("content") || !message["content"].is_array())
+      continue;
+    Json text = Json::array();
+    for (const Json& part : message["content"])
+      if (part.is_object() && part.value("type", "") == "text") text.push_back(part);
+    message["content"] = std::move(text);
+  }
+  item.messages = messages.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+void check_ablation(const CaptionOptions& options) {
+  const std::string& ablation = options.ablation;
+  if (ablation != "none" && ablation != "null-collectives" && ablation != "preloaded-pixels" &&
+      ablation != "text-only")
+    throw UsageError(
+        fmt::format("[--ablation] is '{}', wanted none, null-collectives, preloaded-pixels or "
+                    "text-only",
+                    ablation));
+  if (ablation == "null-collectives" && !options.sampling.ignore_eos)
+    throw UsageError(
+        "[--ablation] null-collectives: its answers are wrong, and would end where no answer does. "
+        "Give --ignore-eos, so that all have --max-new-tokens.");
+}
+
+}  // namespace
+
+Item CaptionJob::item(std::size_t index) const {
+  Item item = items.item(index);
+  if (options.ablation == "text-only") show_nothing(item);
+  return item;
+}
+
+bool CaptionJob::is_garbled() const {
+  return options.ablation == "null-collectives" || options.ablation == "text-only";
+}
+
+std::int64_t CaptionJob::failures_allowed() const {
+  return parse_failures(options.max_failures, static_cast<std::int64_t>(items.size()));
+}
+
+CaptionJob prepare_caption(const CaptionOptions& options) {
+  if (options.fsync_interval_ms < 0)
+    throw UsageError("[--fsync-interval-ms] wants milliseconds, 0 to sync every record");
+  if (options.stop_deadline_s < 0)
+    throw UsageError("[--stop-deadline-s] wants seconds, 0 to drop what is in flight");
+  constexpr std::int64_t kMostTopLogprobs = 20;  // as OpenAI's
+  if (options.top_logprobs < 0 || options.top_logprobs > kMostTopLogprobs)
+    throw UsageError(fmt::format("[--top-logprobs] is {}, wanted 0 to {}", options.top_logprobs,
+                                 kMostTopLogprobs));
+  parse_failures(options.max_failures, 0);
+  parse_output_format(options.output_format);
+  check_ablation(options);
+  ModelFiles model = load_model_files(options.run);
+  Sampling sampling = resolve_sampling(options.sampling, model);
+  std::shared_ptr<IsolatedDecoder> apart = isolated_decoder(options.run, model);
+  return {.options = options,
+          .model = std::move(model),
+          .sampling = std::move(sampling),
+          .prompt = read_prompt(options),
+          .apart = std::move(apart),
+          .items = {},
+          .open = {}};
+}
+
+SourceOptions source_options(const CaptionOptions& options) {
+  return {.inputs = options.input,
+          .format = options.input_format,
+          .limit = options.limit,
+          .shard = options.shard,
+          .shuffle = options.shuffle};
+}
+
+Json to_json(const Sampling& sampling) {
+  const SamplingParams& params = sampling.params;
+  Json json;
+  json["max_new_tokens"] = sampling.max_new_tokens;
+  json["temperature"] = params.temperature;
+  json["top_p"] = params.top_p;
+  json["top_k"] = params.top_k;
+  json["min_p"] = params.min_p;
+  json["repetition_penalty"] = params.repetition_penalty;
+  json["presence_penalty"] = params.presence_penalty;
+  json["seed"] = params.seed;
+  json["stop"] = sampling.stop;
+  json["stop_ids"] = sampling.stop_ids;
+  json["max_repeats"] = sampling.max_repeats;
+  return json;
+}
+
+Json question_of(const CaptionJob& job) {
+  Json json;
+  json["model"] = job.model.identity;
+  json["weights"] = job.options.run.weights;
+  json["dtype"] = name(job.model.dtype);
+  json["prompt"] = job.prompt.prompt;
+  json["system"] = job.prompt.system;
+  json["sampling"] = to_json(job.sampling);
+  json["pixels"] = {{"min_pixels", job.model.processor.image.min_pixels},
+                    {"max_pixels", job.model.processor.image.max_pixels},
+                    {"alpha", job.options.run.alpha},
+                    {"exif", job.options.run.exif},
+                    {"video_prompt", job.options.run.video_prompt}};
+  json["logprobs"] = job.options.logprobs;
+  if (job.options.ablation != "none") json["ablation"] = job.options.ablation;
+  json["top_logprobs"] = job.options.top_logprobs;
+  json["items"] = {{"count", job.items.size()}, {"sha256", job.items.sha256()}};
+  return json;
+}
+
+}  // namespace retinue::runtime

@@ -1,0 +1,188 @@
+#include "runtime/jobs/caption/caption_job.h"
+#include "runtime/jobs/host_memory.h"
+#include "runtime/jobs/job.h"
+#include "runtime/jobs/replica.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <fstream>
+#include <iostream>
+
+namespace retinue::runtime {
+namespace {
+
+constexpr double kGib = 1073741824.0;
+/// Items whose headers are read for the estimate.
+constexpr std::size_t kSample = 256;
+
+void say(std::FILE* out, std::string_view key, const std::string& value) {
+  std::fputs(fmt::format("{:<22} {}\n", key, value).c_str(), out);
+}
+
+std::string gib(std::int64_t bytes) {
+  return fmt::format("{:.3f} GiB", static_cast<double>(bytes) / kGib);
+}
+
+struct Chosen {
+  MeshShape mesh;
+  EnginePlan plan;
+};
+
+/// The mesh that is asked for; on a GPU, without one, the smallest power of two that fits.
+Chosen choose(const CaptionJob& job, int ranks, std::int64_t memory, const EngineWishes& wishes) {
+  const RunOptions& run = job.options.run;
+  const int threads = thread_count(run, ranks);
+  const auto plan_for = [&](int tensor) {
+    const MeshShape mesh = mesh_shape(ranks, tensor);
+    return Chosen{mesh, plan_engine(job.model.config, job.model.dtype, job.model.device, tensor,
+                                    threads, memory, wishes)};
+  };
+  if (run.tensor_parallel > 0 || job.model.device.type == DeviceType::kCpu)
+    return plan_for(choose_mesh(run, ranks).tensor);
+  for (int tensor = 1; 2 * tensor <= ranks && ranks % (2 * tensor) == 0; tensor *= 2) {
+    try {
+      return plan_for(tensor);
+    } catch (const UsageError&) {
+      // Too little memory, or no such split: more ranks may do, and the last one says why not.
+      continue;
+    }
+  }
+  int largest = 1;
+  while (ranks % (2 * largest) == 0) largest *= 2;
+  return plan_for(largest);
+}
+
+void print_input(const CaptionJob& job, std::FILE* out) {
+  const std::size_t count = job.items.size();
+  const std::size_t stride = std::max<std::size_t>(1, count / kSample);
+  std::int64_t tokens = 0, read = 0;
+  std::string first_failure;
+  std::int64_t failed = 0;
+  for (std::size_t i = 0; i < count; i += stride) {
+    const Item item = job.items.item(i);
+    const auto question = make_question(item, i, job.model, job.prompt, job.sampling,
+                                        job.tables.get(), job.apart.get());
+    if (question.ok()) {
+      tokens += static_cast<std::int64_t>(question.value().request.ids.size());
+      ++read;
+    } else if (++failed == 1) {
+      first_failure =
+          fmt::format("{}: [{}] {}", item.id, question.error().stage, question.error().message);
+    }
+  }
+  say(out, "items",
+      fmt::format("{} ({} images, {} videos)", count, job.items.summary().images,
+                  job.items.summary().videos));
+  if (read > 0) {
+    const double each = static_cast<double>(tokens) / static_cast<double>(read);
+    say(out, "prompt tokens",
+        fmt::format("{:.0f} per item, {:.0f} in all, from the headers of {} items", each,
+                    each * static_cast<double>(count), read));
+    say(out, "output tokens",
+        fmt::format("at most {} per item, {} in all", job.sampling.max_new_tokens,
+                    job.sampling.max_new_tokens * static_cast<std::int64_t>(count)));
+  }
+  if (failed > 0)
+    say(out, "will fail",
+        fmt::format("{} of {} that were looked at; the first: {}", failed, read + failed,
+                    first_failure));
+}
+
+/// How long the items take at the rates of an earlier run in the folder.
+void print_time(const CaptionJob& job, std::FILE* out) {
+  if (job.options.output.empty()) return;
+  std::ifstream file(job.options.output + "/report.json");
+  const auto report = nlohmann::ordered_json::parse(file, nullptr, false);
+  double seconds = 0, ended = 0;
+  if (report.is_object() && report.contains("this_run")) {
+    const auto& run = report["this_run"];
+    seconds = run.value("seconds", 0.0);
+    ended = run.value("done", 0.0) + run.value("failed", 0.0);
+  }
+  if (!(seconds > 0) || !(ended > 0))
+    return say(out, "time", "unknown before a run: none has reported in the output folder");
+  say(out, "time",
+      fmt::format("about {:.0f} s for all items, at {:.2f} items/s of the last run there",
+                  static_cast<double>(job.items.size()) * seconds / ended, ended / seconds));
+}
+
+void print_plan(const CaptionJob& job, const Chosen& chosen, std::int64_t memory, std::FILE* out) {
+  const layers::TextConfig& text = job.model.config.text;
+  const int tensor = chosen.mesh.tensor;
+  const EnginePlan& plan = chosen.plan;
+  const EngineLimits& limits = plan.limits;
+  say(out, "mesh",
+      fmt::format("{} ranks = data {} x tensor {}", chosen.mesh.size(), chosen.mesh.data, tensor));
+  say(out, "shards per rank",
+      fmt::format("heads {} of {}, KV heads {} of {}, intermediate {} of {}, vocabulary {} of {}",
+                  text.num_attention_heads / tensor, text.num_attention_heads,
+                  std::max<std::int64_t>(1, text.num_key_value_heads / tensor),
+                  text.num_key_value_heads, text.intermediate_size / tensor, text.intermediate_size,
+                  text.vocab_size / tensor, text.vocab_size));
+  say(out, "memory per rank", fmt::format("{} may be used", gib(memory)));
+  for (const EnginePlan::Part& part : plan.parts()) {
+    if (part.bytes == 0) continue;
+    std::string value = gib(part.bytes);
+    if (std::string_view(part.name) == "KV cache")
+      value += fmt::format(": {} pages of {} tokens, {} in all", limits.kv_blocks,
+                           limits.kv_block_tokens, plan.kv_tokens());
+    if (std::string_view(part.name) == "features")
+      value += fmt::format(": {} visual tokens", limits.feature_rows);
+    say(out, fmt::format("  {}", part.name), value);
+  }
+  say(out, "  all", gib(plan.total_bytes()));
+  if (plan.device != DeviceType::kCpu) say(out, "  pinned, of the host", gib(plan.staging_bytes));
+  say(out, "engine",
+      fmt::format("{} sequences, {} tokens per step, {} tokens per sequence", limits.max_sequences,
+                  limits.max_batch_tokens, limits.max_sequence_tokens));
+  const std::int64_t tap_bytes = job.model.config.vision.feature_width() *
+                                 static_cast<std::int64_t>(size_bytes(job.model.dtype));
+  const std::int64_t reduces = 2 * text.num_hidden_layers + 1;
+  say(out, "communication",
+      tensor == 1 ? "none between ranks"
+                  : fmt::format("{} KiB per token in {} all-reduces (f32), {} KiB per visual token",
+                                reduces * text.hidden_size * 4 / 1024, reduces, tap_bytes / 1024));
+}
+
+}  // namespace
+
+int run_check(const CaptionOptions& options, int ranks, double gpu_memory_gib, std::FILE* out) {
+  // A plan for GPUs needs none.
+  const bool cuda = options.run.device == "cuda";
+  CaptionOptions on_host = options;
+  if (cuda) on_host.run.device = "cpu", on_host.run.reduce = "ordered";
+  CaptionJob job = prepare_caption(on_host);
+  if (cuda) {
+    if (!(gpu_memory_gib > 0))
+      throw UsageError("[--gpu-memory-gib] a plan for --device cuda wants the memory of one GPU");
+    if (options.run.dtype == "float32")
+      throw UsageError("[--dtype] float32 is for CPUs. Use bfloat16 with --device cuda.");
+    job.model.device = Device{DeviceType::kCuda, 0};
+  }
+  say(out, "model", fmt::format("{} ({})", options.run.model, job.model.identity.substr(0, 16)));
+  say(out, "device", cuda ? "cuda" : "cpu");
+  say(out, "dtype", std::string(name(job.model.dtype)));
+  say(out, "pixels",
+      fmt::format("{} to {} per image, at most {} per video", job.model.processor.image.min_pixels,
+                  job.model.processor.image.max_pixels, job.model.processor.video.max_pixels));
+  say(out, "prompt",
+      nlohmann::ordered_json(job.prompt.prompt)
+          .dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  say(out, "sampling", to_json(job.sampling).dump());
+  job.items = list_table(source_options(options), std::cin, "");
+  print_input(job, out);
+  print_time(job, out);
+
+  const std::int64_t memory =
+      cuda ? gpu_budget_bytes(static_cast<std::int64_t>(gpu_memory_gib * kGib))
+           : memory_per_rank(ranks);
+  const EngineWishes wishes =
+      wishes_for(options.run, job.model, job.items.summary(), job.sampling.max_new_tokens);
+  print_plan(job, choose(job, ranks, memory, wishes), memory, out);
+  std::fflush(out);
+  return 0;
+}
+
+}  // namespace retinue::runtime

@@ -1,0 +1,128 @@
+#include "runtime/jobs/caption/coordinator.h"
+
+namespace retinue::runtime {
+namespace {
+
+/// For what is in flight after a SIGTERM: mpirun kills two seconds after it.
+constexpr double kHurry_s = 0.7;
+
+std::set<std::int64_t> replayed_items(const CaptionJob& job) {
+  std::set<std::int64_t> items = job.struck;
+  items.insert(job.suspects.begin(), job.suspects.end());
+  return items;
+}
+
+}  // namespace
+
+CaptionCoordinator::CaptionCoordinator(const Session& session, const Mesh& mesh,
+                                       const CaptionJob& job, Progress& progress,
+                                       StatusBoard& board, Thumbnails* thumbnails)
+    : session_(session),
+      mesh_(mesh),
+      job_(job),
+      progress_(progress),
+      board_(board),
+      thumbnails_(thumbnails),
+      replayed_(replayed_items(job)),
+      dealer_(
+          job.open, replayed_, [&job](std::size_t item) { return job.items.cost(item); },
+          mesh.shape().data),
+      others_(static_cast<std::size_t>(mesh.shape().data - 1)) {}
+
+void CaptionCoordinator::hear() {
+  deal_to_others();
+  hear_counts();
+  hear_states();
+}
+
+void CaptionCoordinator::deal_to_others() {
+  for (int lead = mesh_.shape().tensor; lead < mesh_.world().size(); lead += mesh_.shape().tensor)
+    while (const auto wanted = receive<std::int64_t>(session_.world, lead, JobTag::kWant))
+      post(session_.world, dealer_.next(*wanted), lead, JobTag::kDeal);
+}
+
+void CaptionCoordinator::hear_counts() {
+  for (std::size_t i = 0; i < others_.size(); ++i) {
+    const int lead = (static_cast<int>(i) + 1) * mesh_.shape().tensor;
+    while (const auto counts = receive<Counts>(session_.world, lead, JobTag::kCounts))
+      others_[i] = *counts;
+  }
+}
+
+void CaptionCoordinator::hear_states() {
+  const int tensor = mesh_.shape().tensor;
+  for (int rank = 1; rank < session_.world.size(); ++rank) {
+    while (const auto state = receive<RankState>(session_.world, rank, JobTag::kState))
+      board_.rank(rank, *state);
+    if (rank % tensor != 0) continue;
+    const Counts& counts = others_[static_cast<std::size_t>(rank / tensor - 1)];
+    board_.lead(rank, counts.done, counts.failed);
+    while (const auto event = receive<JobEvent>(session_.world, rank, JobTag::kEvent))
+      show(*event, rank / tensor);
+  }
+}
+
+void CaptionCoordinator::show(const JobEvent& event, int replica) {
+  const Item item = job_.items.item(static_cast<std::size_t>(event.item));
+  if (event.failed)
+    board_.failure({.id = item.id,
+                    .stage = event.stage.data(),
+                    .message = event.text.data(),
+                    .replica = replica});
+  else
+    board_.caption({.id = item.id,
+                    .caption = event.text.data(),
+                    .replica = replica,
+                    .seconds = event.seconds,
+                    .thumbnail = nullptr});
+}
+
+Counts CaptionCoordinator::with_others(Counts own) const {
+  for (const Counts& other : others_) own += other;
+  return own;
+}
+
+void CaptionCoordinator::hear_own(const RankState& state, const Counts& counts) {
+  board_.rank(0, state);
+  board_.lead(0, counts.done, counts.failed);
+}
+
+void CaptionCoordinator::caption(const Item& item, std::size_t index, double seconds,
+                                 const std::string& caption) {
+  board_.caption({.id = item.id,
+                  .caption = caption,
+                  .replica = 0,
+                  .seconds = seconds,
+                  .thumbnail = thumbnails_ != nullptr
+                                   ? thumbnails_->take(static_cast<std::int64_t>(index))
+                                   : nullptr});
+}
+
+void CaptionCoordinator::failure(const Item& item, const DataError& error) {
+  board_.failure({.id = item.id, .stage = error.stage, .message = error.message, .replica = 0});
+}
+
+std::optional<StopOrder> CaptionCoordinator::next_order(const Counts& all, int stop_code) {
+  if (stop_code == 0 && job_.failed_before + all.failed > job_.failures_allowed())
+    return StopOrder{.code = 4};
+  if (stop_code == 0 && all.interrupted)
+    return StopOrder{.code = 75, .within_s = static_cast<double>(job_.options.stop_deadline_s)};
+  if (all.hurried && !hurried_) {
+    hurried_ = true;
+    return StopOrder{.code = stop_code, .within_s = kHurry_s};
+  }
+  return std::nullopt;
+}
+
+void CaptionCoordinator::pass_on(const StopOrder& order) {
+  board_.phase(JobPhase::kStopping);
+  for (int lead = mesh_.shape().tensor; lead < mesh_.world().size(); lead += mesh_.shape().tensor)
+    post(session_.world, order, lead, JobTag::kStop);
+}
+
+void CaptionCoordinator::show(const Counts& all) {
+  progress_.update(all);
+  board_.update(all, progress_);
+}
+
+}  // namespace retinue::runtime

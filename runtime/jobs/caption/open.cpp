@@ -1,0 +1,143 @@
+#include "runtime/jobs/caption/open.h"
+
+#include "parallel/base/build_config.h"
+#include "runtime/dataset/item_table_builder.h"
+#include "runtime/jobs/job_messages.h"
+#include "runtime/jobs/replica.h"
+#include "runtime/output/journal.h"
+#include "runtime/output/record.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <iostream>
+
+namespace retinue::runtime {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// job.json beside the question: what people want to read in it.
+Json about(const CaptionJob& job) {
+  const layers::Numerics numerics = numerics_of(job.model);
+  Json json;
+  json["schema_version"] = 1;
+  json["version"] = build::kVersion;
+  json["model_folder"] = job.options.run.model;
+  json["input"] = job.options.input;
+  json["numerics"] = {{"description", numerics.description}, {"fingerprint", numerics.fingerprint}};
+  return json;
+}
+
+/// "SIGSEGV on rank 2 in run 3, SIGABRT on rank 0 in run 4"
+std::string shown(const std::vector<Death>& deaths) {
+  std::string text;
+  for (const Death& death : deaths)
+    text += fmt::format("{}{} on rank {} in run {}", text.empty() ? "" : ", ", death.reason,
+                        death.rank, death.epoch);
+  return text;
+}
+
+/// What died of too often gets a failure and is not run again; what might be to blame is noted.
+void judge_deaths(const Session& session, const Strikes& strikes, CaptionJob& job) {
+  const auto is_open = [&](std::int64_t index) {
+    return index < static_cast<std::int64_t>(job.open.size()) &&
+           job.open[static_cast<std::size_t>(index)] != 0;
+  };
+  std::unique_ptr<SegmentWriter> journal;
+  for (const auto& [index, deaths] : strikes.by_item()) {
+    if (!is_open(index)) {
+      job.quarantined += deaths.size() >= Strikes::kOut ? 1 : 0;
+      continue;
+    }
+    const Item item = job.items.item(static_cast<std::size_t>(index));
+    if (deaths.size() < Strikes::kOut) {
+      job.struck.insert(index);
+      session.log.warning(
+          fmt::format("[strike] {}: {}; it runs alone, once more", item.id, shown(deaths)));
+      continue;
+    }
+    if (journal == nullptr)
+      journal = std::make_unique<SegmentWriter>(segment_path(job.options.output, 0, job.epoch), 0);
+    const std::string message = fmt::format(
+        "the process died of it {} times: {}. It is not run again without "
+        "--retry-failed.",
+        deaths.size(), shown(deaths));
+    journal->append(EntryType::kFail, index,
+                    to_json(Failure{item.id, item.source, "quarantine", message}));
+    session.log.warning(fmt::format("[quarantine] {}: {}", item.id, message));
+    job.open[static_cast<std::size_t>(index)] = 0;
+    ++job.failed_before;
+    ++job.quarantined;
+  }
+  if (journal != nullptr) journal->close();
+  for (const std::int64_t index : strikes.suspects())
+    if (is_open(index) && !job.struck.contains(index)) job.suspects.insert(index);
+  if (!job.suspects.empty())
+    session.log.warning(
+        fmt::format("[suspects] a rank died with {} items in flight: they run first, half of them "
+                    "at a time",
+                    job.suspects.size()));
+}
+
+/// Which items this run has to do, and how many earlier ones did.
+void find_open(const Journal& journal, CaptionJob& job) {
+  job.open.resize(job.items.size());
+  for (std::size_t i = 0; i < job.items.size(); ++i) {
+    const auto index = static_cast<std::int64_t>(i);
+    const bool failed = journal.failed(index) && !job.options.retry_failed;
+    job.open[i] = !journal.done(index) && !failed ? 1 : 0;
+    job.done_before += journal.done(index) ? 1 : 0;
+    job.failed_before += failed ? 1 : 0;
+  }
+}
+
+void warn_of_other_numerics(const Session& session, const Journal& journal, const CaptionJob& job) {
+  const std::string fingerprint = numerics_of(job.model).fingerprint;
+  for (const std::string& start : journal.starts())
+    if (Json::parse(start, nullptr, false).value("fingerprint", fingerprint) != fingerprint) {
+      session.log.warning(
+          "[journal] an earlier run had another numerics fingerprint: its records may differ in "
+          "their last bits from those to come");
+      return;
+    }
+}
+
+}  // namespace
+
+std::unique_ptr<JobFolder> open_job(const Session& session, CaptionJob& job) {
+  auto folder = std::make_unique<JobFolder>(job.options.output);
+  Listing listing(job.options.output, source_options(job.options), std::cin);
+  job.items = listing.items();
+  folder->settle(question_of(job), about(job), folder->is_settled() ? listing.difference() : "");
+  listing.publish();
+  const Journal journal(folder->path(), static_cast<std::int64_t>(job.items.size()));
+  job.epoch = journal.next_epoch();
+  find_open(journal, job);
+  judge_deaths(session, journal.strikes(), job);
+  job.open_count = std::ranges::count(job.open, 1);
+  if (journal.damaged_lines() > 0)
+    session.log.warning(
+        fmt::format("[journal] {} torn or damaged lines are left out; their items "
+                    "run again",
+                    journal.damaged_lines()));
+  warn_of_other_numerics(session, journal, job);
+  return folder;
+}
+
+void share_job(Communicator& world, CaptionJob& job) {
+  // Rank 0 has made it durable before this message.
+  job.items = ItemTable(table_folder(job.options.output));
+  broadcast_value(world, job.open_count);
+  broadcast_value(world, job.done_before);
+  broadcast_value(world, job.failed_before);
+  broadcast_value(world, job.epoch);
+  for (std::set<std::int64_t>* set : {&job.struck, &job.suspects}) {
+    std::vector<std::int64_t> packed_set(set->begin(), set->end());
+    broadcast_container(world, packed_set);
+    set->insert(packed_set.begin(), packed_set.end());
+  }
+}
+
+}  // namespace retinue::runtime

@@ -1,0 +1,73 @@
+#pragma once
+
+#include "parallel/base/clock.h"
+#include "parallel/comm/ablation.h"
+#include "parallel/mesh/mesh.h"
+#include "runtime/decode/prefetcher.h"
+#include "runtime/engine/engine.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace retinue::runtime {
+
+/// What one rank lived through in a run, for studies: each step, each collective, each record. Each
+/// rank writes a file of its own; runtime/study/run/measurement.h reads them.
+class Profile {
+ public:
+  /// `clock` outlives it.
+  explicit Profile(const Clock& clock) : clock_(clock) {}
+
+  /// Where metered() notes.
+  [[nodiscard]] std::vector<CollectiveCall>& calls() { return calls_; }
+
+  /// The work starts: everything is loaded, no item has been read. All ranks at once.
+  void begin();
+  /// After each step; `stats` are the engine's counters since its start.
+  void stepped(const EngineStats& stats);
+  /// A record was made. `stopped`: by a token of its own, beyond `completion_tokens`.
+  void ended(std::int64_t prompt_tokens, std::int64_t completion_tokens, std::int64_t patches,
+             bool stopped);
+  /// The work is done: this rank's, on rank 0 that of all, durable.
+  void end();
+
+  /// What else the file says.
+  struct Facts {
+    int rank = 0, data = 0, tensor = 0;
+    int threads = 1;
+    std::string device;
+    EngineLimits limits;
+    std::int64_t weight_bytes = 0;
+    EngineStats engine;
+    FeedTimes feed;
+    double questions_cpu_s = 0;
+    std::int64_t questions = 0;
+  };
+  /// DIR/profile/r00000.json, whole or not at all. Throws: SystemError.
+  void write(const std::string& job, const Facts& facts) const;
+
+ private:
+  struct Step {
+    std::int64_t rows, logit_rows, keys, patches, items;
+    double seconds, encode_s, forward_s;
+  };
+  struct Ended {
+    std::int64_t prompt_tokens, completion_tokens, patches;
+    bool stopped;
+    double at_s;
+  };
+  /// Of a long job the first so many steps and records are kept; the file says how many there were.
+  static constexpr std::size_t kMost = std::size_t{1} << 20;
+
+  const Clock& clock_;
+  std::vector<CollectiveCall> calls_;
+  std::vector<Step> steps_;
+  std::vector<Ended> ended_;
+  std::int64_t step_count_ = 0, ended_count_ = 0;
+  EngineStats before_;
+  std::size_t calls_before_ = 0;  ///< while loading
+  double begin_s_ = 0, step_s_ = 0, end_s_ = 0, made_s_ = clock_.now_s();
+};
+
+}  // namespace retinue::runtime

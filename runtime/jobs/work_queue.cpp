@@ -1,0 +1,77 @@
+#include "runtime/jobs/work_queue.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+namespace retinue::runtime {
+namespace {
+
+constexpr std::size_t kRun = Deal::kMost;
+/// Portions per replica into which all that is left would be cut: small enough that the slowest
+/// replica's last one is a little part of the whole.
+constexpr std::int64_t kPortionsPerReplica = 4;
+
+}  // namespace
+
+Dealer::Dealer(std::span<const std::uint8_t> open, const std::set<std::int64_t>& taken, Cost cost,
+               int replicas)
+    : open_(open),
+      taken_(taken),
+      cost_(std::move(cost)),
+      portions_(kPortionsPerReplica * replicas) {
+  // Sorted by powers of two of the costliest item: what costs nearly the same stays in order.
+  std::vector<std::uint8_t> weight;
+  for (std::size_t begin = 0; begin < open_.size(); begin += kRun) {
+    int most = -1;
+    for (std::size_t i = begin; i < std::min(begin + kRun, open_.size()); ++i) {
+      if (!is_open(i)) continue;
+      const std::uint32_t item_cost = std::max(1U, cost_(i));
+      ++left_, cost_left_ += item_cost;
+      most = std::max(most, static_cast<int>(std::bit_width(item_cost)));
+    }
+    weight.push_back(static_cast<std::uint8_t>(most + 1));
+    if (most >= 0) runs_.push_back(static_cast<std::uint32_t>(begin / kRun));
+  }
+  std::ranges::stable_sort(runs_, std::greater<>{}, [&](std::uint32_t run) { return weight[run]; });
+}
+
+bool Dealer::is_open(std::size_t item) const {
+  return open_[item] != 0 && !taken_.contains(static_cast<std::int64_t>(item));
+}
+
+Deal Dealer::next(std::int64_t wanted) {
+  Deal deal;
+  wanted = std::clamp<std::int64_t>(wanted, 1, Deal::kMost);
+  const double most = cost_left_ / static_cast<double>(portions_);
+  double cost_taken = 0;
+  for (; run_ < runs_.size(); ++run_, in_run_ = 0) {
+    const std::size_t first = runs_[run_] * kRun, last = std::min(first + kRun, open_.size());
+    for (; first + in_run_ < last; ++in_run_) {
+      const std::size_t item = first + in_run_;
+      if (!is_open(item)) continue;
+      const double item_cost = std::max(1U, cost_(item));
+      if (deal.count > 0 && (cost_taken + item_cost > most || deal.count == wanted)) {
+        deal.left = left_;
+        return deal;
+      }
+      deal.items[static_cast<std::size_t>(deal.count++)] = static_cast<std::int64_t>(item);
+      cost_taken += item_cost;
+      --left_, cost_left_ -= item_cost;
+    }
+  }
+  deal.left = left_;
+  return deal;
+}
+
+std::int64_t items_at_hand(std::int64_t left, int replicas, std::int64_t max_sequences) {
+  // A replica that is four times slower than the others is through with three windows before
+  // those have done the four times as many that are left then.
+  const std::int64_t ahead = 3 * max_sequences;
+  if (replicas == 1 || left >= 4 * ahead * replicas) return ahead;
+  // As long as others would not miss them, a few are made ready for the places that fall free.
+  const std::int64_t ready = std::max<std::int64_t>(1, max_sequences / 4);
+  return left >= max_sequences * replicas ? max_sequences + ready : max_sequences;
+}
+
+}  // namespace retinue::runtime

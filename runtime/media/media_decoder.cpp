@@ -1,0 +1,145 @@
+#include "runtime/media/media_decoder.h"
+
+#include "runtime/media/patchify.h"
+#include "runtime/media/video.h"
+#include "runtime/media/video_ffmpeg.h"
+
+#include <fmt/format.h>
+
+#include <numeric>
+#include <optional>
+
+namespace retinue::runtime {
+namespace {
+
+bool is_video(const MediaReference& media) { return media.kind == MediaKind::kVideo; }
+
+DataError at_file(const MediaFile& file, const DataError& error) {
+  return {error.stage, fmt::format("{}: {}", file.name(), error.message)};
+}
+
+/// The size that every file of the item has.
+Result<ImageSize> common_size(const MediaReference& media, const std::vector<FileBytes>& files,
+                              const ImageOptions& options) {
+  check(files.size() == media.files.size() && !files.empty(), "as many as the reference names");
+  std::optional<ImageSize> first;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const auto size = image_size(files[i], options);
+    if (!size.ok()) return at_file(media.files[i], size.error());
+    if (first && *size != *first) {
+      return DataError{"video", fmt::format("{}: a frame of {} x {} pixels among others of {} x {}",
+                                            media.files[i].name(), size->width, size->height,
+                                            first->width, first->height)};
+    }
+    first = *size;
+  }
+  return *first;
+}
+
+/// A file of video; of a list of frames each is a picture.
+bool is_clip(const MediaReference& media, const std::vector<FileBytes>& files) {
+  return is_video(media) && files.size() == 1 && image_kind(files[0]) == ImageKind::kOther;
+}
+
+/// Which frames of a clip are shown. A clip of a single frame shows it twice: a video is pairs.
+Result<std::vector<std::int64_t>> frames_of(const MediaReference& media, const ClipHeader& clip,
+                                            const VisionProcessorSpec& spec) {
+  FrameSampling sampling = spec.frames;
+  if (media.fps > 0) sampling.fps = media.fps;
+  auto indices = choose_frames(std::ssize(clip.times_s), clip.fps, sampling);
+  if (indices.ok() && std::ssize(*indices) < spec.temporal_patch_size)
+    indices->resize(static_cast<std::size_t>(spec.temporal_patch_size), indices->back());
+  return indices;
+}
+
+Result<MediaHeader> read_clip_header(const MediaReference& media, const FileBytes& file,
+                                     const VisionProcessorSpec& spec, const ImageOptions& options) {
+  const auto clip = open_clip(file, options);
+  if (!clip.ok()) return clip.error();
+  const ClipHeader& facts = (*clip)->header();
+  const auto indices = frames_of(media, facts, spec);
+  if (!indices.ok()) return indices.error();
+  MediaHeader header;
+  header.size = facts.size;
+  header.frames = std::ssize(*indices);
+  const auto grid = patch_grid(header.frames, facts.size, spec, true);
+  if (!grid.ok()) return grid.error();
+  header.grid.kind = media.kind;
+  header.grid.grid_thw = *grid;
+  std::vector<double> times_s;
+  for (const std::int64_t index : *indices)
+    times_s.push_back(facts.times_s[static_cast<std::size_t>(index)]);
+  header.grid.timestamps_s = group_timestamps(times_s, spec.temporal_patch_size);
+  return header;
+}
+
+Result<layers::Patches> read_clip_patches(const MediaReference& media, const FileBytes& file,
+                                          const VisionProcessorSpec& spec,
+                                          const ImageOptions& options) {
+  const auto clip = open_clip(file, options);
+  if (!clip.ok()) return clip.error();
+  const ClipHeader& facts = (*clip)->header();
+  const auto indices = frames_of(media, facts, spec);
+  if (!indices.ok()) return indices.error();
+  auto cutter = PatchCutter::start(std::ssize(*indices), facts.size, spec, true);
+  if (!cutter.ok()) return cutter.error();
+  const auto failed =
+      (*clip)->decode(*indices, [&](std::span<const std::uint8_t> rgb) { cutter->add(rgb); });
+  if (failed) return *failed;
+  return cutter->finish();
+}
+
+}  // namespace
+
+Result<MediaHeader> read_header(const MediaReference& media, const std::vector<FileBytes>& files,
+                                const VisionProcessorSpec& spec, const ImageOptions& options) {
+  if (is_clip(media, files)) {
+    auto header = read_clip_header(media, files[0], spec, options);
+    return header.ok() ? std::move(header) : at_file(media.files[0], header.error());
+  }
+  const auto size = common_size(media, files, options);
+  if (!size.ok()) return size.error();
+  MediaHeader header;
+  header.size = *size;
+  header.frames = static_cast<std::int64_t>(files.size());
+  const auto grid = patch_grid(header.frames, *size, spec, is_video(media));
+  if (!grid.ok()) return at_file(media.files[0], grid.error());
+  header.grid.kind = media.kind;
+  header.grid.grid_thw = *grid;
+  if (is_video(media)) {
+    std::vector<std::int64_t> indices(files.size());
+    std::iota(indices.begin(), indices.end(), std::int64_t{0});
+    header.grid.timestamps_s = frame_timestamps(
+        indices, media.fps > 0 ? std::optional(media.fps) : std::nullopt, spec.temporal_patch_size);
+  }
+  return header;
+}
+
+Result<layers::Patches> read_patches(const MediaReference& media,
+                                     const std::vector<FileBytes>& files,
+                                     const VisionProcessorSpec& spec, const ImageOptions& options) {
+  if (is_clip(media, files)) {
+    auto patches = read_clip_patches(media, files[0], spec, options);
+    return patches.ok() ? std::move(patches) : at_file(media.files[0], patches.error());
+  }
+  if (const auto size = common_size(media, files, options); !size.ok()) return size.error();
+  Frames clip;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    auto frame = decode_image(files[i], options);
+    if (!frame.ok()) return at_file(media.files[i], frame.error());
+    if (i == 0) {
+      clip = std::move(frame).value();
+      continue;
+    }
+    if (frame->height != clip.height || frame->width != clip.width)
+      return DataError{"video", fmt::format("{}: a frame of another size than its header says",
+                                            media.files[i].name())};
+    clip.pixels.insert(clip.pixels.end(), frame->pixels.begin(), frame->pixels.end());
+    ++clip.frames;
+  }
+  auto patches = to_patches(clip, spec, is_video(media));
+  if (!patches.ok()) return at_file(media.files[0], patches.error());
+  return patches;
+}
+
+}  // namespace retinue::runtime

@@ -1,0 +1,155 @@
+#include "runtime/media/processor_spec.h"
+
+#include "parallel/base/check.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <fstream>
+#include <optional>
+#include <string_view>
+
+namespace retinue::runtime {
+namespace {
+
+using Json = nlohmann::json;
+
+/// One of the two files; every complaint names it and the key.
+class ConfigFile {
+ public:
+  ConfigFile(std::string path, Json root) : path_(std::move(path)), root_(std::move(root)) {}
+
+  static std::optional<ConfigFile> open(const std::string& path) {
+    std::ifstream stream(path, std::ios::binary);
+    if (!stream) return std::nullopt;
+    Json root = Json::parse(stream, nullptr, false);
+    if (!root.is_object())
+      throw UsageError(fmt::format(
+          "[processor] {}: wanted a JSON object, got something else. Copy the file again.", path));
+    return ConfigFile(path, std::move(root));
+  }
+
+  [[noreturn]] void refuse(std::string_view key, std::string_view wanted, const Json& got) const {
+    throw UsageError(
+        fmt::format("[processor] {}: {} must be {}, got {}.", path_, key, wanted, got.dump()));
+  }
+
+  [[nodiscard]] const Json* find(std::string_view key) const {
+    const auto it = root_.find(key);
+    return it == root_.end() || it->is_null() ? nullptr : &*it;
+  }
+
+  [[nodiscard]] const Json& require(std::string_view key) const {
+    const Json* value = find(key);
+    if (value == nullptr)
+      throw UsageError(fmt::format(
+          "[processor] {}: {} is missing. Copy the file from the checkpoint.", path_, key));
+    return *value;
+  }
+
+  [[nodiscard]] std::int64_t positive(std::string_view key, const Json& value) const {
+    constexpr std::int64_t kMost = std::int64_t{1} << 40;
+    if (!value.is_number_integer() || value.get<std::int64_t>() < 1 ||
+        value.get<std::int64_t>() > kMost)
+      refuse(key, "a positive integer", value);
+    return value.get<std::int64_t>();
+  }
+
+  void expect_true(std::string_view key) const {
+    if (const Json* value = find(key); value != nullptr && *value != Json(true))
+      refuse(key, "true", *value);
+  }
+
+  /// mean, deviation: three times 0.5.
+  void expect_halves(std::string_view key) const {
+    const Json& value = require(key);
+    if (value != Json::array({0.5, 0.5, 0.5})) refuse(key, "[0.5, 0.5, 0.5]", value);
+  }
+
+  [[nodiscard]] PixelBudget size() const {
+    const Json& size = require("size");
+    const auto edge = [&](const char* key) {
+      if (!size.is_object() || !size.contains(key))
+        refuse("size", "an object with shortest_edge and longest_edge", size);
+      return positive(fmt::format("size.{}", key), size[key]);
+    };
+    return {.min_pixels = edge("shortest_edge"), .max_pixels = edge("longest_edge")};
+  }
+
+  void check_budget(const PixelBudget& budget) const {
+    if (budget.min_pixels > budget.max_pixels)
+      throw UsageError(
+          fmt::format("[processor] {}: size.shortest_edge is {}, more than size.longest_edge {}.",
+                      path_, budget.min_pixels, budget.max_pixels));
+  }
+
+  /// What both files must say alike for one vision tower.
+  void check_steps() const {
+    for (const char* key : {"do_resize", "do_rescale", "do_normalize", "do_convert_rgb"})
+      expect_true(key);
+    expect_halves("image_mean");
+    expect_halves("image_std");
+    if (const Json* value = find("resample"); value != nullptr && *value != Json(3))
+      refuse("resample", "3 (bicubic)", *value);
+    if (const Json* value = find("rescale_factor"); value != nullptr) {
+      if (!value->is_number() || std::abs(value->get<double>() * 255.0 - 1.0) > 1e-9)
+        refuse("rescale_factor", "1/255", *value);
+    }
+  }
+
+ private:
+  std::string path_;
+  Json root_;
+};
+
+}  // namespace
+
+VisionProcessorSpec load_processor_spec(const std::string& directory) {
+  const std::string path = directory + "/preprocessor_config.json";
+  const auto image = ConfigFile::open(path);
+  if (!image)
+    throw UsageError(
+        fmt::format("[processor] {}: cannot be read. Copy it from the checkpoint.", path));
+  VisionProcessorSpec spec;
+  image->check_steps();
+  spec.patch_size = image->positive("patch_size", image->require("patch_size"));
+  spec.temporal_patch_size =
+      image->positive("temporal_patch_size", image->require("temporal_patch_size"));
+  spec.merge_size = image->positive("merge_size", image->require("merge_size"));
+  spec.image = image->size();
+  if (const Json* value = image->find("min_pixels"))
+    spec.image.min_pixels = image->positive("min_pixels", *value);
+  if (const Json* value = image->find("max_pixels"))
+    spec.image.max_pixels = image->positive("max_pixels", *value);
+  image->check_budget(spec.image);
+
+  spec.video = {.min_pixels = 128 * 32 * 32, .max_pixels = 32 * 32 * 768};
+  const auto video = ConfigFile::open(directory + "/video_preprocessor_config.json");
+  if (!video) return spec;
+  video->check_steps();
+  for (const auto& [key, wanted] :
+       {std::pair<const char*, std::int64_t>{"patch_size", spec.patch_size},
+        {"temporal_patch_size", spec.temporal_patch_size},
+        {"merge_size", spec.merge_size}}) {
+    if (const Json& value = video->require(key); value != Json(wanted))
+      video->refuse(key, fmt::format("{}, as in preprocessor_config.json", wanted), value);
+  }
+  spec.video = video->size();
+  video->check_budget(spec.video);
+  if (const Json* value = video->find("fps")) {
+    if (!value->is_number() || !(value->get<double>() > 0.0))
+      video->refuse("fps", "a positive number", *value);
+    spec.frames.fps = value->get<double>();
+  }
+  if (const Json* value = video->find("min_frames"))
+    spec.frames.min_frames = video->positive("min_frames", *value);
+  if (const Json* value = video->find("max_frames"))
+    spec.frames.max_frames = video->positive("max_frames", *value);
+  if (spec.frames.max_frames < spec.frames.min_frames)
+    video->refuse("max_frames", fmt::format("at least min_frames {}", spec.frames.min_frames),
+                  Json(spec.frames.max_frames));
+  return spec;
+}
+
+}  // namespace retinue::runtime

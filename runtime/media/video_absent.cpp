@@ -1,0 +1,18 @@
+// Stands for video_ffmpeg.cpp in a build without FFmpeg's libraries.
+#include "runtime/media/video_ffmpeg.h"
+
+#include <fmt/format.h>
+
+namespace retinue::runtime {
+
+Result<std::unique_ptr<Clip>> open_clip(std::span<const std::byte> bytes, const ImageOptions&) {
+  return DataError{
+      "video",
+      fmt::format("{}, and this build reads no files of video. Install FFmpeg's libraries "
+                  "(scripts/setup.sh --video) and build again, or give the frames as pictures.",
+                  describe_content(bytes))};
+}
+
+std::string clip_libraries() { return {}; }
+
+}  // namespace retinue::runtime

@@ -1,0 +1,612 @@
+// One file, since it is the only one that may see the headers of libav*.
+#include "runtime/media/video_ffmpeg.h"
+
+#include "runtime/media/exif.h"
+#include "runtime/media/video.h"
+
+extern "C" {
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
+#include <libavutil/common.h>
+#include <libavutil/imgutils.h>
+#include <libavutil/pixdesc.h>
+#include <libswscale/swscale.h>
+}
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <new>
+#include <string_view>
+#include <utility>
+
+namespace retinue::runtime {
+namespace {
+
+/// Frames further from their time than this are missing, and not merely a codec's way of counting.
+constexpr double kNearEnough_s = 1.0;
+/// At 60 per second three days; the list of packets stays under half a gigabyte.
+constexpr std::int64_t kMostFrames = std::int64_t{1} << 24;
+/// By the names of FFmpeg's demuxers. Playlists and the like, which name other files, are not among
+/// them.
+constexpr const char* kContainers = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif";
+
+DataError error(std::string message) { return {.stage = "video", .message = std::move(message)}; }
+
+std::string reason(int code) {
+  std::array<char, AV_ERROR_MAX_STRING_SIZE> text{};
+  av_strerror(code, text.data(), text.size());
+  return text.data();
+}
+
+template <auto kFree>
+struct FreeByAddress {
+  template <class T>
+  void operator()(T* object) const {
+    kFree(&object);
+  }
+};
+struct FreeScaler {
+  void operator()(SwsContext* scaler) const { sws_freeContext(scaler); }
+};
+struct FreeIo {
+  void operator()(AVIOContext* io) const {
+    av_freep(&io->buffer);
+    avio_context_free(&io);
+  }
+};
+using Format = std::unique_ptr<AVFormatContext, FreeByAddress<avformat_close_input>>;
+using Decoder = std::unique_ptr<AVCodecContext, FreeByAddress<avcodec_free_context>>;
+using Packet = std::unique_ptr<AVPacket, FreeByAddress<av_packet_free>>;
+using Picture = std::unique_ptr<AVFrame, FreeByAddress<av_frame_free>>;
+using Scaler = std::unique_ptr<SwsContext, FreeScaler>;
+using Io = std::unique_ptr<AVIOContext, FreeIo>;
+
+template <class T>
+T* allocated(T* object) {
+  if (object == nullptr) throw std::bad_alloc();
+  return object;
+}
+
+/// Stands in for the libraries' log, which would go to stderr. What a demuxer calls an error is
+/// kept for its clip: the one of Matroska skips what is damaged and says so nowhere else.
+void listen(void* source, int level, const char* format, std::va_list arguments) {
+  if (source == nullptr || (level & 0xFF) > AV_LOG_ERROR) return;
+  const AVClass* kind = *static_cast<const AVClass* const*>(source);
+  if (kind == nullptr || std::string_view(kind->class_name) != "AVFormatContext") return;
+  auto* heard = static_cast<std::string*>(static_cast<AVFormatContext*>(source)->opaque);
+  if (heard == nullptr || !heard->empty()) return;
+  std::array<char, 256> text{};
+  std::vsnprintf(text.data(), text.size(), format, arguments);
+  *heard = text.data();
+  while (heard->ends_with('\n') || heard->ends_with('.')) heard->pop_back();
+}
+
+/// Once per process: the log is the only thing that clips share.
+void listen_to_libraries() {
+  static const bool done = (av_log_set_callback(listen), true);
+  static_cast<void>(done);
+}
+
+// Bytes as a file ---------------------------------------------------------------------------------
+
+struct Bytes {
+  std::span<const std::byte> all;
+  std::int64_t at = 0;
+};
+
+int read_bytes(void* from, std::uint8_t* to, int wanted) {
+  auto& bytes = *static_cast<Bytes*>(from);
+  const auto left = static_cast<std::int64_t>(bytes.all.size()) - bytes.at;
+  const auto count = std::min<std::int64_t>(wanted, left);
+  if (count <= 0) return AVERROR_EOF;
+  std::memcpy(to, bytes.all.data() + bytes.at, static_cast<std::size_t>(count));
+  bytes.at += count;
+  return static_cast<int>(count);
+}
+
+std::int64_t seek_bytes(void* in, std::int64_t offset, int whence) {
+  auto& bytes = *static_cast<Bytes*>(in);
+  const auto size = static_cast<std::int64_t>(bytes.all.size());
+  if (whence == AVSEEK_SIZE) return size;
+  const int from = whence & ~AVSEEK_FORCE;
+  const std::int64_t base = from == SEEK_SET ? 0 : from == SEEK_CUR ? bytes.at : size;
+  if ((from != SEEK_SET && from != SEEK_CUR && from != SEEK_END) || offset < -base ||
+      offset > size - base)
+    return AVERROR(EINVAL);
+  return bytes.at = base + offset;
+}
+
+int open_nothing(AVFormatContext*, AVIOContext**, const char*, int, AVDictionary**) {
+  return AVERROR(EPERM);
+}
+
+// Streams -----------------------------------------------------------------------------------------
+
+/// The display matrix of a stream as an EXIF orientation, turned to the nearest quarter; 1 without.
+int orientation_of(const AVStream& stream) {
+  const std::uint8_t* bytes = nullptr;
+#if LIBAVFORMAT_VERSION_MAJOR < 59
+  int size = 0;
+#else
+  std::size_t size = 0;
+#endif
+#if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(60, 31, 102)
+  if (const AVPacketSideData* side =
+          av_packet_side_data_get(stream.codecpar->coded_side_data,
+                                  stream.codecpar->nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX)) {
+    bytes = side->data;
+    size = side->size;
+  }
+#else
+  bytes = av_stream_get_side_data(&stream, AV_PKT_DATA_DISPLAYMATRIX, &size);
+#endif
+  std::array<std::int32_t, 9> matrix{};
+  if (bytes == nullptr || static_cast<std::size_t>(size) < sizeof matrix) return 1;
+  std::memcpy(matrix.data(), bytes, sizeof matrix);
+  // x' = a x + c y, y' = b x + d y, with y pointing down.
+  const std::int64_t a = matrix[0], b = matrix[1], c = matrix[3], d = matrix[4];
+  if (std::abs(a) + std::abs(d) >= std::abs(b) + std::abs(c))
+    return a >= 0 ? (d >= 0 ? 1 : 4) : (d >= 0 ? 2 : 3);
+  return b >= 0 ? (c >= 0 ? 5 : 6) : (c >= 0 ? 8 : 7);
+}
+
+/// An open file: its demuxer, the stream of video, a decoder.
+struct Opened {
+  std::unique_ptr<Bytes> bytes;
+  std::unique_ptr<std::string> heard;  ///< the demuxer's first complaint
+  Io io;
+  Format format;  // closed before its io
+  AVStream* stream = nullptr;
+  Decoder decoder;
+};
+
+std::optional<DataError> find_streams(AVFormatContext& format, std::int64_t max_pixels) {
+  std::vector<AVDictionary*> options(format.nb_streams, nullptr);
+  for (AVDictionary*& each : options) {
+    av_dict_set_int(&each, "max_pixels", max_pixels, 0);
+    av_dict_set_int(&each, "threads", 1, 0);
+  }
+  const int found = avformat_find_stream_info(&format, options.empty() ? nullptr : options.data());
+  for (AVDictionary*& each : options) av_dict_free(&each);
+  if (found < 0) return error(fmt::format("its streams cannot be read: {}", reason(found)));
+  return std::nullopt;
+}
+
+Result<Decoder> open_decoder(const AVStream& stream, const ImageOptions& options) {
+  const AVCodecParameters& parameters = *stream.codecpar;
+  const AVCodec* codec = avcodec_find_decoder(parameters.codec_id);
+  if (codec == nullptr)
+    return error(fmt::format("FFmpeg's libraries here have no decoder for its codec, {}",
+                             avcodec_get_name(parameters.codec_id)));
+  Decoder decoder(allocated(avcodec_alloc_context3(codec)));
+  if (const int rc = avcodec_parameters_to_context(decoder.get(), &parameters); rc < 0)
+    return error(fmt::format("its codec's parameters are damaged: {}", reason(rc)));
+  // One thread: clips are decoded side by side already.
+  decoder->thread_count = 1;
+  decoder->max_pixels = options.max_pixels;
+  decoder->pkt_timebase = stream.time_base;
+  if (const int rc = avcodec_open2(decoder.get(), codec, nullptr); rc < 0)
+    return error(fmt::format("its {} decoder cannot be opened: {}", codec->name, reason(rc)));
+  return decoder;
+}
+
+Result<Opened> open_bytes(std::span<const std::byte> all, const ImageOptions& options) {
+  listen_to_libraries();
+  constexpr int kBuffer_bytes = 1 << 15;
+  Opened opened;
+  opened.bytes = std::make_unique<Bytes>(Bytes{all});
+  auto* buffer = static_cast<unsigned char*>(allocated(av_malloc(kBuffer_bytes)));
+  opened.io.reset(allocated(avio_alloc_context(buffer, kBuffer_bytes, 0, opened.bytes.get(),
+                                               read_bytes, nullptr, seek_bytes)));
+  opened.heard = std::make_unique<std::string>();
+  AVFormatContext* format = allocated(avformat_alloc_context());
+  format->opaque = opened.heard.get();
+  format->pb = opened.io.get();
+  format->flags |= AVFMT_FLAG_CUSTOM_IO;
+  format->io_open = open_nothing;
+  format->format_whitelist = av_strdup(kContainers);
+  // Frees the context when it fails.
+  if (const int rc = avformat_open_input(&format, nullptr, nullptr, nullptr); rc < 0)
+    return error(fmt::format("{}, wanted an mp4, mov, mkv, webm, avi or gif: {}",
+                             describe_content(all), reason(rc)));
+  opened.format.reset(format);
+  if (auto failed = find_streams(*format, options.max_pixels)) return *failed;
+  const int best = av_find_best_stream(format, AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
+  // The cover of a song is a stream of video, too.
+  if (best < 0 || (format->streams[best]->disposition & AV_DISPOSITION_ATTACHED_PIC) != 0)
+    return error("there is no video in it, only sound or data. Leave it out.");
+  for (unsigned i = 0; i < format->nb_streams; ++i)
+    if (static_cast<int>(i) != best) format->streams[i]->discard = AVDISCARD_ALL;
+  opened.stream = format->streams[best];
+  const AVCodecParameters& parameters = *opened.stream->codecpar;
+  const std::int64_t pixels = std::int64_t{parameters.width} * parameters.height;
+  if (pixels > options.max_pixels)
+    return error(fmt::format("the header says frames of {} x {} = {} pixels, the limit is {}",
+                             parameters.width, parameters.height, pixels, options.max_pixels));
+  auto decoder = open_decoder(*opened.stream, options);
+  if (!decoder.ok()) return decoder.error();
+  opened.decoder = std::move(decoder).value();
+  return opened;
+}
+
+/// Hands out the decoder's frames, feeding it with what `next` gives.
+///   next      false at the end
+///   take      false: no more are wanted
+/// Returns 0, or the code of what failed; the decoder's own trouble comes before the demuxer's.
+template <class Next, class Take>
+int run_decoder(AVCodecContext& decoder, AVPacket& packet, AVFrame& frame, const Next& next,
+                const Take& take) {
+  for (bool more = true; more;) {
+    more = next();
+    int rc = avcodec_send_packet(&decoder, more ? &packet : nullptr);
+    av_packet_unref(&packet);
+    if (rc < 0) return rc;
+    while ((rc = avcodec_receive_frame(&decoder, &frame)) >= 0) {
+      const bool wanted = take();
+      av_frame_unref(&frame);
+      if (!wanted) return 0;
+    }
+    if (rc != AVERROR(EAGAIN) && rc != AVERROR_EOF) return rc;
+  }
+  return 0;
+}
+
+bool is_damaged(const AVFrame& frame) {
+  return frame.decode_error_flags != 0 || (frame.flags & AV_FRAME_FLAG_CORRUPT) != 0;
+}
+
+/// A GIF's packets are cut where its bytes end, and its decoder shows what it has.
+bool lacks_end(std::span<const std::byte> gif) {
+  const auto last =
+      std::find_if(gif.rbegin(), gif.rend(), [](std::byte b) { return b != std::byte{0}; });
+  return last == gif.rend() || *last != std::byte{0x3B};
+}
+
+/// VP8's packets that only prepare others; all other codecs put those into the packet of a frame.
+bool is_shown(const AVPacket& packet, AVCodecID codec) {
+  return codec != AV_CODEC_ID_VP8 || packet.size < 1 || (packet.data[0] & 0x10) != 0;
+}
+
+// Pixels ------------------------------------------------------------------------------------------
+
+/// Any pixel format to RGB, upright.
+class RgbWriter {
+ public:
+  explicit RgbWriter(int orientation) : orientation_(orientation) {}
+
+  std::optional<DataError> write(const AVFrame& frame, Frames& out) {
+    auto format = static_cast<AVPixelFormat>(frame.format);
+    if (!fits(frame)) {
+      // The references' decoders take the scaler's short cut for 4:2:0 and 4:2:2 of even height,
+      // which takes the nearest chroma sample; all else it interpolates. Their rounding differs
+      // from one processor to the next, this one's does not.
+      const bool nearest =
+          frame.height % 2 == 0 && (format == AV_PIX_FMT_YUV420P || format == AV_PIX_FMT_YUVJ420P ||
+                                    format == AV_PIX_FMT_YUV422P || format == AV_PIX_FMT_YUVJ422P);
+      const int flags = (nearest ? SWS_POINT : SWS_BILINEAR) | SWS_ACCURATE_RND | SWS_BITEXACT;
+      scaler_.reset(sws_getContext(frame.width, frame.height, format, frame.width, frame.height,
+                                   AV_PIX_FMT_RGB24, flags, nullptr, nullptr, nullptr));
+      if (scaler_ == nullptr)
+        return error(fmt::format("pixels of the format {} cannot be made RGB",
+                                 av_get_pix_fmt_name(format) ? av_get_pix_fmt_name(format) : "?"));
+      const bool full = frame.color_range == AVCOL_RANGE_JPEG || format == AV_PIX_FMT_YUVJ420P ||
+                        format == AV_PIX_FMT_YUVJ422P || format == AV_PIX_FMT_YUVJ444P ||
+                        format == AV_PIX_FMT_YUVJ440P || format == AV_PIX_FMT_YUVJ411P;
+      // Fails for what is RGB already, which needs none of it.
+      sws_setColorspaceDetails(scaler_.get(), sws_getCoefficients(frame.colorspace), full,
+                               sws_getCoefficients(SWS_CS_DEFAULT), 1, 0, 1 << 16, 1 << 16);
+      // Rows with room behind them: swscale writes in units of its vectors.
+      rgb_.reset(allocated(av_frame_alloc()));
+      rgb_->format = AV_PIX_FMT_RGB24;
+      rgb_->width = frame.width;
+      rgb_->height = frame.height;
+      if (av_frame_get_buffer(rgb_.get(), 0) < 0) throw std::bad_alloc();
+      width_ = frame.width, height_ = frame.height, format_ = frame.format;
+      space_ = frame.colorspace, range_ = frame.color_range;
+    }
+    const int rows = sws_scale(scaler_.get(), frame.data, frame.linesize, 0, frame.height,
+                               rgb_->data, rgb_->linesize);
+    if (rows < 0) return error(fmt::format("pixels cannot be made RGB: {}", reason(rows)));
+    out.frames = 1;
+    out.height = frame.height;
+    out.width = frame.width;
+    out.pixels.resize(static_cast<std::size_t>(out.size_bytes()));
+    av_image_copy_plane(out.pixels.data(), frame.width * 3, rgb_->data[0], rgb_->linesize[0],
+                        frame.width * 3, frame.height);
+    apply_orientation(out, orientation_);
+    return std::nullopt;
+  }
+
+ private:
+  [[nodiscard]] bool fits(const AVFrame& frame) const {
+    return scaler_ != nullptr && frame.width == width_ && frame.height == height_ &&
+           frame.format == format_ && frame.colorspace == space_ && frame.color_range == range_;
+  }
+
+  int orientation_;
+  Scaler scaler_;
+  Picture rgb_;
+  int width_ = 0, height_ = 0, format_ = 0;
+  AVColorSpace space_ = AVCOL_SPC_UNSPECIFIED;
+  AVColorRange range_ = AVCOL_RANGE_UNSPECIFIED;
+};
+
+// A clip ------------------------------------------------------------------------------------------
+
+class FfmpegClip final : public Clip {
+ public:
+  FfmpegClip(std::span<const std::byte> bytes, const ImageOptions& options)
+      : bytes_(bytes), options_(options) {}
+
+  std::optional<DataError> read() {
+    auto opened = open_bytes(bytes_, options_);
+    if (!opened.ok()) return opened.error();
+    const AVStream& stream = *opened->stream;
+    time_base_ = stream.time_base;
+    codec_ = stream.codecpar->codec_id;
+    if (options_.exif_orientation == ExifOrientation::kApply) orientation_ = orientation_of(stream);
+    if (auto failed = list_packets(*opened)) return failed;
+    set_times(stream.avg_frame_rate);
+    return std::nullopt;
+  }
+
+  [[nodiscard]] const ClipHeader& header() const override { return header_; }
+
+  std::optional<DataError> decode(std::span<const std::int64_t> indices,
+                                  const TakeFrame& take) override {
+    check(std::ranges::is_sorted(indices) &&
+              (indices.empty() ||
+               (indices.front() >= 0 && indices.back() < std::ssize(header_.times_s))),
+          "a clip's frames are asked for by ascending index");
+    std::size_t taken = 0;
+    // A keyframe may lean on what stands before it, where a file marks one wrongly: damage found
+    // behind a leap counts only when it is there without one, too.
+    auto failed = decode_from(indices, take, taken, may_leap());
+    if (failed && may_leap()) failed = decode_from(indices, take, taken, false);
+    return failed;
+  }
+
+ private:
+  [[nodiscard]] bool may_leap() const {
+    // A GIF's pictures are drawn over each other, and its packets say nothing of it.
+    return by_time_ && codec_ != AV_CODEC_ID_GIF;
+  }
+
+  /// What tells a frame from others when it comes out of the decoder.
+  [[nodiscard]] std::int64_t mark_of(std::int64_t index) const {
+    return by_time_ ? ticks_[static_cast<std::size_t>(index)] : index;
+  }
+
+  /// Of ticks, from the first frame. In this order equal to index / rate where both are the same
+  /// fraction: one rounding.
+  [[nodiscard]] double seconds_of_ticks(std::int64_t ticks) const {
+    const double since = static_cast<double>(ticks) - static_cast<double>(ticks_.front());
+    return since * time_base_.num / time_base_.den;
+  }
+  [[nodiscard]] double seconds_of(std::int64_t mark) const {
+    if (by_time_) return seconds_of_ticks(mark);
+    const auto last = static_cast<std::int64_t>(frames_) - 1;
+    return header_.times_s[static_cast<std::size_t>(std::clamp<std::int64_t>(mark, 0, last))];
+  }
+
+  /// The next packet of the stream, or what av_read_frame says.
+  static int read_packet(const Opened& opened, AVPacket& packet) {
+    int rc = 0;
+    while ((rc = av_read_frame(opened.format.get(), &packet)) >= 0 &&
+           packet.stream_index != opened.stream->index)
+      av_packet_unref(&packet);
+    return rc;
+  }
+
+  /// Counts frames from all packets, with their times, and the size from the first frame.
+  std::optional<DataError> list_packets(const Opened& opened) {
+    const Packet packet(allocated(av_packet_alloc()));
+    const Picture frame(allocated(av_frame_alloc()));
+    int read = 0;
+    const auto next = [&] {
+      read = read_packet(opened, *packet);
+      if (read < 0) return false;
+      if ((packet->flags & AV_PKT_FLAG_CORRUPT) != 0) read = AVERROR_INVALIDDATA;
+      if (packets_ >= kMostFrames) read = AVERROR(E2BIG);
+      if (read >= 0) list(*packet);
+      return read >= 0;
+    };
+    bool decoded = false;
+    const int rc = run_decoder(*opened.decoder, *packet, *frame, next, [&] {
+      header_.size = oriented_size({.height = frame->height, .width = frame->width}, orientation_);
+      decoded = true;
+      return false;
+    });
+    while (rc >= 0 && read >= 0 && next()) av_packet_unref(packet.get());
+    if (rc < 0 && read >= 0)
+      return error(
+          fmt::format("its first frame cannot be decoded: {}. The file is damaged.", reason(rc)));
+    if (read == AVERROR(E2BIG))
+      return error(fmt::format("more than {} frames. Cut it into parts.", kMostFrames));
+    if (read != AVERROR_EOF || !opened.heard->empty())
+      return error(
+          fmt::format("is damaged or incomplete, {} frames can be reached: {}. Copy it again.",
+                      frames_, opened.heard->empty() ? reason(read) : *opened.heard));
+    if (codec_ == AV_CODEC_ID_GIF && lacks_end(bytes_))
+      return error(
+          fmt::format("ends within frame {}. The copy is incomplete; copy it again.", frames_));
+    if (frames_ == 0) return error("there is no frame in its video");
+    if (!decoded)
+      return error(
+          fmt::format("none of its {} packets gives a frame. The file is damaged.", frames_));
+    order_frames();
+    return std::nullopt;
+  }
+
+  void list(const AVPacket& packet) {
+    const bool key = (packet.flags & AV_PKT_FLAG_KEY) != 0;
+    if (key && packet.pts != AV_NOPTS_VALUE && (keys_.empty() || keys_.back().pts < packet.pts))
+      keys_.push_back({packet.pts, packets_});
+    ++packets_;
+    // What an edit list cuts away is decoded for the sake of others.
+    if ((packet.flags & AV_PKT_FLAG_DISCARD) != 0 || !is_shown(packet, codec_)) return;
+    ++frames_;
+    if (packet.pts != AV_NOPTS_VALUE) ticks_.push_back(packet.pts);
+    if (packet.dts != AV_NOPTS_VALUE) decoding_ticks_.push_back(packet.dts);
+    last_ticks_ = std::max<std::int64_t>(packet.duration, 0);
+  }
+
+  /// Frames are known by their presentation times. Where a file, often an AVI, does not give each
+  /// its own, they are counted, and their times are those of decoding, which differ by a delay.
+  void order_frames() {
+    std::ranges::sort(ticks_);
+    const bool valid = time_base_.num > 0 && time_base_.den > 0;
+    by_time_ =
+        valid && ticks_.size() == frames_ && std::ranges::adjacent_find(ticks_) == ticks_.end();
+    if (by_time_) return;
+    std::ranges::sort(decoding_ticks_);
+    ticks_ = std::move(decoding_ticks_);
+    if (!valid || ticks_.size() != frames_) ticks_.clear();
+  }
+
+  /// Frames that keep to the container's rate have its times, free of a container's rounding to
+  /// milliseconds; others have their own.
+  void set_times(AVRational rate) {
+    if (rate.num > 0 && rate.den > 0) header_.fps = av_q2d(rate);
+    header_.constant_rate = ticks_.empty() || header_.fps.has_value();
+    for (const std::int64_t ticks : ticks_) {
+      const auto index = static_cast<double>(header_.times_s.size());
+      header_.times_s.push_back(seconds_of_ticks(ticks));
+      if (header_.fps && std::abs(header_.times_s.back() * *header_.fps - index) > 0.5)
+        header_.constant_rate = false;
+    }
+    if (header_.constant_rate) {
+      header_.times_s.resize(frames_);
+      for (std::size_t i = 0; i < frames_; ++i)
+        header_.times_s[i] = static_cast<double>(i) / header_.fps.value_or(kAssumedFps);
+      return;
+    }
+    // A last frame without a duration ends the clip where it begins.
+    const auto intervals = static_cast<double>(frames_ - (last_ticks_ > 0 ? 0 : 1));
+    const double duration = seconds_of_ticks(av_sat_add64(ticks_.back(), last_ticks_));
+    if (duration > 0.0 && intervals > 0.0) header_.fps = intervals / duration;
+  }
+
+  /// The packet from which a frame can be decoded: that of the last keyframe shown before it.
+  [[nodiscard]] std::int64_t packet_for(std::int64_t mark) const {
+    const auto after = std::ranges::upper_bound(keys_, mark, {}, &Key::pts);
+    return after == keys_.begin() ? 0 : std::prev(after)->packet;
+  }
+
+  /// Hands out what is wanted from indices[taken] on.
+  std::optional<DataError> decode_from(std::span<const std::int64_t> indices, const TakeFrame& take,
+                                       std::size_t& taken, bool leap) {
+    auto opened = open_bytes(bytes_, options_);
+    if (!opened.ok()) return opened.error();
+    const Packet packet(allocated(av_packet_alloc()));
+    const Picture frame(allocated(av_frame_alloc())), before(allocated(av_frame_alloc()));
+    RgbWriter writer(orientation_);
+    Frames rgb;
+    std::optional<DataError> failed;
+    std::int64_t at = 0, frames = 0, before_mark = 0, sent = mark_of(0);
+    bool any_before = false;
+    const auto wanted = [&] { return mark_of(indices[taken]); };
+    const auto hand_out = [&](const AVFrame& picture) {
+      if (!(failed = writer.write(picture, rgb))) {
+        if (ImageSize{.height = rgb.height, .width = rgb.width} != header_.size) {
+          failed = error(fmt::format(
+              "at {:.2f} s a frame of {} x {} pixels among others of {} x {}", seconds_of(wanted()),
+              rgb.width, rgb.height, header_.size.width, header_.size.height));
+          return;
+        }
+        take(rgb.pixels);
+        ++taken;
+      }
+    };
+    const auto stand_in = [&](const AVFrame& picture, std::int64_t mark) {
+      if (leap || std::abs(seconds_of(wanted()) - seconds_of(mark)) > kNearEnough_s)
+        failed = error(fmt::format("the frame at {:.2f} s is missing. The file is damaged.",
+                                   seconds_of(wanted())));
+      else
+        hand_out(picture);
+    };
+    const auto next = [&] {
+      const std::int64_t from = leap ? packet_for(wanted()) : 0;
+      if (from > at) avcodec_flush_buffers(opened->decoder.get());
+      while (read_packet(*opened, *packet) >= 0) {
+        if (at++ >= from) {
+          sent = by_time_ ? packet->pts : frames;
+          return true;
+        }
+        av_packet_unref(packet.get());
+      }
+      return false;
+    };
+    const int rc = run_decoder(*opened->decoder, *packet, *frame, next, [&] {
+      const std::int64_t mark = by_time_ ? frame->best_effort_timestamp : frames++;
+      if (mark == AV_NOPTS_VALUE) return true;
+      if (is_damaged(*frame)) {
+        failed = error(fmt::format("is damaged at {:.2f} s. Copy it again, or cut it there.",
+                                   seconds_of(mark)));
+        return false;
+      }
+      while (!failed && taken < indices.size() && wanted() < mark)
+        any_before ? stand_in(*before, before_mark) : stand_in(*frame, mark);
+      while (!failed && taken < indices.size() && wanted() == mark) hand_out(*frame);
+      av_frame_unref(before.get());
+      if (av_frame_ref(before.get(), frame.get()) < 0) throw std::bad_alloc();
+      before_mark = mark, any_before = true;
+      return !failed && taken < indices.size();
+    });
+    if (rc < 0 && !failed)
+      failed = error(fmt::format("is damaged at {:.2f} s: {}. Copy it again, or cut it there.",
+                                 seconds_of(sent), reason(rc)));
+    while (!failed && taken < indices.size()) {
+      if (!any_before) return error("no frame of it can be decoded. The file is damaged.");
+      stand_in(*before, before_mark);
+    }
+    return failed;
+  }
+
+  /// A packet from which decoding can start.
+  struct Key {
+    std::int64_t pts = 0;
+    std::int64_t packet = 0;  ///< counted in the stream
+  };
+
+  std::span<const std::byte> bytes_;
+  ImageOptions options_;
+  ClipHeader header_;
+  AVRational time_base_{0, 1};
+  AVCodecID codec_ = AV_CODEC_ID_NONE;
+  int orientation_ = 1;
+  std::int64_t packets_ = 0;
+  std::vector<Key> keys_;            ///< pts ascending
+  std::size_t frames_ = 0;           ///< that are shown
+  std::vector<std::int64_t> ticks_;  ///< of frames, ascending; empty where the file has no times
+  std::vector<std::int64_t> decoding_ticks_;
+  std::int64_t last_ticks_ = 0;  ///< the last frame's duration
+  bool by_time_ = false;         ///< frames are known by their ticks; else by their number
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Clip>> open_clip(std::span<const std::byte> bytes,
+                                        const ImageOptions& options) {
+  if (bytes.empty()) return error("an empty file. The copy is incomplete; copy it again.");
+  auto clip = std::make_unique<FfmpegClip>(bytes, options);
+  if (auto failed = clip->read()) return *failed;
+  return std::unique_ptr<Clip>(std::move(clip));
+}
+
+std::string clip_libraries() {
+  const auto version = [](unsigned number) {
+    return fmt::format("{}.{}.{}", AV_VERSION_MAJOR(number), AV_VERSION_MINOR(number),
+                       AV_VERSION_MICRO(number));
+  };
+  return fmt::format("libavformat {}, libavcodec {}, libswscale {}", version(avformat_version()),
+                     version(avcodec_version()), version(swscale_version()));
+}
+
+}  // namespace retinue::runtime

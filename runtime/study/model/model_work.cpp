@@ -1,0 +1,47 @@
+#include "runtime/study/model/model_work.h"
+
+#include <array>
+#include <utility>
+
+namespace retinue::study {
+
+ModelWork work_of(const layers::ModelConfig& config, double dtype_bytes) {
+  const layers::TextConfig& t = config.text;
+  const layers::VisionConfig& v = config.vision;
+  const auto n = [](std::int64_t value) { return static_cast<double>(value); };
+  const double heads = n(t.num_attention_heads * t.head_dim);
+  const double kv = n(t.num_key_value_heads * t.head_dim);
+  const double layer = n(t.hidden_size) * (2 * heads + 2 * kv + 3 * n(t.intermediate_size));
+  const double layers = n(t.num_hidden_layers);
+  const double head = n(t.hidden_size) * n(t.vocab_size);
+  ModelWork work;
+  work.flops_per_row = 2 * layers * layer;
+  work.flops_per_logit_row = 2 * head;
+  work.flops_per_key = 4 * heads * layers;
+  work.weight_bytes = dtype_bytes * (layers * layer + head);
+  work.bytes_per_key = dtype_bytes * 2 * kv * layers;
+  const double d = n(v.hidden_size);
+  const double block = 4 * d * d + 2 * d * n(v.intermediate_size);
+  const double merged = d * n(v.merge_unit());
+  const double mergers =
+      (1 + n(v.taps())) * (merged * merged + merged * n(v.out_hidden_size)) / n(v.merge_unit());
+  work.flops_per_patch = 2 * (n(v.depth) * block + d * n(v.patch_width()) + mergers);
+  return work;
+}
+
+std::optional<Peaks> peaks_of(std::string_view device_name) {
+  // The longer names first: one is the beginning of another.
+  static constexpr std::array<std::pair<std::string_view, Peaks>, 6> kSheets = {{
+      {"H100 PCIe", {756e12, 2.0e12}},
+      {"H200", {989e12, 4.8e12}},
+      {"H100", {989e12, 3.35e12}},
+      {"B200", {2250e12, 8.0e12}},
+      {"A100-SXM4-80GB", {312e12, 2.039e12}},
+      {"A100", {312e12, 1.555e12}},
+  }};
+  for (const auto& [name, peaks] : kSheets)
+    if (device_name.find(name) != device_name.npos) return peaks;
+  return std::nullopt;
+}
+
+}  // namespace retinue::study

@@ -1,0 +1,215 @@
+#include "runtime/study/model/simulation.h"
+
+#include "parallel/base/check.h"
+#include "runtime/jobs/work_queue.h"
+
+#include <algorithm>
+#include <deque>
+#include <functional>
+#include <numeric>
+#include <queue>
+#include <set>
+#include <utility>
+
+namespace retinue::study {
+namespace {
+
+/// A step with nothing to do looks again after so long.
+constexpr double kNap_s = 200e-6;
+
+class Replica {
+ public:
+  Replica(const SimulatedJob& job, double slowness)
+      : job_(job),
+        slowness_(slowness),
+        threads_(static_cast<std::size_t>(std::max(1, job.feed.threads)), 0.0) {}
+
+  [[nodiscard]] std::int64_t at_hand() const {
+    return static_cast<std::int64_t>(waiting_.size() + encoded_.size() + prompts_.size()) +
+           decoding_;
+  }
+
+  void take(std::int64_t item, double now) {
+    double ready = now;
+    if (job_.feed.seconds > 0) {
+      const auto thread = std::ranges::min_element(threads_);
+      ready = *thread = std::max(now, *thread) + job_.feed.seconds;
+    }
+    waiting_.push_back({item, ready});
+  }
+
+  /// One step from `now`; when it ends. Completions are added to `run`.
+  double step(double now, SimulatedRun& run) {
+    StepWork work;
+    encode(now, work);
+    admit();
+    fill(work);
+    if (work.rows == 0 && work.patches == 0) {
+      double next = now + kNap_s;
+      if (!waiting_.empty()) {
+        double ready = waiting_.front().ready_s;
+        for (const Waiting& w : waiting_) ready = std::min(ready, w.ready_s);
+        next = std::max(next, ready);
+      }
+      run.starved_s += next - now;
+      return next;
+    }
+    const double seconds = slowness_ * job_.times.seconds(work);
+    busy_s += seconds;
+    run.communication_s += job_.times.communication_s(work);
+    run.mean_rows += work.rows;
+    ++run.steps, ++step_;
+    const double end = now + seconds;
+    while (!ends_.empty() && ends_.top().step <= step_) {
+      const Ending ending = ends_.top();
+      ends_.pop();
+      --decoding_, decoding_keys_ -= static_cast<double>(ending.tokens);
+      kv_held_ -= ending.kv_tokens;
+      run.done_s.push_back(end);
+    }
+    return end;
+  }
+
+  double busy_s = 0;
+
+ private:
+  struct Waiting {
+    std::int64_t item;
+    double ready_s;
+  };
+  struct Prompt {
+    std::int64_t item, cached, kv_tokens;
+  };
+  /// A sequence that decodes: one token a step, so that its end is known when it begins.
+  struct Ending {
+    std::int64_t step, tokens, kv_tokens;
+    friend bool operator>(const Ending& a, const Ending& b) { return a.step > b.step; }
+  };
+
+  [[nodiscard]] const SimulatedItem& of(std::int64_t item) const {
+    return job_.items[static_cast<std::size_t>(item)];
+  }
+
+  void encode(double now, StepWork& work) {
+    std::vector<std::int64_t> load(static_cast<std::size_t>(job_.tensor), 0);
+    for (std::size_t at = 0; at < waiting_.size();) {
+      const Waiting next = waiting_[at];
+      if (next.ready_s > now) {
+        ++at;
+        continue;
+      }
+      const SimulatedItem& item = of(next.item);
+      if (item.patches > 0) {
+        const std::int64_t limit = job_.limits.feature_rows;
+        if (limit > 0 && features_ > 0 && features_ + item.visual_tokens > limit) break;
+        const auto owner = std::ranges::min_element(load);
+        if (*owner > 0 && *owner + item.patches > job_.limits.encode_patches) break;
+        *owner += item.patches;
+        features_ += item.visual_tokens;
+      }
+      encoded_.push_back(next.item);
+      waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(at));
+    }
+    work.patches = static_cast<double>(*std::ranges::max_element(load));
+  }
+
+  void admit() {
+    while (!encoded_.empty() &&
+           static_cast<std::int64_t>(prompts_.size()) + decoding_ < job_.limits.max_sequences) {
+      const SimulatedItem& item = of(encoded_.front());
+      const std::int64_t kv = item.prompt_tokens + item.new_tokens;
+      const bool alone = prompts_.empty() && decoding_ == 0;
+      if (job_.limits.kv_tokens > 0 && !alone && kv_held_ + kv > job_.limits.kv_tokens) return;
+      kv_held_ += kv;
+      const auto reused = any_ ? static_cast<std::int64_t>(job_.reused_tokens) : 0;
+      any_ = true;
+      prompts_.push_back(
+          {encoded_.front(), std::clamp<std::int64_t>(reused, 0, item.prompt_tokens - 1), kv});
+      encoded_.pop_front();
+    }
+  }
+
+  void fill(StepWork& work) {
+    std::int64_t budget = job_.limits.max_batch_tokens - decoding_;
+    work.rows = work.logit_rows = static_cast<double>(decoding_);
+    decoding_keys_ += static_cast<double>(decoding_);
+    work.keys = work.kv_tokens = decoding_keys_;
+    while (!prompts_.empty() && budget > 0) {
+      Prompt& prompt = prompts_.front();
+      const SimulatedItem& item = of(prompt.item);
+      const std::int64_t count = std::min(budget, item.prompt_tokens - prompt.cached);
+      budget -= count;
+      prompt.cached += count;
+      work.rows += static_cast<double>(count);
+      work.keys += static_cast<double>(prompt.cached) * static_cast<double>(count);
+      work.kv_tokens += static_cast<double>(prompt.cached);
+      if (prompt.cached < item.prompt_tokens) return;
+      work.logit_rows += 1;
+      if (item.patches > 0) features_ -= item.visual_tokens;
+      // Its first token comes with this step, and one with each from the next on.
+      const std::int64_t steps = std::max<std::int64_t>(1, item.new_tokens) - 1;
+      ends_.push({step_ + 1 + steps, item.prompt_tokens + steps, prompt.kv_tokens});
+      ++decoding_;
+      decoding_keys_ += static_cast<double>(item.prompt_tokens);
+      prompts_.pop_front();
+    }
+  }
+
+  const SimulatedJob& job_;
+  double slowness_;
+  std::vector<double> threads_;  ///< when each is free
+  std::deque<Waiting> waiting_;
+  std::deque<std::int64_t> encoded_;
+  std::deque<Prompt> prompts_;  ///< admitted, in order; the first is being read
+  std::priority_queue<Ending, std::vector<Ending>, std::greater<>> ends_;
+  std::int64_t decoding_ = 0, features_ = 0, kv_held_ = 0, step_ = 0;
+  double decoding_keys_ = 0;  ///< tokens of those that decode
+  bool any_ = false;
+};
+
+}  // namespace
+
+SimulatedRun simulate(const SimulatedJob& job) {
+  check(job.data >= 1 && job.tensor >= 1, "a layout has ranks");
+  check(job.limits.max_batch_tokens >= job.limits.max_sequences, "every sequence has a row");
+  SimulatedRun run;
+  run.done_s.reserve(job.items.size());
+  const std::vector<std::uint8_t> open(job.items.size(), 1);
+  const std::set<std::int64_t> taken;
+  runtime::Dealer dealer(
+      open, taken,
+      [&](std::size_t i) { return static_cast<std::uint32_t>(job.items[i].prompt_tokens); },
+      job.data);
+  std::vector<Replica> replicas;
+  using Turn = std::pair<double, int>;
+  std::priority_queue<Turn, std::vector<Turn>, std::greater<>> turns;
+  for (int i = 0; i < job.data; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    replicas.emplace_back(job, at < job.slowness.size() ? job.slowness[at] : 1.0);
+    turns.push({0, i});
+  }
+  while (!turns.empty()) {
+    const auto [now, index] = turns.top();
+    turns.pop();
+    Replica& replica = replicas[static_cast<std::size_t>(index)];
+    const std::int64_t wanted =
+        runtime::items_at_hand(dealer.left(), job.data, job.limits.max_sequences) -
+        replica.at_hand();
+    if (wanted > 0 && dealer.left() > 0) {
+      const runtime::Deal deal = dealer.next(wanted);
+      for (std::int64_t i = 0; i < deal.count; ++i)
+        replica.take(deal.items[static_cast<std::size_t>(i)], now);
+    }
+    if (replica.at_hand() == 0) continue;
+    turns.push({replica.step(now, run), index});
+  }
+  for (const double done : run.done_s) run.makespan_s = std::max(run.makespan_s, done);
+  std::ranges::sort(run.done_s);
+  for (const Replica& replica : replicas) run.busy_s.push_back(replica.busy_s);
+  run.communication_s /= job.data;
+  run.starved_s /= job.data;
+  if (run.steps > 0) run.mean_rows /= static_cast<double>(run.steps);
+  return run;
+}
+
+}  // namespace retinue::study

@@ -1,0 +1,366 @@
+#include "runtime/study/report/summary.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <numeric>
+
+namespace retinue::study {
+namespace {
+
+/// A loss below this is not worth a verdict.
+constexpr double kWorthNaming = 0.05;
+/// Baselines that differ by more say that the machine changed.
+constexpr double kDrift = 0.05;
+
+bool same_case(const Cell& a, const Cell& b) {
+  return a.layout == b.layout && a.scaling == b.scaling && a.max_sequences == b.max_sequences &&
+         a.max_pixels == b.max_pixels;
+}
+
+std::vector<const MeasuredCell*> find(const Study& study, const Cell& what, CellKind kind,
+                                      Ablation ablation) {
+  std::vector<const MeasuredCell*> found;
+  for (const MeasuredCell& cell : study.cells)
+    if (cell.cell.kind == kind && cell.cell.ablation == ablation && same_case(cell.cell, what))
+      found.push_back(&cell);
+  return found;
+}
+
+double median_of(const std::vector<const MeasuredCell*>& cells,
+                 const std::function<double(const Measurement&)>& value) {
+  std::vector<double> values;
+  for (const MeasuredCell* cell : cells) values.push_back(value(cell->measurement));
+  return median(values);
+}
+
+double share(double part, double whole) { return whole > 0 ? part / whole : 0; }
+
+/// Of the makespan, by the trial and the ablation of the same round: what hits one hits the other.
+std::optional<double> paired_loss(const Study& study,
+                                  const std::vector<const MeasuredCell*>& trials,
+                                  Ablation ablation) {
+  std::vector<double> losses;
+  for (const MeasuredCell* trial : trials)
+    for (const MeasuredCell* other : find(study, trial->cell, CellKind::kTrial, ablation))
+      if (other->cell.trial == trial->cell.trial)
+        losses.push_back(loss(trial->measurement.work_s, other->measurement.work_s));
+  if (losses.empty()) return std::nullopt;
+  return median(losses);
+}
+
+/// Seconds that feeding costs, from what a run says of itself: the engine had nothing to do, or
+/// shared its processors with decoding. Processors that no rank computes on decode for nothing.
+double feed_s(const Measurement& m, const Provenance& provenance, int ranks) {
+  const double computing = std::min<double>(provenance.cores, ranks * m.threads);
+  const double idle = provenance.cores - computing;
+  if (m.device != "cpu") return m.starved_s;
+  const double taken = m.feed_cpu_s - idle * m.work_s;
+  return std::max(m.starved_s, taken / computing);
+}
+
+/// Seconds that collectives cost. Ranks that share processors leave theirs to others while they
+/// wait, so that what is lost is what they use of them.
+double communication_s(const Measurement& m, const Provenance& provenance, int ranks) {
+  return ranks * m.threads > provenance.cores ? *m.collectives_cpu_s / provenance.cores
+                                              : *m.transfer_s;
+}
+
+std::vector<double> breakdown_of(const Measurement& m) {
+  const double transfer = m.transfer_s.value_or(0), late = m.late_s.value_or(0);
+  // Collectives happen within the model's own time; most of them in the decoder.
+  const double model = m.encode_s + m.forward_s;
+  const double part = share(m.encode_s, model);
+  std::vector<double> parts = {m.encode_s - part * (transfer + late),
+                               m.forward_s - (1 - part) * (transfer + late),
+                               transfer,
+                               late,
+                               m.plan_s + m.sample_s + m.wait_s,
+                               m.starved_s};
+  for (double& x : parts) x = std::max(0.0, share(x, m.work_s));
+  const double sum = std::accumulate(parts.begin(), parts.end(), 0.0);
+  if (sum > 1)
+    for (double& x : parts) x /= sum;
+  parts.push_back(std::max(0.0, 1 - sum));
+  return parts;
+}
+
+std::string verdict_of(const CaseResult& result, const Provenance& provenance, int threads) {
+  struct Limit {
+    double share;
+    std::string words;
+  };
+  std::vector<Limit> limits;
+  const auto add = [&](std::optional<double> value, std::string words) {
+    if (value && *value >= kWorthNaming) limits.push_back({*value, std::move(words)});
+  };
+  add(result.communication.ablated ? result.communication.ablated : result.communication.direct,
+      result.communication.ablated ? "exposed all-reduce" : "collectives");
+  add(result.late, "ranks that wait for the last one");
+  add(result.feed.ablated ? result.feed.ablated : result.feed.direct, "feeding");
+  add(result.tail, "filling up and running dry");
+  std::string crowd;
+  if (result.what.layout.ranks() * threads > provenance.cores)
+    crowd = fmt::format("{} ranks share {} core{}; ", result.what.layout.ranks(), provenance.cores,
+                        provenance.cores == 1 ? "" : "s");
+  if (limits.empty()) return crowd + "limited by computing";
+  const auto worst = std::ranges::max_element(limits, {}, &Limit::share);
+  return fmt::format("{}limited by {}, {:.0f} %", crowd, worst->words, 100 * worst->share);
+}
+
+CaseResult result_of(const Study& study, const std::vector<const MeasuredCell*>& trials,
+                     const CaseResult* baseline) {
+  const Provenance& about = study.provenance;
+  CaseResult r;
+  r.what = trials[0]->cell;
+  const int ranks = r.what.layout.ranks();
+  const Measurement& any = trials[0]->measurement;
+  r.items = any.done;
+  std::vector<double> seconds, rates;
+  for (const MeasuredCell* trial : trials) {
+    seconds.push_back(trial->measurement.work_s);
+    rates.push_back(share(static_cast<double>(trial->measurement.done), seconds.back()));
+  }
+  r.makespan_s = spread_of(seconds), r.items_per_s = spread_of(rates);
+  const double T = r.makespan_s.median;
+  const auto n = [](std::int64_t value) { return static_cast<double>(value); };
+  r.tokens_per_s_per_rank = share(n(any.completion_tokens), T * ranks);
+  r.all_tokens_per_s_per_rank = share(n(any.completion_tokens + any.prompt_tokens), T * ranks);
+  if (baseline != nullptr) {
+    r.p = static_cast<double>(ranks) / baseline->what.layout.ranks();
+    r.efficiency = r.what.scaling == Scaling::kStrong
+                       ? strong_efficiency(baseline->makespan_s.median, T, r.p)
+                       : weak_efficiency(baseline->items_per_s.median, r.items_per_s.median, r.p);
+    if (r.what.scaling == Scaling::kStrong)
+      r.serial = serial_fraction(speed_up(baseline->makespan_s.median, T), r.p);
+  }
+  const WorkDone done{.rows = n(any.rows),
+                      .logit_rows = n(any.logit_rows),
+                      .keys = n(any.keys),
+                      .patches = n(any.patches),
+                      .steps = n(any.steps)};
+  if (about.peak_flops_per_s)
+    r.mfu = flops(about.work, done) / (T * ranks * *about.peak_flops_per_s);
+  if (about.peak_bytes_per_s && any.done > 0) {
+    WorkDone decode{.steps = n(any.steps)};
+    const double context = (n(any.prompt_tokens) + n(any.completion_tokens) / 2) / n(any.done);
+    decode.keys = n(any.completion_tokens) * context;
+    r.mbu = bytes_read(about.work, decode) / (T * ranks * *about.peak_bytes_per_s);
+  }
+  if (r.what.scaling == Scaling::kStrong) {
+    r.communication.ablated = paired_loss(study, trials, Ablation::kNullCollectives);
+    r.feed.ablated = paired_loss(study, trials, Ablation::kPreloadedPixels);
+    r.pictures = paired_loss(study, trials, Ablation::kTextOnly);
+  }
+  if (any.transfer_s) {
+    r.communication.direct = median_of(trials, [&](const Measurement& m) {
+      return share(communication_s(m, about, ranks), m.work_s);
+    });
+    r.late = median_of(trials, [](const Measurement& m) { return share(*m.late_s, m.work_s); });
+  }
+  r.feed.direct = median_of(trials, [&](const Measurement& m) {
+    return std::max(0.0, share(feed_s(m, about, ranks), m.work_s));
+  });
+  std::vector<double> tails, balances, shares;
+  for (const MeasuredCell* trial : trials) {
+    const Measurement& m = trial->measurement;
+    if (const auto tail = tail_loss(m.done_s, m.work_s)) tails.push_back(*tail);
+    balances.push_back(load_balance(m.compute_s));
+    if (!m.compute_s.empty())
+      shares.push_back(std::min(1.0, share(*std::ranges::max_element(m.compute_s), m.work_s)));
+  }
+  if (!tails.empty()) r.tail = median(tails);
+  r.load_balance = median(balances), r.communication_efficiency = median(shares);
+  std::vector<double> joules;
+  for (const MeasuredCell* trial : trials)
+    if (trial->measurement.energy_j && trial->measurement.done > 0)
+      joules.push_back(*trial->measurement.energy_j / n(trial->measurement.done));
+  if (joules.size() == trials.size()) r.joules_per_item = median(joules);
+  if (about.price_per_hour)
+    r.cost_per_1000 = cost_per_1000(r.items_per_s.median, ranks, *about.price_per_hour);
+  r.start_s = median_of(trials, [](const Measurement& m) { return m.wall_s - m.work_s; });
+  r.breakdown.assign(breakdown_names().size(), 0);
+  for (const MeasuredCell* trial : trials) {
+    const std::vector<double> parts = breakdown_of(trial->measurement);
+    for (std::size_t i = 0; i < parts.size(); ++i)
+      r.breakdown[i] += parts[i] / static_cast<double>(trials.size());
+  }
+  if (const auto model = model_of(study, r.what)) {
+    std::vector<SimulatedItem> items = items_of(study, r.what.max_pixels);
+    items.resize(
+        std::min(items.size(), static_cast<std::size_t>(std::max<std::int64_t>(0, r.items))));
+    r.predicted_s = simulate({.items = items,
+                              .data = r.what.layout.data,
+                              .tensor = r.what.layout.tensor,
+                              .limits = model->limits,
+                              .times = model->times,
+                              .feed = model->feed,
+                              .reused_tokens = model->reused_tokens})
+                        .makespan_s;
+  }
+  r.verdict = verdict_of(r, about, any.threads);
+  return r;
+}
+
+}  // namespace
+
+Spread spread_of(const std::vector<double>& values) {
+  if (values.empty()) return {};
+  return {median(values), *std::ranges::min_element(values), *std::ranges::max_element(values),
+          static_cast<int>(values.size())};
+}
+
+std::optional<double> CaseResult::model_error() const {
+  if (!predicted_s || makespan_s.median <= 0) return std::nullopt;
+  return *predicted_s / makespan_s.median - 1;
+}
+
+const std::vector<std::string>& breakdown_names() {
+  static const std::vector<std::string> kNames = {"vision",          "decoder",
+                                                  "collectives",     "waiting for late ranks",
+                                                  "plans, sampling", "waiting for pixels",
+                                                  "everything else"};
+  return kNames;
+}
+
+std::vector<SimulatedItem> items_of(const Study& study, std::int64_t max_pixels) {
+  for (const MeasuredCell& cell : study.cells)
+    if (cell.cell.kind == CellKind::kWarmUp && cell.cell.max_pixels == max_pixels) {
+      std::vector<SimulatedItem> items = cell.measurement.items_shown;
+      for (SimulatedItem& item : items)
+        item.visual_tokens = item.patches / study.provenance.merge_unit;
+      return items;
+    }
+  return {};
+}
+
+std::optional<LayoutModel> model_of(const Study& study, const Cell& what) {
+  Cell strong = what;
+  strong.scaling = Scaling::kStrong;
+  const auto cells = find(study, strong, CellKind::kCalibration, Ablation::kNone);
+  if (cells.empty()) return std::nullopt;
+  LayoutModel model;
+  std::vector<TimedStep> steps;
+  std::vector<TimedMessage> messages;
+  double pixels_s = 0, decoded = 0, reused = 0, admitted = 0;
+  for (const MeasuredCell* cell : cells) {
+    const Measurement& m = cell->measurement;
+    steps.insert(steps.end(), m.steps_taken.begin(), m.steps_taken.end());
+    messages.insert(messages.end(), m.messages.begin(), m.messages.end());
+    pixels_s += m.feed_cpu_s, decoded += static_cast<double>(m.decoded);
+    reused += static_cast<double>(m.reused_tokens), admitted += static_cast<double>(m.admitted);
+    model.limits = m.limits;
+  }
+  const int threads = cells[0]->measurement.threads;
+  model.times = fit_step_times(steps);
+  model.messages = fit_alpha_beta(messages);
+  model.feed = {.seconds = share(pixels_s, decoded),
+                .threads = what.layout.tensor * std::clamp(threads / 4, 1, 8)};
+  model.reused_tokens = share(reused, admitted);
+  return model;
+}
+
+Summary summarize(const Study& study) {
+  Summary summary;
+  std::vector<Cell> cases;
+  for (const MeasuredCell& cell : study.cells) {
+    const Measurement& m = cell.measurement;
+    summary.failed += m.failed;
+    if (cell.cell.ablation == Ablation::kNone || cell.cell.ablation == Ablation::kPreloadedPixels) {
+      summary.compared += m.captions.compared;
+      summary.different += m.captions.different;
+    }
+    if (cell.cell.kind != CellKind::kTrial || cell.cell.ablation != Ablation::kNone) continue;
+    if (std::ranges::none_of(cases, [&](const Cell& c) { return same_case(c, cell.cell); }))
+      cases.push_back(cell.cell);
+  }
+  const auto warm = std::ranges::find_if(
+      study.cells, [](const MeasuredCell& c) { return c.cell.kind == CellKind::kWarmUp; });
+  const Layout first = warm != study.cells.end() ? warm->cell.layout : Layout{};
+  // Baselines first, then as layouts grow.
+  std::ranges::stable_sort(cases, [&](const Cell& a, const Cell& b) {
+    const auto key = [&](const Cell& c) {
+      return std::tuple(c.max_pixels, c.max_sequences, c.scaling, c.layout != first,
+                        c.layout.ranks(), c.layout.tensor);
+    };
+    return key(a) < key(b);
+  });
+  summary.cases.reserve(cases.size());
+  const CaseResult* baseline = nullptr;
+  for (const Cell& what : cases) {
+    if (what.layout == first) baseline = nullptr;
+    const auto trials = find(study, what, CellKind::kTrial, Ablation::kNone);
+    const bool has_baseline = baseline != nullptr && baseline->what.scaling == what.scaling &&
+                              baseline->what.max_sequences == what.max_sequences &&
+                              baseline->what.max_pixels == what.max_pixels;
+    const bool is_baseline = what.layout == first;
+    summary.cases.push_back(result_of(study, trials, has_baseline ? baseline : nullptr));
+    if (is_baseline) baseline = &summary.cases.back();
+  }
+
+  std::vector<double> errors, drifts;
+  for (const CaseResult& result : summary.cases) {
+    if (const auto error = result.model_error()) errors.push_back(std::abs(*error));
+    for (const MeasuredCell* last : find(study, result.what, CellKind::kDrift, Ablation::kNone))
+      drifts.push_back(last->measurement.work_s / result.makespan_s.median - 1);
+  }
+  if (!errors.empty()) summary.model_error = median(errors);
+  if (!drifts.empty()) summary.drift = median(drifts);
+  if (!study.complete())
+    summary.remarks.push_back(
+        fmt::format("incomplete: {} of {} runs are done; the same command "
+                    "goes on",
+                    study.cells.size(), study.planned));
+  if (summary.different > 0)
+    summary.remarks.push_back(
+        fmt::format("CAPTIONS DIFFER: {} of {} answers are not those of the baseline; no speed-up "
+                    "of such a layout counts",
+                    summary.different, summary.compared));
+  if (summary.failed > 0)
+    summary.remarks.push_back(fmt::format(
+        "{} items failed in all runs together: rates are of those that did not", summary.failed));
+  if (summary.drift && std::abs(*summary.drift) > kDrift)
+    summary.remarks.push_back(fmt::format(
+        "the machine changed: the baseline at the end took {:+.0f} %", 100 * *summary.drift));
+  return summary;
+}
+
+std::vector<Curve> curves_of(const Summary& summary) {
+  std::vector<Curve> curves;
+  const auto sizes_of = [](const CaseResult& r) {
+    return std::tuple(r.what.scaling, r.what.max_sequences, r.what.max_pixels);
+  };
+  for (const CaseResult& start : summary.cases) {
+    const bool seen = std::ranges::any_of(curves, [&](const Curve& curve) {
+      return sizes_of(*curve.cases.front()) == sizes_of(start);
+    });
+    if (seen) continue;
+    for (const bool tensor : {true, false}) {
+      Curve curve;
+      curve.name =
+          fmt::format("{}, {}", tensor ? "tensor-parallel" : "replicas", name(start.what.scaling));
+      if (start.what.max_sequences > 0)
+        curve.name += fmt::format(", {} sequences", start.what.max_sequences);
+      if (start.what.max_pixels > 0)
+        curve.name += fmt::format(", {} pixels", start.what.max_pixels);
+      for (const CaseResult& r : summary.cases) {
+        const Layout& layout = r.what.layout;
+        const Layout& base = start.what.layout;
+        const bool fits = tensor ? layout.data == base.data : layout.tensor == base.tensor;
+        if (fits && sizes_of(r) == sizes_of(start)) curve.cases.push_back(&r);
+      }
+      if (curve.cases.size() < 2) continue;
+      std::ranges::sort(curve.cases, {}, [](const CaseResult* r) { return r->p; });
+      std::vector<ThroughputPoint> points;
+      for (const CaseResult* r : curve.cases) points.push_back({r->p, r->items_per_s.median});
+      curve.fit = fit_scalability(points);
+      curves.push_back(std::move(curve));
+    }
+  }
+  return curves;
+}
+
+}  // namespace retinue::study

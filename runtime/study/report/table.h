@@ -1,0 +1,18 @@
+#pragma once
+
+#include "runtime/study/report/summary.h"
+
+#include <string>
+
+namespace retinue::study {
+
+/// For a terminal: a heading, a line per case, what limits, how well it was predicted.
+std::string table(const Study& study, const Summary& summary, const std::string& folder);
+
+/// One line per run with the figures that it was; the first line names the columns.
+std::string csv(const Study& study);
+
+/// "31 %", "-" for none.
+std::string percent(const std::optional<double>& value);
+
+}  // namespace retinue::study

@@ -1,0 +1,122 @@
+#include "runtime/text/messages.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+
+namespace retinue::runtime {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+DataError refuse(std::size_t message, const std::string& what) {
+  return {"prompt", fmt::format("message {}: {}", message, what)};
+}
+
+/// A path as decoders take it; empty for an address that would need the network.
+std::string resolve(std::string path, const std::string& base_dir) {
+  if (path.starts_with("http://") || path.starts_with("https://")) return {};
+  if (path.starts_with("data:")) return path;
+  if (path.starts_with("file://")) path.erase(0, 7);
+  return (std::filesystem::path(base_dir) / path).string();
+}
+
+/// The value that names the media: a key of its own ("image"), or one of the aliases.
+const Json* find_source(const Json& item, std::initializer_list<const char*> keys) {
+  for (const char* key : keys) {
+    const auto found = item.find(key);
+    if (found == item.end() || found->is_null()) continue;
+    if (found->is_object() && found->contains("url")) return &(*found)["url"];
+    return &*found;
+  }
+  return nullptr;
+}
+
+/// Fills `reference`; the reason when it cannot.
+std::optional<std::string> read_media(const Json& item, MediaKind kind, const std::string& base_dir,
+                                      MediaReference& reference) {
+  const bool video = kind == MediaKind::kVideo;
+  const Json* source = video ? find_source(item, {"video", "video_url", "path", "url"})
+                             : find_source(item, {"image", "image_url", "path", "url"});
+  reference.kind = kind;
+  std::vector<const Json*> entries;
+  if (source != nullptr && video && source->is_array()) {
+    for (const Json& frame : *source) entries.push_back(&frame);
+  } else if (source != nullptr) {
+    entries.push_back(source);
+  }
+  if (entries.empty()) return video ? "the video names no file" : "the image names no file";
+  for (const Json* entry : entries) {
+    if (!entry->is_string() || entry->get_ref<const std::string&>().empty()) {
+      return "wanted the path of an image or video as a string";
+    }
+    reference.files.emplace_back(resolve(entry->get<std::string>(), base_dir));
+    if (reference.files.back().path.empty()) {
+      return fmt::format("{} is not a local file. Copy it first.", entry->get<std::string>());
+    }
+  }
+  if (const auto fps = item.find("fps"); video && fps != item.end() && !fps->is_null()) {
+    if (!fps->is_number() || !(fps->get<double>() > 0.0)) return "fps wants a positive number";
+    reference.fps = fps->get<double>();
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<Conversation> parse_messages(const Json& messages, const std::string& base_dir) {
+  if (!messages.is_array() || messages.empty()) {
+    return DataError{"prompt", "wanted a list of messages, each with role and content"};
+  }
+  Conversation out;
+  Json normal = Json::array();
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    const Json& message = messages[i];
+    if (!message.is_object() || !message.contains("role") || !message["role"].is_string()) {
+      return refuse(i, "wanted an object with a role");
+    }
+    Json copy = message;
+    const auto content = message.find("content");
+    if (content == message.end() || content->is_null()) {
+      copy["content"] = "";  // an assistant that only calls tools
+    } else if (content->is_array()) {
+      const std::string role = message["role"].get<std::string>();
+      Json items = Json::array();
+      for (const Json& item : *content) {
+        if (!item.is_object()) return refuse(i, "wanted items of content that are objects");
+        const std::string type =
+            item.value("type", Json("")).is_string() ? item.value("type", "") : "";
+        const auto has = [&](const char* key) { return item.contains(key); };
+        const bool image =
+            type == "image" || type == "image_url" || has("image") || has("image_url");
+        const bool video =
+            type == "video" || type == "video_url" || has("video") || has("video_url");
+        if (image || video) {
+          if (role != "user" && role != "tool") {
+            return refuse(i, fmt::format("a {} message shows no images or videos", role));
+          }
+          MediaReference reference;
+          const auto kind = image ? MediaKind::kImage : MediaKind::kVideo;
+          if (const auto why = read_media(item, kind, base_dir, reference)) return refuse(i, *why);
+          out.media.push_back(std::move(reference));
+          items.push_back({{"type", image ? "image" : "video"}});
+        } else if (has("text") && item["text"].is_string()) {
+          items.push_back({{"type", "text"}, {"text", item["text"]}});
+        } else {
+          return refuse(i, fmt::format("content of type \"{}\" is not text, image or video", type));
+        }
+      }
+      copy["content"] = std::move(items);
+    } else if (!content->is_string()) {
+      return refuse(i, "wanted content that is a string or a list");
+    }
+    normal.push_back(std::move(copy));
+  }
+  out.messages = std::make_shared<const Json>(std::move(normal));
+  return out;
+}
+
+}  // namespace retinue::runtime

@@ -1,0 +1,81 @@
+#include "runtime/dataset/item_table_builder.h"
+
+#include "parallel/base/check.h"
+#include "tests/support/job_ranks.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <sstream>
+
+namespace retinue::runtime {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class ListingTest : public testing::Test {
+ protected:
+  std::unique_ptr<Listing> list(const std::string& manifest) {
+    std::istringstream in(manifest);
+    SourceOptions options;
+    options.inputs = {"-"};
+    return std::make_unique<Listing>(folder_.path(), options, in);
+  }
+  std::string table() { return table_folder(folder_.path()); }
+
+  const std::string ab_ = "{\"id\":\"a\",\"prompt\":\"x\"}\n{\"id\":\"b\",\"prompt\":\"y\"}\n";
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(ListingTest, IsPublishedOnceAndListingAgainLeavesItAlone) {
+  list(ab_)->publish();
+  EXPECT_EQ(ItemTable(table()).size(), 2U);
+  const auto written = fs::last_write_time(table() + "/items");
+  {
+    const auto again = list(ab_);
+    EXPECT_EQ(again->difference(), "");
+    again->publish();
+  }
+  EXPECT_EQ(fs::last_write_time(table() + "/items"), written);
+  EXPECT_FALSE(fs::exists(table() + ".part"));
+}
+
+TEST_F(ListingTest, OtherInputsAreNamedByTheirFirstDifferenceAndTheOldTableStays) {
+  list(ab_)->publish();
+  const std::string before = test::read_text(table() + "/items");
+  EXPECT_THAT(
+      list("{\"id\":\"a\",\"prompt\":\"x\"}\n{\"id\":\"b\",\"prompt\":\"z\"}\n")->difference(),
+      testing::AllOf(HasSubstr("number 2: was \"b\" of -:2, asks \"y\""),
+                     HasSubstr("now \"b\" of -:2, asks \"z\"")));
+  EXPECT_THAT(list("{\"id\":\"a\",\"prompt\":\"x\"}\n")->difference(), HasSubstr("now none"));
+  EXPECT_EQ(test::read_text(table() + "/items"), before);
+  EXPECT_FALSE(fs::exists(table() + ".part"));
+}
+
+TEST_F(ListingTest, ATornOrDamagedTableIsMadeAnew) {
+  list(ab_)->publish();
+  const std::string whole = test::read_text(table() + "/items");
+  for (const std::string& damage :
+       {std::string(), whole.substr(0, whole.size() / 2), std::string(whole.size(), 'x')}) {
+    test::write_text(table() + "/items", damage);
+    const auto again = list(ab_);
+    EXPECT_EQ(again->difference(), "");
+    again->publish();
+    EXPECT_EQ(test::read_text(table() + "/items"), whole);
+  }
+  // What a killed start left.
+  fs::rename(table(), table() + ".part");
+  fs::remove(table() + ".part/table.json");
+  list(ab_)->publish();
+  EXPECT_EQ(ItemTable(table()).size(), 2U);
+}
+
+TEST_F(ListingTest, NothingRemainsOfInputsThatCannotBeListed) {
+  EXPECT_THROW(list("\n"), UsageError);
+  EXPECT_TRUE(fs::is_empty(folder_.path()));
+}
+
+}  // namespace
+}  // namespace retinue::runtime

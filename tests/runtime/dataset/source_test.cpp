@@ -1,0 +1,220 @@
+#include "runtime/dataset/source.h"
+
+#include "parallel/base/check.h"
+#include "tests/support/job_ranks.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <sstream>
+
+namespace retinue::runtime {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class Source : public testing::Test {
+ protected:
+  Source() {
+    for (const char* name : {"in/b/2.png", "in/b/10.png", "in/a.png", "in/C.PNG"}) {
+      fs::create_directories(fs::path(folder_.path(name)).parent_path());
+      fs::copy(test::golden_folder() + "/images/pond.png", folder_.path(name));
+    }
+    test::write_text(folder_.path("in/notes.txt"), "no picture");
+    test::write_text(folder_.path("in/readme"), "no picture");
+    fs::copy(test::golden_folder() + "/images/pond.png", folder_.path("in/unnamed"));
+    test::write_text(folder_.path("in/broken.jpg"), "no picture");
+  }
+
+  std::vector<Item> list(const std::vector<std::string>& inputs, SourceOptions options = {}) {
+    std::istringstream in(stdin_);
+    options.inputs = inputs;
+    const ItemTable table = list_table(options, in, "");
+    std::vector<Item> items;
+    for (std::size_t i = 0; i < table.size(); ++i) items.push_back(table.item(i));
+    return items;
+  }
+  /// Ids below the folder.
+  std::vector<std::string> ids(const std::vector<Item>& items) {
+    std::vector<std::string> names;
+    for (const Item& item : items)
+      names.push_back(item.id.starts_with(folder_.path())
+                          ? item.id.substr(folder_.path().size() + 1)
+                          : item.id);
+    return names;
+  }
+  std::string refusal(const std::vector<std::string>& inputs, const SourceOptions& options = {}) {
+    try {
+      list(inputs, options);
+    } catch (const UsageError& error) {
+      return error.what();
+    }
+    return "";
+  }
+  std::string manifest(const std::string& text) {
+    test::write_text(folder_.path("list.jsonl"), text);
+    return folder_.path("list.jsonl");
+  }
+
+  test::TemporaryFolder folder_;
+  std::string stdin_;
+};
+
+TEST_F(Source, AFolderGivesItsPicturesByPath) {
+  EXPECT_THAT(ids(list({folder_.path("in")})),
+              ElementsAre("in/C.PNG", "in/a.png", "in/b/10.png", "in/b/2.png", "in/broken.jpg",
+                          "in/unnamed"));
+}
+
+TEST_F(Source, FilesGlobsAndFoldersMix) {
+  EXPECT_THAT(
+      ids(list({folder_.path("in/b/2.png"), folder_.path("in/*.png"), folder_.path("in/b")})),
+      ElementsAre("in/b/2.png", "in/a.png", "in/b/10.png"));
+}
+
+TEST_F(Source, LinesOfAManifestBecomeItems) {
+  const auto items = list({manifest(
+      R"({"id": "one", "image": "in/a.png", "prompt": "What?"})"
+      "\n\n"
+      R"({"images": ["in/a.png", "in/b/2.png"]})"
+      "\n"
+      R"({"id": 7, "video": ["in/a.png", "in/b/2.png"], "fps": 4})"
+      "\r\n"
+      R"({"id": "m", "messages": [{"role": "user", "content": [{"type": "image", "image": "in/a.png"}, {"type": "text", "text": "?"}]}]})"
+      "\n"
+      R"({"id": "t", "prompt": "Hello"})")});
+  ASSERT_EQ(items.size(), 5U);
+  for (const Item& item : items) EXPECT_FALSE(item.error) << item.source << item.error->message;
+  EXPECT_EQ(items[0].prompt, "What?");
+  EXPECT_EQ(items[0].media[0].files[0].path, folder_.path("in/a.png"));
+  EXPECT_EQ(items[1].id, folder_.path("list.jsonl:3"));
+  EXPECT_EQ(items[1].media.size(), 2U);
+  EXPECT_EQ(items[2].id, "7");
+  EXPECT_EQ(items[2].media[0].kind, MediaKind::kVideo);
+  EXPECT_EQ(items[2].media[0].fps, 4.0);
+  EXPECT_EQ(items[3].media[0].files[0].path, folder_.path("in/a.png"));
+  EXPECT_THAT(items[3].messages, HasSubstr("\"role\":\"user\""));
+  EXPECT_TRUE(items[4].media.empty());
+}
+
+TEST_F(Source, BadLinesFailAloneAndSayWhere) {
+  const auto items =
+      list({manifest("{\"id\": \"a\", \"image\": \"x.png\"}\n"
+                     "{\"id\": \"b\"\n"
+                     "[1]\n"
+                     "{\"id\": \"a\", \"image\": \"y.png\"}\n"
+                     "{\"id\": true, \"image\": \"y.png\"}\n"
+                     "{\"id\": \"c\", \"image\": [\"y.png\"]}\n"
+                     "{\"id\": \"d\", \"images\": [1]}\n"
+                     "{\"id\": \"e\"}\n"
+                     "{\"id\": \"f\", \"image\": \"http://x/y.png\"}\n"
+                     "{\"id\": \"g\", \"messages\": \"hi\"}\n"
+                     "{\"id\": \"h\", \"image\": \"x.png\", \"prompt\": 3}\n"
+                     "\xFF\xFE\n"
+                     "{\"id\": \"z\", \"image\": \"z.png\"}\n")});
+  ASSERT_EQ(items.size(), 13U);
+  EXPECT_FALSE(items.front().error);
+  EXPECT_FALSE(items.back().error);
+  for (std::size_t i = 1; i + 1 < items.size(); ++i) {
+    ASSERT_TRUE(items[i].error) << i;
+    EXPECT_EQ(items[i].source, folder_.path("list.jsonl:" + std::to_string(i + 1)));
+  }
+  EXPECT_THAT(items[3].error->message, HasSubstr("list.jsonl:1"));
+}
+
+TEST_F(Source, StandardInputIsAManifest) {
+  stdin_ = "{\"id\": \"a\", \"prompt\": \"x\"}\n";
+  EXPECT_THAT(ids(list({"-"})), ElementsAre("a"));
+}
+
+TEST_F(Source, ShardsPartTheItemsAndShufflingKeepsOrdinals) {
+  std::vector<std::string> parts;
+  for (const char* shard : {"0/3", "1/3", "2/3"}) {
+    SourceOptions options;
+    options.shard = shard;
+    options.shuffle = 5;
+    for (const Item& item : list({folder_.path("in")}, options)) parts.push_back(item.id);
+  }
+  SourceOptions shuffled;
+  shuffled.shuffle = 5;
+  const auto items = list({folder_.path("in")}, shuffled);
+  const auto plain = list({folder_.path("in")});
+  std::vector<std::string> straight;
+  bool moved = false;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    straight.push_back(items[i].id);
+    EXPECT_EQ(plain[static_cast<std::size_t>(items[i].ordinal)].id, items[i].id);
+    moved = moved || items[i].ordinal != static_cast<std::int64_t>(i);
+  }
+  EXPECT_TRUE(moved);
+  EXPECT_THAT(parts, testing::UnorderedElementsAreArray(straight));
+  SourceOptions limited;
+  limited.limit = 2;
+  EXPECT_THAT(ids(list({folder_.path("in")}, limited)), ElementsAre("in/C.PNG", "in/a.png"));
+}
+
+TEST_F(Source, AnUnknownFormatIsRefused) {
+  SourceOptions options;
+  options.format = "vidoe";
+  EXPECT_THAT(refusal({folder_.path("in")}, options),
+              testing::AllOf(HasSubstr("--input-format"), HasSubstr("vidoe")));
+}
+
+TEST_F(Source, ClipsAreKnownByContentAndThenByName) {
+  const std::string mp4 = std::string("\0\0\0\x18", 4) + "ftypisom and more";
+  const std::string heic = std::string("\0\0\0\x18", 4) + "ftypheic and more";
+  for (const auto& [name, content, video] :
+       {std::tuple{"v/1", mp4, true}, std::tuple{"v/2.mp4", std::string("?"), true},
+        std::tuple{"v/3.gif", std::string("GIF89a and more"), true},
+        std::tuple{"v/4.jpg", mp4, true}, std::tuple{"v/5.heic", heic, false},
+        std::tuple{"v/6.webm", test::read_text(test::golden_folder() + "/images/pond.png"), false},
+        std::tuple{"v/7", std::string("\x1A\x45\xDF\xA3 and more"), true},
+        std::tuple{"v/8.dat", std::string("RIFF....AVI LIST"), true}}) {
+    fs::create_directories(folder_.path("v"));
+    test::write_text(folder_.path(name), content);
+    for (const char* input : {"v", name}) {
+      const auto items = list({folder_.path(input)});
+      ASSERT_FALSE(items.empty());
+      EXPECT_EQ(items.back().media[0].kind, video ? MediaKind::kVideo : MediaKind::kImage) << name;
+    }
+  }
+  SourceOptions options;
+  options.format = "image";
+  EXPECT_EQ(list({folder_.path("v/2.mp4")}, options)[0].media[0].kind, MediaKind::kImage);
+}
+
+TEST_F(Source, NothingToReadIsNoSuccess) {
+  fs::create_directories(folder_.path("empty"));
+  EXPECT_THAT(refusal({folder_.path("empty")}), HasSubstr("no pictures"));
+  EXPECT_THAT(refusal({folder_.path("missing")}), HasSubstr("no such file"));
+  EXPECT_THAT(refusal({manifest("\n")}), HasSubstr("nothing"));
+  EXPECT_THAT(refusal({}), HasSubstr("--input"));
+  for (const char* shard : {"3/3", "a/2", "1", "-1/2", "0/0", "1/2x"}) {
+    SourceOptions options;
+    options.shard = shard;
+    EXPECT_THAT(refusal({folder_.path("in")}, options), HasSubstr("--shard")) << shard;
+  }
+}
+
+TEST_F(Source, ALinkToAFolderAboveIsNotFollowedAndOneToNothingFails) {
+  fs::create_directory_symlink(folder_.path("in"), folder_.path("in/b/again"));
+  fs::create_symlink(folder_.path("gone.png"), folder_.path("in/b/link.png"));
+  EXPECT_THAT(ids(list({folder_.path("in/b")})),
+              ElementsAre("in/b/10.png", "in/b/2.png", "in/b/again/C.PNG", "in/b/again/a.png",
+                          "in/b/again/broken.jpg", "in/b/again/unnamed", "in/b/link.png"));
+}
+
+TEST_F(Source, AFoldersOrderIsThatOfWholePaths) {
+  for (const char* name : {"o/a/1.png", "o/a.png", "o/a-b/1.png", "o/a0/1.png"}) {
+    fs::create_directories(fs::path(folder_.path(name)).parent_path());
+    test::write_text(folder_.path(name), "");
+  }
+  EXPECT_THAT(ids(list({folder_.path("o")})),
+              ElementsAre("o/a-b/1.png", "o/a.png", "o/a/1.png", "o/a0/1.png"));
+}
+
+}  // namespace
+}  // namespace retinue::runtime

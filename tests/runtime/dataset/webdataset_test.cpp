@@ -1,0 +1,238 @@
+#include "parallel/base/check.h"
+#include "parallel/base/hash.h"
+#include "runtime/dataset/media_bytes.h"
+#include "runtime/dataset/source.h"
+#include "runtime/formats/tar.h"
+#include "runtime/media/media_decoder.h"
+#include "tests/support/job_ranks.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <array>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace retinue::runtime {
+namespace {
+
+using Json = nlohmann::json;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::string golden() { return test::golden_folder() + "/../archive_files"; }
+
+std::string sha256_of_media(const MediaReference& media) {
+  const auto files = read_media(media);
+  EXPECT_TRUE(files.ok());
+  return files.ok() ? sha256_of(std::span(&files.value(), 1)) : "";
+}
+
+/// All regular members, or the damage, over bytes in memory.
+struct Read {
+  std::vector<TarMember> members;
+  std::string error;
+};
+Read read_all(const std::string& tar) {
+  TarReader reader(
+      [&](std::int64_t offset, std::span<std::byte> to) -> std::size_t {
+        const auto at = static_cast<std::size_t>(offset);
+        if (at >= tar.size()) return 0;
+        const std::size_t bytes = std::min(to.size(), tar.size() - at);
+        std::memcpy(to.data(), tar.data() + at, bytes);
+        return bytes;
+      },
+      static_cast<std::int64_t>(tar.size()));
+  Read read;
+  while (true) {
+    auto next = reader.next();
+    if (!next.ok()) return read.error = next.error().message, read;
+    if (!next.value()) return read;
+    read.members.push_back(**next);
+  }
+}
+
+class Archive : public testing::Test {
+ protected:
+  std::vector<Item> list(const std::vector<std::string>& inputs) {
+    std::istringstream none;
+    SourceOptions options;
+    options.inputs = inputs;
+    const ItemTable table = list_table(options, none, "");
+    std::vector<Item> items;
+    for (std::size_t i = 0; i < table.size(); ++i) items.push_back(table.item(i));
+    return items;
+  }
+  static std::vector<std::string> ids(const std::vector<Item>& items) {
+    std::vector<std::string> names;
+    for (const Item& item : items) names.push_back(item.id);
+    return names;
+  }
+  /// A plain archive of these members.
+  static std::string tar(const std::vector<std::pair<std::string, std::string>>& members) {
+    std::string out;
+    for (const auto& [name, content] : members) {
+      std::string header(512, '\0');
+      header.replace(0, name.size(), name);
+      std::array<char, 13> size;
+      std::snprintf(size.data(), size.size(), "%011zo", content.size());
+      header.replace(124, 11, size.data());
+      header.replace(257, 5, "ustar");
+      header[156] = '0';
+      header.replace(148, 8, 8, ' ');
+      unsigned sum = 0;
+      for (const char c : header) sum += static_cast<unsigned char>(c);
+      std::snprintf(size.data(), size.size(), "%06o", sum);
+      header.replace(148, 7, size.data(), 7);
+      out += header + content + std::string((512 - content.size() % 512) % 512, '\0');
+    }
+    return out + std::string(1024, '\0');
+  }
+
+  const Json manifest_ = Json::parse(std::ifstream(golden() + "/manifest.json"));
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(Archive, GivesTheMembersThatPythonsTarfileReads) {
+  for (const auto& [name, members] : manifest_["members"].items()) {
+    const std::string bytes = test::read_text(golden() + "/" + name);
+    const Read read = read_all(bytes);
+    EXPECT_EQ(read.error, "") << name;
+    ASSERT_EQ(read.members.size(), members.size()) << name;
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      const TarMember& member = read.members[i];
+      EXPECT_EQ(member.name, members[i][0].get<std::string>()) << name;
+      EXPECT_EQ(sha256_hex(std::string_view(bytes).substr(static_cast<std::size_t>(member.offset),
+                                                          static_cast<std::size_t>(member.bytes))),
+                members[i][1].get<std::string>())
+          << name << " " << member.name;
+    }
+  }
+}
+
+TEST_F(Archive, ItsItemsAreTheSamplesThatWebdatasetReads) {
+  for (const auto& [name, samples] : manifest_["samples"].items()) {
+    const auto items = list({golden() + "/" + name});
+    ASSERT_EQ(items.size(), samples.size()) << name;
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      const Item& item = items[i];
+      ASSERT_FALSE(item.error) << item.error->message;
+      EXPECT_TRUE(item.source.ends_with(samples[i][0].get<std::string>()));
+      std::vector<std::string> wanted, got;
+      bool has_json = false;
+      for (const Json& part : samples[i][1]) {
+        const auto extension = part[0].get<std::string>();
+        has_json = has_json || extension == "json";
+        for (const char* picture : {"jpg", "png", "webp"})
+          if (extension.ends_with(picture)) wanted.push_back(part[1].get<std::string>());
+      }
+      for (const MediaReference& media : item.media) got.push_back(sha256_of_media(media));
+      EXPECT_EQ(got, wanted) << name << " " << item.id;
+      if (has_json && name != "webdataset.tar")
+        EXPECT_THAT(*item.prompt, testing::StartsWith("What is "));
+      else
+        EXPECT_EQ(item.id, samples[i][0].get<std::string>());
+    }
+  }
+}
+
+TEST_F(Archive, PartsOfASampleAskShowAndName) {
+  const std::string picture = test::read_text(test::golden_folder() + "/images/pond.png");
+  test::write_text(folder_.path("a.tar"),
+                   tar({{"a.unknown", picture},
+                        {"b.txt", "a caption"},
+                        {"b.jpg", "x"},
+                        {"c.prompt", "Why?\n"},
+                        {"c.mp4", "x"},
+                        {"d.json", R"({"id": 7, "messages": [{"role": "user", "content":
+               [{"type": "image", "image": "d.2.png"}, {"type": "image", "image": "1.png"}]}]})"},
+                        {"d.1.png", "1"},
+                        {"d.2.png", "22"},
+                        {"e.txt", "no picture"},
+                        {"f.json", "[]"},
+                        {"f.jpg", "x"},
+                        {"g.jpg", "x"},
+                        {"g.JPG", "x"},
+                        {"h.json", R"({"messages": [{"role": "user", "content":
+               [{"type": "image", "image": "elsewhere.png"}]}]})"}}));
+  const auto items = list({folder_.path("a.tar")});
+  EXPECT_THAT(ids(items), ElementsAre("a", "b", "c", "7", "f", "g", "h"));
+  EXPECT_EQ(items[0].media.size(), 1U);
+  EXPECT_FALSE(items[1].prompt) << "a txt is an answer, not a question";
+  EXPECT_EQ(items[2].prompt, "Why?");
+  EXPECT_EQ(items[2].media[0].kind, MediaKind::kVideo);
+  ASSERT_EQ(items[3].media.size(), 2U);
+  EXPECT_EQ(items[3].media[0].files[0].name(), folder_.path("a.tar:d.2.png"));
+  EXPECT_EQ(items[3].media[0].files[0].bytes, 2);
+  EXPECT_THAT(items[4].error->message, HasSubstr("f.json: is no JSON object"));
+  EXPECT_THAT(items[5].error->message, HasSubstr("two members are \"g.jpg\""));
+  EXPECT_THAT(items[6].error->message, HasSubstr("no member of the sample"));
+}
+
+TEST_F(Archive, TheSameKeyInTwoArchivesIsTwoItems) {
+  for (const char* name : {"a.tar", "b.tar"})
+    test::write_text(folder_.path(name), tar({{"0.jpg", "x"}, {"1.jpg", "x"}}));
+  EXPECT_THAT(ids(list({folder_.path("*.tar")})),
+              ElementsAre("0", "1", folder_.path("b.tar:0"), folder_.path("b.tar:1")));
+  // A key that comes back in one archive is another sample of the same name.
+  test::write_text(folder_.path("c.tar"), tar({{"0.jpg", "x"}, {"1.jpg", "x"}, {"0.png", "x"}}));
+  EXPECT_THAT(ids(list({folder_.path("c.tar")})), ElementsAre("0", "1", folder_.path("c.tar:0")));
+}
+
+TEST_F(Archive, CutAnywhereGivesWhatStandsBeforeAndNamesTheDamageOnce) {
+  const std::string whole = tar({{"0.jpg", "0"}, {"0.json", "{}"}, {"1.jpg", "1"}, {"2.jpg", "2"}});
+  for (std::size_t cut = 0; cut < whole.size() - 1023; cut += cut % 512 == 1 ? 255 : 1) {
+    test::write_text(folder_.path("cut.tar"), whole.substr(0, cut));
+    const auto items = list({folder_.path("cut.tar")});
+    ASSERT_GE(items.size(), 1U);
+    for (std::size_t i = 0; i + 1 < items.size(); ++i) {
+      EXPECT_FALSE(items[i].error);
+      EXPECT_EQ(items[i].id, std::to_string(i));
+    }
+    ASSERT_TRUE(items.back().error) << cut;
+    EXPECT_THAT(items.back().error->message, HasSubstr("cut.tar: at byte")) << cut;
+  }
+  test::write_text(folder_.path("cut.tar"), whole.substr(0, 512 * 3 + 1));
+  const auto items = list({folder_.path("cut.tar")});
+  EXPECT_THAT(ids(items), ElementsAre("0")) << "a sample that lacks its json is not asked";
+  EXPECT_TRUE(items[0].error);
+}
+
+TEST_F(Archive, AChangedByteOfAHeaderIsFound) {
+  const std::string whole = tar({{"0.jpg", "0"}, {"1.jpg", "1"}});
+  for (std::size_t at = 1024; at < 1536; ++at) {
+    std::string changed = whole;
+    changed[at] = static_cast<char>(changed[at] ^ 4);
+    const Read read = read_all(changed);
+    EXPECT_TRUE(!read.error.empty() || read.members.size() == 2) << at;
+    EXPECT_GE(read.members.size(), 1U);
+  }
+}
+
+TEST_F(Archive, WhatCannotBeReadInPlaceIsRefusedWithWhatToDo) {
+  for (const std::string& magic : {std::string("\x1F\x8B\x08"), std::string("\x28\xB5\x2F\xFD")}) {
+    test::write_text(folder_.path("a.tar.gz"), magic + "and more");
+    try {
+      list({folder_.path("a.tar.gz")});
+      FAIL();
+    } catch (const UsageError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("Unpack it first"));
+    }
+  }
+  std::string sparse = tar({{"a.jpg", "x"}});
+  sparse[156] = 'S';
+  EXPECT_THAT(read_all(sparse).error, HasSubstr("checksum"));
+  sparse.replace(148, 8, 8, ' ');
+  unsigned sum = 0;
+  for (std::size_t i = 0; i < 512; ++i) sum += static_cast<unsigned char>(sparse[i]);
+  std::array<char, 8> digits;
+  std::snprintf(digits.data(), digits.size(), "%06o", sum);
+  sparse.replace(148, 7, digits.data(), 7);
+  EXPECT_THAT(read_all(sparse).error, HasSubstr("a.jpg is a sparse file"));
+}
+
+}  // namespace
+}  // namespace retinue::runtime

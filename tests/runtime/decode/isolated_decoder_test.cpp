@@ -1,0 +1,343 @@
+// This executable is its own helper: see main(). What a file begins with decides how it misbehaves.
+#include "runtime/dataset/media_bytes.h"
+#include "runtime/decode/isolated_decoder.h"
+
+#include "parallel/base/check.h"
+#include "runtime/decode/isolated_protocol.h"
+#include "tests/support/temporary_folder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <string>
+#include <sys/socket.h>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+namespace retinue::runtime {
+namespace {
+
+using testing::HasSubstr;
+
+FileBytes bytes_of(std::string_view text) {
+  const auto* at = reinterpret_cast<const std::byte*>(text.data());
+  return {at, at + text.size()};
+}
+
+std::string image(const std::string& name) {
+  return std::string(RETINUE_SOURCE_DIR) + "/tests/golden/images/files/" + name;
+}
+
+/// Children of this process, by number.
+std::vector<pid_t> children() {
+  std::vector<pid_t> found;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream list(task.path() / "children");
+    for (pid_t child = 0; list >> child;) found.push_back(child);
+  }
+  return found;
+}
+
+class IsolatedDecoderTest : public testing::Test {
+ protected:
+  IsolatedDecoderTest() {
+    spec_.image = {.min_pixels = 4096, .max_pixels = 65536};
+    limits_.seconds = 20;
+  }
+
+  std::string failure(const std::string& acts, const DecodeLimits& limits) {
+    IsolatedDecoder decoder(spec_, {}, limits);
+    const MediaReference media{MediaKind::kImage, {"odd"}, 0.0};
+    const auto patches = decoder.patches(media, {bytes_of(acts)});
+    const std::string message =
+        patches.ok() ? "none" : "[" + patches.error().stage + "] " + patches.error().message;
+    // The next one finds a helper that works.
+    const MediaReference good{MediaKind::kImage, {image("png_rgb8.png")}, 0.0};
+    EXPECT_TRUE(decoder.patches(good, **read_media(good)).ok());
+    return message;
+  }
+  std::string failure(const std::string& acts) { return failure(acts, limits_); }
+
+  VisionProcessorSpec spec_;
+  DecodeLimits limits_;
+};
+
+TEST_F(IsolatedDecoderTest, GivesEveryPictureAndEveryErrorAsThisProcessDoes) {
+  IsolatedDecoder decoder(spec_, {}, limits_);
+  int good = 0, bad = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(image(""))) {
+    if (!entry.is_regular_file()) continue;
+    const MediaReference media{MediaKind::kImage, {entry.path().string()}, 0.0};
+    const MediaBytes files = read_media(media).value();
+    const auto header = read_header(media, *files, spec_, {});
+    const auto apart = decoder.header(media, *files);
+    ASSERT_EQ(header.ok(), apart.ok()) << entry.path();
+    if (header.ok()) {
+      EXPECT_EQ(header->grid.grid_thw, apart->grid.grid_thw) << entry.path();
+      EXPECT_EQ(header->size, apart->size) << entry.path();
+    } else {
+      EXPECT_EQ(header.error().stage, apart.error().stage);
+      EXPECT_EQ(header.error().message, apart.error().message);
+    }
+    const auto patches = read_patches(media, *files, spec_, {});
+    const auto patches_apart = decoder.patches(media, *files);
+    ASSERT_EQ(patches.ok(), patches_apart.ok()) << entry.path();
+    if (patches.ok()) {
+      ++good;
+      EXPECT_EQ(patches->grid_thw, patches_apart->grid_thw) << entry.path();
+      EXPECT_TRUE(patches->pixels == patches_apart->pixels) << entry.path();
+    } else {
+      ++bad;
+      EXPECT_EQ(patches.error().message, patches_apart.error().message);
+    }
+  }
+  EXPECT_GT(good, 50);
+  EXPECT_GT(bad, 5);
+  EXPECT_EQ(children().size(), 1U) << "bad data costs no helper";
+}
+
+/// In a build that reads no clips both say so.
+TEST_F(IsolatedDecoderTest, GivesClipsAsThisProcessDoes) {
+  IsolatedDecoder decoder(spec_, {}, limits_);
+  int clips = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(std::string(RETINUE_SOURCE_DIR) +
+                                                               "/tests/golden/video_files/files")) {
+    ++clips;
+    const MediaReference media{MediaKind::kVideo, {entry.path().string()}, 0.0};
+    const MediaBytes files = read_media(media).value();
+    const auto header = read_header(media, *files, spec_, {});
+    const auto apart = decoder.header(media, *files);
+    ASSERT_EQ(header.ok(), apart.ok()) << entry.path();
+    const auto patches = read_patches(media, *files, spec_, {});
+    const auto patches_apart = decoder.patches(media, *files);
+    ASSERT_EQ(patches.ok(), patches_apart.ok()) << entry.path();
+    if (header.ok() && patches.ok()) {
+      EXPECT_EQ(header->grid.timestamps_s, apart->grid.timestamps_s) << entry.path();
+      EXPECT_TRUE(patches->pixels == patches_apart->pixels) << entry.path();
+    } else {
+      EXPECT_EQ(patches.error().stage, patches_apart.error().stage);
+      EXPECT_EQ(patches.error().message, patches_apart.error().message);
+    }
+  }
+  EXPECT_GT(clips, 5);
+}
+
+TEST_F(IsolatedDecoderTest, GivesTheTimesOfAListOfFrames) {
+  IsolatedDecoder decoder(spec_, {}, limits_);
+  const std::string file = image("png_rgb8.png");
+  const MediaReference media{MediaKind::kVideo, {file, file, file}, 2.0};
+  const MediaBytes files = read_media(media).value();
+  const auto header = read_header(media, *files, spec_, {});
+  const auto apart = decoder.header(media, *files);
+  ASSERT_TRUE(header.ok() && apart.ok());
+  EXPECT_EQ(header->grid.timestamps_s, apart->grid.timestamps_s);
+  EXPECT_EQ(header->frames, apart->frames);
+  EXPECT_TRUE(read_patches(media, *files, spec_, {})->pixels ==
+              decoder.patches(media, *files)->pixels);
+}
+
+TEST_F(IsolatedDecoderTest, SaysWhichSignalKilledIt) {
+  EXPECT_EQ(failure("acts: segv"), "[image] odd: its decoder died of SIGSEGV");
+  EXPECT_EQ(failure("acts: abort"), "[image] odd: its decoder died of SIGABRT");
+  EXPECT_EQ(failure("acts: kill"), "[image] odd: its decoder died of SIGKILL");
+}
+
+TEST_F(IsolatedDecoderTest, SaysThatItEndedByItself) {
+  EXPECT_THAT(failure("acts: exit"), HasSubstr("ended with exit code 7"));
+}
+
+TEST_F(IsolatedDecoderTest, EndsOneThatTakesTooLong) {
+  const auto before = std::chrono::steady_clock::now();
+  DecodeLimits limits = limits_;
+  limits.seconds = 1;
+  EXPECT_THAT(failure("acts: sleep", limits), HasSubstr("its decoder took more than 1 s"));
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(15));
+}
+
+#ifndef __SANITIZE_ADDRESS__  // which takes terabytes of addresses
+TEST_F(IsolatedDecoderTest, SaysThatItWantedTooMuchMemory) {
+  // Less than ImageOptions::max_pixels, 1.2 GB as RGB.
+  using namespace std::string_literals;
+  std::string png = "\x89PNG\r\n\x1A\n\0\0\0\x0DIHDR\0\0\x4E\x20\0\0\x4E\x20\x08\x02\0\0\0"s;
+  std::uint32_t crc = 0xFFFFFFFFU;
+  for (std::size_t i = 12; i < png.size(); ++i) {
+    crc ^= static_cast<std::uint8_t>(png[i]);
+    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1U) != 0 ? 0xEDB88320U : 0U);
+  }
+  for (int shift = 24; shift >= 0; shift -= 8) png += static_cast<char>(~crc >> shift);
+  png += "\0\0\0\0IDAT"s;
+  DecodeLimits limits = limits_;
+  limits.memory_bytes = std::int64_t{1} << 30;
+  EXPECT_THAT(failure(png, limits), HasSubstr("wanted more than 1 GiB of memory"));
+}
+
+TEST_F(IsolatedDecoderTest, SaysSoOfFilesThatAreTooLargeForIt) {
+  DecodeLimits limits = limits_;
+  limits.memory_bytes = std::int64_t{1} << 30;
+  IsolatedDecoder decoder(spec_, {}, limits);
+  const MediaReference media{MediaKind::kImage, {"large"}, 0.0};
+  const auto patches = decoder.patches(media, {FileBytes(std::size_t{1} << 30)});
+  ASSERT_FALSE(patches.ok());
+  EXPECT_THAT(patches.error().message, HasSubstr("wanted more than 1 GiB of memory"));
+}
+#endif
+
+TEST_F(IsolatedDecoderTest, BelievesNoAnswerThatCannotBe) {
+  for (const char* acts : {"acts: babble", "acts: wrong grid", "acts: wrong size", "acts: endless",
+                           "acts: other question", "acts: no message"})
+    EXPECT_THAT(failure(acts), HasSubstr("an answer that cannot be")) << acts;
+}
+
+TEST_F(IsolatedDecoderTest, BlamesNobodyForADeathBetweenTwoQuestions) {
+  IsolatedDecoder decoder(spec_, {}, limits_);
+  const MediaReference good{MediaKind::kImage, {image("png_rgb8.png")}, 0.0};
+  const MediaBytes files = read_media(good).value();
+  ASSERT_TRUE(decoder.patches(good, *files).ok());
+  ASSERT_EQ(children().size(), 1U);
+  kill(children()[0], SIGKILL);
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  EXPECT_TRUE(decoder.patches(good, *files).ok());
+}
+
+TEST_F(IsolatedDecoderTest, LeavesNoProcessBehind) {
+  {
+    IsolatedDecoder decoder(spec_, {}, limits_);
+    const MediaReference good{MediaKind::kImage, {image("png_rgb8.png")}, 0.0};
+    const MediaBytes files = read_media(good).value();
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 3; ++i)
+      threads.emplace_back([&] { EXPECT_TRUE(decoder.patches(good, *files).ok()); });
+  }
+  EXPECT_TRUE(children().empty());
+}
+
+TEST_F(IsolatedDecoderTest, HasItsLimitsAndNoFileOfTheRank) {
+  const test::TemporaryFolder folder;
+  std::FILE* kept_open = std::fopen(folder.path("open").c_str(), "w");  // not closed on exec
+  IsolatedDecoder decoder(spec_, {}, limits_);
+  const MediaReference good{MediaKind::kImage, {image("png_rgb8.png")}, 0.0};
+  ASSERT_TRUE(decoder.patches(good, **read_media(good)).ok());
+  ASSERT_EQ(children().size(), 1U);
+  const std::string helper = "/proc/" + std::to_string(children()[0]);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(helper + "/fd"), {}), 3);
+  const auto text_of = [&](const std::string& name) {
+    std::ifstream file(helper + name);
+    return std::string{std::istreambuf_iterator<char>(file), {}};
+  };
+  const std::string limits = text_of("/limits");
+  EXPECT_THAT(limits, testing::ContainsRegex("Max open files +16 "));
+  EXPECT_THAT(limits, testing::ContainsRegex("Max core file size +0 "));
+  EXPECT_THAT(limits, testing::ContainsRegex("Max cpu time +2[0-9] "));
+#ifndef __SANITIZE_ADDRESS__
+  EXPECT_THAT(limits, testing::ContainsRegex("Max address space +4294967296 "));
+#endif
+  EXPECT_THAT(text_of("/status"), HasSubstr("NoNewPrivs:\t1"));
+  std::fclose(kept_open);
+}
+
+TEST_F(IsolatedDecoderTest, SaysThatItCannotBeStarted) {
+  IsolatedDecoder decoder(spec_, {}, limits_, "/no/such/program");
+  const MediaReference media{MediaKind::kImage, {"x"}, 0.0};
+  try {
+    (void)decoder.header(media, {FileBytes()});
+    FAIL() << "no error";
+  } catch (const SystemError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("/no/such/program"));
+  }
+}
+
+TEST(DecodeHelper, IsNotForPeople) { EXPECT_THROW(run_decode_helper({}), UsageError); }
+
+TEST(DecodeProtocol, RefusesRequestsThatAreCutOrLong) {
+  DecodeRequest request;
+  request.media = {MediaKind::kVideo, {"a", "bc"}, 2.5};
+  request.file_bytes = {3, 5};
+  const std::string packed = pack_request(request);
+  const auto back = unpack_request(packed);
+  ASSERT_TRUE(back.has_value());
+  EXPECT_EQ(back->media.files[1].path, "bc");
+  EXPECT_EQ(back->media.fps, 2.5);
+  EXPECT_EQ(back->file_bytes, request.file_bytes);
+  for (std::size_t bytes = 0; bytes < packed.size(); ++bytes)
+    EXPECT_FALSE(unpack_request(std::string_view(packed).substr(0, bytes)).has_value()) << bytes;
+  EXPECT_FALSE(unpack_request(packed + "x").has_value());
+}
+
+TEST(DecodeProtocol, RefusesTimesThatAreNone) {
+  const Asked asked{.kind = MediaKind::kVideo, .memory_bytes = 1 << 30};
+  const AnswerHead head{.kind = AnswerKind::kHeader,
+                        .body_bytes = 8,
+                        .grid_thw = {1, 2, 2},
+                        .size = {32, 32},
+                        .frames = 2};
+  EXPECT_EQ(flaw_of(head, asked), "");
+  const double nan = std::numeric_limits<double>::quiet_NaN(), time = 0.5;
+  EXPECT_FALSE(read_header_answer(head, asked, std::as_bytes(std::span(&nan, 1))).has_value());
+  EXPECT_TRUE(read_header_answer(head, asked, std::as_bytes(std::span(&time, 1))).has_value());
+}
+
+void send_answer(AnswerHead head, std::string_view body) {
+  (void)!send(0, &head, sizeof(head), MSG_NOSIGNAL);
+  (void)!send(0, body.data(), body.size(), MSG_NOSIGNAL);
+}
+
+/// Under test as a helper: looks at the request that waits, and does as its file says.
+void act() {
+  std::string seen(4096, '\0');
+  RequestHead head;
+  ssize_t got = 0;
+  // The file stands behind the heads.
+  for (int looks = 0; looks < 2000; ++looks) {
+    got = recv(0, seen.data(), seen.size(), MSG_PEEK);
+    if (got <= 0) return;
+    std::memcpy(&head, seen.data(), sizeof(head));
+    if (static_cast<std::size_t>(got) > sizeof(head) + head.head_bytes) break;
+    usleep(1000);
+  }
+  const std::string_view file = std::string_view(seen.data(), static_cast<std::size_t>(got))
+                                    .substr(sizeof(head) + head.head_bytes);
+  const auto asks = [&](std::string_view what) {
+    return file.starts_with("acts: ") && file.substr(6) == what;
+  };
+  if (asks("segv")) raise(SIGSEGV);
+  if (asks("abort")) std::abort();
+  if (asks("kill")) raise(SIGKILL);
+  if (asks("exit")) _exit(7);
+  if (asks("sleep")) sleep(100);
+  if (asks("babble")) send_answer({.mark = 5}, "");
+  if (asks("no message")) send_answer({.kind = AnswerKind::kError, .body_bytes = 3}, "xyz");
+  if (asks("endless"))
+    send_answer({.kind = AnswerKind::kError, .body_bytes = std::uint64_t{1} << 60}, "");
+  if (asks("other question")) send_answer({.kind = AnswerKind::kHeader}, "");
+  if (asks("wrong grid"))
+    send_answer({.kind = AnswerKind::kPatches,
+                 .body_bytes = 1536,
+                 .grid_thw = {std::int64_t{1} << 40, std::int64_t{1} << 40, 2}},
+                "");
+  if (asks("wrong size"))
+    send_answer({.kind = AnswerKind::kPatches, .body_bytes = 1536, .grid_thw = {1, 2, 2}}, "");
+}
+
+}  // namespace
+
+}  // namespace retinue::runtime
+
+int main(int argc, char** argv) {
+  using namespace retinue::runtime;
+  if (argc > 1 && argv[1] == std::string_view(kDecodeHelperVerb)) {
+    act();
+    return run_decode_helper({argv + 2, argv + argc});
+  }
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}

@@ -1,0 +1,61 @@
+#include "runtime/jobs/caption/request_queue.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <numeric>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace retinue::runtime {
+namespace {
+
+std::vector<std::int64_t> counting(std::int64_t first, std::int64_t last) {
+  std::vector<std::int64_t> items(static_cast<std::size_t>(last - first));
+  std::iota(items.begin(), items.end(), first);
+  return items;
+}
+
+TEST(QuestionQueue, GivesAllInOrderAndMakesNoMoreThanItsWindow) {
+  std::atomic<std::size_t> made = 0;
+  QuestionQueue queue(
+      [&](std::size_t item) -> Result<Question> {
+        ++made;
+        if (item % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
+        return DataError{"test", std::to_string(item)};
+      },
+      4, 3);
+  queue.add(counting(0, 30));
+  bool closed = false;
+  for (std::size_t i = 0; i < 100;) {
+    if (i == 29 && !std::exchange(closed, true)) queue.add(counting(30, 100)), queue.close();
+    const auto entry = queue.next();
+    EXPECT_LE(made, i + 5);
+    if (!entry) continue;
+    EXPECT_FALSE(queue.exhausted() && i < 99);
+    EXPECT_EQ(entry->item, i);
+    EXPECT_EQ(entry->question.error().message, std::to_string(i));
+    ++i;
+  }
+  EXPECT_TRUE(queue.exhausted());
+  EXPECT_EQ(queue.waiting(), 0);
+  EXPECT_FALSE(queue.next());
+}
+
+TEST(QuestionQueue, IsNotExhaustedBeforeItIsClosed) {
+  QuestionQueue queue(nullptr, 4, 2);
+  EXPECT_FALSE(queue.exhausted());
+  queue.close();
+  EXPECT_TRUE(queue.exhausted());
+}
+
+TEST(QuestionQueue, ThrowsWhatMakingThrew) {
+  QuestionQueue queue([](std::size_t) -> Result<Question> { throw SystemError("disk"); }, 4, 1);
+  queue.add(counting(0, 1));
+  EXPECT_THROW(while (true) static_cast<void>(queue.next()), SystemError);
+}
+
+}  // namespace
+}  // namespace retinue::runtime

@@ -1,0 +1,27 @@
+// Linked with video_absent.cpp, which stands for FFmpeg's libraries in builds without them.
+#include "runtime/dataset/media_bytes.h"
+#include "runtime/media/media_decoder.h"
+#include "runtime/media/video_ffmpeg.h"
+#include "tests/support/temporary_folder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace retinue::runtime {
+namespace {
+
+TEST(VideoAbsent, AClipFailsWithWhatToDo) {
+  EXPECT_EQ(clip_libraries(), "");
+  const test::TemporaryFolder folder;
+  const std::string path =
+      folder.write("a.mp4", std::string("\0\0\0\x18", 4) + "ftypisom and more");
+  const MediaReference media{MediaKind::kVideo, {path}, 0.0};
+  const auto header = read_header(media, *read_media(media).value(), {}, {});
+  ASSERT_FALSE(header.ok());
+  EXPECT_EQ(header.error().stage, "video");
+  EXPECT_THAT(header.error().message,
+              testing::AllOf(testing::HasSubstr(path), testing::HasSubstr("setup.sh --video")));
+}
+
+}  // namespace
+}  // namespace retinue::runtime

@@ -139,17 +139,17 @@ int start(const Command& command, const runtime::RunOptions& run, const Job& job
   Launch launch = plan_launch(command.options.launch);
   launch.ranks_bind = uses_gpus(run);
   std::vector<std::string> arguments = {command.verb};
-  for (const std::string& word : command.arguments)
-    if (!word.starts_with("--print-launch")) arguments.push_back(word);
+  for (const std::string& argument : command.arguments)
+    if (!argument.starts_with("--print-launch")) arguments.push_back(argument);
   if (retries > 0) arguments.insert(arguments.end(), {"--retries", "0"});  // the last one counts
-  const auto words = launch_command(launch, own_path(), arguments);
+  const auto command_line = launch_command(launch, own_path(), arguments);
   if (command.options.launch.print_launch) {
-    print(quoted(words) + "\n");
+    print(quoted(command_line) + "\n");
     return 0;
   }
   if (retries > 0)
-    return supervise(words, command.options.check.caption.output, static_cast<int>(retries));
-  return needs_spawn(launch) ? run_command(words) : run_rank(command, run, job);
+    return supervise(arguments, command.options.check.caption.output, static_cast<int>(retries));
+  return needs_spawn(launch) ? run_command(arguments) : run_rank(command, run, job);
 }
 
 /// Where --monitor serves; nothing: nowhere.   Throws: UsageError for what is no address.
@@ -240,20 +240,20 @@ int doctor(const Command& command) {
   });
 }
 
-int run(const std::vector<std::string>& words) {
-  if (words.empty()) throw UsageError("[retinue] wants a verb. 'retinue --help' lists them.");
-  const std::string& verb = words[0];
+int run(const std::vector<std::string>& arguments) {
+  if (arguments.empty()) throw UsageError("[retinue] wants a verb. 'retinue --help' lists them.");
+  const std::string& verb = arguments[0];
   if (verb == "--version") {
     print(fmt::format("retinue {} ({})\n", build::kVersion, build::kRevision));
     return 0;
   }
-  if (verb == "help" && words.size() > 1 && words[1] == "--markdown") {
+  if (verb == "help" && arguments.size() > 1 && arguments[1] == "--markdown") {
     print(configs_readme());
     return 0;
   }
   // In no list: only ranks start it.
-  if (verb == runtime::kDecodeHelperVerb)
-    return runtime::run_decode_helper({words.begin() + 1, words.end()});
+  if (verb == runtime::kIsolatedWorkerVerb)
+    return runtime::run_isolated_worker({arguments.begin() + 1, arguments.end()});
   if (verb == "--help" || verb == "help") {
     print(overall_help());
     return 0;
@@ -268,8 +268,9 @@ int run(const std::vector<std::string>& words) {
         verb, nearest(verb, names)));
   }
   Command command{.verb = verb,
-                  .arguments = verb == "study" ? study_words({words.begin() + 1, words.end()})
-                                               : std::vector(words.begin() + 1, words.end()),
+                  .arguments = verb == "study"
+                                   ? study_arguments({arguments.begin() + 1, arguments.end()})
+                                   : std::vector(arguments.begin() + 1, arguments.end()),
                   .options = {},
                   .environment = {}};
   const std::vector<Table> tables = tables_of(verb, command.options);

@@ -30,6 +30,6 @@ int study(const Command& command);
 
 /// The whole command line after the program's name, from verb to exit code; what `retinue` prints
 /// about itself goes to stdout. Throws as the verbs do.
-int run(const std::vector<std::string>& words);
+int run(const std::vector<std::string>& arguments);
 
 }  // namespace retinue::launcher

@@ -73,9 +73,9 @@ double seconds_since_launch(bool launched) {
   // The name in brackets may hold anything; the start is the 20th word after it.
   const std::size_t name_end = text.rfind(')');
   if (name_end == text.npos) return 0;
-  std::istringstream words(text.substr(name_end + 1));
+  std::istringstream arguments(text.substr(name_end + 1));
   std::string word;
-  for (int i = 0; i < 20; ++i) words >> word;
+  for (int i = 0; i < 20; ++i) arguments >> word;
   double ticks = 0;
   timespec now{};
   if (!(std::istringstream(word) >> ticks) || ::clock_gettime(CLOCK_BOOTTIME, &now) != 0) return 0;
@@ -116,10 +116,10 @@ std::vector<Host> parse_hostfile(std::string_view text, std::string_view file) {
   std::vector<Host> hosts;
   std::istringstream lines{std::string(text)};
   for (std::string line; std::getline(lines, line);) {
-    std::istringstream words(line.substr(0, line.find('#')));
+    std::istringstream arguments(line.substr(0, line.find('#')));
     Host host;
-    if (!(words >> host.name)) continue;
-    for (std::string word; words >> word;)
+    if (!(arguments >> host.name)) continue;
+    for (std::string word; arguments >> word;)
       if (word.starts_with("slots="))
         host.slots = slots_in(std::string_view(word).substr(6), fmt::format("[launch] {}", file));
     hosts.push_back(std::move(host));

@@ -134,7 +134,7 @@ std::string cuda_state() {
 
 /// Whether files of video are read, and by what.
 std::string video_state() {
-  const std::string libraries = runtime::clip_libraries();
+  const std::string libraries = runtime::video_libraries();
   return libraries.empty() ? "off (RETINUE_VIDEO)" : fmt::format("on ({})", libraries);
 }
 

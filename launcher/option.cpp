@@ -34,18 +34,18 @@ std::vector<std::string_view> choices(const Option& option) {
   };
   if (option.type.empty() || !std::all_of(option.type.begin(), option.type.end(), is_word))
     return {};
-  std::vector<std::string_view> words;
+  std::vector<std::string_view> arguments;
   for (std::string_view rest = option.type;;) {
     const std::size_t bar = rest.find('|');
-    words.push_back(rest.substr(0, bar));
-    if (bar == std::string_view::npos) return words;
+    arguments.push_back(rest.substr(0, bar));
+    if (bar == std::string_view::npos) return arguments;
     rest.remove_prefix(bar + 1);
   }
 }
 
 void check_choice(const Option& option, std::string_view text, std::string_view where) {
-  const auto words = choices(option);
-  if (!words.empty() && std::find(words.begin(), words.end(), text) == words.end())
+  const auto arguments = choices(option);
+  if (!arguments.empty() && std::find(arguments.begin(), arguments.end(), text) == arguments.end())
     refuse(where, option.type, fmt::format("'{}'", text));
 }
 
@@ -126,8 +126,8 @@ void clear_list(const Option& option) {
   std::get<std::vector<std::string>*>(option.target)->clear();
 }
 
-std::vector<std::string> words_of(const Table& now, const Table& standard) {
-  std::vector<std::string> words;
+std::vector<std::string> arguments_of(const Table& now, const Table& standard) {
+  std::vector<std::string> arguments;
   for (std::size_t i = 0; i < now.options.size(); ++i) {
     const Option& option = now.options[i];
     const std::string flag = "--" + std::string(option.name);
@@ -136,19 +136,20 @@ std::vector<std::string> words_of(const Table& now, const Table& standard) {
           using T = std::remove_const_t<std::remove_pointer_t<decltype(target)>>;
           if (*target == *std::get<T*>(standard.options[i].target)) return;
           if constexpr (std::is_same_v<T, bool>)
-            words.push_back(flag);
+            arguments.push_back(flag);
           else if constexpr (std::is_same_v<T, std::string>)
-            words.insert(words.end(), {flag, *target});
+            arguments.insert(arguments.end(), {flag, *target});
           else if constexpr (std::is_same_v<T, std::vector<std::string>>)
-            for (const std::string& value : *target) words.insert(words.end(), {flag, value});
+            for (const std::string& value : *target)
+              arguments.insert(arguments.end(), {flag, value});
           else if constexpr (std::is_arithmetic_v<T>)
-            words.insert(words.end(), {flag, fmt::format("{}", *target)});
+            arguments.insert(arguments.end(), {flag, fmt::format("{}", *target)});
           else
-            words.insert(words.end(), {flag, fmt::format("{}", **target)});
+            arguments.insert(arguments.end(), {flag, fmt::format("{}", **target)});
         },
         option.target);
   }
-  return words;
+  return arguments;
 }
 
 bool has_value(const Option& option) {

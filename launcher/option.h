@@ -51,7 +51,7 @@ void clear_list(const Option& option);
 
 /// The flags that give `now` what it has and `standard`, the same table of other options, has not:
 /// another process that reads them gets the same options.
-std::vector<std::string> words_of(const Table& now, const Table& standard);
+std::vector<std::string> arguments_of(const Table& now, const Table& standard);
 
 /// Given: neither empty nor nothing.
 [[nodiscard]] bool has_value(const Option& option);

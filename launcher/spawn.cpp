@@ -213,13 +213,13 @@ bool needs_spawn(const Launch& launch) { return launch.ranks > 1 || !launch.host
 std::vector<std::string> launch_command(const Launch& launch, const std::string& program,
                                         const std::vector<std::string>& arguments) {
   if (!needs_spawn(launch)) {
-    std::vector<std::string> words = {program};
-    words.insert(words.end(), arguments.begin(), arguments.end());
-    return words;
+    std::vector<std::string> command = {program};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    return command;
   }
-  std::vector<std::string> words = {launch.mpirun};
+  std::vector<std::string> command = {launch.mpirun};
   const auto add = [&](std::initializer_list<std::string> more) {
-    words.insert(words.end(), more);
+    command.insert(command.end(), more);
   };
   const bool four = launch.open_mpi < 5;
   if (four) add({"--quiet"});  // no essay when a rank leaves with 2 or 3; 5 knows no such flag
@@ -254,9 +254,9 @@ std::vector<std::string> launch_command(const Launch& launch, const std::string&
     add({"--mca", "pml", "ob1", "--mca", "btl", four ? "self,vader,tcp" : "self,sm,tcp", "--mca",
          "osc", four ? "^ucx,pt2pt" : "^ucx"});
   for (const std::string& name : launch.exported) add({"-x", name});
-  words.push_back(program);
-  words.insert(words.end(), arguments.begin(), arguments.end());
-  return words;
+  command.push_back(program);
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return command;
 }
 
 int open_mpi_version(std::string_view printed, std::string_view mpirun) {
@@ -274,18 +274,18 @@ int open_mpi_version(std::string_view printed, std::string_view mpirun) {
   return major;
 }
 
-std::string quoted(const std::vector<std::string>& words) {
+std::string quoted(const std::vector<std::string>& arguments) {
   constexpr std::string_view kPlain =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,=+@%^";
   std::string line;
-  for (const std::string& word : words) {
+  for (const std::string& argument : arguments) {
     if (!line.empty()) line += ' ';
-    if (!word.empty() && word.find_first_not_of(kPlain) == word.npos) {
-      line += word;
+    if (!argument.empty() && argument.find_first_not_of(kPlain) == argument.npos) {
+      line += argument;
       continue;
     }
     line += '\'';
-    for (const char c : word) line += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    for (const char c : argument) line += c == '\'' ? std::string("'\\''") : std::string(1, c);
     line += '\'';
   }
   return line;
@@ -295,9 +295,9 @@ int exit_code_of(int launcher_code) {
   return launcher_code == 9 || launcher_code >= 128 ? 75 : launcher_code;
 }
 
-int run_command(const std::vector<std::string>& words) {
+int run_command(const std::vector<std::string>& command) {
   std::vector<char*> argv;
-  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+  for (const std::string& argument : command) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
 
   g_stops = 0;
@@ -322,7 +322,7 @@ int run_command(const std::vector<std::string>& words) {
     const std::string line = fmt::format(
         "[launch] {} cannot be run: {}. Install Open MPI (scripts/setup.sh), or name it in "
         "RETINUE_MPIRUN.\n",
-        words[0], std::strerror(why));
+        command[0], std::strerror(why));
     [[maybe_unused]] const auto written = write(STDERR_FILENO, line.data(), line.size());
     _exit(why == ENOENT || why == EACCES ? 2 : 75);
   }
@@ -330,7 +330,7 @@ int run_command(const std::vector<std::string>& words) {
   for (const int signal : kStops) sigaction(signal, &action, nullptr);
   sigprocmask(SIG_SETMASK, &before, nullptr);
 
-  const auto [status, first] = wait_for(child, words[0]);
+  const auto [status, first] = wait_for(child, command[0]);
   g_child = 0;
   const int launcher_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   const int code = exit_code_of(launcher_code);
@@ -338,7 +338,7 @@ int run_command(const std::vector<std::string>& words) {
     const std::string line = fmt::format(
         "retinue: [launch] {} ended with {}: a rank was killed or a machine was lost{}. The same "
         "command goes on.\n",
-        words[0], launcher_code, first.empty() ? "" : "; the first to end was " + first);
+        command[0], launcher_code, first.empty() ? "" : "; the first to end was " + first);
     std::fwrite(line.data(), 1, line.size(), stderr);
     std::fflush(stderr);
   }

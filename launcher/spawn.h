@@ -37,7 +37,7 @@ std::vector<std::string> launch_command(const Launch& launch, const std::string&
 int open_mpi_version(std::string_view printed, std::string_view mpirun);
 
 /// As a shell reads it.
-std::string quoted(const std::vector<std::string>& words);
+std::string quoted(const std::vector<std::string>& arguments);
 
 /// What a launcher's exit code means: ranks that were killed (137, 9, any signal) are 75.
 int exit_code_of(int launcher_code);
@@ -46,7 +46,7 @@ int exit_code_of(int launcher_code);
 /// the ranks as SIGUSR1, which asks a job to end in order; a second one ends them. Of ranks that
 /// were killed it says so on stderr, and which ended first where all are of this machine.
 /// Throws: SystemError when it cannot be started.
-int run_command(const std::vector<std::string>& words);
+int run_command(const std::vector<std::string>& arguments);
 
 /// Requests to stop that came since run_command() began, and after it.
 int stops_asked();

@@ -42,15 +42,15 @@ std::string now_text() {
 }
 
 /// What goes on to every run, as flags.
-std::vector<std::string> run_words(const Command& command) {
+std::vector<std::string> run_arguments(const Command& command) {
   CommandOptions now = command.options, standard;
   const auto tables = run_tables(now), defaults = run_tables(standard);
-  std::vector<std::string> words;
+  std::vector<std::string> arguments;
   for (std::size_t i = 0; i < tables.size(); ++i) {
-    const auto more = words_of(tables[i], defaults[i]);
-    words.insert(words.end(), more.begin(), more.end());
+    const auto more = arguments_of(tables[i], defaults[i]);
+    arguments.insert(arguments.end(), more.begin(), more.end());
   }
-  return words;
+  return arguments;
 }
 
 study::Provenance provenance_of(const Command& command, bool gpus) {
@@ -111,14 +111,14 @@ study::StudyOptions study_options(const Command& command, bool gpus) {
   options.output = flags.output;
   options.limit = caption.limit;
   options.provenance = provenance_of(command, gpus);
-  options.provenance.arguments = quoted(run_words(command));
+  options.provenance.arguments = quoted(run_arguments(command));
   return options;
 }
 
 study::RunOutcome start_run(const Command& command, const study::RunRequest& request, bool gpus) {
   const LaunchOptions& flags = command.options.launch;
   std::vector<std::string> arguments = {"caption"};
-  for (std::string& word : run_words(command)) arguments.push_back(std::move(word));
+  for (std::string& word : run_arguments(command)) arguments.push_back(std::move(word));
   const auto add = [&](const char* flag, const std::string& value) {
     arguments.insert(arguments.end(), {flag, value});
   };
@@ -198,11 +198,11 @@ int simulate(const StudyFlags& flags) {
 
 }  // namespace
 
-std::vector<std::string> study_words(std::vector<std::string> words) {
-  for (std::size_t i = 0; i + 2 < words.size(); ++i)
-    if (words[i] == "--compare" && !words[i + 2].starts_with("--"))
-      words.insert(words.begin() + static_cast<std::ptrdiff_t>(i) + 2, "--compare");
-  return words;
+std::vector<std::string> study_arguments(std::vector<std::string> arguments) {
+  for (std::size_t i = 0; i + 2 < arguments.size(); ++i)
+    if (arguments[i] == "--compare" && !arguments[i + 2].starts_with("--"))
+      arguments.insert(arguments.begin() + static_cast<std::ptrdiff_t>(i) + 2, "--compare");
+  return arguments;
 }
 
 int run_study(const Command& command, bool gpus) {

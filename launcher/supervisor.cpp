@@ -19,17 +19,17 @@ constexpr double kFirstPause_s = 0.5;
 constexpr double kLongestPause_s = 30;
 constexpr double kRanksGone_s = 20;
 
-struct Standing {
+struct JournalProgress {
   std::int64_t done = 0;
   std::size_t suspects = 0;
 };
 
-Standing standing_of(const std::string& job) {
+JournalProgress progress_of(const std::string& job) {
   const runtime::Journal journal(job, 0);
-  return {journal.done_lines(), journal.strikes().suspects().size()};
+  return {journal.done_lines(), journal.crash_attribution().suspects().size()};
 }
 
-bool is_progress(const Standing& before, const Standing& now) {
+bool is_progress(const JournalProgress& before, const JournalProgress& now) {
   return now.done > before.done || (now.suspects < before.suspects);
 }
 
@@ -56,14 +56,14 @@ void wait_for_ranks(const std::string& job) {
 
 }  // namespace
 
-int supervise(const std::vector<std::string>& words, const std::string& job, int retries) {
-  Standing before = standing_of(job);
+int supervise(const std::vector<std::string>& arguments, const std::string& job, int retries) {
+  JournalProgress before = progress_of(job);
   double pause_s = kFirstPause_s;
   for (int in_a_row = 0;;) {
-    const int code = run_command(words);
+    const int code = run_command(arguments);
     if (code != 75 || stops_asked() > 0) return code;
     wait_for_ranks(job);
-    const Standing now = standing_of(job);
+    const JournalProgress now = progress_of(job);
     if (is_progress(before, now)) in_a_row = 0, pause_s = kFirstPause_s;
     before = now;
     if (in_a_row == retries) {

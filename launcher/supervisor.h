@@ -11,6 +11,6 @@ namespace retinue::launcher {
 ///            death (runtime/failure/crash_attribution.h)
 ///   retries  so many times in a row without progress; then, after any other code, and once it was
 ///            asked to stop, it ends
-int supervise(const std::vector<std::string>& words, const std::string& job, int retries);
+int supervise(const std::vector<std::string>& arguments, const std::string& job, int retries);
 
 }  // namespace retinue::launcher

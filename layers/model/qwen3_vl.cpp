@@ -67,7 +67,7 @@ void Qwen3Vl::encode(Context& ctx, ConstTensorView patches, std::span<const Grid
   exchange_features(ctx, axis_, images, encoded, features_view_);
 }
 
-void Qwen3Vl::scrub(Context& ctx, std::span<const std::int32_t> blocks) {
+void Qwen3Vl::zero_blocks(Context& ctx, std::span<const std::int32_t> blocks) {
   for (const ops::KvView& cache : caches_)
     for (const std::int32_t block : blocks) {
       const TensorView page = cache.data.rows(block, 1);

@@ -42,7 +42,7 @@ class Qwen3Vl {
 
   /// Zeroes pages of the cache: numbers in them that are not finite would spoil whoever comes next,
   /// who reads a whole tile. Rows of features are written before they are read.
-  void scrub(Context& ctx, std::span<const std::int32_t> blocks);
+  void zero_blocks(Context& ctx, std::span<const std::int32_t> blocks);
 
   [[nodiscard]] std::span<const WeightStore::Product> products() const { return store_.products(); }
   [[nodiscard]] const ModelConfig& config() const { return config_; }

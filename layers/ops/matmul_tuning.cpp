@@ -22,7 +22,9 @@ namespace {
 constexpr const char* kFormat = "retinue matmul tuning 1";
 
 /// The last line: damage anywhere before it shows.
-std::string seal(const std::string& text) { return fmt::format("end {:016x}\n", fnv1a64(text)); }
+std::string finalize(const std::string& text) {
+  return fmt::format("end {:016x}\n", fnv1a64(text));
+}
 }  // namespace
 
 std::int64_t MatmulTuning::bucket_of(std::int64_t rows) {
@@ -52,10 +54,11 @@ MatmulTuning MatmulTuning::load(const std::string& path, const std::string& mach
     why_not = fmt::format("[matmul tuning] {} is damaged; products are timed again", path);
     return MatmulTuning{};
   };
-  const std::size_t sealed = text.rfind("end ");
-  if (sealed == std::string::npos || text.substr(sealed) != seal(text.substr(0, sealed)))
+  const std::size_t finalized = text.rfind("end ");
+  if (finalized == std::string::npos ||
+      text.substr(finalized) != finalize(text.substr(0, finalized)))
     return damaged();
-  std::istringstream lines(text.substr(0, sealed));
+  std::istringstream lines(text.substr(0, finalized));
   std::string format, of;
   std::getline(lines, format), std::getline(lines, of);
   if (format != kFormat || of != machine) {
@@ -90,7 +93,7 @@ void MatmulTuning::save(const std::string& path, const std::string& machine) con
     for (const std::uint64_t word : algorithm) text += fmt::format(" {:x}", word);
     text += "\n";
   }
-  text += seal(text);
+  text += finalize(text);
   // Ranks of one host may write at once: each its own file, and the last name wins.
   const std::string part = fmt::format("{}.{}.part", path, ::getpid());
   const auto fail = [&](const char* what) {

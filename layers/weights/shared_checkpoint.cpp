@@ -24,7 +24,7 @@ namespace retinue::layers {
 namespace {
 
 /// Above all tags of jobs.
-constexpr int kParcelTag = Communicator::kMaxTag - 3;
+constexpr int kChunkTag = Communicator::kMaxTag - 3;
 /// More readers per rank than that read no faster from one file system.
 constexpr int kMostReaders = 4;
 /// Short stripes for small models, so that all ranks take part.
@@ -124,12 +124,12 @@ Wishes share_wishes(Communicator& readers, const Tensors& tensors,
                     std::span<const WeightNeed> needs) {
   std::vector<WantedSlice> mine;
   for (const WeightNeed& need : needs) {
-    const WantedSlice wish{tensors.index.at(*need.name), need.slice};
+    const WantedSlice slice{tensors.index.at(*need.name), need.slice};
     // Tied weights travel once and are placed twice.
     const bool known = std::ranges::any_of(mine, [&](const WantedSlice& other) {
-      return other.tensor == wish.tensor && other.slice == wish.slice;
+      return other.tensor == slice.tensor && other.slice == slice.slice;
     });
-    if (!known) mine.push_back(wish);
+    if (!known) mine.push_back(slice);
   }
   const std::vector<std::uint64_t> hashes =
       gather_values(readers, xxh3_64(std::as_bytes(std::span(mine))));
@@ -142,8 +142,8 @@ Wishes share_wishes(Communicator& readers, const Tensors& tensors,
     std::vector<WantedSlice> theirs = mine;
     broadcast_container(readers, theirs, static_cast<int>(rank));
     Wanted& wanted = wishes.kinds.emplace_back(tensors.names.size());
-    for (const WantedSlice& wish : theirs)
-      wanted[static_cast<std::size_t>(wish.tensor)].push_back(wish.slice);
+    for (const WantedSlice& slice : theirs)
+      wanted[static_cast<std::size_t>(slice.tensor)].push_back(slice.slice);
   }
   return wishes;
 }
@@ -253,16 +253,16 @@ bool SharedCheckpointSource::deliver(Context& ctx, MemoryLedger& ledger, DType d
 
   Placing placing(ctx, ledger, dtype, tensors, needs, place);
   const Stream host{Device{}};
-  Bytes parcel;
-  const auto parcel_of = [&](std::int64_t size) {
-    if (static_cast<std::int64_t>(parcel.size()) < size)
-      parcel.resize(static_cast<std::size_t>(size));
-    return TensorView(parcel.data(), DType::kU8, Shape{size});
+  Bytes chunk;
+  const auto chunk_of = [&](std::int64_t size) {
+    if (static_cast<std::int64_t>(chunk.size()) < size)
+      chunk.resize(static_cast<std::size_t>(size));
+    return TensorView(chunk.data(), DType::kU8, Shape{size});
   };
   const auto send_to = [&](int peer, std::int64_t mine, const Bytes& bytes) {
     if (mine >= count) return;
     const Stripe& stripe = stripes[static_cast<std::size_t>(mine)];
-    const TensorView message = parcel_of(parcel_bytes(tensors.matrices, stripe, wishes.of(peer)));
+    const TensorView message = chunk_of(chunk_bytes(tensors.matrices, stripe, wishes.of(peer)));
     std::byte* to = message.bytes();
     for_each_part(tensors.matrices, stripe, wishes.of(peer), [&](const StripePart& part) {
       const std::int64_t row_bytes =
@@ -276,15 +276,15 @@ bool SharedCheckpointSource::deliver(Context& ctx, MemoryLedger& ledger, DType d
       for (std::int64_t row = 0; row < part.rows; ++row, from += part.stride_bytes)
         to = std::copy_n(from, row_bytes, to);
     });
-    if (message.numel() > 0) readers_.send(host, message, peer, kParcelTag);
+    if (message.numel() > 0) readers_.send(host, message, peer, kChunkTag);
   };
   const auto receive_from = [&](int peer, std::int64_t theirs) {
     if (theirs >= count) return;
     const Stripe& stripe = stripes[static_cast<std::size_t>(theirs)];
     const Wanted& wanted = wishes.of(rank);
-    const TensorView message = parcel_of(parcel_bytes(tensors.matrices, stripe, wanted));
+    const TensorView message = chunk_of(chunk_bytes(tensors.matrices, stripe, wanted));
     if (message.numel() == 0) return;
-    readers_.recv(host, message, peer, kParcelTag);
+    readers_.recv(host, message, peer, kChunkTag);
     count_exchanged(message.numel());
     const std::byte* at = message.bytes();
     for_each_part(tensors.matrices, stripe, wanted, [&](const StripePart& part) {
@@ -309,8 +309,8 @@ bool SharedCheckpointSource::deliver(Context& ctx, MemoryLedger& ledger, DType d
                       placing.put(part, bytes.data() + part.at_byte, part.stride_bytes);
                     });
     }
-    for (int round = 0; round < tournament_rounds(ranks); ++round) {
-      const int peer = tournament_peer(rank, round, ranks);
+    for (int round = 0; round < round_robin_rounds(ranks); ++round) {
+      const int peer = round_robin_peer(rank, round, ranks);
       if (peer == rank) continue;
       if (rank < peer) send_to(peer, mine, bytes);
       receive_from(peer, first + peer);

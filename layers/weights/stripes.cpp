@@ -74,8 +74,8 @@ void for_each_part(std::span<const StoredMatrix> tensors, const Stripe& stripe,
   }
 }
 
-std::int64_t parcel_bytes(std::span<const StoredMatrix> tensors, const Stripe& stripe,
-                          const Wanted& wanted) {
+std::int64_t chunk_bytes(std::span<const StoredMatrix> tensors, const Stripe& stripe,
+                         const Wanted& wanted) {
   std::int64_t bytes = 0;
   for_each_part(tensors, stripe, wanted, [&](const StripePart& part) {
     bytes += part.rows * part.slice.columns *

@@ -50,7 +50,7 @@ struct StripePart {
 /// other, their rows close together.
 void for_each_part(std::span<const StoredMatrix> tensors, const Stripe& stripe,
                    const Wanted& wanted, const std::function<void(const StripePart&)>& part);
-std::int64_t parcel_bytes(std::span<const StoredMatrix> tensors, const Stripe& stripe,
-                          const Wanted& wanted);
+std::int64_t chunk_bytes(std::span<const StoredMatrix> tensors, const Stripe& stripe,
+                         const Wanted& wanted);
 
 }  // namespace retinue::layers

@@ -32,8 +32,8 @@ struct SliceOfCount {
 constexpr SliceOfCount slice_of_count(std::int64_t count, int index, int parts) {
   constexpr std::int64_t kLine = 16;
   const std::int64_t each = ((count + parts - 1) / parts + kLine - 1) / kLine * kLine;
-  const auto clip = [&](std::int64_t at) { return at < count ? at : count; };
-  return {clip(each * index), clip(each * (index + 1))};
+  const auto video = [&](std::int64_t at) { return at < count ? at : count; };
+  return {video(each * index), video(each * (index + 1))};
 }
 
 }  // namespace retinue::detail

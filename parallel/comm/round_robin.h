@@ -2,15 +2,15 @@
 
 namespace retinue {
 
-/// Everybody meets everybody, and nobody two at a time: within tournament_rounds(ranks) rounds each
+/// Everybody meets everybody, and nobody two at a time: within round_robin_rounds(ranks) rounds each
 /// rank meets every other once.
-constexpr int tournament_rounds(int ranks) {
+constexpr int round_robin_rounds(int ranks) {
   if (ranks < 2) return 0;
   return ranks % 2 == 0 ? ranks - 1 : ranks;
 }
 
 /// Whom `rank` meets in `round`; itself when it sits out.
-constexpr int tournament_peer(int rank, int round, int ranks) {
+constexpr int round_robin_peer(int rank, int round, int ranks) {
   // One stands still while the others go round a table; with an odd number it is an empty chair.
   const int seats = ranks % 2 == 0 ? ranks : ranks + 1;
   const int last = seats - 1;

@@ -267,10 +267,10 @@ std::vector<PairTimes> sweep_pairs(Communicator& host, const Clock& clock,
     return std::max(median(taken), 1e-9);
   };
   std::vector<PairTimes> pairs;
-  for (int round = 0; round < tournament_rounds(host.size()); ++round) {
+  for (int round = 0; round < round_robin_rounds(host.size()); ++round) {
     PairTimes mine{.a = -1};
     host.barrier();
-    const int peer = tournament_peer(host.rank(), round, host.size());
+    const int peer = round_robin_peer(host.rank(), round, host.size());
     if (peer != host.rank()) {
       const double latency = there_and_back(peer, options.short_bytes, options.short_repetitions);
       const double carried = there_and_back(peer, options.long_bytes, options.long_repetitions);

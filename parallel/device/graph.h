@@ -21,7 +21,7 @@ class GraphCache {
   /// `key` names everything that decides which kernels run with which arguments.
   void run(const Stream& stream, std::uint64_t key, const std::function<void()>& work);
   [[nodiscard]] std::size_t recorded() const { return recorded_; }
-  [[nodiscard]] std::size_t replayed() const { return replayed_; }
+  [[nodiscard]] std::size_t replayed() const { return bisected_; }
 
  private:
   struct Entry {
@@ -31,7 +31,7 @@ class GraphCache {
   std::size_t capacity_;
   std::uint64_t clock_ = 0;
   std::size_t recorded_ = 0;
-  std::size_t replayed_ = 0;
+  std::size_t bisected_ = 0;
   std::map<std::uint64_t, Entry> entries_;
 };
 

@@ -68,8 +68,8 @@ Buffer::Buffer(MemoryLedger& ledger, Device device, std::size_t size_bytes, Memo
     : ledger_(&ledger), size_bytes_(size_bytes), device_(device), tag_(tag), kind_(kind) {
   check(kind == Kind::kHost || build::kCuda, "this build allocates host memory only");
   if (size_bytes == 0) return;
-  const bool told_to_fail = ledger.fail_after_ > 0 && --ledger.fail_after_ == 0;
-  if (!told_to_fail) {
+  const bool asked_to_fail = ledger.fail_after_ > 0 && --ledger.fail_after_ == 0;
+  if (!asked_to_fail) {
     if (kind == Kind::kHost) data_ = allocate_host(size_bytes);
     if constexpr (build::kCuda) {
       if (kind == Kind::kPinned) data_ = static_cast<std::byte*>(cuda::allocate_pinned(size_bytes));

@@ -38,7 +38,7 @@ class Mesh {
   [[nodiscard]] MeshShape shape() const { return shape_; }
   [[nodiscard]] int data_index() const { return world_.rank() / shape_.tensor; }
   [[nodiscard]] int tensor_index() const { return world_.rank() % shape_.tensor; }
-  [[nodiscard]] bool is_lead() const { return tensor_index() == 0; }
+  [[nodiscard]] bool is_leader() const { return tensor_index() == 0; }
   [[nodiscard]] bool is_coordinator() const { return world_.rank() == 0; }
   /// "dp1.tp0": what log lines call this rank.
   [[nodiscard]] std::string place() const;
@@ -50,7 +50,7 @@ class Mesh {
   [[nodiscard]] Communicator& data() const { return *data_; }
   /// The leads of all replicas, coordinator first: data() of tensor_index 0.
   /// Throws: BugError on a rank that leads nothing.
-  [[nodiscard]] Communicator& leads() const;
+  [[nodiscard]] Communicator& leaders() const;
 
  private:
   Communicator& world_;

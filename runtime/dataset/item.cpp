@@ -227,7 +227,7 @@ std::optional<Item> unpack_item(std::string_view packed) {
 std::uint32_t predicted_cost(const Item& item) {
   // A picture at the sizes that pictures mostly have, in tokens of 32 x 32 pixels; a photograph
   // takes about five bytes for 32 of its pixels.
-  constexpr std::uint64_t kTokensPerImage = 1000, kTokensPerFrame = 250, kTokensPerClip = 8000,
+  constexpr std::uint64_t kTokensPerImage = 1000, kTokensPerFrame = 250, kTokensPerVideo = 8000,
                           kBytesPerToken = 160;
   if (item.error) return 1;
   std::uint64_t tokens = (item.messages.size() + item.prompt.value_or("").size()) / 4;
@@ -235,7 +235,7 @@ std::uint32_t predicted_cost(const Item& item) {
     const bool video = media.kind == MediaKind::kVideo;
     for (const MediaFile& file : media.files) {
       const std::uint64_t usual = !video                    ? kTokensPerImage
-                                  : media.files.size() == 1 ? kTokensPerClip
+                                  : media.files.size() == 1 ? kTokensPerVideo
                                                             : kTokensPerFrame;
       tokens += file.place == MediaPlace::kRange || file.place == MediaPlace::kBase64
                     ? std::clamp<std::uint64_t>(

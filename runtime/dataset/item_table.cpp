@@ -122,7 +122,7 @@ std::string_view bytes_of(const Entry& entry) {
   return {reinterpret_cast<const char*>(&entry), sizeof(entry)};
 }
 
-std::string sealed_record(const std::string& packed) {
+std::string checksummed_record(const std::string& packed) {
   const std::uint64_t sum = xxh3_64(std::as_bytes(std::span(packed)));
   std::string record(sizeof(sum), '\0');
   std::memcpy(record.data(), &sum, sizeof(sum));
@@ -343,7 +343,7 @@ struct ItemTableWriter::Parts {
     index.append(bytes_of({.offset = items.size(),
                            .cost = predicted_cost(item),
                            .ordinal = static_cast<std::uint32_t>(item.ordinal)}));
-    items.append(sealed_record(pack_item(item)));
+    items.append(checksummed_record(pack_item(item)));
     summary.count(item);
     ++count;
   }
@@ -388,7 +388,7 @@ bool ItemTableWriter::is_taken(const std::string& id) {
                     [&](std::uint32_t number) { return parts_->read(number).id == id; });
 }
 
-bool ItemTableWriter::settle_id(Item& item) {
+bool ItemTableWriter::resolve_id(Item& item) {
   // Archives of one set often count their keys anew: there the second has the archive in its id.
   if (!item.qualified_id.empty() && item.qualified_id != item.id && is_taken(item.id))
     item.id = std::exchange(item.qualified_id, "");
@@ -409,7 +409,7 @@ bool ItemTableWriter::settle_id(Item& item) {
 }
 
 bool ItemTableWriter::add(Item item) {
-  if (!settle_id(item)) return true;
+  if (!resolve_id(item)) return true;
   if (listed_ >= kMostItems)
     throw UsageError(fmt::format(
         "[--input] holds more than {} items. Give several jobs a part of the inputs each.",

@@ -89,7 +89,7 @@ class ItemTableWriter final : public ItemSink {
   struct Parts;
   class IdIndex;
   [[nodiscard]] bool is_taken(const std::string& id);
-  [[nodiscard]] bool settle_id(Item& item);
+  [[nodiscard]] bool resolve_id(Item& item);
   static ItemTable table_of(Parts& parts, const std::string& folder);
 
   std::string folder_;

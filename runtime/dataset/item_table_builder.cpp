@@ -42,7 +42,8 @@ bool same_bytes(const std::string& a, const std::string& b) {
 
 std::string table_folder(const std::string& job) { return job + "/manifest"; }
 
-Listing::Listing(std::string job, const SourceOptions& options, std::istream& standard_input)
+ItemTableBuilder::ItemTableBuilder(std::string job, const SourceOptions& options,
+                                   std::istream& standard_input)
     : folder_(table_folder(job)), part_(folder_ + ".part") {
   try {
     items_ = list_table(options, standard_input, part_);
@@ -53,12 +54,12 @@ Listing::Listing(std::string job, const SourceOptions& options, std::istream& st
   }
 }
 
-Listing::~Listing() {
+ItemTableBuilder::~ItemTableBuilder() {
   std::error_code ignored;
   fs::remove_all(part_, ignored);
 }
 
-std::string Listing::difference() const {
+std::string ItemTableBuilder::difference() const {
   const auto before = table_in(folder_);
   if (!before || before->sha256() == items_.sha256()) return "";
   try {
@@ -74,7 +75,7 @@ std::string Listing::difference() const {
   }
 }
 
-void Listing::publish() {
+void ItemTableBuilder::publish() {
   bool same = true;
   for (const char* name : {"/items", "/index", "/table.json"})
     same = same && same_bytes(folder_ + name, part_ + name);

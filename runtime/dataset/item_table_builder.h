@@ -10,15 +10,15 @@ namespace retinue::runtime {
 
 /// The items of a job's inputs, listed beside the table that its folder may hold already: that one
 /// is not touched before it is known what to do with it.
-class Listing {
+class ItemTableBuilder {
  public:
   /// Lists into `job`/manifest.part. Call on rank 0, holding the folder.
   /// Throws: as list_table.
-  Listing(std::string job, const SourceOptions& options, std::istream& standard_input);
+  ItemTableBuilder(std::string job, const SourceOptions& options, std::istream& standard_input);
   /// Takes away what was not published.
-  ~Listing();
-  Listing(const Listing&) = delete;
-  Listing& operator=(const Listing&) = delete;
+  ~ItemTableBuilder();
+  ItemTableBuilder(const ItemTableBuilder&) = delete;
+  ItemTableBuilder& operator=(const ItemTableBuilder&) = delete;
 
   [[nodiscard]] const ItemTable& items() const { return items_; }
 

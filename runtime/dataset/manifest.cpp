@@ -62,14 +62,14 @@ std::optional<DataError> read_media(const Json& line, const std::string& base_di
   if (!video) return std::nullopt;
   paths.clear();
   if (auto error = read_paths(line["video"], "video", true, paths)) return error;
-  MediaReference clip{MediaKind::kVideo, {}, 0.0};
-  for (const std::string& path : paths) clip.files.emplace_back(resolve(path, base_dir));
+  MediaReference reference{MediaKind::kVideo, {}, 0.0};
+  for (const std::string& path : paths) reference.files.emplace_back(resolve(path, base_dir));
   if (const auto fps = line.find("fps"); fps != line.end() && !fps->is_null()) {
     if (!fps->is_number() || !(fps->get<double>() > 0.0))
       return bad("fps: wanted a positive number");
-    clip.fps = fps->get<double>();
+    reference.fps = fps->get<double>();
   }
-  item.media.push_back(std::move(clip));
+  item.media.push_back(std::move(reference));
   return std::nullopt;
 }
 

@@ -48,7 +48,7 @@ Kind kind_of_content(const std::string& head) {
   if (image_kind(std::as_bytes(std::span(head))) != ImageKind::kOther) return Kind::kImage;
   if (head.starts_with("PAR1")) return Kind::kParquet;
   if (head.size() > 262 && head.compare(257, 5, "ustar") == 0) return Kind::kTar;
-  if (is_clip_content(std::as_bytes(std::span(head)))) return Kind::kVideo;
+  if (is_video_content(std::as_bytes(std::span(head)))) return Kind::kVideo;
   for (const std::string_view magic : {"\x1F\x8B", "\x28\xB5\x2F\xFD", "BZh",
                                        "\xFD"
                                        "7zXZ"})
@@ -83,15 +83,15 @@ bool is_meant(const fs::path& path, bool regular) {
 
 /// A clip or a picture by its content; where that says neither, and the item will fail, by name.
 Item item_of_file(const std::string& path) {
-  constexpr std::array<std::string_view, 7> kClips = {".mp4", ".mkv", ".webm", ".mov",
-                                                      ".avi", ".m4v", ".gif"};
+  constexpr std::array<std::string_view, 7> kVideos = {".mp4", ".mkv", ".webm", ".mov",
+                                                       ".avi", ".m4v", ".gif"};
   Item item;
   item.id = path;
   const Kind kind = kind_of_content(first_bytes(path));
-  const bool clip =
+  const bool video =
       kind == Kind::kVideo ||
-      (kind != Kind::kImage && std::ranges::find(kClips, extension(path)) != kClips.end());
-  item.media.push_back({clip ? MediaKind::kVideo : MediaKind::kImage, {path}, 0.0});
+      (kind != Kind::kImage && std::ranges::find(kVideos, extension(path)) != kVideos.end());
+  item.media.push_back({video ? MediaKind::kVideo : MediaKind::kImage, {path}, 0.0});
   return item;
 }
 

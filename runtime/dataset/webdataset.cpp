@@ -91,7 +91,7 @@ bool among(const std::array<std::string_view, N>& names, std::string_view name) 
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-/// Picture or video, by the last piece of the extension; else by the first bytes.
+/// Image or video, by the last piece of the extension; else by the first bytes.
 std::optional<MediaKind> media_kind(const Part& part, const File& file) {
   constexpr std::array<std::string_view, 10> kImages = {"jpg", "jpeg", "png",  "webp", "bmp",
                                                         "tif", "tiff", "heic", "avif", "jxl"};
@@ -111,7 +111,7 @@ std::optional<MediaKind> media_kind(const Part& part, const File& file) {
   const auto wanted = std::min<std::int64_t>(part.member.bytes, 64);
   const auto bytes = std::span(head).first(static_cast<std::size_t>(wanted));
   if (file.read_at(part.member.offset, bytes) != bytes.size()) return std::nullopt;
-  if (is_clip_content(bytes)) return MediaKind::kVideo;
+  if (is_video_content(bytes)) return MediaKind::kVideo;
   if (image_kind(bytes) == ImageKind::kOther) return std::nullopt;
   return MediaKind::kImage;
 }

@@ -31,7 +31,7 @@ using Time = std::chrono::steady_clock::time_point;
 /// Memory for an answer is touched as it comes in, not as it is announced.
 constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
 
-enum class Talk { kDone, kEnded, kLate };
+enum class Transfer { kDone, kEnded, kLate };
 
 void require(int error, const char* what) {
   if (error != 0)
@@ -81,36 +81,36 @@ class IsolatedDecoder::Helper {
     return recv(socket_, &byte, 1, MSG_PEEK) < 0 && (errno == EAGAIN || errno == EINTR);
   }
 
-  Talk send(std::span<const std::byte> bytes, Time deadline) const {
+  Transfer send(std::span<const std::byte> bytes, Time deadline) const {
     while (!bytes.empty()) {
       const ssize_t sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
       if (sent >= 0) {
         bytes = bytes.subspan(static_cast<std::size_t>(sent));
       } else if (errno != EAGAIN && errno != EINTR) {
-        return Talk::kEnded;
+        return Transfer::kEnded;
       } else if (!wait_for(POLLOUT, deadline)) {
-        return Talk::kLate;
+        return Transfer::kLate;
       }
     }
-    return Talk::kDone;
+    return Transfer::kDone;
   }
 
-  Talk receive(std::span<std::byte> bytes, Time deadline) const {
+  Transfer receive(std::span<std::byte> bytes, Time deadline) const {
     while (!bytes.empty()) {
       const ssize_t got = recv(socket_, bytes.data(), bytes.size(), 0);
       if (got > 0) {
         bytes = bytes.subspan(static_cast<std::size_t>(got));
       } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
-        return Talk::kEnded;
+        return Transfer::kEnded;
       } else if (!wait_for(POLLIN, deadline)) {
-        return Talk::kLate;
+        return Transfer::kLate;
       }
     }
-    return Talk::kDone;
+    return Transfer::kDone;
   }
 
   /// How it ended, once it has closed its end: "died of SIGSEGV".
-  std::string epitaph(std::int64_t seconds) {
+  std::string exit_reason(std::int64_t seconds) {
     // It may have closed its end and live on.
     constexpr int kLooks = 1000;
     int status = 0;
@@ -148,12 +148,12 @@ class IsolatedDecoder::Helper {
     require(
         posix_spawnattr_setflags(&facts.attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF),
         "signals");
-    std::vector<std::string> words = helper_words(limits);
-    words.insert(words.begin(), {"retinue", std::string(kDecodeHelperVerb)});
-    std::vector<char*> arguments;
-    for (std::string& word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    return posix_spawn(&pid_, program.c_str(), &facts.files, &facts.attributes, arguments.data(),
+    std::vector<std::string> arguments = worker_arguments(limits);
+    arguments.insert(arguments.begin(), {"retinue", std::string(kIsolatedWorkerVerb)});
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    return posix_spawn(&pid_, program.c_str(), &facts.files, &facts.attributes, argv.data(),
                        environ);
   }
 
@@ -217,23 +217,25 @@ Result<T> IsolatedDecoder::ask(const MediaReference& media, const std::vector<Fi
   // Whatever leaves this function early ends the helper: its next words would be about this item.
   std::unique_ptr<Helper> helper = take_helper();
   const Time deadline = std::chrono::steady_clock::now() + std::chrono::seconds(limits_.seconds);
-  const auto ended = [&](Talk how) {
-    return failed(how == Talk::kLate ? fmt::format("took more than {} s", limits_.seconds)
-                                     : helper->epitaph(limits_.seconds));
+  const auto ended = [&](Transfer how) {
+    return failed(how == Transfer::kLate ? fmt::format("took more than {} s", limits_.seconds)
+                                         : helper->exit_reason(limits_.seconds));
   };
-  Talk talk = helper->send(std::as_bytes(std::span(&request_head, 1)), deadline);
-  if (talk == Talk::kDone) talk = helper->send(std::as_bytes(std::span(packed)), deadline);
-  for (std::size_t i = 0; i < files.size() && talk == Talk::kDone; ++i)
-    talk = helper->send(files[i], deadline);
-  if (talk == Talk::kLate) return ended(talk);
+  Transfer conversation = helper->send(std::as_bytes(std::span(&request_head, 1)), deadline);
+  if (conversation == Transfer::kDone)
+    conversation = helper->send(std::as_bytes(std::span(packed)), deadline);
+  for (std::size_t i = 0; i < files.size() && conversation == Transfer::kDone; ++i)
+    conversation = helper->send(files[i], deadline);
+  if (conversation == Transfer::kLate) return ended(conversation);
   // One that took no more may have said why.
   AnswerHead head;
-  talk = helper->receive(std::as_writable_bytes(std::span(&head, 1)), deadline);
-  if (talk != Talk::kDone) return ended(talk);
-  const auto absurd = [&](std::string_view flaw) {
-    return failed(fmt::format("gave an answer that cannot be: {}", flaw));
+  conversation = helper->receive(std::as_writable_bytes(std::span(&head, 1)), deadline);
+  if (conversation != Transfer::kDone) return ended(conversation);
+  const auto invalid = [&](std::string_view error) {
+    return failed(fmt::format("gave an answer that cannot be: {}", error));
   };
-  if (const std::string_view flaw = flaw_of(head, asked); !flaw.empty()) return absurd(flaw);
+  if (const std::string_view error = validation_error(head, asked); !error.empty())
+    return invalid(error);
   if (head.kind == AnswerKind::kNoMemory)
     return failed(fmt::format("wanted more than {:.3g} GiB of memory",
                               static_cast<double>(limits_.memory_bytes) / (1 << 30)));
@@ -242,8 +244,8 @@ Result<T> IsolatedDecoder::ask(const MediaReference& media, const std::vector<Fi
   while (body.size() < head.body_bytes) {
     const std::size_t at = body.size();
     body.resize(at + std::min<std::size_t>(kPieceBytes, head.body_bytes - at));
-    talk = helper->receive(std::as_writable_bytes(std::span(body).subspan(at)), deadline);
-    if (talk != Talk::kDone) return ended(talk);
+    conversation = helper->receive(std::as_writable_bytes(std::span(body).subspan(at)), deadline);
+    if (conversation != Transfer::kDone) return ended(conversation);
   }
   const auto keep_helper = [&] {
     const std::lock_guard lock(mutex_);
@@ -251,7 +253,7 @@ Result<T> IsolatedDecoder::ask(const MediaReference& media, const std::vector<Fi
   };
   if (head.kind == AnswerKind::kError) {
     auto error = read_error_answer(std::as_bytes(std::span(body)));
-    if (!error) return absurd("no message");
+    if (!error) return invalid("no message");
     keep_helper();
     return *error;
   }
@@ -260,7 +262,7 @@ Result<T> IsolatedDecoder::ask(const MediaReference& media, const std::vector<Fi
     return layers::Patches{.pixels = std::move(body), .grid_thw = head.grid_thw};
   } else {
     auto header = read_header_answer(head, asked, std::as_bytes(std::span(body)));
-    if (!header) return absurd("times that are none");
+    if (!header) return invalid("times that are none");
     keep_helper();
     return *std::move(header);
   }

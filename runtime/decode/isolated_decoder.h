@@ -22,7 +22,7 @@ namespace retinue::runtime {
 /// This is no sandbox: the helper is the same user and may do what it may.
 class IsolatedDecoder {
  public:
-  ///   program  becomes a helper when its first word is kDecodeHelperVerb; this executable is, even
+  ///   program  becomes a helper when its first word is kIsolatedWorkerVerb; this executable is, even
   ///            where its file has been replaced since it started
   IsolatedDecoder(const VisionProcessorSpec& spec, const ImageOptions& image,
                   const DecodeLimits& limits = {}, std::string program = "/proc/self/exe");

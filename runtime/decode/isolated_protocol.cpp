@@ -86,7 +86,7 @@ std::optional<DecodeRequest> unpack_request(std::string_view packed) {
   return request;
 }
 
-std::string_view flaw_of(const AnswerHead& head, const Asked& asked) {
+std::string_view validation_error(const AnswerHead& head, const Asked& asked) {
   if (head.mark != kAnswerMark) return "not an answer";
   switch (head.kind) {
     case AnswerKind::kNoMemory:

@@ -70,7 +70,7 @@ struct Asked {
 };
 
 /// What is wrong with the head of an answer; empty: its body may be received.
-std::string_view flaw_of(const AnswerHead& head, const Asked& asked);
+std::string_view validation_error(const AnswerHead& head, const Asked& asked);
 
 /// The body of a kHeader or a kError whose head has no flaw; nothing when it is not one.
 std::optional<MediaHeader> read_header_answer(const AnswerHead& head, const Asked& asked,

@@ -132,21 +132,21 @@ T number_in(const std::string& word) {
 
 }  // namespace
 
-std::vector<std::string> helper_words(const DecodeLimits& limits) {
+std::vector<std::string> worker_arguments(const DecodeLimits& limits) {
   return {std::to_string(limits.memory_bytes), std::to_string(limits.seconds),
           std::to_string(getpid())};
 }
 
-int run_decode_helper(const std::vector<std::string>& words) {
+int run_isolated_worker(const std::vector<std::string>& arguments) {
   int type = 0;
   socklen_t type_bytes = sizeof(type);
-  if (words.size() != 3 || getsockopt(kSocket, SOL_SOCKET, SO_TYPE, &type, &type_bytes) != 0)
+  if (arguments.size() != 3 || getsockopt(kSocket, SOL_SOCKET, SO_TYPE, &type, &type_bytes) != 0)
     throw UsageError(
         "[decode-helper] is no verb to call: ranks start it under --isolate-decode, which decodes "
         "images and videos in processes of their own.");
-  const DecodeLimits limits{.memory_bytes = number_in<std::int64_t>(words[0]),
-                            .seconds = number_in<std::int64_t>(words[1])};
-  take_limits(limits, number_in<pid_t>(words[2]));
+  const DecodeLimits limits{.memory_bytes = number_in<std::int64_t>(arguments[0]),
+                            .seconds = number_in<std::int64_t>(arguments[1])};
+  take_limits(limits, number_in<pid_t>(arguments[2]));
   RequestHead head;
   while (receive(&head, sizeof(head))) {
     limit_processor(limits.seconds);

@@ -14,16 +14,16 @@ struct DecodeLimits {
 };
 
 /// The verb under which an executable becomes a helper: it hands the words behind it, which
-/// helper_words() made, to run_decode_helper().
-inline constexpr std::string_view kDecodeHelperVerb = "decode-helper";
+/// worker_arguments() made, to run_isolated_worker().
+inline constexpr std::string_view kIsolatedWorkerVerb = "decode-helper";
 
-std::vector<std::string> helper_words(const DecodeLimits& limits);
+std::vector<std::string> worker_arguments(const DecodeLimits& limits);
 
 /// Decodes what is asked on standard input, a socket to the rank that started this process, until
 /// that ends; see decode_protocol.h. Takes its limits first: memory, time per item, few open files,
 /// no core dumps, nothing to gain from set-user-id programs, death with its rank. Returns the exit
 /// code.
-/// Throws: UsageError when standard input is no socket or the words are not helper_words().
-int run_decode_helper(const std::vector<std::string>& words);
+/// Throws: UsageError when standard input is no socket or the words are not worker_arguments().
+int run_isolated_worker(const std::vector<std::string>& arguments);
 
 }  // namespace retinue::runtime

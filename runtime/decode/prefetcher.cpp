@@ -20,23 +20,24 @@ std::size_t bytes_of(const MediaBytes& files) {
 }
 }  // namespace
 
-Feeder::Feeder(const ItemTable& items, const VisionProcessorSpec& spec, const ImageOptions& image,
-               int threads, OpenTables* tables, IsolatedDecoder* apart)
-    : items_(items), spec_(spec), image_(image), tables_(tables), apart_(apart) {
+Prefetcher::Prefetcher(const ItemTable& items, const VisionProcessorSpec& spec,
+                       const ImageOptions& image, int threads, OpenTables* tables,
+                       IsolatedDecoder* isolated)
+    : items_(items), spec_(spec), image_(image), tables_(tables), isolated_(isolated) {
   for (int i = 0; i < std::max(1, threads); ++i)
     threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
 }
 
-Feeder::~Feeder() = default;
+Prefetcher::~Prefetcher() = default;
 
-void Feeder::prefetch(std::uint64_t key) {
+void Prefetcher::prefetch(std::uint64_t key) {
   const std::lock_guard lock(mutex_);
   if (ready_.contains(key)) return;  // preloaded
   queue_.push_back(key);
   wake_.notify_one();
 }
 
-std::optional<Result<layers::Patches>> Feeder::take(std::uint64_t key) {
+std::optional<Result<layers::Patches>> Prefetcher::take(std::uint64_t key) {
   const std::lock_guard lock(mutex_);
   if (failure_) std::rethrow_exception(failure_);
   const auto found = ready_.find(key);
@@ -46,14 +47,14 @@ std::optional<Result<layers::Patches>> Feeder::take(std::uint64_t key) {
   return patches;
 }
 
-void Feeder::keep(std::uint64_t key, MediaBytes files) {
+void Prefetcher::keep(std::uint64_t key, MediaBytes files) {
   const std::size_t bytes = bytes_of(files);
   const std::lock_guard lock(mutex_);
   if (kept_bytes_ + bytes > kKeptBytes) return;
   if (kept_.emplace(key, std::move(files)).second) kept_bytes_ += bytes;
 }
 
-void Feeder::forget(std::uint64_t key) {
+void Prefetcher::forget(std::uint64_t key) {
   const std::lock_guard lock(mutex_);
   const auto found = kept_.find(key);
   if (found == kept_.end()) return;
@@ -61,22 +62,22 @@ void Feeder::forget(std::uint64_t key) {
   kept_.erase(found);
 }
 
-void Feeder::watch(Watch watch) {
+void Prefetcher::watch(Watch watch) {
   const std::lock_guard lock(mutex_);
   watch_ = std::move(watch);
 }
 
-FeedState Feeder::state() {
+PrefetchState Prefetcher::state() {
   const std::lock_guard lock(mutex_);
-  FeedState state = state_;
+  PrefetchState state = state_;
   state.queued = static_cast<std::int64_t>(queue_.size());
   state.ready = static_cast<std::int64_t>(ready_.size());
   return state;
 }
 
-void Feeder::preload(std::int64_t most_bytes) {
+void Prefetcher::preload(std::int64_t most_bytes) {
   std::int64_t bytes = 0;
-  FeedState spent;
+  PrefetchState spent;
   for (std::size_t index = 0; index < items_.size(); ++index) {
     const std::size_t media = items_.item(index).media.size();
     for (std::size_t i = 0; i < media; ++i) {
@@ -94,12 +95,12 @@ void Feeder::preload(std::int64_t most_bytes) {
   }
 }
 
-FeedTimes Feeder::times() {
+PrefetchTimes Prefetcher::times() {
   const std::lock_guard lock(mutex_);
   return times_;
 }
 
-void Feeder::work(const std::stop_token& stop) {
+void Prefetcher::work(const std::stop_token& stop) {
   while (true) {
     std::uint64_t key = 0;
     MediaBytes kept;
@@ -115,7 +116,7 @@ void Feeder::work(const std::stop_token& stop) {
       }
     }
     try {
-      FeedState spent;
+      PrefetchState spent;
       const double begin = thread_cpu_s();
       Result<layers::Patches> patches = decode(key, kept, spent);
       const double cpu_s = thread_cpu_s() - begin;
@@ -132,8 +133,8 @@ void Feeder::work(const std::stop_token& stop) {
   }
 }
 
-Result<layers::Patches> Feeder::decode(std::uint64_t key, const MediaBytes& kept,
-                                       FeedState& spent) const {
+Result<layers::Patches> Prefetcher::decode(std::uint64_t key, const MediaBytes& kept,
+                                           PrefetchState& spent) const {
   const WorkOn work_on(static_cast<std::int64_t>(key >> 16));
   try {
     const Item item = items_.item(static_cast<std::size_t>(key >> 16));
@@ -149,8 +150,8 @@ Result<layers::Patches> Feeder::decode(std::uint64_t key, const MediaBytes& kept
     }
     const double read_s = clock.now_s();
     spent.read_s = read_s - begin_s;
-    auto patches = apart_ != nullptr ? apart_->patches(media, *files)
-                                     : read_patches(media, *files, spec_, image_);
+    auto patches = isolated_ != nullptr ? isolated_->patches(media, *files)
+                                        : read_patches(media, *files, spec_, image_);
     spent.decode_s = clock.now_s() - read_s;
     return patches;
   } catch (const std::bad_alloc&) {

@@ -25,7 +25,7 @@ constexpr std::uint64_t media_key(std::size_t item, std::size_t media) {
 constexpr std::size_t kMaxMediaPerItem = std::size_t{1} << 16;
 
 /// What a feeder has done and has before it. Seconds are summed over its threads.
-struct FeedState {
+struct PrefetchState {
   std::int64_t queued = 0;   ///< images and videos that no thread has begun
   std::int64_t ready = 0;    ///< decoded, not taken by the engine
   std::int64_t decoded = 0;  ///< or failed
@@ -34,19 +34,19 @@ struct FeedState {
 };
 
 /// What decoding took so far. CPU time of decoding helpers is not in it.
-struct FeedTimes {
+struct PrefetchTimes {
   double cpu_s = 0;  ///< of the threads that read and decode
   std::int64_t decoded = 0;
 };
 
 /// Reads and decodes on its own threads what this rank will encode.
-class Feeder final : public PixelSource {
+class Prefetcher final : public PixelSource {
  public:
   /// `items`, `spec`, `tables` (as in read_media) and `apart` outlive it; `threads` at least 1.
   ///   apart  decodes; null: this process does
-  Feeder(const ItemTable& items, const VisionProcessorSpec& spec, const ImageOptions& image,
-         int threads, OpenTables* tables = nullptr, IsolatedDecoder* apart = nullptr);
-  ~Feeder() override;
+  Prefetcher(const ItemTable& items, const VisionProcessorSpec& spec, const ImageOptions& image,
+             int threads, OpenTables* tables = nullptr, IsolatedDecoder* isolated = nullptr);
+  ~Prefetcher() override;
 
   void prefetch(std::uint64_t key) override;
   /// Throws: SystemError when the table of items cannot be read.
@@ -60,16 +60,17 @@ class Feeder final : public PixelSource {
   /// Sees what was decoded, on the thread that did it. Set before the first prefetch().
   using Watch = std::function<void(std::uint64_t key, const layers::Patches& patches)>;
   void watch(Watch watch);
-  [[nodiscard]] FeedState state();
+  [[nodiscard]] PrefetchState state();
   /// For studies: decodes the pixels of every item of the table before it returns; prefetch() then
   /// finds them ready. Throws: UsageError when they take more than `most_bytes`.
   void preload(std::int64_t most_bytes);
-  [[nodiscard]] FeedTimes times();
+  [[nodiscard]] PrefetchTimes times();
 
  private:
   void work(const std::stop_token& stop);
   /// What it took is added to `spent`.
-  Result<layers::Patches> decode(std::uint64_t key, const MediaBytes& kept, FeedState& spent) const;
+  Result<layers::Patches> decode(std::uint64_t key, const MediaBytes& kept,
+                                 PrefetchState& spent) const;
 
   static constexpr std::size_t kKeptBytes = std::size_t{256} << 20;
 
@@ -77,16 +78,16 @@ class Feeder final : public PixelSource {
   const VisionProcessorSpec& spec_;
   ImageOptions image_;
   OpenTables* tables_;
-  IsolatedDecoder* apart_;
+  IsolatedDecoder* isolated_;
   std::mutex mutex_;
   std::condition_variable_any wake_;
   std::deque<std::uint64_t> queue_;
   std::map<std::uint64_t, Result<layers::Patches>> ready_;
   std::map<std::uint64_t, MediaBytes> kept_;
   std::size_t kept_bytes_ = 0;
-  FeedState state_;  ///< but for what the queues say
+  PrefetchState state_;  ///< but for what the queues say
   Watch watch_;
-  FeedTimes times_;
+  PrefetchTimes times_;
   std::exception_ptr failure_;         ///< of a thread: no item's fault
   std::vector<std::jthread> threads_;  // last: they use all of the above
 };

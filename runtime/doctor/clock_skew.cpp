@@ -9,7 +9,7 @@ namespace retinue::runtime {
 namespace {
 
 constexpr int kAskTag = static_cast<int>(JobTag::kAskTime);
-constexpr int kAnswerTag = static_cast<int>(JobTag::kTellTime);
+constexpr int kAnswerTag = static_cast<int>(JobTag::kReportTime);
 
 TensorView view_of(double& value) {
   return {reinterpret_cast<std::byte*>(&value), DType::kU8, Shape{sizeof(double)}};

@@ -131,7 +131,7 @@ std::vector<SweepFacts> as_facts(const std::vector<CollectiveSweep>& sweeps,
 /// Every group's sweeps, on rank 0. Collective over the world; leads have what their group found.
 void gather_sweeps(const Session& session, const Mesh& mesh, const std::vector<SweepFacts>& own,
                    DoctorFacts& facts) {
-  if (!mesh.is_lead()) return;
+  if (!mesh.is_leader()) return;
   if (!mesh.is_coordinator()) {
     send_text(session.world, to_text(own), 0, JobTag::kSweeps);
     return;

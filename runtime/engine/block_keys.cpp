@@ -21,24 +21,24 @@ std::uint64_t from_hex(const char* digits) {
 
 }  // namespace
 
-std::vector<ContentKey> page_keys(const Request& request, const layers::PromptPositions& positions,
-                                  std::span<const std::int32_t> feature_of,
-                                  std::span<const std::int64_t> visual_tokens,
-                                  std::int64_t block_tokens) {
-  const std::size_t tokens = request.ids.size(), page = static_cast<std::size_t>(block_tokens);
+std::vector<ContentKey> block_keys(const Request& request, const layers::PromptPositions& positions,
+                                   std::span<const std::int32_t> feature_of,
+                                   std::span<const std::int64_t> visual_tokens,
+                                   std::int64_t block_tokens) {
+  const std::size_t tokens = request.ids.size(), block = static_cast<std::size_t>(block_tokens);
   const std::span<const std::int32_t> ids = request.ids, places = positions.values;
   std::vector<ContentKey> keys;
   ContentKey key{};
   // Which item the page's visual tokens belong to; they come in prompt order.
   std::size_t item = 0;
   std::int64_t item_begin = 0;
-  for (std::size_t begin = 0; begin + page <= tokens; begin += page) {
+  for (std::size_t begin = 0; begin + block <= tokens; begin += block) {
     Sha256 hash;
     hash.update(std::as_bytes(std::span(key)));
-    update(hash, ids.subspan(begin, page));
+    update(hash, ids.subspan(begin, block));
     for (std::size_t axis = 0; axis < 3; ++axis)
-      update(hash, places.subspan(axis * tokens + begin, page));
-    for (std::size_t at = begin; at < begin + page; ++at) {
+      update(hash, places.subspan(axis * tokens + begin, block));
+    for (std::size_t at = begin; at < begin + block; ++at) {
       if (feature_of[at] < 0) continue;
       while (feature_of[at] - item_begin >= visual_tokens[item])
         item_begin += visual_tokens[item++];

@@ -13,9 +13,9 @@ namespace retinue::runtime {
 /// pixels behind them: SHA-256 cut to 128 bits. The first page with pixels of unknown content ends
 /// the list.
 ///   feature_of  [tokens] index among the prompt's visual tokens, or -1
-std::vector<ContentKey> page_keys(const Request& request, const layers::PromptPositions& positions,
-                                  std::span<const std::int32_t> feature_of,
-                                  std::span<const std::int64_t> visual_tokens,
-                                  std::int64_t block_tokens);
+std::vector<ContentKey> block_keys(const Request& request, const layers::PromptPositions& positions,
+                                   std::span<const std::int32_t> feature_of,
+                                   std::span<const std::int64_t> visual_tokens,
+                                   std::int64_t block_tokens);
 
 }  // namespace retinue::runtime

@@ -22,16 +22,16 @@ std::vector<OwnedItem> EncodeQueue::deal(std::span<const Item> items) {
     const double cost = encode_cost(items[i].grid, alpha_);
     *least += cost;
     owned[i] = {items[i].key, static_cast<std::int32_t>(least - load_.begin())};
-    dealt_[items[i].key] = {owned[i].owner, cost};
+    claimed_[items[i].key] = {owned[i].owner, cost};
   }
   return owned;
 }
 
 void EncodeQueue::done(std::uint64_t key) {
-  const auto found = dealt_.find(key);
-  if (found == dealt_.end()) return;
+  const auto found = claimed_.find(key);
+  if (found == claimed_.end()) return;
   load_[static_cast<std::size_t>(found->second.owner)] -= found->second.cost;
-  dealt_.erase(found);
+  claimed_.erase(found);
 }
 
 }  // namespace retinue::runtime

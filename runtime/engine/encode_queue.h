@@ -27,17 +27,17 @@ class EncodeQueue {
   };
   /// Owners of newly submitted items; ties go to the earlier item and the lower rank.
   std::vector<OwnedItem> deal(std::span<const Item> items);
-  [[nodiscard]] int owner(std::uint64_t key) const { return dealt_.at(key).owner; }
+  [[nodiscard]] int owner(std::uint64_t key) const { return claimed_.at(key).owner; }
   /// The item is encoded or dropped: its cost no longer waits.
   void done(std::uint64_t key);
 
  private:
-  struct Dealt {
+  struct Claimed {
     int owner;
     double cost;
   };
   std::vector<double> load_;
-  std::map<std::uint64_t, Dealt> dealt_;
+  std::map<std::uint64_t, Claimed> claimed_;
   double alpha_;
 };
 

@@ -13,10 +13,10 @@
 namespace retinue::runtime {
 
 /// Rank 0 of the tensor axis: requests in, plans out, tokens sampled, completions kept.
-class Engine::Lead {
+class Engine::Leader {
  public:
-  Lead(const layers::Qwen3Vl& model, const EngineLimits& limits, const EngineOptions& options,
-       const Clock& clock)
+  Leader(const layers::Qwen3Vl& model, const EngineLimits& limits, const EngineOptions& options,
+         const Clock& clock)
       : model_(model),
         scheduler_(model.config(), limits, options, model.axis().size),
         clock_(clock) {}
@@ -63,7 +63,7 @@ class Engine::Lead {
       if (sequence == nullptr) continue;
       --sequence->awaited;
       if (!std::isfinite(result.largest[i])) {
-        spoil(sequence);
+        poison(sequence);
         continue;
       }
       append(rows.argmax[i], {result.largest_ids[i], 0});
@@ -89,7 +89,7 @@ class Engine::Lead {
           logits_[k] = to_float(value);
         }
       if (!std::all_of(logits_.begin(), logits_.end(), [](float x) { return std::isfinite(x); })) {
-        spoil(sequence);
+        poison(sequence);
         continue;
       }
       if (sequence->request.hash_logits) sequence->logits_hash.update({row, row_bytes});
@@ -139,7 +139,7 @@ class Engine::Lead {
       finish(s, FinishReason::kRepetition);
   }
 
-  void finish(Sequence* s, FinishReason reason, bool spoiled = false) {
+  void finish(Sequence* s, FinishReason reason, bool poisoned = false) {
     Completion& completion = s->completion;
     completion.finish_reason = reason;
     completion.finished_s = clock_.now_s() - s->submitted_s;
@@ -148,14 +148,14 @@ class Engine::Lead {
     completion.top_logprobs.resize(completion.ids.size() *
                                    static_cast<std::size_t>(s->request.top_logprobs));
     rows_.forget(s), rows_before_.forget(s);
-    finished_.push_back(std::move(scheduler_.remove(s, spoiled)->completion));
+    finished_.push_back(std::move(scheduler_.remove(s, poisoned)->completion));
   }
 
-  void fail(Sequence* s, DataError error, bool spoiled = false) {
+  void fail(Sequence* s, DataError error, bool poisoned = false) {
     s->completion.error = std::move(error);
-    finish(s, FinishReason::kStop, spoiled);
+    finish(s, FinishReason::kStop, poisoned);
   }
-  void spoil(Sequence* s) { fail(s, {"decode", "the logits are not finite"}, true); }
+  void poison(Sequence* s) { fail(s, {"decode", "the logits are not finite"}, true); }
 
   const layers::Qwen3Vl& model_;
   Scheduler scheduler_;
@@ -185,32 +185,32 @@ Engine::Engine(Context& ctx, MemoryLedger& ledger, layers::Qwen3Vl& model,
   if (model.axis().rank != 0) return;
   EngineOptions chosen = options;
   chosen.encode_beside = options.encode_beside.value_or(vision != nullptr);
-  lead_ = std::make_unique<Lead>(model, limits, chosen, clock);
+  leader_ = std::make_unique<Leader>(model, limits, chosen, clock);
 }
 
 Engine::~Engine() = default;
 
 std::optional<DataError> Engine::submit(Request request) {
-  check(lead_ != nullptr, "requests go to the lead");
-  return lead_->submit(std::move(request));
+  check(leader_ != nullptr, "requests go to the lead");
+  return leader_->submit(std::move(request));
 }
 void Engine::drain() {
-  check(lead_ != nullptr, "the lead drains");
-  lead_->drain();
+  check(leader_ != nullptr, "the lead drains");
+  leader_->drain();
 }
 void Engine::cancel() {
-  check(lead_ != nullptr, "the lead cancels");
-  lead_->cancel();
+  check(leader_ != nullptr, "the lead cancels");
+  leader_->cancel();
 }
 bool Engine::cancel(std::uint64_t id) {
-  check(lead_ != nullptr, "the lead cancels");
-  return lead_->cancel(id);
+  check(leader_ != nullptr, "the lead cancels");
+  return leader_->cancel(id);
 }
 std::vector<Completion> Engine::poll() {
-  check(lead_ != nullptr, "completions are at the lead");
-  return lead_->poll();
+  check(leader_ != nullptr, "completions are at the lead");
+  return leader_->poll();
 }
-std::int64_t Engine::live() const { return lead_ != nullptr ? lead_->live() : 0; }
+std::int64_t Engine::live() const { return leader_ != nullptr ? leader_->live() : 0; }
 
 void Engine::make_plan(StepPlan& plan) {
   EngineStats& stats = rank_->stats();
@@ -218,13 +218,13 @@ void Engine::make_plan(StepPlan& plan) {
   rank_->exchange_reports(rank_->reports);
   const double reported = clock_.now_s();
   stats.wait_s += reported - begin;
-  if (lead_ == nullptr) return;
-  lead_->take_reports(rank_->reports);
+  if (leader_ == nullptr) return;
+  leader_->take_reports(rank_->reports);
   // Those that no plan has taken up since the last one.
   stats.pixels_waited_s += static_cast<double>(waiting_pixels_) * (reported - planned_s_);
-  lead_->encodes_passed(rank_->encodes_passed());
-  lead_->plan(plan);
-  waiting_pixels_ = lead_->waiting_pixels(), planned_s_ = reported;
+  leader_->encodes_passed(rank_->encodes_passed());
+  leader_->plan(plan);
+  waiting_pixels_ = leader_->waiting_pixels(), planned_s_ = reported;
   stats.plan_s += clock_.now_s() - reported;
 }
 
@@ -234,7 +234,7 @@ bool Engine::step() {
   const double entered = clock_.now_s();
   if (!planned_) make_plan(rank.plan);
   // Nothing to do until pixels arrive: leave the cores to those who decode them.
-  if (lead_ != nullptr && rank.plan.idle() && !rank.plan.stop)
+  if (leader_ != nullptr && rank.plan.idle() && !rank.plan.stop)
     std::this_thread::sleep_for(std::chrono::microseconds(200));
   const double begin = clock_.now_s();
   rank.share(rank.plan);
@@ -247,9 +247,9 @@ bool Engine::step() {
   if (plans_ahead_) make_plan(rank.next);
   rank.finish(rank.plan, rank.result);
   const double executed = clock_.now_s();
-  if (lead_ != nullptr) {
-    lead_->take_result(rank.result, plans_ahead_ ? &rank.next : nullptr);
-    stats.scheduler = lead_->stats();
+  if (leader_ != nullptr) {
+    leader_->take_result(rank.result, plans_ahead_ ? &rank.next : nullptr);
+    stats.scheduler = leader_->stats();
     if (rank.plan.idle()) stats.starved_s += clock_.now_s() - entered;
   }
   if (plans_ahead_) std::swap(rank.plan, rank.next);

@@ -65,17 +65,17 @@ class Engine {
          const EngineOptions& options = {}, Context* vision = nullptr);
   ~Engine();
 
-  /// Lead only. Nothing when accepted; the reason when it can never run (too long, grid too large).
+  /// Leader only. Nothing when accepted; the reason when it can never run (too long, grid too large).
   std::optional<DataError> submit(Request request);
-  /// Lead only: no more requests will come; the engine ends when all are done.
+  /// Leader only: no more requests will come; the engine ends when all are done.
   void drain();
-  /// Lead only: ends every live request now; each completes with an error of stage "cancelled".
+  /// Leader only: ends every live request now; each completes with an error of stage "cancelled".
   void cancel();
-  /// Lead only: the same for one request, by the id that it was submitted with. Whether it lived.
+  /// Leader only: the same for one request, by the id that it was submitted with. Whether it lived.
   bool cancel(std::uint64_t id);
-  /// Lead only: finished requests since the last call.
+  /// Leader only: finished requests since the last call.
   std::vector<Completion> poll();
-  /// Lead only: requests submitted and not finished. A job keeps this at a few times max_sequences.
+  /// Leader only: requests submitted and not finished. A job keeps this at a few times max_sequences.
   [[nodiscard]] std::int64_t live() const;
 
   /// All ranks of the axis, in step: plan, exchange, decode, sample. False when drained.
@@ -85,12 +85,12 @@ class Engine {
   [[nodiscard]] const EngineStats& stats() const;
 
  private:
-  class Lead;
+  class Leader;
   class Rank;
   /// Every rank says which pixels it has; the lead plans.
   void make_plan(StepPlan& plan);
 
-  std::unique_ptr<Lead> lead_;  ///< null on other ranks
+  std::unique_ptr<Leader> leader_;  ///< null on other ranks
   std::unique_ptr<Rank> rank_;
   const Clock& clock_;
   bool plans_ahead_;

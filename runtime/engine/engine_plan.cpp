@@ -113,32 +113,32 @@ std::int64_t EnginePlan::total_bytes() const {
 }
 
 EnginePlan plan_engine(const layers::ModelConfig& config, DType dtype, Device device, int tensor,
-                       int threads, std::int64_t memory_bytes, const EngineWishes& wishes) {
+                       int threads, std::int64_t memory_bytes, const EngineSizing& sizing) {
   layers::check_tensor_size(tensor, config.text.num_attention_heads,
                             config.text.num_key_value_heads, config.text.intermediate_size,
                             config.text.vocab_size, layers::reduction_leaves(config.text));
   const std::int64_t patch_area = config.vision.patch_size * config.vision.patch_size;
   const std::int64_t merge_unit = config.vision.merge_unit();
   EngineLimits limits;
-  limits.kv_block_tokens = wishes.kv_block_tokens.value_or(32);
+  limits.kv_block_tokens = sizing.kv_block_tokens.value_or(32);
   if (limits.kv_block_tokens < 16 || 128 % limits.kv_block_tokens != 0)
     throw UsageError(fmt::format("[engine] --kv-block-tokens is {}, wanted 16, 32, 64 or 128",
                                  limits.kv_block_tokens));
   limits.max_sequences =
-      wishes.max_sequences.value_or(device.type == DeviceType::kCpu ? kCpuSequences : 1);
+      sizing.max_sequences.value_or(device.type == DeviceType::kCpu ? kCpuSequences : 1);
   if (limits.max_sequences < 1) throw UsageError("[engine] --max-sequences must be at least 1");
-  limits.max_batch_tokens = std::max(wishes.max_batch_tokens.value_or(2048), limits.max_sequences);
-  const std::int64_t image_patches = wishes.max_image_pixels / patch_area;
+  limits.max_batch_tokens = std::max(sizing.max_batch_tokens.value_or(2048), limits.max_sequences);
+  const std::int64_t image_patches = sizing.max_image_pixels / patch_area;
   const std::int64_t video_patches =
-      wishes.max_video_pixels / config.vision.temporal_patch_size / patch_area;
+      sizing.max_video_pixels / config.vision.temporal_patch_size / patch_area;
   limits.max_item_patches = std::max(image_patches, video_patches) / merge_unit * merge_unit;
   limits.encode_patches = limits.max_item_patches;
   const std::int64_t item_rows = limits.max_item_patches / merge_unit;
-  const std::int64_t prompt = item_rows * wishes.max_items + wishes.max_text_tokens;
+  const std::int64_t prompt = item_rows * sizing.max_items + sizing.max_text_tokens;
   limits.max_sequence_tokens =
-      std::min(config.text.max_position_embeddings, prompt + wishes.max_new_tokens);
+      std::min(config.text.max_position_embeddings, prompt + sizing.max_new_tokens);
   // Room for the prompts in flight and those being encoded behind them: an item on each rank.
-  limits.feature_rows = std::max(item_rows * std::max<std::int64_t>(wishes.max_items, 2),
+  limits.feature_rows = std::max(item_rows * std::max<std::int64_t>(sizing.max_items, 2),
                                  std::min(item_rows * (tensor + 1), kSharedFeatureRows));
 
   layers::TensorAxis axis;
@@ -152,30 +152,30 @@ EnginePlan plan_engine(const layers::ModelConfig& config, DType dtype, Device de
   /// What all but the cache takes with as many sequences, and the pages that this leaves.
   const auto blocks_beside = [&](std::int64_t sequences) {
     limits.max_sequences = sequences;
-    limits.max_logit_rows = std::max(wishes.max_logit_rows, sequences);
+    limits.max_logit_rows = std::max(sizing.max_logit_rows, sequences);
     limits.kv_blocks = one;
-    fixed = measure(config, dtype, device, tensor, threads, wishes.reduce, limits);
+    fixed = measure(config, dtype, device, tensor, threads, sizing.reduce, limits);
     left = memory_bytes - (fixed.total_bytes() - fixed.kv_bytes);
-    given = wishes.kv_memory_gib ? static_cast<std::int64_t>(*wishes.kv_memory_gib * 1073741824.0)
+    given = sizing.kv_memory_gib ? static_cast<std::int64_t>(*sizing.kv_memory_gib * 1073741824.0)
                                  : left;
     return given / block_bytes;
   };
   std::int64_t blocks = blocks_beside(limits.max_sequences);
-  if (device.type == DeviceType::kCuda && !wishes.max_sequences) {
+  if (device.type == DeviceType::kCuda && !sizing.max_sequences) {
     // As many as the cache holds of the usual kind. Logits of more sequences leave less cache, so
     // the first answer is too many by a little, and the second never is.
-    const std::int64_t usual = item_rows + wishes.max_new_tokens;
+    const std::int64_t usual = item_rows + sizing.max_new_tokens;
     for (int round = 0; round < 2; ++round)
       blocks = blocks_beside(std::clamp<std::int64_t>(blocks * limits.kv_block_tokens / usual, 1,
                                                       limits.max_batch_tokens));
   }
   // More than every sequence at its longest is never used.
   limits.kv_blocks = std::min(blocks, one * limits.max_sequences);
-  if (limits.kv_blocks < 1 || (!wishes.kv_memory_gib && limits.kv_blocks < one) || given > left)
+  if (limits.kv_blocks < 1 || (!sizing.kv_memory_gib && limits.kv_blocks < one) || given > left)
     throw UsageError(refusal(memory_bytes, fixed, one * block_bytes));
   limits.max_sequence_tokens =
       std::min(limits.max_sequence_tokens, limits.kv_blocks * limits.kv_block_tokens);
-  return measure(config, dtype, device, tensor, threads, wishes.reduce, limits);
+  return measure(config, dtype, device, tensor, threads, sizing.reduce, limits);
 }
 
 }  // namespace retinue::runtime

@@ -13,7 +13,7 @@
 namespace retinue::runtime {
 
 /// What a user may fix; the rest follows from the model and the memory there is.
-struct EngineWishes {
+struct EngineSizing {
   std::optional<std::int64_t> max_batch_tokens, max_sequences, kv_block_tokens;
   std::optional<double> kv_memory_gib;
   std::int64_t max_new_tokens = 256;
@@ -80,6 +80,6 @@ struct EnginePlan {
 /// a step for each. Throws: UsageError when the model does not split over `tensor` ranks, or not
 /// even one sequence fits.
 EnginePlan plan_engine(const layers::ModelConfig& config, DType dtype, Device device, int tensor,
-                       int threads, std::int64_t memory_bytes, const EngineWishes& wishes);
+                       int threads, std::int64_t memory_bytes, const EngineSizing& sizing);
 
 }  // namespace retinue::runtime

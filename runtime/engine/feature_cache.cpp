@@ -61,7 +61,7 @@ std::list<Feature>::iterator FeatureCache::take_rows(std::list<Feature>::iterato
   at->first_row = -1;
   // Pixels that were not encoded yet are still there.
   if (at->state >= Feature::State::kEncoding)
-    at->state = Feature::State::kAwaited, at->dealt = false;
+    at->state = Feature::State::kAwaited, at->assigned = false;
   return next;
 }
 
@@ -77,7 +77,7 @@ void FeatureCache::release(Feature& feature, const std::function<void(Feature&)>
   feature.last_used = ++clock_;
   if (--feature.users > 0) return;
   // Its pixels are on their way: until they have come nobody may ask for them again.
-  if (feature.state == Feature::State::kAwaited && feature.dealt) return;
+  if (feature.state == Feature::State::kAwaited && feature.assigned) return;
   if (share_ && feature.state >= Feature::State::kEncoding && feature.content != ContentKey{})
     return;
   gone(feature);

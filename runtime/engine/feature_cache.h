@@ -40,7 +40,7 @@ struct Feature {
   std::int64_t visual_tokens = 0;
   State state = State::kAwaited;
   std::int64_t batch = 0;       ///< of the engine's encodes, the last that it was in
-  bool dealt = false;           ///< a rank has been told to bring its pixels
+  bool assigned = false;        ///< a rank has been told to bring its pixels
   std::int64_t first_row = -1;  ///< of the feature buffer, once encoded
   int users = 0;                ///< sequences that show it …
   int pins = 0;                 ///< … and those of them that count on its rows

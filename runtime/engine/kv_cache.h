@@ -11,30 +11,30 @@
 
 namespace retinue::runtime {
 
-/// Who holds which page. Pages that hold the same tokens at the same positions after the same
-/// pixels hold the same bits, so sequences share them; a named page that nobody holds is kept until
+/// Who holds which block. Blocks that hold the same tokens at the same positions after the same
+/// pixels hold the same bits, so sequences share them; a named block that nobody holds is kept until
 /// its memory is wanted, the one that was used longest ago first.
 class KvCache {
  public:
   KvCache(std::int64_t blocks, std::int64_t block_tokens);
 
-  [[nodiscard]] std::int64_t blocks() const { return static_cast<std::int64_t>(pages_.size()); }
+  [[nodiscard]] std::int64_t blocks() const { return static_cast<std::int64_t>(blocks_.size()); }
   [[nodiscard]] std::int64_t blocks_for(std::int64_t tokens) const {
     return (tokens + block_tokens_ - 1) / block_tokens_;
   }
-  /// Pages that no sequence holds.
+  /// Blocks that no sequence holds.
   [[nodiscard]] std::int64_t available() const {
     return static_cast<std::int64_t>(free_.size() + kept_.size());
   }
-  /// How many of `keys`, from the first on, name a page that is there.
+  /// How many of `keys`, from the first on, name a block that is there.
   [[nodiscard]] std::int64_t match(std::span<const ContentKey> keys) const;
-  /// Of the pages that match() found, those that somebody holds.
+  /// Of the blocks that match() found, those that somebody holds.
   [[nodiscard]] std::int64_t held(std::span<const ContentKey> keys) const;
-  /// Appends the pages that `keys` name, which match() has found.
+  /// Appends the blocks that `keys` name, which match() has found.
   void share(std::span<const ContentKey> keys, std::vector<std::int32_t>& table);
-  /// Appends an empty page. False when every page is held.
+  /// Appends an empty block. False when every block is held.
   bool grow(std::vector<std::int32_t>& table);
-  /// From now on others find the page under `key`, unless another has that name already.
+  /// From now on others find the block under `key`, unless another has that name already.
   void publish(std::int32_t block, const ContentKey& key);
   void release(std::vector<std::int32_t>& table);
   /// As release, but what nobody else holds is forgotten and appended to `blocks`.
@@ -42,25 +42,25 @@ class KvCache {
   /// Where token `position` of a sequence is kept.
   [[nodiscard]] std::int32_t slot(const std::vector<std::int32_t>& table,
                                   std::int64_t position) const;
-  /// Throws: BugError unless every page is held as often as `tables` name it, or free, or kept.
+  /// Throws: BugError unless every block is held as often as `tables` name it, or free, or kept.
   void check_accounts(std::span<const std::vector<std::int32_t>* const> tables) const;
 
  private:
   using Places = std::list<std::int32_t>;
-  struct Page {
+  struct Block {
     std::int64_t holders = 0;
     ContentKey key{};
     Places::iterator place;  ///< in one of the three lists; moved, never copied
   };
 
-  Page& page(std::int32_t block) { return pages_[static_cast<std::size_t>(block)]; }
-  [[nodiscard]] const Page& page(std::int32_t block) const {
-    return pages_[static_cast<std::size_t>(block)];
+  Block& at(std::int32_t block) { return blocks_[static_cast<std::size_t>(block)]; }
+  [[nodiscard]] const Block& at(std::int32_t block) const {
+    return blocks_[static_cast<std::size_t>(block)];
   }
-  void forget(Page& page);
+  void forget(Block& entry);
 
   std::int64_t block_tokens_;
-  std::vector<Page> pages_;
+  std::vector<Block> blocks_;
   Places free_, kept_, held_;  ///< kept: used longest ago first
   std::map<ContentKey, std::int32_t> named_;
 };

@@ -62,7 +62,7 @@ std::int64_t EngineRank::staging_bytes(const EngineLimits& limits,
          result_bytes(limits, config.text.vocab_size / tensor, dtype, device);
 }
 
-void EngineRank::exchange_reports(std::vector<RankReport>& at_lead) {
+void EngineRank::exchange_reports(std::vector<RankReport>& at_leader) {
   RankReport report{};
   for (std::size_t i = 0;
        i < awaited_.size() && report.count < static_cast<std::int32_t>(RankReport::kEntries);) {
@@ -85,22 +85,22 @@ void EngineRank::exchange_reports(std::vector<RankReport>& at_lead) {
     }
   }
   const int ranks = model_.axis().size;
-  at_lead.assign(leads() ? static_cast<std::size_t>(ranks) : 0, report);
+  at_leader.assign(leaders() ? static_cast<std::size_t>(ranks) : 0, report);
   if (ranks == 1) return;
   constexpr auto kSize = static_cast<std::int64_t>(sizeof(RankReport));
   rows_per_rank_.assign(static_cast<std::size_t>(ranks), 1);
   const ConstTensorView mine(reinterpret_cast<const std::byte*>(&report), DType::kU8,
                              Shape{1, kSize});
-  const TensorView all(reinterpret_cast<std::byte*>(at_lead.data()), DType::kU8,
-                       Shape{leads() ? ranks : 0, kSize});
+  const TensorView all(reinterpret_cast<std::byte*>(at_leader.data()), DType::kU8,
+                       Shape{leaders() ? ranks : 0, kSize});
   control_.gather(Stream{Device{}}, mine, all, rows_per_rank_, 0);
 }
 
 void EngineRank::share(StepPlan& plan) {
   if (model_.axis().size > 1) {
-    if (leads()) plan.serialize(words_);
+    if (leaders()) plan.serialize(words_);
     broadcast_container(control_, words_);
-    if (!leads()) plan.parse(words_);
+    if (!leaders()) plan.parse(words_);
   }
   for (const OwnedItem& item : plan.prefetch)
     if (item.owner == model_.axis().rank) {
@@ -114,7 +114,7 @@ void EngineRank::launch(const StepPlan& plan) {
   ++stats_.steps;
   if (plan.idle()) ++stats_.idle_steps;
   const double begin = clock_.now_s();
-  model_.scrub(ctx_, plan.scrub_blocks);
+  model_.zero_blocks(ctx_, plan.zero_blocks);
   // Before this plan's own batch takes over an event: those behind the joined one are fewer.
   if (plan.joined_encodes > 0) {
     event_of(plan.joined_encodes).hold(ctx_.stream());
@@ -247,7 +247,7 @@ void EngineRank::gather_largest(std::span<const float> values, std::span<const s
   for (std::size_t row = 0; row < rows; ++row) mine_.push_back({values[row], ids[row]});
   const auto ranks = static_cast<std::size_t>(model_.axis().size);
   // [ranks, rows] at the lead; a world of one is its own.
-  candidates_.resize(leads() ? ranks * rows : 0);
+  candidates_.resize(leaders() ? ranks * rows : 0);
   rows_per_rank_.assign(ranks, static_cast<std::int64_t>(rows));
   constexpr auto kSize = static_cast<std::int64_t>(sizeof(Candidate));
   control_.gather(Stream{Device{}},
@@ -256,7 +256,7 @@ void EngineRank::gather_largest(std::span<const float> values, std::span<const s
                   TensorView(reinterpret_cast<std::byte*>(candidates_.data()), DType::kU8,
                              Shape{static_cast<std::int64_t>(candidates_.size()), kSize}),
                   rows_per_rank_, 0);
-  if (!leads()) return;
+  if (!leaders()) return;
   for (std::size_t row = 0; row < rows; ++row) {
     Candidate best = candidates_[row];
     // Ranks hold rising ids, so the first of equal values is the lowest id. What is no number is
@@ -277,13 +277,13 @@ void EngineRank::gather_whole(const std::byte* logits, std::int64_t rows, StepRe
     result.whole.assign(logits, logits + rows * width_bytes);
     return;
   }
-  by_rank_.resize(leads() ? static_cast<std::size_t>(ranks * rows * width_bytes) : 0);
+  by_rank_.resize(leaders() ? static_cast<std::size_t>(ranks * rows * width_bytes) : 0);
   rows_per_rank_.assign(static_cast<std::size_t>(ranks), rows);
   control_.gather(
       Stream{Device{}}, ConstTensorView(logits, DType::kU8, Shape{rows, width_bytes}),
-      TensorView(by_rank_.data(), DType::kU8, Shape{leads() ? ranks * rows : 0, width_bytes}),
+      TensorView(by_rank_.data(), DType::kU8, Shape{leaders() ? ranks * rows : 0, width_bytes}),
       rows_per_rank_, 0);
-  if (!leads()) return;
+  if (!leaders()) return;
   result.whole.resize(by_rank_.size());
   for (std::int64_t row = 0; row < rows; ++row)
     for (std::int64_t r = 0; r < ranks; ++r)

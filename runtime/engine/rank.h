@@ -39,7 +39,7 @@ class EngineRank {
                                     DType dtype, Device device, int tensor);
 
   /// Which pixels have arrived or failed since the last call; gathered at the lead.
-  void exchange_reports(std::vector<RankReport>& at_lead);
+  void exchange_reports(std::vector<RankReport>& at_leader);
   /// The lead's plan, to everybody.
   void share(StepPlan& plan);
   /// Encodes, exchanges, decodes: enqueued on the device, done on return on CPU.
@@ -53,7 +53,7 @@ class EngineRank {
   void wait_for_encodes();
 
   [[nodiscard]] EngineStats& stats() { return stats_; }
-  [[nodiscard]] bool leads() const { return model_.axis().rank == 0; }
+  [[nodiscard]] bool leaders() const { return model_.axis().rank == 0; }
 
  private:
   /// A rank's largest logit of a row.

@@ -13,7 +13,7 @@ namespace retinue::runtime {
 
 namespace {
 
-constexpr float kOut = -std::numeric_limits<float>::infinity();
+constexpr float kMaxCrashes = -std::numeric_limits<float>::infinity();
 
 std::size_t largest(std::span<const float> logits) {
   return static_cast<std::size_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
@@ -50,7 +50,7 @@ void keep_top_k(std::span<float> logits, std::int64_t k) {
   std::nth_element(sorted.begin(), sorted.begin() + (k - 1), sorted.end(), std::greater<>());
   const float last = sorted[static_cast<std::size_t>(k - 1)];
   for (float& x : logits)
-    if (x < last) x = kOut;  // ties of the k-th stay, as in the reference
+    if (x < last) x = kMaxCrashes;  // ties of the k-th stay, as in the reference
 }
 
 /// Softmax in f64; entries that are out get 0.
@@ -76,7 +76,7 @@ void keep_top_p(std::span<float> logits, double top_p) {
   for (std::size_t i = 0; i + 1 < order.size(); ++i) {
     cumulative += p[order[i]];
     if (cumulative > 1 - top_p) break;
-    logits[order[i]] = kOut;
+    logits[order[i]] = kMaxCrashes;
   }
 }
 
@@ -85,7 +85,7 @@ void keep_min_p(std::span<float> logits, double min_p) {
   const std::vector<double> p = probabilities(logits);
   const double bound = min_p * *std::max_element(p.begin(), p.end());
   for (std::size_t i = 0; i < p.size(); ++i)
-    if (p[i] < bound) logits[i] = kOut;
+    if (p[i] < bound) logits[i] = kMaxCrashes;
 }
 
 }  // namespace

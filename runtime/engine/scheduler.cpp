@@ -108,8 +108,8 @@ void Scheduler::add(Request request, double now_s) {
     sequence->items[item].end = static_cast<std::int64_t>(at) + 1;
   }
   if (options_.share && !request.prompt_logits)
-    sequence->page_keys = page_keys(request, sequence->positions, sequence->feature_of,
-                                    visual_tokens, limits_.kv_block_tokens);
+    sequence->block_keys = block_keys(request, sequence->positions, sequence->feature_of,
+                                      visual_tokens, limits_.kv_block_tokens);
   sequence->completion.id = request.id;
   sequence->completion.prompt_tokens = static_cast<std::int64_t>(request.ids.size());
   sequence->submitted_s = now_s;
@@ -193,7 +193,7 @@ Sequence* Scheduler::pixels_failed(std::uint64_t key) {
   Feature* feature = features_.find(key);
   check(feature != nullptr, "pixels fail for one who awaits them");
   queue_.done(key);
-  feature->dealt = false;
+  feature->assigned = false;
   Sequence* asked = nullptr;
   bool passed_on = false;
   for (const auto& sequence : waiting_)
@@ -214,8 +214,8 @@ Sequence* Scheduler::pixels_failed(std::uint64_t key) {
   return asked;
 }
 
-std::span<const ContentKey> Scheduler::shared_pages(const Sequence& sequence) const {
-  const std::span<const ContentKey> keys = sequence.page_keys;
+std::span<const ContentKey> Scheduler::shared_blocks(const Sequence& sequence) const {
+  const std::span<const ContentKey> keys = sequence.block_keys;
   // The last token of all is computed in any case.
   const auto most = std::min(
       keys.size(), static_cast<std::size_t>((sequence.tokens() - 1) / limits_.kv_block_tokens));
@@ -227,7 +227,7 @@ bool Scheduler::ends_with_awaited(const Sequence& s) {
          static_cast<std::int64_t>(s.completion.ids.size()) + s.awaited >= s.request.max_new_tokens;
 }
 
-std::int64_t Scheduler::expected_pages(const Sequence& s) const {
+std::int64_t Scheduler::expected_blocks(const Sequence& s) const {
   const auto generated = static_cast<std::int64_t>(s.completion.ids.size());
   const std::int64_t expected = s.request.expected_new_tokens > 0
                                     ? s.request.expected_new_tokens
@@ -242,13 +242,13 @@ void Scheduler::plan(StepPlan& plan, PlanRows& rows) {
   ++plans_;
   if (options_.preempt_every > 0 && plans_ % options_.preempt_every == 0 && running_.size() > 1)
     preempt_last();  // never the only one, which would not come to an end
-  deal_items(plan);
+  assign_items(plan);
   join_encodes(plan);
   encode_items(plan);
   admit();
   choose_chunks();
   std::swap(plan.drop, dropped_);
-  std::swap(plan.scrub_blocks, scrub_blocks_);
+  std::swap(plan.zero_blocks, zero_blocks_);
 
   plan.cu_seqlens.push_back(0);
   std::int64_t tokens = 0;
@@ -269,18 +269,18 @@ void Scheduler::plan(StepPlan& plan, PlanRows& rows) {
   if (options_.check_accounts) check_accounts();
 }
 
-void Scheduler::deal_items(StepPlan& plan) {
+void Scheduler::assign_items(StepPlan& plan) {
   std::vector<EncodeQueue::Item> items;
   for (const auto& sequence : waiting_) {
-    const bool all_dealt = std::ranges::all_of(sequence->items, [](const Sequence::Item& item) {
-      return item.feature == nullptr || item.feature->dealt;
+    const bool all_claimed = std::ranges::all_of(sequence->items, [](const Sequence::Item& item) {
+      return item.feature == nullptr || item.feature->assigned;
     });
-    if (all_dealt) continue;
+    if (all_claimed) continue;
     // Where the pages behind an item are there already, nobody needs its pixels.
     const std::int64_t cached = shared_tokens(*sequence);
     for (Sequence::Item& item : sequence->items) {
-      if (!is_read(item, cached) || item.feature->dealt) continue;
-      item.feature->dealt = true;
+      if (!is_read(item, cached) || item.feature->assigned) continue;
+      item.feature->assigned = true;
       items.push_back({item.feature->key, item.feature->grid});
     }
   }
@@ -341,13 +341,13 @@ void Scheduler::admit() {
   // Pages that the running sequences are still expected to take.
   std::int64_t promised = 0;
   for (const auto& s : running_)
-    promised +=
-        std::max<std::int64_t>(0, expected_pages(*s) - static_cast<std::int64_t>(s->blocks.size()));
+    promised += std::max<std::int64_t>(
+        0, expected_blocks(*s) - static_cast<std::int64_t>(s->blocks.size()));
   for (auto at = waiting_.begin();
        at != waiting_.end() &&
        static_cast<std::int64_t>(running_.size()) < limits_.max_sequences;) {
     Sequence& sequence = **at;
-    const std::span<const ContentKey> shared = shared_pages(sequence);
+    const std::span<const ContentKey> shared = shared_blocks(sequence);
     const std::int64_t cached = static_cast<std::int64_t>(shared.size()) * limits_.kv_block_tokens;
     const bool encoded = std::ranges::all_of(sequence.items, [&](const Sequence::Item& item) {
       return !is_read(item, cached) ||
@@ -357,7 +357,7 @@ void Scheduler::admit() {
       ++at;  // others need not wait for its pixels
       continue;
     }
-    const std::int64_t expected = expected_pages(sequence);
+    const std::int64_t expected = expected_blocks(sequence);
     if (expected - kv_.held(shared) > kv_.available() - promised)
       return;  // but for pages all wait in order, or long ones would starve
     kv_.share(shared, sequence.blocks);
@@ -372,7 +372,7 @@ void Scheduler::admit() {
 
 void Scheduler::preempt_last() {
   Sequence& sequence = *running_.back();
-  release_pages(sequence, false);
+  release_blocks(sequence, false);
   sequence.cached = 0;
   sequence.admission = 0;
   sequence.published = false;
@@ -383,11 +383,11 @@ void Scheduler::preempt_last() {
   ++stats_.preempted;
 }
 
-void Scheduler::release_pages(Sequence& sequence, bool spoiled) {
+void Scheduler::release_blocks(Sequence& sequence, bool poisoned) {
   // In the middle of a prefill, or of a step, nobody has seen logits yet: what it left may not be
   // finite.
-  if (spoiled || sequence.pending() > 1 || sequence.awaited > 0)
-    kv_.discard(sequence.blocks, scrub_blocks_);
+  if (poisoned || sequence.pending() > 1 || sequence.awaited > 0)
+    kv_.discard(sequence.blocks, zero_blocks_);
   else
     kv_.release(sequence.blocks);
 }
@@ -498,9 +498,9 @@ void Scheduler::add_tokens(StepPlan& plan, Sequence& s, std::int64_t count, Plan
   if (s.cached == all) ++s.awaited;
   plan.cu_seqlens.push_back(static_cast<std::int32_t>(plan.ids.size()));
   plan.seq_lens.push_back(static_cast<std::int32_t>(s.cached));
-  for (std::int32_t page = 0; page < plan.max_blocks; ++page)
-    plan.block_table.push_back(static_cast<std::size_t>(page) < s.blocks.size()
-                                   ? s.blocks[static_cast<std::size_t>(page)]
+  for (std::int32_t block = 0; block < plan.max_blocks; ++block)
+    plan.block_table.push_back(static_cast<std::size_t>(block) < s.blocks.size()
+                                   ? s.blocks[static_cast<std::size_t>(block)]
                                    : 0);
   // What this step's plan reads, later steps may overwrite.
   release_features(s, s.cached);
@@ -510,19 +510,19 @@ void Scheduler::publish(const LogitRow& row) {
   Sequence& sequence = *row.sequence;
   if (sequence.published || sequence.admission != row.admission) return;
   sequence.published = true;
-  for (std::size_t page = 0; page < sequence.page_keys.size(); ++page)
-    kv_.publish(sequence.blocks[page], sequence.page_keys[page]);
+  for (std::size_t block = 0; block < sequence.block_keys.size(); ++block)
+    kv_.publish(sequence.blocks[block], sequence.block_keys[block]);
 }
 
-std::unique_ptr<Sequence> Scheduler::remove(Sequence* sequence, bool spoiled) {
+std::unique_ptr<Sequence> Scheduler::remove(Sequence* sequence, bool poisoned) {
   for (Sequence::Item& item : sequence->items) {
     if (item.feature != nullptr) {
       unpin(item);
       features_.release(*std::exchange(item.feature, nullptr), [&](Feature& f) { gone(f); });
     }
-    if (spoiled) features_.discard(item.visual.content);
+    if (poisoned) features_.discard(item.visual.content);
   }
-  release_pages(*sequence, spoiled);
+  release_blocks(*sequence, poisoned);
   if (!sequence->completion.error)
     lengths_.add(static_cast<std::int64_t>(sequence->completion.ids.size()));
   for (auto* list : {&waiting_, &running_})

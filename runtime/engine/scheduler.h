@@ -33,10 +33,10 @@ struct Sequence {
   /// Per prompt token: index among the prompt's visual tokens, or -1.
   std::vector<std::int32_t> feature_of;
   std::vector<Item> items;
-  std::vector<ContentKey> page_keys;  ///< of the prompt's full pages, as far as they can be named
-  std::vector<std::int32_t> blocks;   ///< empty until admitted
-  std::int64_t cached = 0;            ///< tokens in the cache
-  std::int64_t awaited = 0;           ///< tokens that steps planned so far will bring
+  std::vector<ContentKey> block_keys;  ///< of the prompt's full pages, as far as they can be named
+  std::vector<std::int32_t> blocks;    ///< empty until admitted
+  std::int64_t cached = 0;             ///< tokens in the cache
+  std::int64_t awaited = 0;            ///< tokens that steps planned so far will bring
   Sha256 logits_hash;
   std::int64_t admission = 0;    ///< which of all admissions was its last; 0: it waits
   bool published = false;        ///< others may find its pages
@@ -119,7 +119,7 @@ class Scheduler {
   void publish(const LogitRow& row);
   /// Takes a finished or failed sequence out and frees what it held. What is `spoiled` holds
   /// numbers that are not finite: its pages are zeroed before another reads them.
-  std::unique_ptr<Sequence> remove(Sequence* sequence, bool spoiled = false);
+  std::unique_ptr<Sequence> remove(Sequence* sequence, bool poisoned = false);
 
   /// Every sequence that waits or runs.
   [[nodiscard]] std::vector<Sequence*> all() const;
@@ -127,7 +127,7 @@ class Scheduler {
     return static_cast<std::int64_t>(waiting_.size() + running_.size());
   }
   /// Nobody lives, and nothing is left to be zeroed.
-  [[nodiscard]] bool done() const { return live() == 0 && scrub_blocks_.empty(); }
+  [[nodiscard]] bool done() const { return live() == 0 && zero_blocks_.empty(); }
   /// Images and videos whose pixels wait to be encoded.
   [[nodiscard]] std::int64_t ready_items() const { return features_.ready(); }
   [[nodiscard]] const SchedulerStats& stats() const { return stats_; }
@@ -151,23 +151,23 @@ class Scheduler {
   /// Whether the token that it awaits is its last in any case.
   static bool ends_with_awaited(const Sequence& sequence);
   void gone(Feature& feature);
-  void deal_items(StepPlan& plan);
+  void assign_items(StepPlan& plan);
   void join_encodes(StepPlan& plan);
   void encode_items(StepPlan& plan);
   void admit();
   void preempt_last();
-  void release_pages(Sequence& sequence, bool spoiled);
+  void release_blocks(Sequence& sequence, bool poisoned);
   void choose_chunks();
   void add_tokens(StepPlan& plan, Sequence& sequence, std::int64_t count, PlanRows& rows);
   /// Pages that the prompt may take over from others: never the last token's, whose logits are
   /// wanted.
-  [[nodiscard]] std::span<const ContentKey> shared_pages(const Sequence& sequence) const;
+  [[nodiscard]] std::span<const ContentKey> shared_blocks(const Sequence& sequence) const;
   [[nodiscard]] std::int64_t shared_tokens(const Sequence& sequence) const {
-    return static_cast<std::int64_t>(shared_pages(sequence).size()) * limits_.kv_block_tokens;
+    return static_cast<std::int64_t>(shared_blocks(sequence).size()) * limits_.kv_block_tokens;
   }
   /// Whether the features of `item` will be read, with `cached` tokens already there.
   static bool is_read(const Sequence::Item& item, std::int64_t cached) { return item.end > cached; }
-  [[nodiscard]] std::int64_t expected_pages(const Sequence& sequence) const;
+  [[nodiscard]] std::int64_t expected_blocks(const Sequence& sequence) const;
 
   layers::ModelConfig config_;
   EngineLimits limits_;
@@ -180,7 +180,7 @@ class Scheduler {
   Sequences waiting_, running_;  ///< running: in order of admission
   std::vector<Chunk> chunks_;
   std::vector<std::uint64_t> dropped_;
-  std::vector<std::int32_t> scrub_blocks_;
+  std::vector<std::int32_t> zero_blocks_;
   std::vector<std::int32_t> whole_rows_;
   std::vector<std::int64_t> encode_load_;
   std::int64_t encodes_ = 0, encodes_passed_ = 0, encodes_joined_ = 0;  ///< batches

@@ -53,7 +53,7 @@ class Reader {
 void StepPlan::clear() {
   stop = false;
   prefetch.clear(), drop.clear(), encode.clear();
-  for (auto* list : {&scrub_blocks, &ids, &positions, &slot_mapping, &block_table, &cu_seqlens,
+  for (auto* list : {&zero_blocks, &ids, &positions, &slot_mapping, &block_table, &cu_seqlens,
                      &seq_lens, &visual_sources, &visual_rows, &logit_rows})
     list->clear();
   joined_encodes = max_blocks = argmax_rows = whole_rows = 0;
@@ -72,8 +72,8 @@ void StepPlan::serialize(std::vector<std::int32_t>& words) const {
     out.key(item.key), out.word(item.owner), out.word(item.first_row);
     out.word(item.grid.frames), out.word(item.grid.rows), out.word(item.grid.columns);
   }
-  for (const auto* list : {&scrub_blocks, &ids, &positions, &slot_mapping, &block_table,
-                           &cu_seqlens, &seq_lens, &visual_sources, &visual_rows, &logit_rows})
+  for (const auto* list : {&zero_blocks, &ids, &positions, &slot_mapping, &block_table, &cu_seqlens,
+                           &seq_lens, &visual_sources, &visual_rows, &logit_rows})
     out.list(*list);
   out.word(joined_encodes), out.word(max_blocks), out.word(argmax_rows), out.word(whole_rows);
 }
@@ -94,7 +94,7 @@ void StepPlan::parse(std::span<const std::int32_t> words) {
     item.grid.frames = in.word(), item.grid.rows = in.word(), item.grid.columns = in.word();
     encode.push_back(item);
   }
-  for (auto* list : {&scrub_blocks, &ids, &positions, &slot_mapping, &block_table, &cu_seqlens,
+  for (auto* list : {&zero_blocks, &ids, &positions, &slot_mapping, &block_table, &cu_seqlens,
                      &seq_lens, &visual_sources, &visual_rows, &logit_rows})
     in.list(*list);
   joined_encodes = in.word(), max_blocks = in.word();

@@ -26,11 +26,11 @@ struct EncodeItem {
 /// What every rank of a replica does in one step; made by the lead, broadcast, executed by all. All
 /// decisions stand here, so that all ranks branch alike.
 struct StepPlan {
-  bool stop = false;                       ///< the engine ends; nothing else is set
-  std::vector<OwnedItem> prefetch;         ///< newly dealt
-  std::vector<std::uint64_t> drop;         ///< keys that nobody needs any more
-  std::vector<std::int32_t> scrub_blocks;  ///< pages that are zeroed before all else
-  std::vector<EncodeItem> encode;          ///< in image order: one batch, encoded and exchanged
+  bool stop = false;                      ///< the engine ends; nothing else is set
+  std::vector<OwnedItem> prefetch;        ///< newly dealt
+  std::vector<std::uint64_t> drop;        ///< keys that nobody needs any more
+  std::vector<std::int32_t> zero_blocks;  ///< pages that are zeroed before all else
+  std::vector<EncodeItem> encode;         ///< in image order: one batch, encoded and exchanged
   /// The decoder begins after so many batches of the engine's; 0: it reads none that is new.
   std::int32_t joined_encodes = 0;
   // The packed batch, as in layers::StepInputs.

@@ -48,11 +48,12 @@ StepSizes padded_decode(const StepSizes& sizes, const EngineLimits& limits) {
                    : round_up(rows, 32);
   const auto spans =
       static_cast<std::uint64_t>((sizes.max_blocks * limits.kv_block_tokens + 511) / 512);
-  const auto pages = static_cast<std::int64_t>(std::bit_ceil(spans)) * 512 / limits.kv_block_tokens;
+  const auto blocks =
+      static_cast<std::int64_t>(std::bit_ceil(spans)) * 512 / limits.kv_block_tokens;
   const std::int64_t most = std::min({largest.seqs, largest.logit_rows, largest.tokens});
   StepSizes out;
   out.tokens = out.seqs = out.logit_rows = std::max(rows, std::min(padded, most));
-  out.max_blocks = std::max(sizes.max_blocks, std::min(pages, largest.max_blocks));
+  out.max_blocks = std::max(sizes.max_blocks, std::min(blocks, largest.max_blocks));
   return out;
 }
 

@@ -8,7 +8,7 @@
 namespace retinue::runtime {
 
 /// What a replica takes before all else after deaths (runtime/failure/crash_attribution.h).
-struct Replay {
+struct Bisection {
   std::vector<std::int64_t> items;
   std::vector<std::size_t> stops;  ///< after so many of them all that were taken end first
 };
@@ -17,7 +17,7 @@ struct Replay {
 /// together, so that a death leaves fewer and at last one. Both are dealt one by one to replica
 /// `index` of `replicas`.
 ///   struck, suspects  have no item in common
-Replay plan_replay(const std::set<std::int64_t>& struck, const std::set<std::int64_t>& suspects,
-                   int index, int replicas);
+Bisection plan_bisection(const std::set<std::int64_t>& attributed,
+                         const std::set<std::int64_t>& suspects, int index, int replicas);
 
 }  // namespace retinue::runtime

@@ -48,14 +48,14 @@ class HandlerStack {
   stack_t before_{};
 };
 
-std::atomic<DeathMark*> speaker = nullptr;
-static_assert(std::atomic<DeathMark*>::is_always_lock_free);
+std::atomic<CrashReporter*> speaker = nullptr;
+static_assert(std::atomic<CrashReporter*>::is_always_lock_free);
 std::array<struct sigaction, kDeadly.size()> before;
 
-void on_death(int signal) {
+void on_crash(int signal) {
   for (std::size_t i = 0; i < kDeadly.size(); ++i) {
     if (kDeadly[i].number != signal) continue;
-    if (DeathMark* mark = speaker.load()) mark->leave(kDeadly[i].name);
+    if (CrashReporter* mark = speaker.load()) mark->leave(kDeadly[i].name);
     // It comes again as soon as this returns, to whoever had it before.
     sigaction(signal, &before[i], nullptr);
     raise(signal);
@@ -64,25 +64,25 @@ void on_death(int signal) {
 
 }  // namespace
 
-DeathMark::DeathMark(std::string path, int lead)
-    : path_(std::move(path)), tail_(fmt::format(" {}\n", lead)) {
-  DeathMark* nobody = nullptr;
+CrashReporter::CrashReporter(std::string path, int leader)
+    : path_(std::move(path)), tail_(fmt::format(" {}\n", leader)) {
+  CrashReporter* nobody = nullptr;
   if (!speaker.compare_exchange_strong(nobody, this)) return;
   struct sigaction action {};
-  action.sa_handler = on_death;
+  action.sa_handler = on_crash;
   action.sa_flags = SA_ONSTACK;
   for (std::size_t i = 0; i < kDeadly.size(); ++i)
     sigaction(kDeadly[i].number, &action, &before[i]);
 }
 
-DeathMark::~DeathMark() {
-  DeathMark* self = this;
+CrashReporter::~CrashReporter() {
+  CrashReporter* self = this;
   if (!speaker.compare_exchange_strong(self, nullptr)) return;
   for (std::size_t i = 0; i < kDeadly.size(); ++i)
     sigaction(kDeadly[i].number, &before[i], nullptr);
 }
 
-void DeathMark::leave(std::string_view reason) noexcept {
+void CrashReporter::leave(std::string_view reason) noexcept {
   if (left_.exchange(true)) return;
   const int fd = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (fd < 0) return;  // the job goes on without the hint

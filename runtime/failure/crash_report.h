@@ -11,14 +11,14 @@ namespace retinue::runtime {
 /// (runtime/failure/crash_attribution.h) before it goes on dying as it would have: which signal, and the item
 /// of the thread that got it. Handlers belong to the process: of ranks that live as threads the
 /// first one speaks.
-class DeathMark {
+class CrashReporter {
  public:
   ///   path  of the mark; made when there is something to say
   ///   lead  rank that leads this one's replica
-  DeathMark(std::string path, int lead);
-  ~DeathMark();
-  DeathMark(const DeathMark&) = delete;
-  DeathMark& operator=(const DeathMark&) = delete;
+  CrashReporter(std::string path, int leader);
+  ~CrashReporter();
+  CrashReporter(const CrashReporter&) = delete;
+  CrashReporter& operator=(const CrashReporter&) = delete;
 
   /// Leaves the mark for an error that ends this rank. One word; the first one stays.
   /// Async-signal-safe.

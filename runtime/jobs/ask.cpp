@@ -17,15 +17,15 @@ void print(const std::string& text) {
 }
 
 /// The lead's part: asks, prints what comes. Returns the exit code.
-int lead(Engine& engine, Question question, OutputText& text) {
+int leader(Engine& engine, PreparedRequest prepared, OutputText& text) {
   // The engine asks after every token whether a stop text has come; that is also the moment to show
   // the token.
-  question.request.stop = [&](std::span<const std::int32_t> ids) {
+  prepared.request.stop = [&](std::span<const std::int32_t> ids) {
     const bool stopped = text.update(ids);
     print(text.take());
     return stopped;
   };
-  if (const auto refused = engine.submit(std::move(question.request)))
+  if (const auto refused = engine.submit(std::move(prepared.request)))
     throw UsageError(fmt::format("[{}] {}", refused->stage, refused->message));
   engine.drain();
   while (engine.step()) {
@@ -46,25 +46,25 @@ int run_ask(const Session& session, const AskOptions& options) {
   const Sampling sampling = resolve_sampling(options.sampling, model);
   const Item item = item_of(options);
   const ItemTable items = ItemTable::of(std::span(&item, 1));
-  const auto apart = isolated_decoder(options.run, model);
-  Question question = ask_question(item, options, model, sampling, apart.get());
-  EngineWishes wishes = wishes_for(options.run, model, items.summary(), sampling.max_new_tokens);
-  fit_wishes(wishes, question, model);
+  const auto isolated = isolated_decoder(options.run, model);
+  PreparedRequest prepared = prepare_single_request(item, options, model, sampling, isolated.get());
+  EngineSizing sizing = sizing_for(options.run, model, items.summary(), sampling.max_new_tokens);
+  fit_sizing(sizing, prepared, model);
 
   const RankShare share = take_share(session, options.run, model);
   const Mesh mesh(session.world, choose_mesh(options.run, session.world.size()));
   // One question fills one replica; the others' ranks wait.
   if (mesh.data_index() != 0) return await_end(session.world);
-  Feeder feeder(items, model.processor, model.image, 2, nullptr, apart.get());
+  Prefetcher prefetcher(items, model.processor, model.image, 2, nullptr, isolated.get());
   Replica replica(options.run, model, mesh, loaders(session, options.run, mesh.tensor()), share,
-                  wishes, feeder, session.clock);
-  if (!mesh.is_lead()) {
+                  sizing, prefetcher, session.clock);
+  if (!mesh.is_leader()) {
     while (replica.engine().step()) {
     }
     return await_end(session.world);
   }
   OutputText text(model.detokenizer, sampling.stop);
-  const int code = lead(replica.engine(), std::move(question), text);
+  const int code = leader(replica.engine(), std::move(prepared), text);
   announce_end(session.world, code);
   return code;
 }

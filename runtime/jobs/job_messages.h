@@ -25,15 +25,15 @@ enum class JobTag : int {
   kCounts = 1,
   kStop = 2,
   kEnd = 3,
-  kWant = 4,
-  kDeal = 5,
+  kClaim = 4,
+  kBatch = 5,
   kState = 6,
   kEvent = 7,
   kFacts = 20,  ///< doctor's, with those of doctor_skew.cpp
   kGo = 21,
   kSweeps = 22,
   kAskTime = 23,
-  kTellTime = 24,
+  kReportTime = 24,
 };
 
 /// How often ranks tell rank 0 how they stand.

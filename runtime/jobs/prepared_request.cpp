@@ -67,9 +67,10 @@ std::unique_ptr<IsolatedDecoder> isolated_decoder(const RunOptions& options,
   return std::make_unique<IsolatedDecoder>(model.processor, model.image);
 }
 
-Result<Question> make_question(const Item& item, std::size_t index, const ModelFiles& model,
-                               const JobPrompt& prompt, const Sampling& job_sampling,
-                               OpenTables* tables, IsolatedDecoder* apart) {
+Result<PreparedRequest> prepare_request(const Item& item, std::size_t index,
+                                        const ModelFiles& model, const JobPrompt& prompt,
+                                        const Sampling& job_sampling, OpenTables* tables,
+                                        IsolatedDecoder* isolated) {
   if (item.error) return *item.error;
   Sampling sampling = job_sampling;
   if (item.sampling) {
@@ -80,29 +81,29 @@ Result<Question> make_question(const Item& item, std::size_t index, const ModelF
   if (item.media.size() > kMaxMediaPerItem)
     return DataError{"prompt", fmt::format("{} images and videos, at most {} in one prompt",
                                            item.media.size(), kMaxMediaPerItem)};
-  Question question;
+  PreparedRequest prepared;
   std::vector<MediaGrid> grids;
   for (std::size_t i = 0; i < item.media.size(); ++i) {
     auto files = read_media(item.media[i], tables);
     if (!files.ok()) return files.error();
-    auto header = apart != nullptr
-                      ? apart->header(item.media[i], **files)
+    auto header = isolated != nullptr
+                      ? isolated->header(item.media[i], **files)
                       : read_header(item.media[i], **files, model.processor, model.image);
     if (!header.ok()) return header.error();
-    question.files.push_back(std::move(files).value());
+    prepared.files.push_back(std::move(files).value());
     grids.push_back(header->grid);
-    question.request.items.push_back({media_key(index, i), header->grid.grid_thw});
-    question.headers.push_back(std::move(header).value());
+    prepared.request.items.push_back({media_key(index, i), header->grid.grid_thw});
+    prepared.headers.push_back(std::move(header).value());
   }
   auto built = build_prompt(model.chat_template, model.tokenizer, conversation_of(item, prompt),
                             grids, model.prompt);
   if (!built.ok()) return built.error();
-  Request& request = question.request;
-  if (!question.files.empty()) {
-    question.sha256 = sha256_of(question.files);
+  Request& request = prepared.request;
+  if (!prepared.files.empty()) {
+    prepared.sha256 = sha256_of(prepared.files);
     // Where one file ends and the next begins is no part of that digest.
-    std::string files = question.sha256;
-    for (const MediaBytes& media : question.files)
+    std::string files = prepared.sha256;
+    for (const MediaBytes& media : prepared.files)
       for (const FileBytes& file : *media) files += fmt::format(" {}", file.size());
     for (std::size_t i = 0; i < request.items.size(); ++i)
       request.items[i].content = content_of(files, item.media[i], i);
@@ -115,8 +116,8 @@ Result<Question> make_question(const Item& item, std::size_t index, const ModelF
   request.stop_ids = std::move(sampling.stop_ids);
   request.max_repeats = sampling.max_repeats;
   request.logprobs = item.sampling && item.sampling->logprobs;
-  question.stop = std::move(sampling.stop);
-  return question;
+  prepared.stop = std::move(sampling.stop);
+  return prepared;
 }
 
 Item item_of(const AskOptions& options) {
@@ -156,24 +157,25 @@ Item item_of(const AskOptions& options) {
   return item;
 }
 
-Question ask_question(const Item& item, const AskOptions& options, const ModelFiles& model,
-                      const Sampling& sampling, IsolatedDecoder* apart) {
-  auto question =
-      make_question(item, 0, model, {options.prompt, options.system}, sampling, nullptr, apart);
-  if (!question.ok())
-    throw UsageError(fmt::format("[{}] {}", question.error().stage, question.error().message));
-  return std::move(question).value();
+PreparedRequest prepare_single_request(const Item& item, const AskOptions& options,
+                                       const ModelFiles& model, const Sampling& sampling,
+                                       IsolatedDecoder* isolated) {
+  auto prepared = prepare_request(item, 0, model, {options.prompt, options.system}, sampling,
+                                  nullptr, isolated);
+  if (!prepared.ok())
+    throw UsageError(fmt::format("[{}] {}", prepared.error().stage, prepared.error().message));
+  return std::move(prepared).value();
 }
 
-void fit_wishes(EngineWishes& wishes, const Question& question, const ModelFiles& model) {
+void fit_sizing(EngineSizing& sizing, const PreparedRequest& prepared, const ModelFiles& model) {
   const layers::VisionConfig& vision = model.config.vision;
-  wishes.max_image_pixels = 0, wishes.max_video_pixels = 0;
-  for (const VisualItem& item : question.request.items)
-    wishes.max_image_pixels = std::max(wishes.max_image_pixels,
+  sizing.max_image_pixels = 0, sizing.max_video_pixels = 0;
+  for (const VisualItem& item : prepared.request.items)
+    sizing.max_image_pixels = std::max(sizing.max_image_pixels,
                                        item.grid.patches() * vision.patch_size * vision.patch_size);
-  wishes.max_text_tokens = static_cast<std::int64_t>(question.request.ids.size());
-  wishes.max_new_tokens = question.request.max_new_tokens;
-  if (!wishes.max_sequences) wishes.max_sequences = 1;
+  sizing.max_text_tokens = static_cast<std::int64_t>(prepared.request.ids.size());
+  sizing.max_new_tokens = prepared.request.max_new_tokens;
+  if (!sizing.max_sequences) sizing.max_sequences = 1;
 }
 
 }  // namespace retinue::runtime

@@ -22,7 +22,7 @@ struct JobPrompt {
 };
 
 /// An item made ready for the engine.
-struct Question {
+struct PreparedRequest {
   Request request;                   ///< id is the item's index
   std::vector<MediaHeader> headers;  ///< per image or video, in prompt order
   std::vector<MediaBytes> files;     ///< what was read for them
@@ -35,9 +35,10 @@ struct Question {
 ///   tables  as in read_media
 ///   apart   reads the headers; null: this process does
 /// Errors: the item's own; files and headers that cannot be read; messages that do not render.
-Result<Question> make_question(const Item& item, std::size_t index, const ModelFiles& model,
-                               const JobPrompt& prompt, const Sampling& sampling,
-                               OpenTables* tables = nullptr, IsolatedDecoder* apart = nullptr);
+Result<PreparedRequest> prepare_request(const Item& item, std::size_t index,
+                                        const ModelFiles& model, const JobPrompt& prompt,
+                                        const Sampling& sampling, OpenTables* tables = nullptr,
+                                        IsolatedDecoder* isolated = nullptr);
 
 /// --isolate-decode; null where it is not asked for.
 std::unique_ptr<IsolatedDecoder> isolated_decoder(const RunOptions& options,
@@ -47,12 +48,13 @@ std::unique_ptr<IsolatedDecoder> isolated_decoder(const RunOptions& options,
 /// Throws: UsageError for a file of messages that cannot be used, or for nothing asked.
 Item item_of(const AskOptions& options);
 
-/// make_question of the only item. Throws: UsageError with its reason: who types one question wants
+/// prepare_request of the only item. Throws: UsageError with its reason: who types one question wants
 /// to hear it at once.
-Question ask_question(const Item& item, const AskOptions& options, const ModelFiles& model,
-                      const Sampling& sampling, IsolatedDecoder* apart);
+PreparedRequest prepare_single_request(const Item& item, const AskOptions& options,
+                                       const ModelFiles& model, const Sampling& sampling,
+                                       IsolatedDecoder* isolated);
 
 /// Narrows a plan to this one question, whose sizes are known.
-void fit_wishes(EngineWishes& wishes, const Question& question, const ModelFiles& model);
+void fit_sizing(EngineSizing& sizing, const PreparedRequest& prepared, const ModelFiles& model);
 
 }  // namespace retinue::runtime

@@ -117,21 +117,21 @@ MeshShape choose_mesh(const RunOptions& options, int ranks) {
   return mesh_shape(ranks, std::max(1, options.tensor_parallel));
 }
 
-EngineWishes wishes_for(const RunOptions& options, const ModelFiles& model,
+EngineSizing sizing_for(const RunOptions& options, const ModelFiles& model,
                         const ItemSummary& items, std::int64_t max_new_tokens) {
-  EngineWishes wishes;
-  wishes.max_batch_tokens = options.max_batch_tokens;
-  wishes.max_sequences = options.max_sequences;
-  wishes.kv_block_tokens = options.kv_block_tokens;
-  wishes.kv_memory_gib = options.kv_memory_gib;
-  wishes.max_new_tokens = std::max(
+  EngineSizing sizing;
+  sizing.max_batch_tokens = options.max_batch_tokens;
+  sizing.max_sequences = options.max_sequences;
+  sizing.kv_block_tokens = options.kv_block_tokens;
+  sizing.kv_memory_gib = options.kv_memory_gib;
+  sizing.max_new_tokens = std::max(
       max_new_tokens, std::min(items.max_new_tokens, model.config.text.max_position_embeddings));
-  wishes.reduce = options.reduce == "nccl" ? Reduce::kLibrary : Reduce::kOrdered;
-  wishes.max_items = items.max_media;
-  wishes.max_text_tokens = std::max(wishes.max_text_tokens, items.max_text_bytes);
-  if (items.images > 0) wishes.max_image_pixels = model.processor.image.max_pixels;
-  if (items.videos > 0) wishes.max_video_pixels = model.processor.video.max_pixels;
-  return wishes;
+  sizing.reduce = options.reduce == "nccl" ? Reduce::kLibrary : Reduce::kOrdered;
+  sizing.max_items = items.max_media;
+  sizing.max_text_tokens = std::max(sizing.max_text_tokens, items.max_text_bytes);
+  if (items.images > 0) sizing.max_image_pixels = model.processor.image.max_pixels;
+  if (items.videos > 0) sizing.max_video_pixels = model.processor.video.max_pixels;
+  return sizing;
 }
 
 Communicator* loaders(const Session& session, const RunOptions& options, Communicator& together) {
@@ -141,13 +141,13 @@ Communicator* loaders(const Session& session, const RunOptions& options, Communi
 }
 
 Replica::Replica(const RunOptions& options, const ModelFiles& model, const Mesh& mesh,
-                 Communicator* loaders, const RankShare& share, const EngineWishes& wishes,
+                 Communicator* loaders, const RankShare& share, const EngineSizing& sizing,
                  PixelSource& pixels, const Clock& clock, const EngineOptions& engine,
                  const DataPlane& plane) {
   const Device device = share.device;
   const std::int64_t memory = common_budget(mesh.tensor(), share.memory_bytes);
   plan_ = plan_engine(model.config, model.dtype, device, mesh.shape().tensor, share.threads, memory,
-                      wishes);
+                      sizing);
   layers::TensorAxis axis;
   axis.rank = mesh.tensor_index(), axis.size = mesh.shape().tensor;
   axis.comm = axis.size > 1 ? &mesh.tensor() : nullptr;

@@ -28,7 +28,7 @@ int thread_count(const RunOptions& options, int local_ranks);
 MeshShape choose_mesh(const RunOptions& options, int ranks);
 
 /// The sizes to plan for: flags, and what the items may bring. The same on every rank.
-EngineWishes wishes_for(const RunOptions& options, const ModelFiles& model,
+EngineSizing sizing_for(const RunOptions& options, const ModelFiles& model,
                         const ItemSummary& items, std::int64_t max_new_tokens);
 
 /// What one rank may use of its host.
@@ -58,7 +58,7 @@ class Replica {
   /// together, or null where each reads for itself. `pixels`, `clock` and the mesh outlive it.
   /// Throws: UsageError when plan or weights do not fit; SystemError when memory is short.
   Replica(const RunOptions& options, const ModelFiles& model, const Mesh& mesh,
-          Communicator* loaders, const RankShare& share, const EngineWishes& wishes,
+          Communicator* loaders, const RankShare& share, const EngineSizing& sizing,
           PixelSource& pixels, const Clock& clock, const EngineOptions& engine = {},
           const DataPlane& plane = {});
 

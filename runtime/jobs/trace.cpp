@@ -33,13 +33,13 @@ std::vector<std::size_t> reference_order(const Item& item) {
   return order;
 }
 
-void add_inputs(SafetensorsWriter& file, const Item& item, const Question& question,
-                const ModelFiles& model, IsolatedDecoder* apart) {
-  const auto tokens = static_cast<std::int64_t>(question.request.ids.size());
-  file.add("input_ids", Shape{tokens}, to_i64(question.request.ids));
+void add_inputs(SafetensorsWriter& file, const Item& item, const PreparedRequest& prepared,
+                const ModelFiles& model, IsolatedDecoder* isolated) {
+  const auto tokens = static_cast<std::int64_t>(prepared.request.ids.size());
+  file.add("input_ids", Shape{tokens}, to_i64(prepared.request.ids));
   std::vector<layers::GridThw> grids;
-  for (const VisualItem& visual : question.request.items) grids.push_back(visual.grid);
-  const auto positions = layers::prompt_positions(model.config, question.request.ids, grids);
+  for (const VisualItem& visual : prepared.request.items) grids.push_back(visual.grid);
+  const auto positions = layers::prompt_positions(model.config, prepared.request.ids, grids);
   file.add("position_ids", Shape{3, tokens}, to_i64(positions.values));
 
   const std::vector<float> table = pixel_values(model.config.vision);
@@ -50,9 +50,10 @@ void add_inputs(SafetensorsWriter& file, const Item& item, const Question& quest
     std::vector<std::int64_t> grid_thw;
     for (std::size_t i = 0; i < item.media.size(); ++i) {
       if (item.media[i].kind != kind) continue;
-      const auto patches = apart != nullptr ? apart->patches(item.media[i], *question.files[i])
-                                            : read_patches(item.media[i], *question.files[i],
-                                                           model.processor, model.image);
+      const auto patches =
+          isolated != nullptr
+              ? isolated->patches(item.media[i], *prepared.files[i])
+              : read_patches(item.media[i], *prepared.files[i], model.processor, model.image);
       if (!patches.ok())
         throw UsageError(fmt::format("[{}] {}", patches.error().stage, patches.error().message));
       for (std::size_t at = 0; at < patches->pixels.size(); ++at)
@@ -135,22 +136,23 @@ int run_trace(const Session& session, const TraceOptions& options) {
   sampling.max_new_tokens = options.decode;
   const Item item = item_of(options.ask);
   const ItemTable items = ItemTable::of(std::span(&item, 1));
-  const auto apart = isolated_decoder(options.ask.run, model);
-  Question question = ask_question(item, options.ask, model, sampling, apart.get());
-  const auto tokens = static_cast<std::int64_t>(question.request.ids.size());
-  EngineWishes wishes = wishes_for(options.ask.run, model, items.summary(), options.decode);
-  fit_wishes(wishes, question, model);
-  wishes.max_logit_rows = tokens;
+  const auto isolated = isolated_decoder(options.ask.run, model);
+  PreparedRequest prepared =
+      prepare_single_request(item, options.ask, model, sampling, isolated.get());
+  const auto tokens = static_cast<std::int64_t>(prepared.request.ids.size());
+  EngineSizing sizing = sizing_for(options.ask.run, model, items.summary(), options.decode);
+  fit_sizing(sizing, prepared, model);
+  sizing.max_logit_rows = tokens;
   // Logits of every token want the prompt in one piece.
-  wishes.max_batch_tokens = std::max(tokens, wishes.max_batch_tokens.value_or(tokens));
+  sizing.max_batch_tokens = std::max(tokens, sizing.max_batch_tokens.value_or(tokens));
 
   const RankShare share = take_share(session, options.ask.run, model);
   const Mesh mesh(session.world, choose_mesh(options.ask.run, session.world.size()));
   if (mesh.data_index() != 0) return await_end(session.world);
-  Feeder feeder(items, model.processor, model.image, 2, nullptr, apart.get());
-  RecordingSource pixels(feeder, item.media.size());
+  Prefetcher prefetcher(items, model.processor, model.image, 2, nullptr, isolated.get());
+  RecordingSource pixels(prefetcher, item.media.size());
   Replica replica(options.ask.run, model, mesh, loaders(session, options.ask.run, mesh.tensor()),
-                  share, wishes, pixels, session.clock);
+                  share, sizing, pixels, session.clock);
   StageRecord record(tokens);
   std::vector<std::byte> copy;
   for (Context* ctx : replica.contexts())
@@ -159,9 +161,9 @@ int run_trace(const Session& session, const TraceOptions& options) {
     });
 
   Engine& engine = replica.engine();
-  Request request = question.request;
+  Request request = prepared.request;
   request.prompt_logits = true;
-  if (mesh.is_lead()) {
+  if (mesh.is_leader()) {
     if (const auto refused = engine.submit(std::move(request)))
       throw UsageError(fmt::format("[{}] {}", refused->stage, refused->message));
     engine.drain();
@@ -169,10 +171,10 @@ int run_trace(const Session& session, const TraceOptions& options) {
   while (engine.step()) {
   }
   std::vector<layers::GridThw> grids;
-  for (const VisualItem& shown : question.request.items) grids.push_back(shown.grid);
+  for (const VisualItem& shown : prepared.request.items) grids.push_back(shown.grid);
   const auto vision = gather_vision_stages(mesh.tensor(), model.config.vision, record,
                                            pixels.owned(), grids, reference_order(item));
-  if (!mesh.is_lead()) return await_end(session.world);
+  if (!mesh.is_leader()) return await_end(session.world);
 
   const auto completions = engine.poll();
   check(completions.size() == 1, "one request has one completion");
@@ -183,7 +185,7 @@ int run_trace(const Session& session, const TraceOptions& options) {
     code = 3;
   } else {
     SafetensorsWriter file;
-    add_inputs(file, item, question, model, apart.get());
+    add_inputs(file, item, prepared, model, isolated.get());
     add_stages(file, vision, true);
     add_stages(file, record.stages(), false);
     finish(file, options, model, mesh.shape(), completions[0]);

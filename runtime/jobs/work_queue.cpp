@@ -7,19 +7,16 @@
 namespace retinue::runtime {
 namespace {
 
-constexpr std::size_t kRun = Deal::kMost;
+constexpr std::size_t kRun = ItemBatch::kMost;
 /// Portions per replica into which all that is left would be cut: small enough that the slowest
 /// replica's last one is a little part of the whole.
 constexpr std::int64_t kPortionsPerReplica = 4;
 
 }  // namespace
 
-Dealer::Dealer(std::span<const std::uint8_t> open, const std::set<std::int64_t>& taken, Cost cost,
-               int replicas)
-    : open_(open),
-      taken_(taken),
-      cost_(std::move(cost)),
-      portions_(kPortionsPerReplica * replicas) {
+WorkQueue::WorkQueue(std::span<const std::uint8_t> open, const std::set<std::int64_t>& taken,
+                     Cost cost, int replicas)
+    : open_(open), taken_(taken), cost_(std::move(cost)), batches_(kPortionsPerReplica * replicas) {
   // Sorted by powers of two of the costliest item: what costs nearly the same stays in order.
   std::vector<std::uint8_t> weight;
   for (std::size_t begin = 0; begin < open_.size(); begin += kRun) {
@@ -36,14 +33,14 @@ Dealer::Dealer(std::span<const std::uint8_t> open, const std::set<std::int64_t>&
   std::ranges::stable_sort(runs_, std::greater<>{}, [&](std::uint32_t run) { return weight[run]; });
 }
 
-bool Dealer::is_open(std::size_t item) const {
+bool WorkQueue::is_open(std::size_t item) const {
   return open_[item] != 0 && !taken_.contains(static_cast<std::int64_t>(item));
 }
 
-Deal Dealer::next(std::int64_t wanted) {
-  Deal deal;
-  wanted = std::clamp<std::int64_t>(wanted, 1, Deal::kMost);
-  const double most = cost_left_ / static_cast<double>(portions_);
+ItemBatch WorkQueue::next(std::int64_t wanted) {
+  ItemBatch batch;
+  wanted = std::clamp<std::int64_t>(wanted, 1, ItemBatch::kMost);
+  const double most = cost_left_ / static_cast<double>(batches_);
   double cost_taken = 0;
   for (; run_ < runs_.size(); ++run_, in_run_ = 0) {
     const std::size_t first = runs_[run_] * kRun, last = std::min(first + kRun, open_.size());
@@ -51,17 +48,17 @@ Deal Dealer::next(std::int64_t wanted) {
       const std::size_t item = first + in_run_;
       if (!is_open(item)) continue;
       const double item_cost = std::max(1U, cost_(item));
-      if (deal.count > 0 && (cost_taken + item_cost > most || deal.count == wanted)) {
-        deal.left = left_;
-        return deal;
+      if (batch.count > 0 && (cost_taken + item_cost > most || batch.count == wanted)) {
+        batch.left = left_;
+        return batch;
       }
-      deal.items[static_cast<std::size_t>(deal.count++)] = static_cast<std::int64_t>(item);
+      batch.items[static_cast<std::size_t>(batch.count++)] = static_cast<std::int64_t>(item);
       cost_taken += item_cost;
       --left_, cost_left_ -= item_cost;
     }
   }
-  deal.left = left_;
-  return deal;
+  batch.left = left_;
+  return batch;
 }
 
 std::int64_t items_at_hand(std::int64_t left, int replicas, std::int64_t max_sequences) {

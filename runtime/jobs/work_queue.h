@@ -13,7 +13,7 @@
 namespace retinue::runtime {
 
 /// What rank 0 answers a lead that asks for items. Travels as it is.
-struct Deal {
+struct ItemBatch {
   static constexpr std::size_t kMost = 64;
 
   std::int64_t left = 0;   ///< items that nobody has yet; 0: this lead gets no more
@@ -25,7 +25,7 @@ struct Deal {
 /// share archives, pages of tables and beginnings of prompts; the costly ones go first, and
 /// portions shrink towards the end: the last are single items, so that replicas of unlike speeds
 /// end within about one item of each other. Lives on rank 0; only numbers of items pass through it.
-class Dealer {
+class WorkQueue {
  public:
   /// Predicted cost of an item, in any unit.
   using Cost = std::function<std::uint32_t(std::size_t item)>;
@@ -33,11 +33,11 @@ class Dealer {
   /// Memory: four bytes per 64 items.
   ///   open   per item: 1 where it is to be dealt; outlives the dealer
   ///   taken  items that somebody has already; outlives the dealer
-  Dealer(std::span<const std::uint8_t> open, const std::set<std::int64_t>& taken, Cost cost,
-         int replicas);
+  WorkQueue(std::span<const std::uint8_t> open, const std::set<std::int64_t>& taken, Cost cost,
+            int replicas);
 
   /// At most `wanted` items, at least one if there is one.
-  Deal next(std::int64_t wanted);
+  ItemBatch next(std::int64_t wanted);
   [[nodiscard]] std::int64_t left() const { return left_; }
 
  private:
@@ -46,7 +46,7 @@ class Dealer {
   std::span<const std::uint8_t> open_;
   const std::set<std::int64_t>& taken_;
   Cost cost_;
-  std::int64_t portions_;
+  std::int64_t batches_;
   std::vector<std::uint32_t> runs_;  ///< of 64 neighbours, by number, in the order of dealing
   std::size_t run_ = 0, in_run_ = 0;
   std::int64_t left_ = 0;

@@ -99,7 +99,7 @@ ImageKind image_kind(std::span<const std::byte> bytes) {
   return ImageKind::kOther;
 }
 
-bool is_clip_content(std::span<const std::byte> bytes) {
+bool is_video_content(std::span<const std::byte> bytes) {
   const std::string_view text = text_of(bytes);
   if (has_at(text, 0, "GIF8") || has_at(text, 0, "\x1A\x45\xDF\xA3")) return true;
   if (has_at(text, 0, "RIFF")) return has_at(text, 8, "AVI ");

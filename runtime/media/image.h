@@ -36,7 +36,7 @@ enum class ImageKind { kJpeg, kPng, kWebp, kOther };
 ImageKind image_kind(std::span<const std::byte> bytes);
 
 /// Whether the first bytes are those of an mp4, mov, mkv, webm, avi or gif; a hint, no promise.
-bool is_clip_content(std::span<const std::byte> bytes);
+bool is_video_content(std::span<const std::byte> bytes);
 
 /// "an empty file", "a GIF", "text", "unknown bytes 00 11 …": for messages.
 std::string_view describe_content(std::span<const std::byte> bytes);

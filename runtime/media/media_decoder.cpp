@@ -37,26 +37,27 @@ Result<ImageSize> common_size(const MediaReference& media, const std::vector<Fil
 }
 
 /// A file of video; of a list of frames each is a picture.
-bool is_clip(const MediaReference& media, const std::vector<FileBytes>& files) {
+bool is_video_file(const MediaReference& media, const std::vector<FileBytes>& files) {
   return is_video(media) && files.size() == 1 && image_kind(files[0]) == ImageKind::kOther;
 }
 
 /// Which frames of a clip are shown. A clip of a single frame shows it twice: a video is pairs.
-Result<std::vector<std::int64_t>> frames_of(const MediaReference& media, const ClipHeader& clip,
+Result<std::vector<std::int64_t>> frames_of(const MediaReference& media, const VideoHeader& video,
                                             const VisionProcessorSpec& spec) {
   FrameSampling sampling = spec.frames;
   if (media.fps > 0) sampling.fps = media.fps;
-  auto indices = choose_frames(std::ssize(clip.times_s), clip.fps, sampling);
+  auto indices = choose_frames(std::ssize(video.times_s), video.fps, sampling);
   if (indices.ok() && std::ssize(*indices) < spec.temporal_patch_size)
     indices->resize(static_cast<std::size_t>(spec.temporal_patch_size), indices->back());
   return indices;
 }
 
-Result<MediaHeader> read_clip_header(const MediaReference& media, const FileBytes& file,
-                                     const VisionProcessorSpec& spec, const ImageOptions& options) {
-  const auto clip = open_clip(file, options);
-  if (!clip.ok()) return clip.error();
-  const ClipHeader& facts = (*clip)->header();
+Result<MediaHeader> read_video_header(const MediaReference& media, const FileBytes& file,
+                                      const VisionProcessorSpec& spec,
+                                      const ImageOptions& options) {
+  const auto video = open_video(file, options);
+  if (!video.ok()) return video.error();
+  const VideoHeader& facts = (*video)->header();
   const auto indices = frames_of(media, facts, spec);
   if (!indices.ok()) return indices.error();
   MediaHeader header;
@@ -73,18 +74,18 @@ Result<MediaHeader> read_clip_header(const MediaReference& media, const FileByte
   return header;
 }
 
-Result<layers::Patches> read_clip_patches(const MediaReference& media, const FileBytes& file,
-                                          const VisionProcessorSpec& spec,
-                                          const ImageOptions& options) {
-  const auto clip = open_clip(file, options);
-  if (!clip.ok()) return clip.error();
-  const ClipHeader& facts = (*clip)->header();
+Result<layers::Patches> read_video_patches(const MediaReference& media, const FileBytes& file,
+                                           const VisionProcessorSpec& spec,
+                                           const ImageOptions& options) {
+  const auto video = open_video(file, options);
+  if (!video.ok()) return video.error();
+  const VideoHeader& facts = (*video)->header();
   const auto indices = frames_of(media, facts, spec);
   if (!indices.ok()) return indices.error();
   auto cutter = PatchCutter::start(std::ssize(*indices), facts.size, spec, true);
   if (!cutter.ok()) return cutter.error();
   const auto failed =
-      (*clip)->decode(*indices, [&](std::span<const std::uint8_t> rgb) { cutter->add(rgb); });
+      (*video)->decode(*indices, [&](std::span<const std::uint8_t> rgb) { cutter->add(rgb); });
   if (failed) return *failed;
   return cutter->finish();
 }
@@ -93,8 +94,8 @@ Result<layers::Patches> read_clip_patches(const MediaReference& media, const Fil
 
 Result<MediaHeader> read_header(const MediaReference& media, const std::vector<FileBytes>& files,
                                 const VisionProcessorSpec& spec, const ImageOptions& options) {
-  if (is_clip(media, files)) {
-    auto header = read_clip_header(media, files[0], spec, options);
+  if (is_video_file(media, files)) {
+    auto header = read_video_header(media, files[0], spec, options);
     return header.ok() ? std::move(header) : at_file(media.files[0], header.error());
   }
   const auto size = common_size(media, files, options);
@@ -118,26 +119,26 @@ Result<MediaHeader> read_header(const MediaReference& media, const std::vector<F
 Result<layers::Patches> read_patches(const MediaReference& media,
                                      const std::vector<FileBytes>& files,
                                      const VisionProcessorSpec& spec, const ImageOptions& options) {
-  if (is_clip(media, files)) {
-    auto patches = read_clip_patches(media, files[0], spec, options);
+  if (is_video_file(media, files)) {
+    auto patches = read_video_patches(media, files[0], spec, options);
     return patches.ok() ? std::move(patches) : at_file(media.files[0], patches.error());
   }
   if (const auto size = common_size(media, files, options); !size.ok()) return size.error();
-  Frames clip;
+  Frames video;
   for (std::size_t i = 0; i < files.size(); ++i) {
     auto frame = decode_image(files[i], options);
     if (!frame.ok()) return at_file(media.files[i], frame.error());
     if (i == 0) {
-      clip = std::move(frame).value();
+      video = std::move(frame).value();
       continue;
     }
-    if (frame->height != clip.height || frame->width != clip.width)
+    if (frame->height != video.height || frame->width != video.width)
       return DataError{"video", fmt::format("{}: a frame of another size than its header says",
                                             media.files[i].name())};
-    clip.pixels.insert(clip.pixels.end(), frame->pixels.begin(), frame->pixels.end());
-    ++clip.frames;
+    video.pixels.insert(video.pixels.end(), frame->pixels.begin(), frame->pixels.end());
+    ++video.frames;
   }
-  auto patches = to_patches(clip, spec, is_video(media));
+  auto patches = to_patches(video, spec, is_video(media));
   if (!patches.ok()) return at_file(media.files[0], patches.error());
   return patches;
 }

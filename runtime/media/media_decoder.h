@@ -22,7 +22,7 @@ struct MediaHeader {
 /// its own rate, or kAssumedFps, and frame i stands at i / rate, as in the reference. Of a file of
 /// video MediaReference::fps says how many frames per second are looked at, and the file when they
 /// are shown.
-/// Errors: as image_size, open_clip and patch_grid; frames of different sizes.
+/// Errors: as image_size, open_video and patch_grid; frames of different sizes.
 Result<MediaHeader> read_header(const MediaReference& media, const std::vector<FileBytes>& files,
                                 const VisionProcessorSpec& spec, const ImageOptions& options);
 

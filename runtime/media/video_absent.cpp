@@ -5,7 +5,7 @@
 
 namespace retinue::runtime {
 
-Result<std::unique_ptr<Clip>> open_clip(std::span<const std::byte> bytes, const ImageOptions&) {
+Result<std::unique_ptr<Video>> open_video(std::span<const std::byte> bytes, const ImageOptions&) {
   return DataError{
       "video",
       fmt::format("{}, and this build reads no files of video. Install FFmpeg's libraries "
@@ -13,6 +13,6 @@ Result<std::unique_ptr<Clip>> open_clip(std::span<const std::byte> bytes, const 
                   describe_content(bytes))};
 }
 
-std::string clip_libraries() { return {}; }
+std::string video_libraries() { return {}; }
 
 }  // namespace retinue::runtime

@@ -63,7 +63,7 @@ struct FreeIo {
 using Format = std::unique_ptr<AVFormatContext, FreeByAddress<avformat_close_input>>;
 using Decoder = std::unique_ptr<AVCodecContext, FreeByAddress<avcodec_free_context>>;
 using Packet = std::unique_ptr<AVPacket, FreeByAddress<av_packet_free>>;
-using Picture = std::unique_ptr<AVFrame, FreeByAddress<av_frame_free>>;
+using Image = std::unique_ptr<AVFrame, FreeByAddress<av_frame_free>>;
 using Scaler = std::unique_ptr<SwsContext, FreeScaler>;
 using Io = std::unique_ptr<AVIOContext, FreeIo>;
 
@@ -331,7 +331,7 @@ class RgbWriter {
 
   int orientation_;
   Scaler scaler_;
-  Picture rgb_;
+  Image rgb_;
   int width_ = 0, height_ = 0, format_ = 0;
   AVColorSpace space_ = AVCOL_SPC_UNSPECIFIED;
   AVColorRange range_ = AVCOL_RANGE_UNSPECIFIED;
@@ -339,9 +339,9 @@ class RgbWriter {
 
 // A clip ------------------------------------------------------------------------------------------
 
-class FfmpegClip final : public Clip {
+class FfmpegVideo final : public Video {
  public:
-  FfmpegClip(std::span<const std::byte> bytes, const ImageOptions& options)
+  FfmpegVideo(std::span<const std::byte> bytes, const ImageOptions& options)
       : bytes_(bytes), options_(options) {}
 
   std::optional<DataError> read() {
@@ -356,7 +356,7 @@ class FfmpegClip final : public Clip {
     return std::nullopt;
   }
 
-  [[nodiscard]] const ClipHeader& header() const override { return header_; }
+  [[nodiscard]] const VideoHeader& header() const override { return header_; }
 
   std::optional<DataError> decode(std::span<const std::int64_t> indices,
                                   const TakeFrame& take) override {
@@ -407,7 +407,7 @@ class FfmpegClip final : public Clip {
   /// Counts frames from all packets, with their times, and the size from the first frame.
   std::optional<DataError> list_packets(const Opened& opened) {
     const Packet packet(allocated(av_packet_alloc()));
-    const Picture frame(allocated(av_frame_alloc()));
+    const Image frame(allocated(av_frame_alloc()));
     int read = 0;
     const auto next = [&] {
       read = read_packet(opened, *packet);
@@ -505,15 +505,15 @@ class FfmpegClip final : public Clip {
     auto opened = open_bytes(bytes_, options_);
     if (!opened.ok()) return opened.error();
     const Packet packet(allocated(av_packet_alloc()));
-    const Picture frame(allocated(av_frame_alloc())), before(allocated(av_frame_alloc()));
+    const Image frame(allocated(av_frame_alloc())), before(allocated(av_frame_alloc()));
     RgbWriter writer(orientation_);
     Frames rgb;
     std::optional<DataError> failed;
     std::int64_t at = 0, frames = 0, before_mark = 0, sent = mark_of(0);
     bool any_before = false;
     const auto wanted = [&] { return mark_of(indices[taken]); };
-    const auto hand_out = [&](const AVFrame& picture) {
-      if (!(failed = writer.write(picture, rgb))) {
+    const auto hand_out = [&](const AVFrame& image) {
+      if (!(failed = writer.write(image, rgb))) {
         if (ImageSize{.height = rgb.height, .width = rgb.width} != header_.size) {
           failed = error(fmt::format(
               "at {:.2f} s a frame of {} x {} pixels among others of {} x {}", seconds_of(wanted()),
@@ -524,12 +524,12 @@ class FfmpegClip final : public Clip {
         ++taken;
       }
     };
-    const auto stand_in = [&](const AVFrame& picture, std::int64_t mark) {
+    const auto stand_in = [&](const AVFrame& image, std::int64_t mark) {
       if (leap || std::abs(seconds_of(wanted()) - seconds_of(mark)) > kNearEnough_s)
         failed = error(fmt::format("the frame at {:.2f} s is missing. The file is damaged.",
                                    seconds_of(wanted())));
       else
-        hand_out(picture);
+        hand_out(image);
     };
     const auto next = [&] {
       const std::int64_t from = leap ? packet_for(wanted()) : 0;
@@ -577,7 +577,7 @@ class FfmpegClip final : public Clip {
 
   std::span<const std::byte> bytes_;
   ImageOptions options_;
-  ClipHeader header_;
+  VideoHeader header_;
   AVRational time_base_{0, 1};
   AVCodecID codec_ = AV_CODEC_ID_NONE;
   int orientation_ = 1;
@@ -592,15 +592,15 @@ class FfmpegClip final : public Clip {
 
 }  // namespace
 
-Result<std::unique_ptr<Clip>> open_clip(std::span<const std::byte> bytes,
-                                        const ImageOptions& options) {
+Result<std::unique_ptr<Video>> open_video(std::span<const std::byte> bytes,
+                                          const ImageOptions& options) {
   if (bytes.empty()) return error("an empty file. The copy is incomplete; copy it again.");
-  auto clip = std::make_unique<FfmpegClip>(bytes, options);
-  if (auto failed = clip->read()) return *failed;
-  return std::unique_ptr<Clip>(std::move(clip));
+  auto video = std::make_unique<FfmpegVideo>(bytes, options);
+  if (auto failed = video->read()) return *failed;
+  return std::unique_ptr<Video>(std::move(video));
 }
 
-std::string clip_libraries() {
+std::string video_libraries() {
   const auto version = [](unsigned number) {
     return fmt::format("{}.{}.{}", AV_VERSION_MAJOR(number), AV_VERSION_MINOR(number),
                        AV_VERSION_MICRO(number));

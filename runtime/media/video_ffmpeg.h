@@ -16,7 +16,7 @@
 namespace retinue::runtime {
 
 /// What a clip is, known from its packets and one decoded frame.
-struct ClipHeader {
+struct VideoHeader {
   ImageSize size;               ///< of every frame, upright under ExifOrientation::kApply
   std::vector<double> times_s;  ///< per frame: when it is shown, counted from the first; ascending
   std::optional<double> fps;    ///< on average; nothing where neither file nor packets say it
@@ -29,10 +29,10 @@ using TakeFrame = std::function<void(std::span<const std::uint8_t>)>;
 /// A clip in memory: mp4, mov, mkv, webm, avi or gif with any codec that the libraries have.
 /// Opens no other file, whatever the clip names. Not for two threads at once; clips of different
 /// threads know nothing of each other.
-class Clip {
+class Video {
  public:
-  virtual ~Clip() = default;
-  [[nodiscard]] virtual const ClipHeader& header() const = 0;
+  virtual ~Video() = default;
+  [[nodiscard]] virtual const VideoHeader& header() const = 0;
 
   /// Decodes the frames at `indices`, ascending, repeats allowed, and hands them out in that order.
   /// One frame is held at a time. Stretches without a wanted frame are left out from keyframe to
@@ -54,10 +54,10 @@ class Clip {
 ///             turns; max_pixels of a frame, refused before memory is taken
 /// Errors, all of stage "video": a build without the libraries, an unknown container or codec, no
 /// video in it, no frames, packets cut short.
-Result<std::unique_ptr<Clip>> open_clip(std::span<const std::byte> bytes,
-                                        const ImageOptions& options);
+Result<std::unique_ptr<Video>> open_video(std::span<const std::byte> bytes,
+                                          const ImageOptions& options);
 
 /// "libavformat 59.27.100, …", or empty in a build that reads no clips.
-std::string clip_libraries();
+std::string video_libraries();
 
 }  // namespace retinue::runtime

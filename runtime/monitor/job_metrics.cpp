@@ -39,7 +39,7 @@ void add_engine(MetricsText& metrics, const RankState& total) {
   const EngineStats& engine = total.engine;
   const SchedulerStats& scheduler = engine.scheduler;
   metrics.gauge("retinue_queue_items", "What waits on the way from file to token.");
-  metrics.sample(real(total.questions), {{"queue", "questions"}});
+  metrics.sample(real(total.requests), {{"queue", "questions"}});
   metrics.sample(real(total.feed.queued), {{"queue", "pixels_queued"}});
   metrics.sample(real(total.feed.ready), {{"queue", "pixels_ready"}});
   metrics.sample(real(scheduler.waiting), {{"queue", "waiting"}});
@@ -57,7 +57,7 @@ void add_engine(MetricsText& metrics, const RankState& total) {
   metrics.sample(engine.pixels_waited_s);
   metrics.counter("retinue_stage_seconds_total", "Time by stage, over all ranks and threads.");
   for (const auto& [stage, seconds] :
-       {std::pair<std::string_view, double>{"read", total.question_s + total.feed.read_s},
+       {std::pair<std::string_view, double>{"read", total.prepare_s + total.feed.read_s},
         {"pixels", total.feed.decode_s},
         {"encode", engine.encode_s},
         {"prefill", engine.prefill_s},

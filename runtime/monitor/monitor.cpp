@@ -33,11 +33,11 @@ Monitor::Monitor(const HttpAddress& address, const Clock& clock, double stalled_
 
 Monitor::~Monitor() {
   const double until_s = clock_.now_s() + kLinger_s;
-  while (ended_ && !end_told_ && clock_.now_s() - watched_s_ < kWatched_s &&
+  while (ended_ && !end_reported_ && clock_.now_s() - watched_s_ < kWatched_s &&
          clock_.now_s() < until_s)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   // Told is not sent: the answer is on its way to a client of this machine or the next.
-  if (end_told_) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  if (end_reported_) std::this_thread::sleep_for(std::chrono::milliseconds(100));
 }
 
 void Monitor::publish(std::shared_ptr<const JobStatus> status) {
@@ -66,7 +66,7 @@ HttpResponse Monitor::answer(std::string_view path) {
     if (status_ == nullptr) return text(503, "nothing is known yet\n");
     if (json_ == nullptr) json_ = std::make_shared<const std::string>(to_json(*status_) + "\n");
     watched_s_ = clock_.now_s();
-    if (status_->phase == JobPhase::kEnded) end_told_ = true;
+    if (status_->phase == JobPhase::kEnded) end_reported_ = true;
     return {.content_type = "application/json", .body = json_};
   }
   if (path.starts_with("/thumb/")) return thumbnail(path.substr(7));

@@ -45,7 +45,7 @@ class Monitor final : public StatusSink {
   std::shared_ptr<const JobStatus> status_;  ///< the server's thread
   std::shared_ptr<const std::string> json_;  ///< of it; null until asked for
   std::atomic<bool> ended_ = false;          ///< published
-  std::atomic<bool> end_told_ = false;
+  std::atomic<bool> end_reported_ = false;
   std::atomic<double> watched_s_ = -1e9;  ///< when the status was last asked for
   std::unique_ptr<HttpServer> server_;    // last: its thread uses all of the above
 };

@@ -57,17 +57,17 @@ JobFolder::JobFolder(std::string path) : path_(std::move(path)) {
   lock_ = std::make_unique<Lock>(path_);
 }
 
-bool JobFolder::is_settled() const { return std::filesystem::exists(path_ + "/job.json"); }
+bool JobFolder::has_job() const { return std::filesystem::exists(path_ + "/job.json"); }
 
-void JobFolder::settle(const Json& question, const Json& about, const std::string& note) const {
+void JobFolder::validate(const Json& signature, const Json& about, const std::string& note) const {
   const std::string job = path_ + "/job.json";
-  if (is_settled()) {
+  if (has_job()) {
     std::ifstream file(job);
     const Json before = Json::parse(file, nullptr, false);
     if (!before.is_object() || !before.contains("question"))
       throw UsageError(
           fmt::format("[--output] {} is no job of this program. Choose another folder.", job));
-    const std::string what = differences(before["question"], question);
+    const std::string what = differences(before["question"], signature);
     if (!what.empty())
       throw UsageError(
           fmt::format("[--output] {} holds the answers to another question: {}.{}{} Choose "
@@ -76,7 +76,7 @@ void JobFolder::settle(const Json& question, const Json& about, const std::strin
     return;
   }
   Json whole = about;
-  whole["question"] = question;
+  whole["question"] = signature;
   AtomicFile written(job);
   written.write(pretty(whole));
   written.commit();
@@ -98,8 +98,8 @@ JobFolder::Lock::Lock(const std::string& job) {
   throw SystemError(fmt::format("[output] {} cannot be locked: {}", path, std::strerror(error)));
 }
 
-void JobFolder::seal(const Journal& journal, const std::vector<std::int64_t>& order, bool finished,
-                     OutputFormat format) const {
+void JobFolder::finalize(const Journal& journal, const std::vector<std::int64_t>& order,
+                         bool finished, OutputFormat format) const {
   AtomicFile failures(path_ + "/failures.jsonl");
   for (const std::int64_t index : order)
     if (journal.failed(index)) failures.write(journal.text(index) + "\n");

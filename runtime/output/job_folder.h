@@ -25,10 +25,10 @@ class JobFolder {
   ///   note      said with a refusal, for what `question` holds only a hash of
   /// Throws: UsageError when the question differs, naming in what; SystemError when the disk
   /// refuses.
-  void settle(const nlohmann::ordered_json& question, const nlohmann::ordered_json& about,
-              const std::string& note = "") const;
+  void validate(const nlohmann::ordered_json& signature, const nlohmann::ordered_json& about,
+                const std::string& note = "") const;
   /// There is a job.json: what else lies in the folder belongs to its question.
-  [[nodiscard]] bool is_settled() const;
+  [[nodiscard]] bool has_job() const;
 
   [[nodiscard]] const std::string& path() const { return path_; }
 
@@ -38,8 +38,8 @@ class JobFolder {
   ///   format  is no part of the question: the same folder may be sealed again in another one
   /// Without `finished` only failures.jsonl is written: captions stand for all of them.
   /// Throws: SystemError.
-  void seal(const Journal& journal, const std::vector<std::int64_t>& order, bool finished,
-            OutputFormat format = OutputFormat::kJsonl) const;
+  void finalize(const Journal& journal, const std::vector<std::int64_t>& order, bool finished,
+                OutputFormat format = OutputFormat::kJsonl) const;
   [[nodiscard]] bool has_report() const;
   void write_report(const nlohmann::ordered_json& report) const;
 

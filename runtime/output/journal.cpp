@@ -143,7 +143,7 @@ void SegmentWriter::close() {
 }
 
 Journal::Journal(const std::string& job, std::int64_t items)
-    : places_(static_cast<std::size_t>(items)), strikes_(job) {
+    : places_(static_cast<std::size_t>(items)), attributed_(job) {
   std::vector<std::pair<std::pair<int, int>, std::string>> found;
   std::error_code error;
   for (auto at = std::filesystem::directory_iterator(job + "/journal", error);
@@ -154,13 +154,13 @@ Journal::Journal(const std::string& job, std::int64_t items)
   if (error && error != std::errc::no_such_file_or_directory)
     throw SystemError(fmt::format("[journal] {}/journal: {}", job, error.message()));
   std::sort(found.begin(), found.end());
-  next_epoch_ = strikes_.newest_epoch() + 1;
+  next_epoch_ = attributed_.newest_epoch() + 1;
   for (const auto& [name, path] : found) {
     next_epoch_ = std::max(next_epoch_, name.first + 1);
-    strikes_.begin(name.first, name.second);
+    attributed_.begin(name.first, name.second);
     read_segment(path);
   }
-  strikes_.finish();
+  attributed_.finish();
 }
 
 void Journal::read_segment(const std::string& path) {
@@ -179,9 +179,9 @@ void Journal::read_segment(const std::string& path) {
     } else if (entry->type == EntryType::kStart) {
       starts_.push_back(line.substr(entry->json_at));
     } else if (entry->type == EntryType::kTaken) {
-      strikes_.taken(entry->index);
+      attributed_.taken(entry->index);
     } else if (entry->type == EntryType::kDone || entry->type == EntryType::kFail) {
-      strikes_.ended(entry->index);
+      attributed_.ended(entry->index);
       done_lines_ += entry->type == EntryType::kDone ? 1 : 0;
       if (entry->index >= 0 && entry->index < static_cast<std::int64_t>(places_.size()))
         places_[static_cast<std::size_t>(entry->index)] = {

@@ -82,7 +82,7 @@ class Journal {
   /// Records that were ever written, of whatever item.
   [[nodiscard]] std::int64_t done_lines() const { return done_lines_; }
   /// What the deaths of earlier runs tell about items.
-  [[nodiscard]] const Strikes& strikes() const { return strikes_; }
+  [[nodiscard]] const CrashAttribution& crash_attribution() const { return attributed_; }
 
  private:
   struct Place {
@@ -98,7 +98,7 @@ class Journal {
   std::vector<std::string> segments_;
   std::vector<Place> places_;
   std::vector<std::string> starts_;
-  Strikes strikes_;
+  CrashAttribution attributed_;
   std::int64_t damaged_lines_ = 0, done_lines_ = 0;
   int next_epoch_ = 0;
 };

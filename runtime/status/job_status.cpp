@@ -22,7 +22,7 @@ Json rates_of(const Counts& counts, double seconds) {
 /// Seconds by stage, under the names of report.json where it has them.
 Json stages_of(const RankState& state) {
   const EngineStats& engine = state.engine;
-  return {{"read_s", state.question_s + state.feed.read_s},
+  return {{"read_s", state.prepare_s + state.feed.read_s},
           {"pixels_s", state.feed.decode_s},
           {"encode_s", engine.encode_s},
           {"prefill_s", engine.prefill_s},
@@ -79,8 +79,8 @@ RankState JobStatus::total() const {
     all.feed.queued += state.feed.queued, all.feed.ready += state.feed.ready;
     all.feed.decoded += state.feed.decoded;
     all.feed.read_s += state.feed.read_s, all.feed.decode_s += state.feed.decode_s;
-    all.live += state.live, all.questions += state.questions;
-    all.question_s += state.question_s, all.write_s += state.write_s;
+    all.live += state.live, all.requests += state.requests;
+    all.prepare_s += state.prepare_s, all.write_s += state.write_s;
     all.item_seconds += state.item_seconds;
   }
   all.engine = engines.engine;
@@ -121,7 +121,7 @@ std::string to_json(const JobStatus& status) {
                    {"failed", status.failed()},
                    {"quarantined", status.quarantined},
                    {"left", status.items - status.done() - status.failed()},
-                   {"in_flight", total.live + total.questions}};
+                   {"in_flight", total.live + total.requests}};
   json["this_run"] = {{"done", status.counts.done},
                       {"failed", status.counts.failed},
                       {"media", status.counts.media},
@@ -138,15 +138,15 @@ std::string to_json(const JobStatus& status) {
                                {"media", bucket.media},
                                {"prompt_tokens", bucket.prompt_tokens},
                                {"completion_tokens", bucket.completion_tokens}});
-  json["queues"] = {{"questions", total.questions},
+  json["queues"] = {{"questions", total.requests},
                     {"pixels_queued", total.feed.queued},
                     {"pixels_ready", total.feed.ready},
                     {"waiting", scheduler.waiting},
                     {"running", scheduler.running}};
-  const double per_lead = status.elapsed_s * status.job.mesh.data;
+  const double per_leader = status.elapsed_s * status.job.mesh.data;
   json["starvation"] = {
       {"waited_for_pixels_s", total.engine.starved_s},
-      {"waited_for_pixels_share", per_lead > 0 ? total.engine.starved_s / per_lead : 0.0},
+      {"waited_for_pixels_share", per_leader > 0 ? total.engine.starved_s / per_leader : 0.0},
       {"pixels_waited_s", total.engine.pixels_waited_s}};
   json["kv"] = {{"blocks", scheduler.kv_blocks},
                 {"held", scheduler.kv_blocks_held},

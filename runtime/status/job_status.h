@@ -38,13 +38,13 @@ struct ItemSeconds {
 /// How one rank stands. Travels between ranks as it is.
 struct RankState {
   EngineStats engine;
-  FeedState feed;
+  PrefetchState feed;
   bool finished = false;  ///< nothing follows
   // Of leads only:
-  std::int64_t live = 0;       ///< items that the engine has
-  std::int64_t questions = 0;  ///< items that wait to be read, or read to be taken by the engine
-  double question_s = 0;       ///< reading files and headers, prompts, tokens; over threads
-  double write_s = 0;          ///< handing records to the journal
+  std::int64_t live = 0;      ///< items that the engine has
+  std::int64_t requests = 0;  ///< items that wait to be read, or read to be taken by the engine
+  double prepare_s = 0;       ///< reading files and headers, prompts, tokens; over threads
+  double write_s = 0;         ///< handing records to the journal
   ItemSeconds item_seconds;
 };
 
@@ -59,11 +59,11 @@ struct JobEvent {
 };
 
 enum class JobPhase {
-  kListing,   ///< the input is read
-  kLoading,   ///< weights are
-  kRunning,   ///< steps are made
-  kStopping,  ///< on purpose, before the end
-  kSealing,   ///< captions.jsonl and the like are written
+  kListing,     ///< the input is read
+  kLoading,     ///< weights are
+  kRunning,     ///< steps are made
+  kStopping,    ///< on purpose, before the end
+  kFinalizing,  ///< captions.jsonl and the like are written
   kEnded,
   kFailed,  ///< the process ends by an error; no exit code is known
 };

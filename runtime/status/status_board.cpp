@@ -90,7 +90,7 @@ void StatusBoard::rank(int rank, const RankState& state) {
   known.state = state;
 }
 
-void StatusBoard::lead(int rank, std::int64_t done, std::int64_t failed) {
+void StatusBoard::leader(int rank, std::int64_t done, std::int64_t failed) {
   JobStatus::Rank& known = status_.ranks[static_cast<std::size_t>(rank)];
   known.done = done, known.failed = failed;
 }

@@ -39,7 +39,7 @@ class StatusBoard {
 
   void rank(int rank, const RankState& state);
   /// What the lead `rank` has done.
-  void lead(int rank, std::int64_t done, std::int64_t failed);
+  void leader(int rank, std::int64_t done, std::int64_t failed);
   /// Items that ended. A caption without a thumbnail is shown where none has come for a while.
   void caption(JobStatus::Recent recent);
   void failure(JobStatus::Failed failed);

@@ -158,13 +158,13 @@ std::optional<Measurement> stored(const std::string& path) {
 /// plan.json: what the folder is for.
 void settle(const StudyOptions& options, Provenance& provenance, const std::vector<Cell>& cells) {
   const std::string path = options.output + "/plan.json";
-  const Json question = options.question();
+  const Json signature = options.signature();
   if (fs::exists(path)) {
     const Json there = Json::parse(read_file(path), nullptr, false);
     if (!there.is_object() || !there.contains("question"))
       throw UsageError(
           fmt::format("[study] {} is not what a study writes. Choose another --output.", path));
-    for (const auto& [key, value] : question.items())
+    for (const auto& [key, value] : signature.items())
       if (there["question"].value(key, Json()) != value)
         throw UsageError(fmt::format(
             "[--output] {} holds another study: its {} is {}, now {}. Choose another folder, or "
@@ -177,7 +177,7 @@ void settle(const StudyOptions& options, Provenance& provenance, const std::vect
   }
   Json plan;
   plan["schema_version"] = kSchema;
-  plan["question"] = question;
+  plan["question"] = signature;
   plan["provenance"] = to_json(provenance);
   plan["cells"] = Json::array();
   for (const Cell& cell : cells) plan["cells"].push_back(to_json(cell));
@@ -203,7 +203,7 @@ std::int64_t limit_of(const Cell& cell, const PlanOptions& plan, std::int64_t al
 
 }  // namespace
 
-Json StudyOptions::question() const {
+Json StudyOptions::signature() const {
   Json json;
   Json layouts = Json::array();
   for (const Layout& layout : plan.layouts)
@@ -337,7 +337,7 @@ Json to_json(const Study& study) {
     one["communication"] = optional_json(r.communication.direct);
     one["late_ranks"] = optional_json(r.late);
     one["feed_loss"] = optional_json(r.feed.ablated), one["feed"] = optional_json(r.feed.direct);
-    one["pictures"] = optional_json(r.pictures), one["tail_loss"] = optional_json(r.tail);
+    one["pictures"] = optional_json(r.images), one["tail_loss"] = optional_json(r.tail);
     one["load_balance"] = r.load_balance;
     one["communication_efficiency"] = r.communication_efficiency;
     one["joules_per_item"] = optional_json(r.joules_per_item);

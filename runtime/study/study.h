@@ -32,7 +32,7 @@ struct StudyOptions {
   std::string output;      ///< folder of the study
   std::int64_t limit = 0;  ///< of items, at the largest layout; 0: all
   Provenance provenance;   ///< `when` and `machine` of a study that goes on are those it began with
-  nlohmann::ordered_json question() const;  ///< what cells of one study have in common
+  nlohmann::ordered_json signature() const;  ///< what cells of one study have in common
 };
 
 /// Runs what is not there yet, cell by cell; each finished one is a file of its own, whole or

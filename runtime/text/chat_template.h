@@ -13,7 +13,7 @@ namespace retinue::runtime {
 /// What a template is given beside the messages; pointers are borrowed for the call.
 struct RenderOptions {
   bool add_generation_prompt = true;
-  bool add_vision_id = false;                     ///< "Picture 1: " before an image
+  bool add_vision_id = false;                     ///< "Image 1: " before an image
   const nlohmann::ordered_json* tools = nullptr;  ///< an array of function schemas
   const nlohmann::ordered_json* extra = nullptr;  ///< an object: further names for the template
 };

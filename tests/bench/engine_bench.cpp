@@ -70,7 +70,7 @@ struct Step {
 struct Measured {
   double seconds = 0;
   std::vector<Step> steps;
-  EngineStats lead;
+  EngineStats leader;
   std::vector<runtime::Completion> completions;
 };
 
@@ -111,7 +111,7 @@ Measured measure(EngineRanks& ranks, const std::vector<EngineTask>& tasks,
         }
         step_begin = clock.now_s();
       });
-  m.lead = all[0];
+  m.leader = all[0];
   return m;
 }
 
@@ -258,23 +258,24 @@ nlohmann::json report(const Case& of, const StepModel& model) {
     composition +=
         fmt::format(" {:.0f}", last > first ? rows / static_cast<double>(last - first) : 0);
   }
-  const double idle = static_cast<double>(m.lead.idle_steps) /
-                      static_cast<double>(std::max<std::int64_t>(1, m.lead.steps));
+  const double idle = static_cast<double>(m.leader.idle_steps) /
+                      static_cast<double>(std::max<std::int64_t>(1, m.leader.steps));
   fmt::print(
       "  {:<40} {:6.2f} s {:6.0f} rows/s  of the step model {:.2f}  decoder {:4.1f} %  planner "
       "{:3.1f} %  waits {:3.1f} %  sampling {:3.1f} %  idle {:.1f} %  rows per step{}\n",
-      of.what, seconds, static_cast<double>(m.lead.tokens) / seconds, predicted / seconds,
-      100 * m.lead.forward_s / m.seconds, 100 * m.lead.plan_s / m.seconds,
-      100 * m.lead.wait_s / m.seconds, 100 * m.lead.sample_s / m.seconds, 100 * idle, composition);
+      of.what, seconds, static_cast<double>(m.leader.tokens) / seconds, predicted / seconds,
+      100 * m.leader.forward_s / m.seconds, 100 * m.leader.plan_s / m.seconds,
+      100 * m.leader.wait_s / m.seconds, 100 * m.leader.sample_s / m.seconds, 100 * idle,
+      composition);
   return {{"what", of.what},
           {"seconds", seconds},
-          {"rows", m.lead.tokens},
-          {"steps", m.lead.steps},
+          {"rows", m.leader.tokens},
+          {"steps", m.leader.steps},
           {"of_step_model", predicted / seconds},
-          {"decoder_share", m.lead.forward_s / m.seconds},
-          {"planner_share", m.lead.plan_s / m.seconds},
-          {"wait_share", m.lead.wait_s / m.seconds},
-          {"sampling_share", m.lead.sample_s / m.seconds},
+          {"decoder_share", m.leader.forward_s / m.seconds},
+          {"planner_share", m.leader.plan_s / m.seconds},
+          {"wait_share", m.leader.wait_s / m.seconds},
+          {"sampling_share", m.leader.sample_s / m.seconds},
           {"idle_share", idle},
           {"rows_per_step", composition}};
 }
@@ -366,10 +367,10 @@ nlohmann::json prefix_reuse(const test::EngineModel& model, int rounds) {
   const test::TaskShape shape{.prefix_tokens = 0,
                               .text_tokens = 16,
                               .images = 1,
-                              .pictures = 500,
-                              .picture_side = 8,
+                              .distinct_images = 500,
+                              .image_side = 8,
                               .new_tokens = 16};
-  runtime::EngineWishes most = test::wishes_for(model.config, shape);
+  runtime::EngineSizing most = test::sizing_for(model.config, shape);
   most.max_text_tokens += 200, most.max_sequences = 16, most.max_batch_tokens = 256;
   most.kv_block_tokens = 16;
   EngineRanks ranks(model, 2, most);
@@ -417,7 +418,7 @@ int run(int rounds, const std::string& only, const std::string& json) {
         .pixel_values = {}}}};
   for (const Subject& subject : subjects) {
     if (!only.empty() && subject.name != only) continue;
-    runtime::EngineWishes most;
+    runtime::EngineSizing most;
     most.max_batch_tokens = 256, most.max_sequences = 64, most.max_new_tokens = 64;
     most.max_text_tokens = 320, most.max_image_pixels = 4096;
     EngineRanks ranks(subject.model, 2, most);

@@ -23,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Waves and noise: as much detail as a photograph has, and no two alike.
-std::vector<unsigned char> picture(std::uint64_t seed, int width, int height) {
+std::vector<unsigned char> image(std::uint64_t seed, int width, int height) {
   std::vector<unsigned char> pixels(static_cast<std::size_t>(width) *
                                     static_cast<std::size_t>(height) * 3);
   const double a = to_unit_double(random_bits(seed, 0)), b = to_unit_double(random_bits(seed, 1));
@@ -93,7 +93,7 @@ int run(const std::string& folder, int images, int width, int height, int tokens
   for (int i = 0; i < images; ++i) {
     const auto seed = mix64(static_cast<std::uint64_t>(i) + 1);
     const std::string name = fmt::format("pictures/{:05}.jpg", i);
-    write_jpeg(folder + "/" + name, picture(seed, width, height), width, height);
+    write_jpeg(folder + "/" + name, image(seed, width, height), width, height);
     const auto most =
         static_cast<int>(tokens * (0.5 + to_unit_double(random_bits(seed, 1ULL << 40U))));
     items << fmt::format(

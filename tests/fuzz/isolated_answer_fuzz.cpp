@@ -10,7 +10,7 @@ namespace {
 using namespace retinue::runtime;
 
 void read_answer(AnswerHead head, std::span<const std::byte> body, const Asked& asked) {
-  if (!flaw_of(head, asked).empty()) return;
+  if (!validation_error(head, asked).empty()) return;
   // As many bytes as are there, where the head has no opinion of its own.
   if (head.body_bytes > static_cast<std::uint64_t>(asked.memory_bytes)) std::abort();
   if (head.kind == AnswerKind::kPatches && head.body_bytes == 0) std::abort();

@@ -28,7 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         .write(text.data(), static_cast<std::streamsize>(text.size()));
   };
   write(runtime::segment_path(folder, 0, 0), bytes.substr(0, cut));
-  write(runtime::death_path(folder, 0, 0), bytes.substr(std::min(cut + 1, bytes.size())));
+  write(runtime::crash_report_path(folder, 0, 0), bytes.substr(std::min(cut + 1, bytes.size())));
   const runtime::Journal journal(folder, kItems);
   std::int64_t ended = 0;
   for (std::int64_t i = 0; i < kItems; ++i)
@@ -37,8 +37,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       check(journal.text(i).find('\n') == std::string::npos, "an entry is one line");
     }
   check(ended == journal.done_count() + journal.failed_count(), "counts are of what is there");
-  for (const std::int64_t item : journal.strikes().suspects())
-    check(!journal.strikes().by_item().contains(item),
+  for (const std::int64_t item : journal.crash_attribution().suspects())
+    check(!journal.crash_attribution().by_item().contains(item),
           "one death holds an item against itself once");
   return 0;
 }

@@ -11,16 +11,16 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace retinue::runtime;
-  const auto clip = open_clip(std::as_bytes(std::span(data, size)), {.max_pixels = 1 << 16});
-  if (!clip.ok()) return 0;
-  const ClipHeader& header = (*clip)->header();
+  const auto video = open_video(std::as_bytes(std::span(data, size)), {.max_pixels = 1 << 16});
+  if (!video.ok()) return 0;
+  const VideoHeader& header = (*video)->header();
   const auto frames = std::ssize(header.times_s);
   retinue::check(frames > 0 && header.size.pixels() > 0, "a clip that opens has frames");
   std::vector<std::int64_t> all, some = {0, 0, frames / 2, frames - 1};
   for (std::int64_t i = 0; i < frames && i < 100; ++i) all.push_back(i);
   for (const auto& indices : {all, some}) {
     std::ptrdiff_t taken = 0;
-    const auto failed = (*clip)->decode(indices, [&](std::span<const std::uint8_t> rgb) {
+    const auto failed = (*video)->decode(indices, [&](std::span<const std::uint8_t> rgb) {
       retinue::check(std::ssize(rgb) == header.size.pixels() * 3, "pixels have another size");
       ++taken;
     });

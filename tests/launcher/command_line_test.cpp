@@ -22,22 +22,22 @@ using Words = std::vector<std::string>;
 
 class CommandLine : public testing::Test {
  protected:
-  Asked parse(const Words& words, const std::string& verb = "caption") {
+  Asked parse(const Words& arguments, const std::string& verb = "caption") {
     const auto tables = tables_of(verb, options);
-    return parse_command_line(verb, tables, words);
+    return parse_command_line(verb, tables, arguments);
   }
 
   /// With what caption requires in front.
   Asked parse_rest(const Words& rest) {
-    Words words = {"--model", "m", "--input", "a", "--output", "o"};
-    words.insert(words.end(), rest.begin(), rest.end());
-    return parse(words);
+    Words arguments = {"--model", "m", "--input", "a", "--output", "o"};
+    arguments.insert(arguments.end(), rest.begin(), rest.end());
+    return parse(arguments);
   }
 
-  std::string refusal(const Words& words, const std::string& verb = "caption") {
+  std::string refusal(const Words& arguments, const std::string& verb = "caption") {
     options = {};
     try {
-      parse(words, verb);
+      parse(arguments, verb);
     } catch (const UsageError& error) {
       return error.what();
     }
@@ -158,10 +158,10 @@ TEST_F(CommandLine, RefusesUnknownKeysAndWrongKinds) {
 }
 
 TEST(Nearest, CountsEdits) {
-  const Words words = {"ask", "trace", "check"};
-  EXPECT_EQ(nearest("tarce", words), "trace");
-  EXPECT_EQ(nearest("chekc", words), "check");
-  EXPECT_EQ(nearest("", words), "ask");
+  const Words arguments = {"ask", "trace", "check"};
+  EXPECT_EQ(nearest("tarce", arguments), "trace");
+  EXPECT_EQ(nearest("chekc", arguments), "check");
+  EXPECT_EQ(nearest("", arguments), "ask");
   EXPECT_EQ(nearest("x", {}), "");
 }
 

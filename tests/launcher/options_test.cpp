@@ -123,13 +123,13 @@ TEST(Options, WordsSayWhatDiffersFromTheDefaultsAndReadBackAlike) {
   now.check.caption.run.max_pixels = 4096;
   now.check.caption.sampling.temperature = 0.25;
   now.check.caption.sampling.ignore_eos = true;
-  std::vector<std::string> words;
+  std::vector<std::string> arguments;
   const auto tables = run_tables(now), defaults = run_tables(standard);
   for (std::size_t i = 0; i < tables.size(); ++i)
-    for (const std::string& word : words_of(tables[i], defaults[i])) words.push_back(word);
-  EXPECT_THAT(
-      words, testing::ElementsAre("--input", "a b", "--input", "c", "--threads", "3",
-                                  "--temperature", "0.25", "--ignore-eos", "--max-pixels", "4096"));
+    for (const std::string& word : arguments_of(tables[i], defaults[i])) arguments.push_back(word);
+  EXPECT_THAT(arguments, testing::ElementsAre("--input", "a b", "--input", "c", "--threads", "3",
+                                              "--temperature", "0.25", "--ignore-eos",
+                                              "--max-pixels", "4096"));
 }
 
 TEST(Options, AStudyReadsWhatItsRunsReadButNotWhatItSaysItself) {

@@ -126,7 +126,7 @@ struct EngineRanks::Rank {
   std::unique_ptr<layers::Qwen3Vl> model;
 };
 
-EngineRanks::EngineRanks(const EngineModel& model, int ranks, const runtime::EngineWishes& most)
+EngineRanks::EngineRanks(const EngineModel& model, int ranks, const runtime::EngineSizing& most)
     : group_(make_local_group(ranks, "tensor", 120)),
       plan_(runtime::plan_engine(model.config, model.dtype, Device{}, ranks, 1,
                                  std::int64_t{4} << 30, most)) {
@@ -163,7 +163,7 @@ const layers::Qwen3Vl& EngineRanks::model(int rank) const {
 std::vector<runtime::EngineStats> EngineRanks::drive(
     const runtime::EngineLimits& limits, const runtime::EngineOptions& options,
     const std::function<std::unique_ptr<runtime::PixelSource>(int rank)>& pixels,
-    const std::function<void(runtime::Engine&)>& lead) {
+    const std::function<void(runtime::Engine&)>& leader) {
   check(limits.kv_block_tokens == plan_.limits.kv_block_tokens &&
             limits.kv_blocks <= plan_.limits.kv_blocks &&
             limits.max_batch_tokens <= plan_.limits.max_batch_tokens &&
@@ -183,9 +183,9 @@ std::vector<runtime::EngineStats> EngineRanks::drive(
           runtime::Engine engine(*rank.ctx, rank.ledger, *rank.model, limits, *group_[r], *source,
                                  clock, options);
           do {
-            if (r == 0) lead(engine);
+            if (r == 0) leader(engine);
           } while (engine.step());
-          if (r == 0) lead(engine);  // what the last step has ended
+          if (r == 0) leader(engine);  // what the last step has ended
           stats[r] = engine.stats();
           group_[r]->barrier();
         } catch (const std::exception& error) {

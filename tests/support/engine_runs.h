@@ -59,7 +59,7 @@ struct EngineOutcome {
 /// of its own, above caches that hold what earlier runs left there.
 class EngineRanks {
  public:
-  EngineRanks(const EngineModel& model, int ranks, const runtime::EngineWishes& most);
+  EngineRanks(const EngineModel& model, int ranks, const runtime::EngineSizing& most);
   ~EngineRanks();
 
   /// The most that a run may have: limits may be lowered, but for kv_block_tokens.
@@ -74,7 +74,7 @@ class EngineRanks {
   std::vector<runtime::EngineStats> drive(
       const runtime::EngineLimits& limits, const runtime::EngineOptions& options,
       const std::function<std::unique_ptr<runtime::PixelSource>(int rank)>& pixels,
-      const std::function<void(runtime::Engine&)>& lead);
+      const std::function<void(runtime::Engine&)>& leader);
 
  private:
   struct Rank;

@@ -11,21 +11,21 @@ std::int64_t Random::in(std::int64_t low, std::int64_t high) {
                                          static_cast<std::uint64_t>(high - low + 1));
 }
 
-layers::Patches random_picture(const layers::ModelConfig& config, std::uint64_t seed,
-                               std::int64_t which, const TaskShape& shape) {
+layers::Patches random_image(const layers::ModelConfig& config, std::uint64_t seed,
+                             std::int64_t which, const TaskShape& shape) {
   const std::uint64_t key = mix64(seed ^ mix64(static_cast<std::uint64_t>(which) + 77));
   const std::int64_t merge = config.vision.spatial_merge_size;
-  layers::Patches picture;
+  layers::Patches image;
   // Two and two have the same size.
   Random sizes(mix64(seed) + static_cast<std::uint64_t>(which / 2));
-  const std::int64_t most = shape.picture_side / merge, least = (most + 1) / 2;
-  picture.grid_thw = {1, merge * sizes.in(least, most), merge * most};
-  picture.pixels.resize(
-      static_cast<std::size_t>(picture.grid_thw.patches() * config.vision.patch_width()));
-  for (std::size_t i = 0; i < picture.pixels.size(); ++i)
-    picture.pixels[i] = static_cast<std::uint8_t>(random_bits(key, i) %
-                                                  static_cast<std::uint64_t>(shape.pixel_bytes));
-  return picture;
+  const std::int64_t most = shape.image_side / merge, least = (most + 1) / 2;
+  image.grid_thw = {1, merge * sizes.in(least, most), merge * most};
+  image.pixels.resize(
+      static_cast<std::size_t>(image.grid_thw.patches() * config.vision.patch_width()));
+  for (std::size_t i = 0; i < image.pixels.size(); ++i)
+    image.pixels[i] = static_cast<std::uint8_t>(random_bits(key, i) %
+                                                static_cast<std::uint64_t>(shape.pixel_bytes));
+  return image;
 }
 
 EngineTask random_task(const layers::ModelConfig& config, std::uint64_t seed, std::int64_t number,
@@ -43,18 +43,18 @@ EngineTask random_task(const layers::ModelConfig& config, std::uint64_t seed, st
     text(random.one_in(3) ? random.in(0, shape.prefix_tokens) : shape.prefix_tokens,
          1 + static_cast<std::uint64_t>(random.in(0, shape.prefixes - 1)));
   for (std::int64_t k = random.in(0, shape.images); k > 0; --k) {
-    const std::int64_t which = random.in(0, shape.pictures - 1);
-    layers::Patches picture = random_picture(config, seed, which, shape);
-    const std::int64_t visual = picture.grid_thw.patches() / config.vision.merge_unit();
+    const std::int64_t which = random.in(0, shape.distinct_images - 1);
+    layers::Patches image = random_image(config, seed, which, shape);
+    const std::int64_t visual = image.grid_thw.patches() / config.vision.merge_unit();
     request.ids.push_back(static_cast<std::int32_t>(config.vision_start_token_id));
     request.ids.insert(request.ids.end(), static_cast<std::size_t>(visual),
                        static_cast<std::int32_t>(config.image_token_id));
     request.ids.push_back(static_cast<std::int32_t>(config.vision_end_token_id));
-    runtime::VisualItem item{.key = 0, .grid = picture.grid_thw};
+    runtime::VisualItem item{.key = 0, .grid = image.grid_thw};
     // Some bring their picture without saying which it is.
     if (!random.one_in(4)) item.content = {seed + 1, static_cast<std::uint64_t>(which) + 1};
     request.items.push_back(item);
-    task.pixels.push_back(std::move(picture));
+    task.pixels.push_back(std::move(image));
   }
   text(random.in(1, shape.text_tokens), 1000 + static_cast<std::uint64_t>(number));
   request.max_new_tokens = random.in(1, shape.new_tokens);
@@ -69,14 +69,14 @@ EngineTask random_task(const layers::ModelConfig& config, std::uint64_t seed, st
   return task;
 }
 
-runtime::EngineWishes wishes_for(const layers::ModelConfig& config, const TaskShape& shape) {
-  runtime::EngineWishes wishes;
-  const std::int64_t side = shape.picture_side * config.vision.patch_size;
-  wishes.max_image_pixels = side * side;
-  wishes.max_items = std::max<std::int64_t>(1, shape.images);
-  wishes.max_text_tokens = shape.prefix_tokens + shape.text_tokens + 2 * shape.images;
-  wishes.max_new_tokens = shape.new_tokens;
-  return wishes;
+runtime::EngineSizing sizing_for(const layers::ModelConfig& config, const TaskShape& shape) {
+  runtime::EngineSizing sizing;
+  const std::int64_t side = shape.image_side * config.vision.patch_size;
+  sizing.max_image_pixels = side * side;
+  sizing.max_items = std::max<std::int64_t>(1, shape.images);
+  sizing.max_text_tokens = shape.prefix_tokens + shape.text_tokens + 2 * shape.images;
+  sizing.max_new_tokens = shape.new_tokens;
+  return sizing;
 }
 
 }  // namespace retinue::test

@@ -28,23 +28,23 @@ struct TaskShape {
   std::int64_t prefix_tokens = 0;  ///< at most, that a task has in common with others, …
   std::int64_t prefixes = 1;       ///< … of which there are so many
   std::int64_t text_tokens = 20;   ///< at most, of its own
-  std::int64_t images = 1;         ///< at most, from as many as `pictures`
-  std::int64_t pictures = 4;
-  std::int64_t picture_side = 8;  ///< patches, at most
-  std::int64_t new_tokens = 20;   ///< at most
-  std::int32_t ids = 400;         ///< of text: [0, ids)
-  int pixel_bytes = 255;          ///< of pictures: [0, pixel_bytes)
+  std::int64_t images = 1;         ///< at most, from as many as `distinct_images`
+  std::int64_t distinct_images = 4;
+  std::int64_t image_side = 8;   ///< patches, at most
+  std::int64_t new_tokens = 20;  ///< at most
+  std::int32_t ids = 400;        ///< of text: [0, ids)
+  int pixel_bytes = 255;         ///< of images: [0, pixel_bytes)
 };
 
 /// Image `which` of a seed, with a content key that is its own.
-layers::Patches random_picture(const layers::ModelConfig& config, std::uint64_t seed,
-                               std::int64_t which, const TaskShape& shape);
+layers::Patches random_image(const layers::ModelConfig& config, std::uint64_t seed,
+                             std::int64_t which, const TaskShape& shape);
 
 /// A random task; equal seeds and numbers make equal ones. Greedy or sampled, with logits hashed.
 EngineTask random_task(const layers::ModelConfig& config, std::uint64_t seed, std::int64_t number,
                        const TaskShape& shape);
 
-/// Wishes that such tasks fit in.
-runtime::EngineWishes wishes_for(const layers::ModelConfig& config, const TaskShape& shape);
+/// Sizing that such tasks fit in.
+runtime::EngineSizing sizing_for(const layers::ModelConfig& config, const TaskShape& shape);
 
 }  // namespace retinue::test

@@ -54,8 +54,8 @@ class LoadingFails : public testing::Test {
     return ended(faulty + RETINUE_EXECUTABLE + flags(model) + fmt::format(" --ranks {}", ranks));
   }
   /// Rank 0 reads `first`; the others, as on other machines, what lies at the same place there.
-  [[nodiscard]] Outcome launched_apart(int ranks, const std::string& first,
-                                       const std::string& others) const {
+  [[nodiscard]] Outcome launched_separately(int ranks, const std::string& first,
+                                            const std::string& others) const {
     return ended(fmt::format("{} -np 1 {}{} : -np {} {}{}", RETINUE_MPIRUN, RETINUE_EXECUTABLE,
                              flags(first), ranks - 1, RETINUE_EXECUTABLE, flags(others)));
   }
@@ -98,7 +98,7 @@ TEST_P(LoadingFailsOn, OfSeveralShardsTheOneThatLacksItsEndIsNamed) {
 TEST_P(LoadingFailsOn, AFileThatOneRankAloneSeesCutEndsAllRanks) {
   const std::string model = copy_of(kModel, "cut");
   fs::resize_file(model + "/model.safetensors", 5'000'000);
-  const Outcome outcome = launched_apart(GetParam(), kModel, model);
+  const Outcome outcome = launched_separately(GetParam(), kModel, model);
   EXPECT_EQ(outcome.code, 2) << outcome.text;
   EXPECT_THAT(outcome.text, AllOf(HasSubstr(model + "/model.safetensors: tensor "),
                                   HasSubstr(" lies at bytes ")));
@@ -137,7 +137,7 @@ TEST_P(LoadingFailsOn, WeightsOfAnotherTrainingAreAUsageErrorOfAllRanks) {
   for (std::size_t i = 0; i < kBytes; i += 2) bytes[i] = static_cast<char>(bytes[i] ^ 1);
   file.seekp(kFrom).write(bytes.data(), kBytes);
   file.close();
-  const Outcome outcome = launched_apart(GetParam(), kModel, model);
+  const Outcome outcome = launched_separately(GetParam(), kModel, model);
   EXPECT_EQ(outcome.code, 2) << outcome.text;
   std::smatch found;
   ASSERT_TRUE(std::regex_search(
@@ -160,7 +160,7 @@ TEST_F(LoadingFails, ShardsThatAreDividedElsewhereAreAUsageErrorOfAllRanks) {
   for (std::size_t at; (at = index.find("model-00002-of-00002.safetensors")) != index.npos;)
     index.replace(at, 32, "model-b.safetensors");
   std::ofstream(model + "/model.safetensors.index.json") << index;
-  const Outcome outcome = launched_apart(2, kSharded, model);
+  const Outcome outcome = launched_separately(2, kSharded, model);
   EXPECT_EQ(outcome.code, 2) << outcome.text;
   EXPECT_THAT(outcome.text, HasSubstr("model-b.safetensors: "));
   EXPECT_THAT(outcome.text, HasSubstr(", where rank 0 has model-00002-of-00002.safetensors: "));

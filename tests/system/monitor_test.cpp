@@ -127,9 +127,9 @@ TEST_F(Watched, ShowsWhatTheJobDoes) {
   EXPECT_EQ(status_["failures"][0]["stage"], "read");
   for (const Json& item : status_["recent"]) {
     if (item["thumbnail"] != true) continue;
-    const std::string picture = http_get(port_, "/thumb/" + item["serial"].dump());
-    if (http_status(picture) == 404) continue;  // others have come meanwhile
-    EXPECT_EQ(http_body(picture).substr(0, 3), "\xFF\xD8\xFF");
+    const std::string image = http_get(port_, "/thumb/" + item["serial"].dump());
+    if (http_status(image) == 404) continue;  // others have come meanwhile
+    EXPECT_EQ(http_body(image).substr(0, 3), "\xFF\xD8\xFF");
   }
   ASSERT_TRUE(job_->wait(120));
   EXPECT_EQ(job_->code(), 3);

@@ -25,8 +25,8 @@ constexpr test::TaskShape kShape{.prefix_tokens = 70,
                                  .prefixes = 3,
                                  .text_tokens = 40,
                                  .images = 2,
-                                 .pictures = 24,
-                                 .picture_side = 6,
+                                 .distinct_images = 24,
+                                 .image_side = 6,
                                  .new_tokens = 24};
 
 std::int64_t resident_kib() {
@@ -51,8 +51,8 @@ Fate fate_of(std::uint64_t number) {
 class Tasks {
  public:
   explicit Tasks(const layers::ModelConfig& config) : config_(config) {
-    for (std::int64_t which = 0; which < kShape.pictures; ++which)
-      pictures_.push_back(test::random_picture(config, kSeed, which, kShape));
+    for (std::int64_t which = 0; which < kShape.distinct_images; ++which)
+      images_.push_back(test::random_image(config, kSeed, which, kShape));
     const std::int64_t merge = config.vision.spatial_merge_size;
     bad_.grid_thw = {1, merge, merge};
     bad_.pixels.assign(
@@ -69,16 +69,16 @@ class Tasks {
     if (number % 4 == 0) request.hash_logits = false, request.sampling = {};
     if (fate == Fate::kBadText) request.ids.push_back(kBadId);
     for (std::size_t k = 0; k < request.items.size(); ++k) {
-      const auto found = std::ranges::find(pictures_, task.pixels[k].pixels,
+      const auto found = std::ranges::find(images_, task.pixels[k].pixels,
                                            [](const layers::Patches& p) { return p.pixels; });
-      request.items[k].key = key(number, k, found - pictures_.begin());
+      request.items[k].key = key(number, k, found - images_.begin());
     }
     if (fate == Fate::kBadPixels || fate == Fate::kBroken) {
       for (const std::int64_t id :
            {config_.vision_start_token_id, config_.image_token_id, config_.vision_end_token_id})
         request.ids.push_back(static_cast<std::int32_t>(id));
       request.items.push_back({.key = key(number, request.items.size(),
-                                          fate == Fate::kBroken ? kBrokenPicture : kBadPicture),
+                                          fate == Fate::kBroken ? kBrokenImage : kBadImage),
                                .grid = bad_.grid_thw,
                                .content = {number, 99}});
     }
@@ -86,18 +86,18 @@ class Tasks {
   }
   [[nodiscard]] Result<layers::Patches> pixels(std::uint64_t key) const {
     const auto which = static_cast<std::int64_t>(key % 100);
-    if (which == kBrokenPicture) return DataError{"image", "cut short"};
-    return which == kBadPicture ? bad_ : pictures_.at(static_cast<std::size_t>(which));
+    if (which == kBrokenImage) return DataError{"image", "cut short"};
+    return which == kBadImage ? bad_ : images_.at(static_cast<std::size_t>(which));
   }
 
  private:
-  static constexpr std::int64_t kBadPicture = 98, kBrokenPicture = 99;
-  static std::uint64_t key(std::uint64_t number, std::size_t item, std::int64_t picture) {
-    return (number * 10 + item) * 100 + static_cast<std::uint64_t>(picture);
+  static constexpr std::int64_t kBadImage = 98, kBrokenImage = 99;
+  static std::uint64_t key(std::uint64_t number, std::size_t item, std::int64_t image) {
+    return (number * 10 + item) * 100 + static_cast<std::uint64_t>(image);
   }
 
   layers::ModelConfig config_;
-  std::vector<layers::Patches> pictures_;
+  std::vector<layers::Patches> images_;
   layers::Patches bad_;
 };
 
@@ -126,7 +126,7 @@ TEST(Soak, EveryRequestEndsOnceAndMemoryStays) {
     model.pixel_values.push_back(i % 256 == kBadByte
                                      ? std::numeric_limits<float>::infinity()
                                      : (static_cast<float>(i % 256) - 127.5F) / 127.5F);
-  EngineWishes most = test::wishes_for(model.config, kShape);
+  EngineSizing most = test::sizing_for(model.config, kShape);
   most.max_batch_tokens = 128, most.max_sequences = 12, most.kv_block_tokens = 16;
   most.max_text_tokens += 10, most.max_items = 3;
   test::EngineRanks ranks(model, 2, most);
@@ -139,7 +139,7 @@ TEST(Soak, EveryRequestEndsOnceAndMemoryStays) {
   std::map<std::string, std::int64_t> ends;
   std::vector<std::int64_t> resident;  // KiB, 50 times
   std::uint64_t submitted = 0, done = 0, wrong = 0, empty_steps = 0;
-  const auto lead = [&](Engine& engine) {
+  const auto leader = [&](Engine& engine) {
     while (submitted < count && engine.live() < kInFlight && !random.one_in(4)) {
       const auto refused = engine.submit(tasks.request(submitted++));
       ASSERT_FALSE(refused) << refused->message;
@@ -168,7 +168,7 @@ TEST(Soak, EveryRequestEndsOnceAndMemoryStays) {
   const SteadyClock clock;
   const double begin = clock.now_s();
   const auto stats = ranks.drive(
-      limits, options, [&](int) { return std::make_unique<LatePixels>(tasks); }, lead);
+      limits, options, [&](int) { return std::make_unique<LatePixels>(tasks); }, leader);
   const double seconds = clock.now_s() - begin;
 
   EXPECT_EQ(done, count);

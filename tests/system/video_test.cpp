@@ -1,4 +1,4 @@
-// Clips in whole launches: in a folder beside pictures, asked about alone, traced.
+// Videos in whole launches: in a folder beside pictures, asked about alone, traced.
 #include "tests/support/shell.h"
 #include "tests/support/temporary_folder.h"
 
@@ -22,7 +22,7 @@ using Json = nlohmann::json;
 using testing::HasSubstr;
 
 const std::string kSource = RETINUE_SOURCE_DIR;
-const std::string kClips = kSource + "/tests/golden/video_files/files/";
+const std::string kVideos = kSource + "/tests/golden/video_files/files/";
 const std::string kModel = " --model " + kSource + "/configs/models/emoji-captioner --device cpu ";
 
 std::string content_of(const std::string& path) {
@@ -46,7 +46,7 @@ TEST(VideoLaunch, AFolderOfClipsAndPicturesIsCaptionedAndASoundFails) {
   const std::string input = folder.path("in"), output = folder.path("out");
   fs::create_directories(input);
   for (const char* name : {"h264.mp4", "uneven.gif", "vp9_odd_size.webm", "sound.mp4"})
-    fs::copy(kClips + name, input + "/" + name);
+    fs::copy(kVideos + name, input + "/" + name);
   fs::copy(kSource + "/configs/examples/scene-000.jpg", input + "/scene.jpg");
   const auto job =
       test::shell(RETINUE_EXECUTABLE " caption" + kModel + "--input " + input + " --output " +
@@ -68,7 +68,7 @@ TEST(VideoLaunch, AFolderOfClipsAndPicturesIsCaptionedAndASoundFails) {
     const auto grid = golden[name]["video_grid_thw"].get<std::vector<int>>();
     EXPECT_EQ(shown["visual_tokens"], grid[0] * grid[1] * grid[2] / 4);
   }
-  const auto asked = test::shell(RETINUE_EXECUTABLE " ask" + kModel + "--video " + kClips +
+  const auto asked = test::shell(RETINUE_EXECUTABLE " ask" + kModel + "--video " + kVideos +
                                  "h264.mp4 --prompt Describe. --max-new-tokens 24");
   EXPECT_EQ(asked.exit_code, 0);
   EXPECT_EQ(asked.text, captions["h264.mp4"]["caption"].get<std::string>() + "\n");
@@ -78,7 +78,7 @@ TEST(VideoLaunch, ATraceHoldsThePixelsOfAllChosenFrames) {
   const test::TemporaryFolder folder;
   const std::string trace = folder.path("trace.safetensors");
   const auto outcome =
-      test::shell(RETINUE_EXECUTABLE " trace" + kModel + "--video " + kClips +
+      test::shell(RETINUE_EXECUTABLE " trace" + kModel + "--video " + kVideos +
                   "three_frames.mp4 --prompt Describe. --output " + trace + " 2>&1");
   ASSERT_EQ(outcome.exit_code, 0) << outcome.text;
   const std::string bytes = content_of(trace);

@@ -22,14 +22,14 @@ Units units_of(float x, float top) {
 
 /// Puts -inf in place of all but what top-k, top-p and min-p keep.
 void cut(std::vector<float>& x, float top, const SampleRow& row) {
-  constexpr float kOut = -std::numeric_limits<float>::infinity();
+  constexpr float kMaxCrashes = -std::numeric_limits<float>::infinity();
   if (row.top_k > 0 && static_cast<std::size_t>(row.top_k) < x.size()) {
     std::vector<float> sorted = x;
     const auto last = sorted.begin() + (row.top_k - 1);
     std::nth_element(sorted.begin(), last, sorted.end(), std::greater<>());
     const float least = *last;
     for (float& value : x)
-      if (value < least) value = kOut;  // ties of the k-th stay
+      if (value < least) value = kMaxCrashes;  // ties of the k-th stay
   }
   if (row.top_p < 1) {
     std::vector<std::size_t> order(x.size());
@@ -44,12 +44,13 @@ void cut(std::vector<float>& x, float top, const SampleRow& row) {
     for (std::size_t i = 0; i + 1 < order.size(); ++i) {
       cumulative += units_of(x[order[i]], top);
       if (cumulative > limit) break;
-      x[order[i]] = kOut;
+      x[order[i]] = kMaxCrashes;
     }
   }
   if (row.min_p > 0)
     for (float& value : x)
-      if (std::exp(static_cast<double>(value) - static_cast<double>(top)) < row.min_p) value = kOut;
+      if (std::exp(static_cast<double>(value) - static_cast<double>(top)) < row.min_p)
+        value = kMaxCrashes;
 }
 
 }  // namespace

@@ -116,16 +116,18 @@ class Watch::Thread {
   }
 
   /// Something of this rank's own is to be told.
-  bool news() const { return (own_failure_ && !failure_told_) || (own_code_ && !finish_told_); }
+  bool news() const {
+    return (own_failure_ && !failure_reported_) || (own_code_ && !finish_reported_);
+  }
 
   void look() {
     if (deaf_) return;
-    if (own_failure_ && !failure_told_) {
-      failure_told_ = true;
-      tell_failure(*own_failure_);
+    if (own_failure_ && !failure_reported_) {
+      failure_reported_ = true;
+      report_failure(*own_failure_);
     }
-    if (own_code_ && !finish_told_) {
-      finish_told_ = true;
+    if (own_code_ && !finish_reported_) {
+      finish_reported_ = true;
       if (comm_->rank() == 0)
         count_done(*own_code_);
       else
@@ -154,13 +156,13 @@ class Watch::Thread {
     }
     if (seconds_since(last_heard_) < options_.silence_s || first_heard_) return;
     const int peer = (comm_->rank() + comm_->size() - 1) % comm_->size();
-    tell_failure({peer, 75, wall_clock_s(), "host unknown",
-                  fmt::format("[watch] not heard of for {} s: the process hangs or its host is "
-                              "lost. Seen from rank {} ({}).",
-                              options_.silence_s, comm_->rank(), host_)});
+    report_failure({peer, 75, wall_clock_s(), "host unknown",
+                    fmt::format("[watch] not heard of for {} s: the process hangs or its host is "
+                                "lost. Seen from rank {} ({}).",
+                                options_.silence_s, comm_->rank(), host_)});
   }
 
-  void tell_failure(const Failure& failure) {
+  void report_failure(const Failure& failure) {
     hear(failure);
     for (int step = 1; step < comm_->size(); ++step)
       tell((comm_->rank() + step) % comm_->size(),
@@ -246,7 +248,7 @@ class Watch::Thread {
   std::optional<Failure> own_failure_, first_;
   std::optional<int> own_code_, leave_code_;
   std::optional<Steady::time_point> first_heard_;
-  bool failure_told_ = false, finish_told_ = false, reported_ = false, overdue_ = false;
+  bool failure_reported_ = false, finish_reported_ = false, reported_ = false, overdue_ = false;
   bool deaf_ = false;
   int worst_ = 0;
   int done_ = 0;  ///< ranks that have finished; counted on rank 0

@@ -22,12 +22,12 @@ namespace retinue::runtime {
 namespace {
 
 /// On rank 0 how the job stands, told to the monitor and to DIR/status.json; elsewhere empty.
-struct Standing {
+struct StatusPublishing {
   std::unique_ptr<StatusFile> file;
   std::unique_ptr<StatusBoard> board;  // after the file: its last word goes there
 };
 
-Standing begin_standing(const Session& session, const CaptionJob& job, const Mesh& mesh) {
+StatusPublishing begin_status(const Session& session, const CaptionJob& job, const Mesh& mesh) {
   if (!mesh.is_coordinator()) return {};
   auto board =
       std::make_unique<StatusBoard>(JobStatus::Job{.model = job.options.run.model,
@@ -42,13 +42,13 @@ Standing begin_standing(const Session& session, const CaptionJob& job, const Mes
 }
 
 /// The items are known, and there is a folder for status.json.
-void stand_open(Standing& standing, const CaptionJob& job, Log& log) {
-  if (standing.board == nullptr) return;
-  standing.board->items_known(static_cast<std::int64_t>(job.items.size()), job.done_before,
-                              job.failed_before, job.quarantined, job.epoch);
-  standing.file = std::make_unique<StatusFile>(job.options.output + "/status.json", log);
-  standing.board->add_sink(*standing.file);
-  standing.board->phase(JobPhase::kLoading);
+void status_open(StatusPublishing& status, const CaptionJob& job, Log& log) {
+  if (status.board == nullptr) return;
+  status.board->items_known(static_cast<std::int64_t>(job.items.size()), job.done_before,
+                            job.failed_before, job.quarantined, job.epoch);
+  status.file = std::make_unique<StatusFile>(job.options.output + "/status.json", log);
+  status.board->add_sink(*status.file);
+  status.board->phase(JobPhase::kLoading);
 }
 
 Progress::Options progress_of(const CaptionJob& job, const MeshShape& mesh) {
@@ -61,17 +61,17 @@ Progress::Options progress_of(const CaptionJob& job, const MeshShape& mesh) {
 }
 
 /// Runs `work`; an error that may be an item's fault leaves a mark before it ends this rank.
-void marked(DeathMark& death, const std::function<void()>& work) {
+void marked(CrashReporter& crash, const std::function<void()>& work) {
   try {
     work();
   } catch (const std::bad_alloc&) {
-    death.leave("out_of_memory");
+    crash.leave("out_of_memory");
     throw;
   } catch (const DeviceError&) {
-    death.leave("device_error");
+    crash.leave("device_error");
     throw;
   } catch (const BugError&) {
-    death.leave("bug");
+    crash.leave("bug");
     throw;
   }
 }
@@ -79,8 +79,8 @@ void marked(DeathMark& death, const std::function<void()>& work) {
 /// What the work came to: of this replica, on rank 0 of all, and nothing on ranks that do not lead.
 struct Outcome {
   Counts counts;
-  int stop_code = 0;  ///< as CaptionLead has it
-  QuestionQueue::Times questions;
+  int stop_code = 0;  ///< as CaptionLeader has it
+  RequestQueue::Times requests;
 };
 
 /// One rank's part in the work. All arguments outlive it.
@@ -95,16 +95,16 @@ class Work {
         share_(share),
         job_(job),
         board_(board),
-        wishes_(wishes_for(job.options.run, job.model, job.items.summary(),
+        sizing_(sizing_for(job.options.run, job.model, job.items.summary(),
                            job.sampling.max_new_tokens)),
-        death_(death_path(job.options.output, session.world.rank(), job.epoch),
+        crash_(crash_report_path(job.options.output, session.world.rank(), job.epoch),
                session.world.rank() - mesh.tensor().rank()),
         thumbnails_(job.model.processor, session.clock),
-        feeder_(job.items, job.model.processor, job.model.image,
-                std::clamp(share.threads / 4, 1, 8), job.tables.get(), job.apart.get()),
+        prefetcher_(job.items, job.model.processor, job.model.image,
+                    std::clamp(share.threads / 4, 1, 8), job.tables.get(), job.isolated.get()),
         profile_(job.options.profile ? std::make_unique<Profile>(session.clock) : nullptr),
         replica_(job.options.run, job.model, mesh, loaders(session, job.options.run, session.world),
-                 share, wishes_, feeder_, session.clock,
+                 share, sizing_, prefetcher_, session.clock,
                  {.longest_first = job.options.longest_first},
                  {.null_collectives = job.options.ablation == "null-collectives",
                   .calls = profile_ != nullptr ? &profile_->calls() : nullptr}) {
@@ -115,7 +115,7 @@ class Work {
       session.log.info(line);
     if (board == nullptr) return;
     if (session.monitor != nullptr)
-      feeder_.watch([this](std::uint64_t key, const layers::Patches& patches) {
+      prefetcher_.watch([this](std::uint64_t key, const layers::Patches& patches) {
         thumbnails_.decoded(key, patches);
       });
     board->phase(JobPhase::kRunning);
@@ -125,50 +125,51 @@ class Work {
   ///   preload_bytes  that --ablation preloaded-pixels may take
   Outcome to_the_end(const StopSignal& signal, Progress& progress, std::int64_t preload_bytes) {
     Outcome outcome;
-    marked(death_, [&] {
-      if (preloads()) feeder_.preload(preload_bytes);
-      if (mesh_.is_lead())
-        outcome = lead(signal, progress);
+    marked(crash_, [&] {
+      if (preloads()) prefetcher_.preload(preload_bytes);
+      if (mesh_.is_leader())
+        outcome = leader(signal, progress);
       else
         follow();
     });
-    if (profile_ != nullptr) write_profile(outcome.questions);
+    if (profile_ != nullptr) write_profile(outcome.requests);
     return outcome;
   }
 
  private:
   [[nodiscard]] bool preloads() const { return job_.options.ablation == "preloaded-pixels"; }
 
-  Outcome lead(const StopSignal& signal, Progress& progress) {
+  Outcome leader(const StopSignal& signal, Progress& progress) {
     std::optional<CaptionCoordinator> coordinator;
     if (board_ != nullptr)
       coordinator.emplace(session_, mesh_, job_, progress, *board_,
                           session_.monitor != nullptr ? &thumbnails_ : nullptr);
-    CaptionLead lead(session_, mesh_, job_, replica_.engine(),
-                     2 * replica_.plan().limits.max_sequences, feeder_, signal,
-                     coordinator ? &*coordinator : nullptr, profile_.get());
-    if (preloads()) lead.prepare();
+    CaptionLeader leader(session_, mesh_, job_, replica_.engine(),
+                         2 * replica_.plan().limits.max_sequences, prefetcher_, signal,
+                         coordinator ? &*coordinator : nullptr, profile_.get());
+    if (preloads()) leader.prepare();
     begin_profile();
-    lead.run();
-    return {
-        .counts = lead.counts(), .stop_code = lead.stop_code(), .questions = lead.question_times()};
+    leader.run();
+    return {.counts = leader.counts(),
+            .stop_code = leader.stop_code(),
+            .requests = leader.prepare_times()};
   }
 
   /// A rank that does not lead: takes part in every step, and tells rank 0 how it stands.
   void follow() {
     begin_profile();
     Engine& engine = replica_.engine();
-    double told_s = 0;
+    double reported_s = 0;
     bool more = true;
     while (more) {
       more = engine.step();
       if (more && profile_ != nullptr) profile_->stepped(engine.stats());
       const double now_s = session_.clock.now_s();
-      if (more && now_s - told_s < kStateEvery_s) continue;
-      told_s = now_s;
+      if (more && now_s - reported_s < kStateEvery_s) continue;
+      reported_s = now_s;
       RankState state;
       state.engine = engine.stats();
-      state.feed = feeder_.state();
+      state.feed = prefetcher_.state();
       state.finished = !more;
       post(session_.world, state, 0, JobTag::kState);
     }
@@ -181,7 +182,7 @@ class Work {
     profile_->begin();
   }
 
-  void write_profile(const QuestionQueue::Times& questions) {
+  void write_profile(const RequestQueue::Times& requests) {
     profile_->end();
     profile_->write(job_.options.output, {.rank = session_.world.rank(),
                                           .data = mesh_.data_index(),
@@ -191,9 +192,9 @@ class Work {
                                           .limits = replica_.plan().limits,
                                           .weight_bytes = replica_.plan().weight_bytes,
                                           .engine = replica_.engine().stats(),
-                                          .feed = feeder_.times(),
-                                          .questions_cpu_s = questions.cpu_s,
-                                          .questions = questions.made});
+                                          .feed = prefetcher_.times(),
+                                          .prepare_cpu_s = requests.cpu_s,
+                                          .requests = requests.made});
   }
 
   const Session& session_;
@@ -201,19 +202,20 @@ class Work {
   const RankShare& share_;
   const CaptionJob& job_;
   StatusBoard* board_;
-  EngineWishes wishes_;
-  DeathMark death_;
+  EngineSizing sizing_;
+  CrashReporter crash_;
   Thumbnails thumbnails_;  // before the feeder, whose threads show it pixels until it ends
-  Feeder feeder_;
+  Prefetcher prefetcher_;
   std::unique_ptr<Profile> profile_;  // before the replica, which notes there
   Replica replica_;
 };
 
 /// Any rank but 0: waits for the job's exit code.
-int hear_end(Communicator& world) {
+int receive_end(Communicator& world) {
   const int code = await_end(world);
   // What was still on the way when this replica had already ended.
-  while (receive<StopOrder>(world, 0, JobTag::kStop) || receive<Deal>(world, 0, JobTag::kDeal)) {
+  while (receive<StopOrder>(world, 0, JobTag::kStop) ||
+         receive<ItemBatch>(world, 0, JobTag::kBatch)) {
   }
   return code;
 }
@@ -222,8 +224,8 @@ int hear_end(Communicator& world) {
 int end_job(const Session& session, const JobFolder& folder, const CaptionJob& job,
             const MeshShape& mesh, const Outcome& outcome, Progress& progress, StatusBoard& board) {
   const Counts& counts = outcome.counts;
-  board.phase(JobPhase::kSealing);
-  const int code = seal_job(folder, job, mesh, counts, progress.elapsed_s(), outcome.stop_code);
+  board.phase(JobPhase::kFinalizing);
+  const int code = finalize_job(folder, job, mesh, counts, progress.elapsed_s(), outcome.stop_code);
   if (job.open_count > 0) session.log.info("start-up: " + counts.start_up.to_string());
   if (!job.options.quiet) progress.finish(counts, outcome_of(code));
   board.ended(code, outcome_of(code), counts);
@@ -255,19 +257,19 @@ int run_caption(const Session& session, const CaptionOptions& options) {
   job.start_up.communicators_s = session.communicators_s + session.clock.now_s() - meeting_s;
 
   std::unique_ptr<JobFolder> folder;  // before what writes there: nobody else gets it meanwhile
-  Standing standing = begin_standing(session, job, mesh);
+  StatusPublishing status = begin_status(session, job, mesh);
   on_coordinator(session.world, [&] { folder = open_job(session, job); });
   share_job(session.world, job);
-  stand_open(standing, job, session.log);
+  status_open(status, job, session.log);
 
   Progress progress(progress_of(job, mesh.shape()), session.log, session.clock);
   Outcome outcome;
   if (job.open_count > 0) {
-    Work work(session, mesh, share, job, standing.board.get());
+    Work work(session, mesh, share, job, status.board.get());
     outcome = work.to_the_end(signal, progress, preload_bytes);
   }
-  if (!mesh.is_coordinator()) return hear_end(session.world);
-  return end_job(session, *folder, job, mesh.shape(), outcome, progress, *standing.board);
+  if (!mesh.is_coordinator()) return receive_end(session.world);
+  return end_job(session, *folder, job, mesh.shape(), outcome, progress, *status.board);
 }
 
 }  // namespace retinue::runtime

@@ -98,12 +98,12 @@ CaptionJob prepare_caption(const CaptionOptions& options) {
   check_ablation(options);
   ModelFiles model = load_model_files(options.run);
   Sampling sampling = resolve_sampling(options.sampling, model);
-  std::shared_ptr<IsolatedDecoder> apart = isolated_decoder(options.run, model);
+  std::shared_ptr<IsolatedDecoder> isolated = isolated_decoder(options.run, model);
   return {.options = options,
           .model = std::move(model),
           .sampling = std::move(sampling),
           .prompt = read_prompt(options),
-          .apart = std::move(apart),
+          .isolated = std::move(isolated),
           .items = {},
           .open = {}};
 }
@@ -133,7 +133,7 @@ Json to_json(const Sampling& sampling) {
   return json;
 }
 
-Json question_of(const CaptionJob& job) {
+Json signature_of(const CaptionJob& job) {
   Json json;
   json["model"] = job.model.identity;
   json["weights"] = job.options.run.weights;

@@ -26,8 +26,8 @@ struct CaptionJob {
   ModelFiles model;
   Sampling sampling;
   JobPrompt prompt;
-  std::shared_ptr<IsolatedDecoder> apart;  ///< --isolate-decode; null: this process decodes
-  ItemTable items;                         ///< in the order in which they are dealt
+  std::shared_ptr<IsolatedDecoder> isolated;  ///< --isolate-decode; null: this process decodes
+  ItemTable items;                            ///< in the order in which they are dealt
   std::shared_ptr<OpenTables> tables = std::make_shared<OpenTables>();  ///< that items lie in
   std::vector<std::uint8_t> open;  ///< rank 0: per item 1 where this run has to do it
   std::int64_t open_count = 0;
@@ -35,7 +35,7 @@ struct CaptionJob {
   std::int64_t failed_before = 0;
   std::int64_t quarantined = 0;  ///< rank 0: of those, set aside for what they did to ranks
   int epoch = 0;
-  std::set<std::int64_t> struck = {};    ///< open items that killed a rank once
+  std::set<std::int64_t> attributed = {};  ///< open items that killed a rank once
   std::set<std::int64_t> suspects = {};  ///< open items one of which killed a rank, or several did
   double launched_s = 0;                 ///< by the session's clock
   StartUp start_up = {};                 ///< of this rank's replica
@@ -55,7 +55,7 @@ CaptionJob prepare_caption(const CaptionOptions& options);
 SourceOptions source_options(const CaptionOptions& options);
 
 /// What decides the records: it may not change while a folder lives.
-nlohmann::ordered_json question_of(const CaptionJob& job);
+nlohmann::ordered_json signature_of(const CaptionJob& job);
 
 /// Sampling as job.json and `retinue check` show it.
 nlohmann::ordered_json to_json(const Sampling& sampling);

@@ -31,13 +31,13 @@ struct Chosen {
 };
 
 /// The mesh that is asked for; on a GPU, without one, the smallest power of two that fits.
-Chosen choose(const CaptionJob& job, int ranks, std::int64_t memory, const EngineWishes& wishes) {
+Chosen choose(const CaptionJob& job, int ranks, std::int64_t memory, const EngineSizing& sizing) {
   const RunOptions& run = job.options.run;
   const int threads = thread_count(run, ranks);
   const auto plan_for = [&](int tensor) {
     const MeshShape mesh = mesh_shape(ranks, tensor);
     return Chosen{mesh, plan_engine(job.model.config, job.model.dtype, job.model.device, tensor,
-                                    threads, memory, wishes)};
+                                    threads, memory, sizing)};
   };
   if (run.tensor_parallel > 0 || job.model.device.type == DeviceType::kCpu)
     return plan_for(choose_mesh(run, ranks).tensor);
@@ -62,14 +62,14 @@ void print_input(const CaptionJob& job, std::FILE* out) {
   std::int64_t failed = 0;
   for (std::size_t i = 0; i < count; i += stride) {
     const Item item = job.items.item(i);
-    const auto question = make_question(item, i, job.model, job.prompt, job.sampling,
-                                        job.tables.get(), job.apart.get());
-    if (question.ok()) {
-      tokens += static_cast<std::int64_t>(question.value().request.ids.size());
+    const auto prepared = prepare_request(item, i, job.model, job.prompt, job.sampling,
+                                          job.tables.get(), job.isolated.get());
+    if (prepared.ok()) {
+      tokens += static_cast<std::int64_t>(prepared.value().request.ids.size());
       ++read;
     } else if (++failed == 1) {
       first_failure =
-          fmt::format("{}: [{}] {}", item.id, question.error().stage, question.error().message);
+          fmt::format("{}: [{}] {}", item.id, prepared.error().stage, prepared.error().message);
     }
   }
   say(out, "items",
@@ -178,9 +178,9 @@ int run_check(const CaptionOptions& options, int ranks, double gpu_memory_gib, s
   const std::int64_t memory =
       cuda ? gpu_budget_bytes(static_cast<std::int64_t>(gpu_memory_gib * kGib))
            : memory_per_rank(ranks);
-  const EngineWishes wishes =
-      wishes_for(options.run, job.model, job.items.summary(), job.sampling.max_new_tokens);
-  print_plan(job, choose(job, ranks, memory, wishes), memory, out);
+  const EngineSizing sizing =
+      sizing_for(options.run, job.model, job.items.summary(), job.sampling.max_new_tokens);
+  print_plan(job, choose(job, ranks, memory, sizing), memory, out);
   std::fflush(out);
   return 0;
 }

@@ -6,8 +6,8 @@ namespace {
 /// For what is in flight after a SIGTERM: mpirun kills two seconds after it.
 constexpr double kHurry_s = 0.7;
 
-std::set<std::int64_t> replayed_items(const CaptionJob& job) {
-  std::set<std::int64_t> items = job.struck;
+std::set<std::int64_t> bisected_items(const CaptionJob& job) {
+  std::set<std::int64_t> items = job.attributed;
   items.insert(job.suspects.begin(), job.suspects.end());
   return items;
 }
@@ -23,40 +23,41 @@ CaptionCoordinator::CaptionCoordinator(const Session& session, const Mesh& mesh,
       progress_(progress),
       board_(board),
       thumbnails_(thumbnails),
-      replayed_(replayed_items(job)),
-      dealer_(
-          job.open, replayed_, [&job](std::size_t item) { return job.items.cost(item); },
+      bisected_(bisected_items(job)),
+      work_queue_(
+          job.open, bisected_, [&job](std::size_t item) { return job.items.cost(item); },
           mesh.shape().data),
       others_(static_cast<std::size_t>(mesh.shape().data - 1)) {}
 
-void CaptionCoordinator::hear() {
-  deal_to_others();
-  hear_counts();
-  hear_states();
+void CaptionCoordinator::receive_messages() {
+  answer_claims();
+  receive_counts();
+  receive_states();
 }
 
-void CaptionCoordinator::deal_to_others() {
-  for (int lead = mesh_.shape().tensor; lead < mesh_.world().size(); lead += mesh_.shape().tensor)
-    while (const auto wanted = receive<std::int64_t>(session_.world, lead, JobTag::kWant))
-      post(session_.world, dealer_.next(*wanted), lead, JobTag::kDeal);
+void CaptionCoordinator::answer_claims() {
+  for (int leader = mesh_.shape().tensor; leader < mesh_.world().size();
+       leader += mesh_.shape().tensor)
+    while (const auto wanted = receive<std::int64_t>(session_.world, leader, JobTag::kClaim))
+      post(session_.world, work_queue_.next(*wanted), leader, JobTag::kBatch);
 }
 
-void CaptionCoordinator::hear_counts() {
+void CaptionCoordinator::receive_counts() {
   for (std::size_t i = 0; i < others_.size(); ++i) {
-    const int lead = (static_cast<int>(i) + 1) * mesh_.shape().tensor;
-    while (const auto counts = receive<Counts>(session_.world, lead, JobTag::kCounts))
+    const int leader = (static_cast<int>(i) + 1) * mesh_.shape().tensor;
+    while (const auto counts = receive<Counts>(session_.world, leader, JobTag::kCounts))
       others_[i] = *counts;
   }
 }
 
-void CaptionCoordinator::hear_states() {
+void CaptionCoordinator::receive_states() {
   const int tensor = mesh_.shape().tensor;
   for (int rank = 1; rank < session_.world.size(); ++rank) {
     while (const auto state = receive<RankState>(session_.world, rank, JobTag::kState))
       board_.rank(rank, *state);
     if (rank % tensor != 0) continue;
     const Counts& counts = others_[static_cast<std::size_t>(rank / tensor - 1)];
-    board_.lead(rank, counts.done, counts.failed);
+    board_.leader(rank, counts.done, counts.failed);
     while (const auto event = receive<JobEvent>(session_.world, rank, JobTag::kEvent))
       show(*event, rank / tensor);
   }
@@ -82,9 +83,9 @@ Counts CaptionCoordinator::with_others(Counts own) const {
   return own;
 }
 
-void CaptionCoordinator::hear_own(const RankState& state, const Counts& counts) {
+void CaptionCoordinator::update_own(const RankState& state, const Counts& counts) {
   board_.rank(0, state);
-  board_.lead(0, counts.done, counts.failed);
+  board_.leader(0, counts.done, counts.failed);
 }
 
 void CaptionCoordinator::caption(const Item& item, std::size_t index, double seconds,
@@ -116,8 +117,9 @@ std::optional<StopOrder> CaptionCoordinator::next_order(const Counts& all, int s
 
 void CaptionCoordinator::pass_on(const StopOrder& order) {
   board_.phase(JobPhase::kStopping);
-  for (int lead = mesh_.shape().tensor; lead < mesh_.world().size(); lead += mesh_.shape().tensor)
-    post(session_.world, order, lead, JobTag::kStop);
+  for (int leader = mesh_.shape().tensor; leader < mesh_.world().size();
+       leader += mesh_.shape().tensor)
+    post(session_.world, order, leader, JobTag::kStop);
 }
 
 void CaptionCoordinator::show(const Counts& all) {

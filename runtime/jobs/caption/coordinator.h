@@ -29,13 +29,13 @@ class CaptionCoordinator {
   CaptionCoordinator& operator=(const CaptionCoordinator&) = delete;
 
   /// Items for this rank's own replica, at most `wanted`.
-  Deal deal(std::int64_t wanted) { return dealer_.next(wanted); }
+  ItemBatch claim(std::int64_t wanted) { return work_queue_.next(wanted); }
   /// Answers leads that ask for items; takes in all that ranks have sent of themselves.
-  void hear();
+  void receive_messages();
   /// `own` and what the other leads have counted.
   [[nodiscard]] Counts with_others(Counts own) const;
   /// How this rank's own replica stands.
-  void hear_own(const RankState& state, const Counts& counts);
+  void update_own(const RankState& state, const Counts& counts);
   /// An item of this rank's own replica ended.
   void caption(const Item& item, std::size_t index, double seconds, const std::string& caption);
   void failure(const Item& item, const DataError& error);
@@ -52,9 +52,9 @@ class CaptionCoordinator {
   [[nodiscard]] bool others_finished() const { return board_.all_finished(); }
 
  private:
-  void deal_to_others();
-  void hear_counts();
-  void hear_states();
+  void answer_claims();
+  void receive_counts();
+  void receive_states();
   void show(const JobEvent& event, int replica);
 
   const Session& session_;
@@ -63,8 +63,8 @@ class CaptionCoordinator {
   Progress& progress_;
   StatusBoard& board_;
   Thumbnails* thumbnails_;
-  std::set<std::int64_t> replayed_;  ///< by all replicas, and so not dealt
-  Dealer dealer_;
+  std::set<std::int64_t> bisected_;  ///< by all replicas, and so not dealt
+  WorkQueue work_queue_;
   std::vector<Counts> others_;  ///< of the other leads
   bool hurried_ = false;
 };

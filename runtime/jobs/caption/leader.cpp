@@ -16,7 +16,7 @@ namespace retinue::runtime {
 namespace {
 
 /// How often leads tell rank 0 their counts.
-constexpr double kTalkEvery_s = 0.5;
+constexpr double kMessagesEvery_s = 0.5;
 
 std::vector<std::string> names_of(const MediaReference& media) {
   std::vector<std::string> names;
@@ -30,28 +30,29 @@ int helper_threads(const CaptionJob& job, int local_ranks) {
 
 }  // namespace
 
-CaptionLead::CaptionLead(const Session& session, const Mesh& mesh, const CaptionJob& job,
-                         Engine& engine, std::int64_t window, Feeder& feeder,
-                         const StopSignal& signal, CaptionCoordinator* coordinator,
-                         Profile* profile)
+CaptionLeader::CaptionLeader(const Session& session, const Mesh& mesh, const CaptionJob& job,
+                             Engine& engine, std::int64_t window, Prefetcher& prefetcher,
+                             const StopSignal& signal, CaptionCoordinator* coordinator,
+                             Profile* profile)
     : session_(session),
       mesh_(mesh),
       job_(job),
       engine_(engine),
       window_(window),
-      feeder_(feeder),
+      prefetcher_(prefetcher),
       signal_(signal),
       coordinator_(coordinator),
       profile_(profile),
-      replay_(plan_replay(job.struck, job.suspects, mesh.data_index(), mesh.shape().data)),
+      bisection_(
+          plan_bisection(job.attributed, job.suspects, mesh.data_index(), mesh.shape().data)),
       left_(job.open_count),
       journal_(segment_path(job.options.output, session.world.rank(), job.epoch),
                job.options.fsync_interval_ms),
       roots_(job.options.input, job.items),
-      questions_([this](std::size_t item) { return make(item); }, static_cast<std::size_t>(window),
-                 helper_threads(job, session.node_size), replay_.stops) {
+      requests_([this](std::size_t item) { return make(item); }, static_cast<std::size_t>(window),
+                helper_threads(job, session.node_size), bisection_.stops) {
   own_.start_up = job.start_up;
-  questions_.add(replay_.items);
+  requests_.add(bisection_.items);
   const layers::Numerics numerics = numerics_of(job.model);
   nlohmann::ordered_json start;
   start["epoch"] = job.epoch;
@@ -63,24 +64,24 @@ CaptionLead::CaptionLead(const Session& session, const Mesh& mesh, const Caption
   journal_.append(EntryType::kStart, job.epoch, start.dump());
 }
 
-Result<Question> CaptionLead::make(std::size_t item) {
+Result<PreparedRequest> CaptionLeader::make(std::size_t item) {
   // Before its first byte is read: whatever the process dies of, the journal names what it held.
   journal_.append(EntryType::kTaken, static_cast<std::int64_t>(item), "{}");
   if (!prepared_.empty()) return std::move(*prepared_[item]);
   const WorkOn work_on(static_cast<std::int64_t>(item));
   const double begin_s = session_.clock.now_s();
   try {
-    auto question = make_question(job_.item(item), item, job_.model, job_.prompt, job_.sampling,
-                                  job_.tables.get(), job_.apart.get());
-    question_s_ += session_.clock.now_s() - begin_s;
-    return question;
+    auto prepared = prepare_request(job_.item(item), item, job_.model, job_.prompt, job_.sampling,
+                                    job_.tables.get(), job_.isolated.get());
+    prepare_s_ += session_.clock.now_s() - begin_s;
+    return prepared;
   } catch (const std::bad_alloc&) {
     return DataError{"read", "no memory for its files"};
   }
 }
 
-void CaptionLead::prepare() {
-  std::vector<std::optional<Result<Question>>> made(job_.items.size());
+void CaptionLeader::prepare() {
+  std::vector<std::optional<Result<PreparedRequest>>> made(job_.items.size());
   for (std::size_t i = 0; i < made.size(); ++i) {
     made[i] = make(i);
     if (made[i]->ok()) made[i]->value().files.clear();  // nobody will decode them
@@ -88,93 +89,93 @@ void CaptionLead::prepare() {
   prepared_ = std::move(made);
 }
 
-void CaptionLead::run() {
+void CaptionLeader::run() {
   feed();
   while (engine_.step()) {
     if (profile_ != nullptr) profile_->stepped(engine_.stats());
     collect();
     feed();
-    talk(false);
+    exchange_messages(false);
   }
   collect();
   journal_.close();
   count_durable();
   own_.finished = true;
-  talk(true);
+  exchange_messages(true);
   if (coordinator_ == nullptr) return;
   while (!counts().finished || !coordinator_->others_finished()) {
-    talk(false);
+    exchange_messages(false);
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
-  coordinator_->hear_own(state(), own_);
+  coordinator_->update_own(state(), own_);
 }
 
-Counts CaptionLead::counts() const {
+Counts CaptionLeader::counts() const {
   Counts all = own_;
   all.engine = engine_.stats();
   return coordinator_ != nullptr ? coordinator_->with_others(all) : all;
 }
 
-void CaptionLead::ask_for_items() {
+void CaptionLeader::ask_for_items() {
   if (left_ == 0 || stop_code_ != 0) return;
   const std::int64_t wanted =
-      items_at_hand(left_, mesh_.shape().data, window_ / 2) - engine_.live() - questions_.waiting();
+      items_at_hand(left_, mesh_.shape().data, window_ / 2) - engine_.live() - requests_.waiting();
   if (coordinator_ != nullptr) {
-    if (wanted > 0) take(coordinator_->deal(wanted));
+    if (wanted > 0) take(coordinator_->claim(wanted));
     return;
   }
   if (asked_) {
-    const auto deal = receive<Deal>(session_.world, 0, JobTag::kDeal);
-    if (!deal) return;
+    const auto batch = receive<ItemBatch>(session_.world, 0, JobTag::kBatch);
+    if (!batch) return;
     asked_ = false;
-    take(*deal);
+    take(*batch);
   } else if (wanted > 0) {
-    post(session_.world, wanted, 0, JobTag::kWant);
+    post(session_.world, wanted, 0, JobTag::kClaim);
     asked_ = true;
   }
 }
 
-void CaptionLead::take(const Deal& deal) {
-  left_ = deal.left;
-  questions_.add(std::span(deal.items).first(static_cast<std::size_t>(deal.count)));
-  if (left_ == 0) questions_.close();
+void CaptionLeader::take(const ItemBatch& batch) {
+  left_ = batch.left;
+  requests_.add(std::span(batch.items).first(static_cast<std::size_t>(batch.count)));
+  if (left_ == 0) requests_.close();
 }
 
-void CaptionLead::feed() {
+void CaptionLeader::feed() {
   if (drained_) return;
   ask_for_items();
-  if (engine_.live() == 0) questions_.pass();
+  if (engine_.live() == 0) requests_.pass();
   while (stop_code_ == 0 && engine_.live() < window_) {
-    auto entry = questions_.next();
+    auto entry = requests_.next();
     if (!entry) break;
     submit(std::move(*entry));
   }
-  if (stop_code_ == 0 && !questions_.exhausted()) return;
+  if (stop_code_ == 0 && !requests_.exhausted()) return;
   engine_.drain();
   drained_ = true;
 }
 
-void CaptionLead::submit(QuestionQueue::Entry entry) {
-  if (!entry.question.ok()) return fail(entry.item, entry.question.error());
-  Question& question = entry.question.value();
-  question.request.top_logprobs = job_.options.top_logprobs;
-  question.request.logprobs =
-      question.request.logprobs || job_.options.logprobs || question.request.top_logprobs > 0;
-  Live live{std::move(question.headers),   std::move(question.sha256), nullptr,
-            question.request.top_logprobs, question.request.logprobs,  session_.clock.now_s()};
-  if (!question.stop.empty()) {
-    live.text = std::make_shared<OutputText>(job_.model.detokenizer, question.stop);
-    question.request.stop = [text = live.text](std::span<const std::int32_t> ids) {
+void CaptionLeader::submit(RequestQueue::Entry entry) {
+  if (!entry.prepared.ok()) return fail(entry.item, entry.prepared.error());
+  PreparedRequest& prepared = entry.prepared.value();
+  prepared.request.top_logprobs = job_.options.top_logprobs;
+  prepared.request.logprobs =
+      prepared.request.logprobs || job_.options.logprobs || prepared.request.top_logprobs > 0;
+  Live live{std::move(prepared.headers),   std::move(prepared.sha256), nullptr,
+            prepared.request.top_logprobs, prepared.request.logprobs,  session_.clock.now_s()};
+  if (!prepared.stop.empty()) {
+    live.text = std::make_shared<OutputText>(job_.model.detokenizer, prepared.stop);
+    prepared.request.stop = [text = live.text](std::span<const std::int32_t> ids) {
       return text->update(ids);
     };
   }
-  for (std::size_t i = 0; i < question.files.size(); ++i)
-    feeder_.keep(media_key(entry.item, i), std::move(question.files[i]));
+  for (std::size_t i = 0; i < prepared.files.size(); ++i)
+    prefetcher_.keep(media_key(entry.item, i), std::move(prepared.files[i]));
   live_.emplace(entry.item, std::move(live));
-  if (const auto refused = engine_.submit(std::move(question.request))) fail(entry.item, *refused);
+  if (const auto refused = engine_.submit(std::move(prepared.request))) fail(entry.item, *refused);
 }
 
-void CaptionLead::collect() {
+void CaptionLeader::collect() {
   for (const Completion& completion : engine_.poll()) {
     if (!completion.error)
       finish(completion);
@@ -183,7 +184,7 @@ void CaptionLead::collect() {
   }
 }
 
-Record CaptionLead::record_of(const Completion& completion, const Item& item, Live& live) const {
+Record CaptionLeader::record_of(const Completion& completion, const Item& item, Live& live) const {
   Record record;
   record.id = item.id;
   if (live.text != nullptr) {
@@ -220,7 +221,7 @@ Record CaptionLead::record_of(const Completion& completion, const Item& item, Li
   return record;
 }
 
-void CaptionLead::note_profile(const Completion& completion, const Live& live) {
+void CaptionLeader::note_profile(const Completion& completion, const Live& live) {
   if (profile_ == nullptr) return;
   std::int64_t patches = 0;
   for (const MediaHeader& header : live.headers) patches += header.grid.grid_thw.patches();
@@ -228,13 +229,14 @@ void CaptionLead::note_profile(const Completion& completion, const Live& live) {
                   patches, completion.finish_reason == FinishReason::kStop);
 }
 
-void CaptionLead::finish(const Completion& completion) {
+void CaptionLeader::finish(const Completion& completion) {
   const auto found = live_.find(completion.id);
   check(found != live_.end(), "a completion is of a live item");
   const Item item = job_.item(completion.id);
   Live& live = found->second;
   const Record record = record_of(completion, item, live);
-  for (std::size_t i = 0; i < item.media.size(); ++i) feeder_.forget(media_key(completion.id, i));
+  for (std::size_t i = 0; i < item.media.size(); ++i)
+    prefetcher_.forget(media_key(completion.id, i));
   note_profile(completion, live);
   const double ended_s = session_.clock.now_s();
   item_seconds_.add(ended_s - live.submitted_s);
@@ -250,7 +252,7 @@ void CaptionLead::finish(const Completion& completion) {
   write_s_ += session_.clock.now_s() - ended_s;
 }
 
-void CaptionLead::fail(std::size_t index, const DataError& error) {
+void CaptionLeader::fail(std::size_t index, const DataError& error) {
   live_.erase(index);
   const Item item = job_.item(index);
   if (error.stage == "read" && roots_.gone(item)) {
@@ -262,14 +264,14 @@ void CaptionLead::fail(std::size_t index, const DataError& error) {
     own_.interrupted = true;
     return;
   }
-  for (std::size_t i = 0; i < item.media.size(); ++i) feeder_.forget(media_key(index, i));
+  for (std::size_t i = 0; i < item.media.size(); ++i) prefetcher_.forget(media_key(index, i));
   show(item, index, error);
   not_durable_.push_back({.entry = journal_.append(
                               EntryType::kFail, static_cast<std::int64_t>(index),
                               to_json(Failure{item.id, item.source, error.stage, error.message}))});
 }
 
-void CaptionLead::count_durable() {
+void CaptionLeader::count_durable() {
   for (const std::int64_t durable = journal_.durable();
        !not_durable_.empty() && not_durable_.front().entry <= durable; not_durable_.pop_front()) {
     const Ended& ended = not_durable_.front();
@@ -282,7 +284,7 @@ void CaptionLead::count_durable() {
   }
 }
 
-void CaptionLead::talk(bool now) {
+void CaptionLeader::exchange_messages(bool now) {
   count_durable();
   if (signal_.raised()) own_.interrupted = true;
   if (signal_.hurries()) own_.hurried = true;
@@ -294,45 +296,45 @@ void CaptionLead::talk(bool now) {
   }
   if (coordinator_ != nullptr) return coordinate();
   Communicator& world = session_.world;
-  if (now || time - talked_s_ >= kTalkEvery_s) {
-    talked_s_ = time;
+  if (now || time - messages_s_ >= kMessagesEvery_s) {
+    messages_s_ = time;
     own_.engine = engine_.stats();
     post(world, own_, 0, JobTag::kCounts);
   }
-  if (now || time - told_state_s_ >= kStateEvery_s) {
-    told_state_s_ = time;
+  if (now || time - reported_state_s_ >= kStateEvery_s) {
+    reported_state_s_ = time;
     post(world, state(), 0, JobTag::kState);
   }
   while (const auto order = receive<StopOrder>(world, 0, JobTag::kStop)) stop(*order);
 }
 
-void CaptionLead::coordinate() {
-  coordinator_->hear();
+void CaptionLeader::coordinate() {
+  coordinator_->receive_messages();
   const double time_s = session_.clock.now_s();
-  if (time_s - told_state_s_ >= kStateEvery_s) {
-    told_state_s_ = time_s;
-    coordinator_->hear_own(state(), own_);
+  if (time_s - reported_state_s_ >= kStateEvery_s) {
+    reported_state_s_ = time_s;
+    coordinator_->update_own(state(), own_);
   }
   const Counts all = counts();
   while (const auto order = coordinator_->next_order(all, stop_code_)) stop(*order);
   coordinator_->show(all);
 }
 
-RankState CaptionLead::state() {
+RankState CaptionLeader::state() {
   RankState state;
   state.engine = engine_.stats();
-  state.feed = feeder_.state();
+  state.feed = prefetcher_.state();
   state.finished = own_.finished;
   state.live = engine_.live();
-  state.questions = questions_.waiting();
-  state.question_s = question_s_;
+  state.requests = requests_.waiting();
+  state.prepare_s = prepare_s_;
   state.write_s = write_s_;
   state.item_seconds = item_seconds_;
   return state;
 }
 
-void CaptionLead::show(const Item& item, std::size_t index, double seconds,
-                       const std::string& caption) {
+void CaptionLeader::show(const Item& item, std::size_t index, double seconds,
+                         const std::string& caption) {
   if (coordinator_ != nullptr)
     coordinator_->caption(item, index, seconds, caption);
   else if (event_pace_.caption(session_.clock.now_s()))
@@ -340,7 +342,7 @@ void CaptionLead::show(const Item& item, std::size_t index, double seconds,
          0, JobTag::kEvent);
 }
 
-void CaptionLead::show(const Item& item, std::size_t index, const DataError& error) {
+void CaptionLeader::show(const Item& item, std::size_t index, const DataError& error) {
   if (coordinator_ != nullptr)
     coordinator_->failure(item, error);
   else if (event_pace_.failure(session_.clock.now_s()))
@@ -349,7 +351,7 @@ void CaptionLead::show(const Item& item, std::size_t index, const DataError& err
          JobTag::kEvent);
 }
 
-void CaptionLead::stop(const StopOrder& order) {
+void CaptionLeader::stop(const StopOrder& order) {
   stop_code_ = order.code;
   if (coordinator_ != nullptr) coordinator_->pass_on(order);
   const double at_s = session_.clock.now_s() + order.within_s;

@@ -31,12 +31,12 @@ namespace retinue::runtime {
 
 /// The lead of one replica in a caption job: keeps the engine's window filled, turns what comes out
 /// into records of its own segment. On rank 0 it does so beside a CaptionCoordinator.
-class CaptionLead {
+class CaptionLeader {
  public:
   /// All arguments outlive it. `coordinator` null: not rank 0; `profile` null: none is kept.
-  CaptionLead(const Session& session, const Mesh& mesh, const CaptionJob& job, Engine& engine,
-              std::int64_t window, Feeder& feeder, const StopSignal& signal,
-              CaptionCoordinator* coordinator, Profile* profile = nullptr);
+  CaptionLeader(const Session& session, const Mesh& mesh, const CaptionJob& job, Engine& engine,
+                std::int64_t window, Prefetcher& prefetcher, const StopSignal& signal,
+                CaptionCoordinator* coordinator, Profile* profile = nullptr);
 
   /// For studies, before run(): makes the questions of all items, so that none is made later.
   void prepare();
@@ -49,7 +49,7 @@ class CaptionLead {
   [[nodiscard]] Counts counts() const;
   /// 0, or the exit code with which the job was stopped before its end: 4 or 75.
   [[nodiscard]] int stop_code() const { return stop_code_; }
-  [[nodiscard]] QuestionQueue::Times question_times() { return questions_.times(); }
+  [[nodiscard]] RequestQueue::Times prepare_times() { return requests_.times(); }
 
  private:
   struct Live {
@@ -68,12 +68,12 @@ class CaptionLead {
     std::int64_t media = 0, prompt_tokens = 0, completion_tokens = 0;
   };
 
-  Result<Question> make(std::size_t item);
+  Result<PreparedRequest> make(std::size_t item);
   void feed();
   /// Asks rank 0 for items when few are at hand, and takes what has come.
   void ask_for_items();
-  void take(const Deal& deal);
-  void submit(QuestionQueue::Entry entry);
+  void take(const ItemBatch& batch);
+  void submit(RequestQueue::Entry entry);
   void collect();
   void finish(const Completion& completion);
   /// Takes `live`'s hash along.
@@ -81,7 +81,7 @@ class CaptionLead {
   void note_profile(const Completion& completion, const Live& live);
   void fail(std::size_t index, const DataError& error);
   void count_durable();
-  void talk(bool now);
+  void exchange_messages(bool now);
   /// Rank 0: hears all ranks, decides and shows.
   void coordinate();
   void stop(const StopOrder& order);
@@ -96,11 +96,11 @@ class CaptionLead {
   const CaptionJob& job_;
   Engine& engine_;
   std::int64_t window_;
-  Feeder& feeder_;
+  Prefetcher& prefetcher_;
   const StopSignal& signal_;
   CaptionCoordinator* coordinator_;
   Profile* profile_;
-  Replay replay_;
+  Bisection bisection_;
   std::int64_t left_;   ///< that nobody had when a lead last heard
   bool asked_ = false;  ///< and not answered
   SegmentWriter journal_;
@@ -111,14 +111,15 @@ class CaptionLead {
   int stop_code_ = 0;
   std::optional<double> cancel_at_s_;  ///< what is in flight then is dropped
   bool drained_ = false;
-  double talked_s_ = 0, told_state_s_ = 0;
-  std::atomic<double> question_s_ = 0;  ///< over the threads that make them
+  double messages_s_ = 0, reported_state_s_ = 0;
+  std::atomic<double> prepare_s_ = 0;  ///< over the threads that make them
   double write_s_ = 0;
   ItemSeconds item_seconds_;
   EventPace event_pace_;
   InputRoots roots_;
-  std::vector<std::optional<Result<Question>>> prepared_;  ///< per item; empty: made when due
-  QuestionQueue questions_;                                // last: its threads use the job
+  std::vector<std::optional<Result<PreparedRequest>>>
+      prepared_;           ///< per item; empty: made when due
+  RequestQueue requests_;  // last: its threads use the job
 };
 
 }  // namespace retinue::runtime

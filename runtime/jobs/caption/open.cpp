@@ -31,31 +31,32 @@ Json about(const CaptionJob& job) {
 }
 
 /// "SIGSEGV on rank 2 in run 3, SIGABRT on rank 0 in run 4"
-std::string shown(const std::vector<Death>& deaths) {
+std::string shown(const std::vector<CrashReport>& crashes) {
   std::string text;
-  for (const Death& death : deaths)
-    text += fmt::format("{}{} on rank {} in run {}", text.empty() ? "" : ", ", death.reason,
-                        death.rank, death.epoch);
+  for (const CrashReport& crash : crashes)
+    text += fmt::format("{}{} on rank {} in run {}", text.empty() ? "" : ", ", crash.reason,
+                        crash.rank, crash.epoch);
   return text;
 }
 
 /// What died of too often gets a failure and is not run again; what might be to blame is noted.
-void judge_deaths(const Session& session, const Strikes& strikes, CaptionJob& job) {
+void judge_deaths(const Session& session, const CrashAttribution& crash_attribution,
+                  CaptionJob& job) {
   const auto is_open = [&](std::int64_t index) {
     return index < static_cast<std::int64_t>(job.open.size()) &&
            job.open[static_cast<std::size_t>(index)] != 0;
   };
   std::unique_ptr<SegmentWriter> journal;
-  for (const auto& [index, deaths] : strikes.by_item()) {
+  for (const auto& [index, crashes] : crash_attribution.by_item()) {
     if (!is_open(index)) {
-      job.quarantined += deaths.size() >= Strikes::kOut ? 1 : 0;
+      job.quarantined += crashes.size() >= CrashAttribution::kMaxCrashes ? 1 : 0;
       continue;
     }
     const Item item = job.items.item(static_cast<std::size_t>(index));
-    if (deaths.size() < Strikes::kOut) {
-      job.struck.insert(index);
+    if (crashes.size() < CrashAttribution::kMaxCrashes) {
+      job.attributed.insert(index);
       session.log.warning(
-          fmt::format("[strike] {}: {}; it runs alone, once more", item.id, shown(deaths)));
+          fmt::format("[strike] {}: {}; it runs alone, once more", item.id, shown(crashes)));
       continue;
     }
     if (journal == nullptr)
@@ -63,7 +64,7 @@ void judge_deaths(const Session& session, const Strikes& strikes, CaptionJob& jo
     const std::string message = fmt::format(
         "the process died of it {} times: {}. It is not run again without "
         "--retry-failed.",
-        deaths.size(), shown(deaths));
+        crashes.size(), shown(crashes));
     journal->append(EntryType::kFail, index,
                     to_json(Failure{item.id, item.source, "quarantine", message}));
     session.log.warning(fmt::format("[quarantine] {}: {}", item.id, message));
@@ -72,8 +73,8 @@ void judge_deaths(const Session& session, const Strikes& strikes, CaptionJob& jo
     ++job.quarantined;
   }
   if (journal != nullptr) journal->close();
-  for (const std::int64_t index : strikes.suspects())
-    if (is_open(index) && !job.struck.contains(index)) job.suspects.insert(index);
+  for (const std::int64_t index : crash_attribution.suspects())
+    if (is_open(index) && !job.attributed.contains(index)) job.suspects.insert(index);
   if (!job.suspects.empty())
     session.log.warning(
         fmt::format("[suspects] a rank died with {} items in flight: they run first, half of them "
@@ -108,14 +109,14 @@ void warn_of_other_numerics(const Session& session, const Journal& journal, cons
 
 std::unique_ptr<JobFolder> open_job(const Session& session, CaptionJob& job) {
   auto folder = std::make_unique<JobFolder>(job.options.output);
-  Listing listing(job.options.output, source_options(job.options), std::cin);
-  job.items = listing.items();
-  folder->settle(question_of(job), about(job), folder->is_settled() ? listing.difference() : "");
-  listing.publish();
+  ItemTableBuilder builder(job.options.output, source_options(job.options), std::cin);
+  job.items = builder.items();
+  folder->validate(signature_of(job), about(job), folder->has_job() ? builder.difference() : "");
+  builder.publish();
   const Journal journal(folder->path(), static_cast<std::int64_t>(job.items.size()));
   job.epoch = journal.next_epoch();
   find_open(journal, job);
-  judge_deaths(session, journal.strikes(), job);
+  judge_deaths(session, journal.crash_attribution(), job);
   job.open_count = std::ranges::count(job.open, 1);
   if (journal.damaged_lines() > 0)
     session.log.warning(
@@ -133,7 +134,7 @@ void share_job(Communicator& world, CaptionJob& job) {
   broadcast_value(world, job.done_before);
   broadcast_value(world, job.failed_before);
   broadcast_value(world, job.epoch);
-  for (std::set<std::int64_t>* set : {&job.struck, &job.suspects}) {
+  for (std::set<std::int64_t>* set : {&job.attributed, &job.suspects}) {
     std::vector<std::int64_t> packed_set(set->begin(), set->end());
     broadcast_container(world, packed_set);
     set->insert(packed_set.begin(), packed_set.end());

@@ -85,8 +85,8 @@ void Profile::write(const std::string& job, const Facts& facts) const {
                     {"reused_tokens", engine.scheduler.reused_tokens}};
   json["feed"] = {{"pixels", facts.feed.decoded},
                   {"pixels_cpu_s", facts.feed.cpu_s},
-                  {"questions", facts.questions},
-                  {"questions_cpu_s", facts.questions_cpu_s}};
+                  {"questions", facts.requests},
+                  {"questions_cpu_s", facts.prepare_cpu_s}};
   json["steps"] = {
       {"rows", column(steps_, [](const Step& s) { return s.rows; })},
       {"logit_rows", column(steps_, [](const Step& s) { return s.logit_rows; })},

@@ -40,9 +40,9 @@ class Profile {
     EngineLimits limits;
     std::int64_t weight_bytes = 0;
     EngineStats engine;
-    FeedTimes feed;
-    double questions_cpu_s = 0;
-    std::int64_t questions = 0;
+    PrefetchTimes feed;
+    double prepare_cpu_s = 0;
+    std::int64_t requests = 0;
   };
   /// DIR/profile/r00000.json, whole or not at all. Throws: SystemError.
   void write(const std::string& job, const Facts& facts) const;

@@ -95,13 +95,14 @@ std::vector<std::int64_t> input_order(const CaptionJob& job) {
 
 }  // namespace
 
-int seal_job(const JobFolder& folder, const CaptionJob& job, const MeshShape& mesh,
-             const Counts& counts, double seconds, int stop_code) {
+int finalize_job(const JobFolder& folder, const CaptionJob& job, const MeshShape& mesh,
+                 const Counts& counts, double seconds, int stop_code) {
   const Journal journal(folder.path(), static_cast<std::int64_t>(job.items.size()));
   const std::int64_t done = journal.done_count(), failed = journal.failed_count();
   const bool finished = done + failed == static_cast<std::int64_t>(job.items.size());
   const int code = exit_code_of(job, finished, failed, stop_code);
-  folder.seal(journal, input_order(job), finished, parse_output_format(job.options.output_format));
+  folder.finalize(journal, input_order(job), finished,
+                  parse_output_format(job.options.output_format));
   // A run that found everything done has nothing to report over the run that did it.
   const bool worked =
       std::any_of(job.open.begin(), job.open.end(), [](auto open) { return open != 0; });

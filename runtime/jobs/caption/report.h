@@ -13,8 +13,8 @@ namespace retinue::runtime {
 ///   seconds    that the run took
 ///   stop_code  with which it was stopped before its end: 4 or 75, else 0
 /// Throws: SystemError when the disk refuses.
-int seal_job(const JobFolder& folder, const CaptionJob& job, const MeshShape& mesh,
-             const Counts& counts, double seconds, int stop_code);
+int finalize_job(const JobFolder& folder, const CaptionJob& job, const MeshShape& mesh,
+                 const Counts& counts, double seconds, int stop_code);
 
 /// What an exit code means, in the words of the last line.
 const char* outcome_of(int exit_code);

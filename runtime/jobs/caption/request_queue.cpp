@@ -8,8 +8,8 @@
 
 namespace retinue::runtime {
 
-QuestionQueue::QuestionQueue(Make make, std::size_t ahead, int threads,
-                             std::vector<std::size_t> stops)
+RequestQueue::RequestQueue(Make make, std::size_t ahead, int threads,
+                           std::vector<std::size_t> stops)
     : stops_(stops.begin(), stops.end()),
       make_(std::move(make)),
       ahead_(std::max<std::size_t>(1, ahead)) {
@@ -17,23 +17,23 @@ QuestionQueue::QuestionQueue(Make make, std::size_t ahead, int threads,
     threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
 }
 
-void QuestionQueue::add(std::span<const std::int64_t> items) {
+void RequestQueue::add(std::span<const std::int64_t> items) {
   const std::lock_guard lock(mutex_);
   items_.insert(items_.end(), items.begin(), items.end());
   wake_.notify_all();
 }
 
-void QuestionQueue::close() {
+void RequestQueue::close() {
   const std::lock_guard lock(mutex_);
   closed_ = true;
 }
 
-std::int64_t QuestionQueue::waiting() {
+std::int64_t RequestQueue::waiting() {
   const std::lock_guard lock(mutex_);
   return static_cast<std::int64_t>(items_.size() + started_ - given_);
 }
 
-std::optional<QuestionQueue::Entry> QuestionQueue::next() {
+std::optional<RequestQueue::Entry> RequestQueue::next() {
   const std::lock_guard lock(mutex_);
   if (failure_) std::rethrow_exception(failure_);
   const auto found = made_.find(given_);
@@ -45,29 +45,29 @@ std::optional<QuestionQueue::Entry> QuestionQueue::next() {
   return entry;
 }
 
-void QuestionQueue::pass() {
+void RequestQueue::pass() {
   const std::lock_guard lock(mutex_);
   if (stops_.empty() || given_ < stops_.front()) return;
   stops_.pop_front();
   wake_.notify_all();
 }
 
-bool QuestionQueue::may_start() const {
+bool RequestQueue::may_start() const {
   return !items_.empty() && started_ < given_ + ahead_ &&
          (stops_.empty() || started_ < stops_.front());
 }
 
-QuestionQueue::Times QuestionQueue::times() {
+RequestQueue::Times RequestQueue::times() {
   const std::lock_guard lock(mutex_);
   return times_;
 }
 
-bool QuestionQueue::exhausted() {
+bool RequestQueue::exhausted() {
   const std::lock_guard lock(mutex_);
   return closed_ && items_.empty() && given_ == started_;
 }
 
-void QuestionQueue::work(const std::stop_token& stop) {
+void RequestQueue::work(const std::stop_token& stop) {
   while (true) {
     std::size_t at = 0, item = 0;
     {

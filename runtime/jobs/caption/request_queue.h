@@ -17,13 +17,13 @@ namespace retinue::runtime {
 
 /// Makes questions ahead of the engine on its own threads and gives them out in order, so that
 /// neither reading nor tokenising stands in the way of a step.
-class QuestionQueue {
+class RequestQueue {
  public:
-  using Make = std::function<Result<Question>(std::size_t item)>;
+  using Make = std::function<Result<PreparedRequest>(std::size_t item)>;
 
   /// At most `ahead` questions wait.
   ///   stops  how many items, ascending, after which nothing is made before pass()
-  QuestionQueue(Make make, std::size_t ahead, int threads, std::vector<std::size_t> stops = {});
+  RequestQueue(Make make, std::size_t ahead, int threads, std::vector<std::size_t> stops = {});
 
   /// Behind those that were added before.
   void add(std::span<const std::int64_t> items);
@@ -34,7 +34,7 @@ class QuestionQueue {
 
   struct Entry {
     std::size_t item;
-    Result<Question> question;
+    Result<PreparedRequest> prepared;
   };
   /// The next in order, if it is there. Never waits. What making it threw is thrown.
   std::optional<Entry> next();

@@ -176,7 +176,7 @@ SimulatedRun simulate(const SimulatedJob& job) {
   run.done_s.reserve(job.items.size());
   const std::vector<std::uint8_t> open(job.items.size(), 1);
   const std::set<std::int64_t> taken;
-  runtime::Dealer dealer(
+  runtime::WorkQueue work_queue(
       open, taken,
       [&](std::size_t i) { return static_cast<std::uint32_t>(job.items[i].prompt_tokens); },
       job.data);
@@ -193,10 +193,10 @@ SimulatedRun simulate(const SimulatedJob& job) {
     turns.pop();
     Replica& replica = replicas[static_cast<std::size_t>(index)];
     const std::int64_t wanted =
-        runtime::items_at_hand(dealer.left(), job.data, job.limits.max_sequences) -
+        runtime::items_at_hand(work_queue.left(), job.data, job.limits.max_sequences) -
         replica.at_hand();
-    if (wanted > 0 && dealer.left() > 0) {
-      const runtime::Deal deal = dealer.next(wanted);
+    if (wanted > 0 && work_queue.left() > 0) {
+      const runtime::ItemBatch deal = work_queue.next(wanted);
       for (std::int64_t i = 0; i < deal.count; ++i)
         replica.take(deal.items[static_cast<std::size_t>(i)], now);
     }

@@ -194,7 +194,7 @@ std::string result_table(const Summary& summary) {
                     percent(r.late),
                     percent(r.feed.ablated),
                     percent(r.feed.direct),
-                    percent(r.pictures),
+                    percent(r.images),
                     percent(r.tail),
                     number(r.load_balance),
                     number(r.communication_efficiency),

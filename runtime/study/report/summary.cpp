@@ -153,7 +153,7 @@ CaseResult result_of(const Study& study, const std::vector<const MeasuredCell*>&
   if (r.what.scaling == Scaling::kStrong) {
     r.communication.ablated = paired_loss(study, trials, Ablation::kNullCollectives);
     r.feed.ablated = paired_loss(study, trials, Ablation::kPreloadedPixels);
-    r.pictures = paired_loss(study, trials, Ablation::kTextOnly);
+    r.images = paired_loss(study, trials, Ablation::kTextOnly);
   }
   if (any.transfer_s) {
     r.communication.direct = median_of(trials, [&](const Measurement& m) {

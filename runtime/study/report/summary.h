@@ -66,8 +66,8 @@ struct CaseResult {
   std::optional<double> serial;
   std::optional<double> mfu, mbu;
   TwoWays communication, feed;
-  std::optional<double> late;      ///< waiting in collectives for the last rank
-  std::optional<double> pictures;  ///< by leaving them out: encoder and visual tokens
+  std::optional<double> late;    ///< waiting in collectives for the last rank
+  std::optional<double> images;  ///< by leaving them out: encoder and visual tokens
   std::optional<double> tail;
   double load_balance = 1, communication_efficiency = 1;
   std::optional<double> joules_per_item, cost_per_1000;

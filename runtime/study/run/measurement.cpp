@@ -43,9 +43,9 @@ double seconds(std::int64_t nanoseconds) { return 1e-9 * static_cast<double>(nan
 using ReplicaFiles = std::vector<Json>;
 
 void add_steps(const ReplicaFiles& ranks, Measurement& m, bool keep) {
-  const Json& lead = ranks[0].at("steps");
-  const auto rows = lead.at("rows").get<Ints>(), logits = lead.at("logit_rows").get<Ints>(),
-             keys = lead.at("keys").get<Ints>(), ns = lead.at("ns").get<Ints>();
+  const Json& leader = ranks[0].at("steps");
+  const auto rows = leader.at("rows").get<Ints>(), logits = leader.at("logit_rows").get<Ints>(),
+             keys = leader.at("keys").get<Ints>(), ns = leader.at("ns").get<Ints>();
   Ints patches(rows.size(), 0);
   for (const Json& rank : ranks) {
     const auto mine = rank.at("steps").at("patches").get<Ints>();
@@ -134,8 +134,8 @@ Measurement read_run(const std::string& folder, const Cell& cell) {
       for (int t = 0; t < tensor; ++t)
         ranks.push_back(
             json_of(fmt::format("{}/profile/r{:05}.json", folder, replica * tensor + t)));
-      const Json& lead = ranks[0];
-      const Json& engine = lead.at("engine");
+      const Json& leader = ranks[0];
+      const Json& engine = leader.at("engine");
       const auto share = [&](const char* key) { return engine.at(key).get<double>() / data; };
       m.plan_s += share("plan_s"), m.wait_s += share("wait_s"), m.encode_s += share("encode_s");
       m.forward_s += share("forward_s"), m.sample_s += share("sample_s");
@@ -143,15 +143,15 @@ Measurement read_run(const std::string& folder, const Cell& cell) {
       m.admitted += engine.at("admitted").get<std::int64_t>();
       m.reused_tokens += engine.at("reused_tokens").get<std::int64_t>();
       m.preempted += engine.at("preempted").get<std::int64_t>();
-      m.device = lead.at("device");
-      m.threads = lead.at("threads");
-      const Json& limits = lead.at("limits");
+      m.device = leader.at("device");
+      m.threads = leader.at("threads");
+      const Json& limits = leader.at("limits");
       m.limits = {.max_batch_tokens = limits.at("max_batch_tokens"),
                   .max_sequences = limits.at("max_sequences"),
                   .encode_patches = limits.at("encode_patches"),
                   .feature_rows = limits.at("feature_rows"),
                   .kv_tokens = limits.at("kv_tokens")};
-      if (replica == 0) m.work_s = lead.at("work_s");
+      if (replica == 0) m.work_s = leader.at("work_s");
       m.weight_bytes = 0;
       for (const Json& rank : ranks) {
         double communication = 0;
@@ -171,7 +171,7 @@ Measurement read_run(const std::string& folder, const Cell& cell) {
       add_steps(ranks, m, cell.kind == CellKind::kCalibration);
       if (tensor > 1 && m.device == "cpu")
         add_collectives(ranks, m, cell.kind == CellKind::kCalibration);
-      add_records(lead, m, cell.kind == CellKind::kWarmUp);
+      add_records(leader, m, cell.kind == CellKind::kWarmUp);
     }
     if (m.transfer_s) *m.transfer_s /= data, *m.late_s /= data;
   } catch (const Json::exception& error) {

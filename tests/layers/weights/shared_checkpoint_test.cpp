@@ -251,7 +251,7 @@ TEST(Stripes, AParcelHasEachWantedElementOnce) {
   const Wanted wanted = {{{2, 6, 1, 2}, {0, 10, 0, 4}}, {{0, 3, 5, 2}}};
   std::int64_t bytes = 0;
   for (const Stripe& stripe : cut_stripes(tensors, std::span(&wanted, 1), 24))
-    bytes += parcel_bytes(tensors, stripe, wanted);
+    bytes += chunk_bytes(tensors, stripe, wanted);
   EXPECT_EQ(bytes, 6 * 2 * 2 + 10 * 4 * 2 + 3 * 2 * 4);
 }
 

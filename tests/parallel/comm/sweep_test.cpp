@@ -158,14 +158,14 @@ TEST_P(Sweep, TheSlowestPairIsTheOneWhoseLinkIsSlow) {
 INSTANTIATE_TEST_SUITE_P(, Sweep, testing::ValuesIn(test::rank_groups()),
                          [](const auto& instance) { return instance.param.name; });
 
-TEST(Tournament, EachMeetsEveryOtherOnceAndOnlyOneAtATime) {
+TEST(RoundRobin, EachMeetsEveryOtherOnceAndOnlyOneAtATime) {
   for (int ranks = 1; ranks <= 33; ++ranks) {
     std::set<std::pair<int, int>> met;
-    for (int round = 0; round < tournament_rounds(ranks); ++round)
+    for (int round = 0; round < round_robin_rounds(ranks); ++round)
       for (int rank = 0; rank < ranks; ++rank) {
-        const int peer = tournament_peer(rank, round, ranks);
+        const int peer = round_robin_peer(rank, round, ranks);
         ASSERT_TRUE(peer >= 0 && peer < ranks);
-        ASSERT_EQ(tournament_peer(peer, round, ranks), rank) << ranks << " ranks, round " << round;
+        ASSERT_EQ(round_robin_peer(peer, round, ranks), rank) << ranks << " ranks, round " << round;
         if (peer > rank) {
           ASSERT_TRUE(met.insert({rank, peer}).second) << "again";
         }

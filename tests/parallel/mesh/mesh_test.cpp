@@ -50,7 +50,7 @@ TEST_P(MeshOnRanks, AxesHoldTheRanksTheyShould) {
       EXPECT_EQ(mesh.data().rank(), mesh.data_index());
       EXPECT_EQ(mesh.data().size(), world.size() / tensor);
       EXPECT_EQ(mesh.tensor().label(), "tensor");
-      EXPECT_EQ(mesh.data().label(), mesh.is_lead() ? "leads" : "data");
+      EXPECT_EQ(mesh.data().label(), mesh.is_leader() ? "leads" : "data");
       EXPECT_EQ(mesh.is_coordinator(), world.rank() == 0);
       EXPECT_EQ(mesh.place(), "dp" + std::to_string(mesh.data_index()) + ".tp" +
                                   std::to_string(mesh.tensor_index()));
@@ -65,10 +65,10 @@ TEST_P(MeshOnRanks, AxesHoldTheRanksTheyShould) {
       }
       EXPECT_EQ(replica[0], replica_sum);
       EXPECT_EQ(column[0], column_sum);
-      if (mesh.is_lead())
-        EXPECT_EQ(&mesh.leads(), &mesh.data());
+      if (mesh.is_leader())
+        EXPECT_EQ(&mesh.leaders(), &mesh.data());
       else
-        EXPECT_THROW((void)mesh.leads(), BugError);
+        EXPECT_THROW((void)mesh.leaders(), BugError);
     }
     EXPECT_THROW(Mesh(world, {.data = world.size(), .tensor = 2}), BugError);
     world.barrier();

@@ -39,13 +39,13 @@ TEST(InputRoots, AFileThatVanishesIsItsItemsFaultAndItsFolderNobodys) {
 
 TEST(InputRoots, AnArchiveIsWhatItsMembersLieInAndAPictureIsNot) {
   const test::TemporaryFolder folder;
-  const std::string tar = folder.write("a.tar", "x"), picture = folder.write("a.png", "x");
+  const std::string tar = folder.write("a.tar", "x"), image = folder.write("a.png", "x");
   MediaFile member(tar);
   member.place = MediaPlace::kRange;
-  const std::array items = {showing(member), showing(picture)};
-  const InputRoots roots({tar, picture}, ItemTable::of(items));
+  const std::array items = {showing(member), showing(image)};
+  const InputRoots roots({tar, image}, ItemTable::of(items));
   fs::remove(tar);
-  fs::remove(picture);
+  fs::remove(image);
   EXPECT_TRUE(roots.gone(items[0]));
   EXPECT_FALSE(roots.gone(items[1]));
 }

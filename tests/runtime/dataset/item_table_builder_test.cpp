@@ -15,13 +15,13 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-class ListingTest : public testing::Test {
+class ItemTableBuilderTest : public testing::Test {
  protected:
-  std::unique_ptr<Listing> list(const std::string& manifest) {
+  std::unique_ptr<ItemTableBuilder> list(const std::string& manifest) {
     std::istringstream in(manifest);
     SourceOptions options;
     options.inputs = {"-"};
-    return std::make_unique<Listing>(folder_.path(), options, in);
+    return std::make_unique<ItemTableBuilder>(folder_.path(), options, in);
   }
   std::string table() { return table_folder(folder_.path()); }
 
@@ -29,7 +29,7 @@ class ListingTest : public testing::Test {
   test::TemporaryFolder folder_;
 };
 
-TEST_F(ListingTest, IsPublishedOnceAndListingAgainLeavesItAlone) {
+TEST_F(ItemTableBuilderTest, IsPublishedOnceAndListingAgainLeavesItAlone) {
   list(ab_)->publish();
   EXPECT_EQ(ItemTable(table()).size(), 2U);
   const auto written = fs::last_write_time(table() + "/items");
@@ -42,7 +42,7 @@ TEST_F(ListingTest, IsPublishedOnceAndListingAgainLeavesItAlone) {
   EXPECT_FALSE(fs::exists(table() + ".part"));
 }
 
-TEST_F(ListingTest, OtherInputsAreNamedByTheirFirstDifferenceAndTheOldTableStays) {
+TEST_F(ItemTableBuilderTest, OtherInputsAreNamedByTheirFirstDifferenceAndTheOldTableStays) {
   list(ab_)->publish();
   const std::string before = test::read_text(table() + "/items");
   EXPECT_THAT(
@@ -54,7 +54,7 @@ TEST_F(ListingTest, OtherInputsAreNamedByTheirFirstDifferenceAndTheOldTableStays
   EXPECT_FALSE(fs::exists(table() + ".part"));
 }
 
-TEST_F(ListingTest, ATornOrDamagedTableIsMadeAnew) {
+TEST_F(ItemTableBuilderTest, ATornOrDamagedTableIsMadeAnew) {
   list(ab_)->publish();
   const std::string whole = test::read_text(table() + "/items");
   for (const std::string& damage :
@@ -72,7 +72,7 @@ TEST_F(ListingTest, ATornOrDamagedTableIsMadeAnew) {
   EXPECT_EQ(ItemTable(table()).size(), 2U);
 }
 
-TEST_F(ListingTest, NothingRemainsOfInputsThatCannotBeListed) {
+TEST_F(ItemTableBuilderTest, NothingRemainsOfInputsThatCannotBeListed) {
   EXPECT_THROW(list("\n"), UsageError);
   EXPECT_TRUE(fs::is_empty(folder_.path()));
 }

@@ -126,8 +126,8 @@ TEST_F(Archive, ItsItemsAreTheSamplesThatWebdatasetReads) {
       for (const Json& part : samples[i][1]) {
         const auto extension = part[0].get<std::string>();
         has_json = has_json || extension == "json";
-        for (const char* picture : {"jpg", "png", "webp"})
-          if (extension.ends_with(picture)) wanted.push_back(part[1].get<std::string>());
+        for (const char* image : {"jpg", "png", "webp"})
+          if (extension.ends_with(image)) wanted.push_back(part[1].get<std::string>());
       }
       for (const MediaReference& media : item.media) got.push_back(sha256_of_media(media));
       EXPECT_EQ(got, wanted) << name << " " << item.id;
@@ -140,9 +140,9 @@ TEST_F(Archive, ItsItemsAreTheSamplesThatWebdatasetReads) {
 }
 
 TEST_F(Archive, PartsOfASampleAskShowAndName) {
-  const std::string picture = test::read_text(test::golden_folder() + "/images/pond.png");
+  const std::string image = test::read_text(test::golden_folder() + "/images/pond.png");
   test::write_text(folder_.path("a.tar"),
-                   tar({{"a.unknown", picture},
+                   tar({{"a.unknown", image},
                         {"b.txt", "a caption"},
                         {"b.jpg", "x"},
                         {"c.prompt", "Why?\n"},

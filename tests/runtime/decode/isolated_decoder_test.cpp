@@ -1,8 +1,8 @@
 // This executable is its own helper: see main(). What a file begins with decides how it misbehaves.
-#include "runtime/dataset/media_bytes.h"
 #include "runtime/decode/isolated_decoder.h"
 
 #include "parallel/base/check.h"
+#include "runtime/dataset/media_bytes.h"
 #include "runtime/decode/isolated_protocol.h"
 #include "tests/support/temporary_folder.h"
 
@@ -80,25 +80,25 @@ TEST_F(IsolatedDecoderTest, GivesEveryPictureAndEveryErrorAsThisProcessDoes) {
     const MediaReference media{MediaKind::kImage, {entry.path().string()}, 0.0};
     const MediaBytes files = read_media(media).value();
     const auto header = read_header(media, *files, spec_, {});
-    const auto apart = decoder.header(media, *files);
-    ASSERT_EQ(header.ok(), apart.ok()) << entry.path();
+    const auto isolated = decoder.header(media, *files);
+    ASSERT_EQ(header.ok(), isolated.ok()) << entry.path();
     if (header.ok()) {
-      EXPECT_EQ(header->grid.grid_thw, apart->grid.grid_thw) << entry.path();
-      EXPECT_EQ(header->size, apart->size) << entry.path();
+      EXPECT_EQ(header->grid.grid_thw, isolated->grid.grid_thw) << entry.path();
+      EXPECT_EQ(header->size, isolated->size) << entry.path();
     } else {
-      EXPECT_EQ(header.error().stage, apart.error().stage);
-      EXPECT_EQ(header.error().message, apart.error().message);
+      EXPECT_EQ(header.error().stage, isolated.error().stage);
+      EXPECT_EQ(header.error().message, isolated.error().message);
     }
     const auto patches = read_patches(media, *files, spec_, {});
-    const auto patches_apart = decoder.patches(media, *files);
-    ASSERT_EQ(patches.ok(), patches_apart.ok()) << entry.path();
+    const auto isolated_patches = decoder.patches(media, *files);
+    ASSERT_EQ(patches.ok(), isolated_patches.ok()) << entry.path();
     if (patches.ok()) {
       ++good;
-      EXPECT_EQ(patches->grid_thw, patches_apart->grid_thw) << entry.path();
-      EXPECT_TRUE(patches->pixels == patches_apart->pixels) << entry.path();
+      EXPECT_EQ(patches->grid_thw, isolated_patches->grid_thw) << entry.path();
+      EXPECT_TRUE(patches->pixels == isolated_patches->pixels) << entry.path();
     } else {
       ++bad;
-      EXPECT_EQ(patches.error().message, patches_apart.error().message);
+      EXPECT_EQ(patches.error().message, isolated_patches.error().message);
     }
   }
   EXPECT_GT(good, 50);
@@ -109,27 +109,27 @@ TEST_F(IsolatedDecoderTest, GivesEveryPictureAndEveryErrorAsThisProcessDoes) {
 /// In a build that reads no clips both say so.
 TEST_F(IsolatedDecoderTest, GivesClipsAsThisProcessDoes) {
   IsolatedDecoder decoder(spec_, {}, limits_);
-  int clips = 0;
+  int videos = 0;
   for (const auto& entry : std::filesystem::directory_iterator(std::string(RETINUE_SOURCE_DIR) +
                                                                "/tests/golden/video_files/files")) {
-    ++clips;
+    ++videos;
     const MediaReference media{MediaKind::kVideo, {entry.path().string()}, 0.0};
     const MediaBytes files = read_media(media).value();
     const auto header = read_header(media, *files, spec_, {});
-    const auto apart = decoder.header(media, *files);
-    ASSERT_EQ(header.ok(), apart.ok()) << entry.path();
+    const auto isolated = decoder.header(media, *files);
+    ASSERT_EQ(header.ok(), isolated.ok()) << entry.path();
     const auto patches = read_patches(media, *files, spec_, {});
-    const auto patches_apart = decoder.patches(media, *files);
-    ASSERT_EQ(patches.ok(), patches_apart.ok()) << entry.path();
+    const auto isolated_patches = decoder.patches(media, *files);
+    ASSERT_EQ(patches.ok(), isolated_patches.ok()) << entry.path();
     if (header.ok() && patches.ok()) {
-      EXPECT_EQ(header->grid.timestamps_s, apart->grid.timestamps_s) << entry.path();
-      EXPECT_TRUE(patches->pixels == patches_apart->pixels) << entry.path();
+      EXPECT_EQ(header->grid.timestamps_s, isolated->grid.timestamps_s) << entry.path();
+      EXPECT_TRUE(patches->pixels == isolated_patches->pixels) << entry.path();
     } else {
-      EXPECT_EQ(patches.error().stage, patches_apart.error().stage);
-      EXPECT_EQ(patches.error().message, patches_apart.error().message);
+      EXPECT_EQ(patches.error().stage, isolated_patches.error().stage);
+      EXPECT_EQ(patches.error().message, isolated_patches.error().message);
     }
   }
-  EXPECT_GT(clips, 5);
+  EXPECT_GT(videos, 5);
 }
 
 TEST_F(IsolatedDecoderTest, GivesTheTimesOfAListOfFrames) {
@@ -138,10 +138,10 @@ TEST_F(IsolatedDecoderTest, GivesTheTimesOfAListOfFrames) {
   const MediaReference media{MediaKind::kVideo, {file, file, file}, 2.0};
   const MediaBytes files = read_media(media).value();
   const auto header = read_header(media, *files, spec_, {});
-  const auto apart = decoder.header(media, *files);
-  ASSERT_TRUE(header.ok() && apart.ok());
-  EXPECT_EQ(header->grid.timestamps_s, apart->grid.timestamps_s);
-  EXPECT_EQ(header->frames, apart->frames);
+  const auto isolated = decoder.header(media, *files);
+  ASSERT_TRUE(header.ok() && isolated.ok());
+  EXPECT_EQ(header->grid.timestamps_s, isolated->grid.timestamps_s);
+  EXPECT_EQ(header->frames, isolated->frames);
   EXPECT_TRUE(read_patches(media, *files, spec_, {})->pixels ==
               decoder.patches(media, *files)->pixels);
 }
@@ -256,7 +256,7 @@ TEST_F(IsolatedDecoderTest, SaysThatItCannotBeStarted) {
   }
 }
 
-TEST(DecodeHelper, IsNotForPeople) { EXPECT_THROW(run_decode_helper({}), UsageError); }
+TEST(IsolatedWorker, IsNotForPeople) { EXPECT_THROW(run_isolated_worker({}), UsageError); }
 
 TEST(DecodeProtocol, RefusesRequestsThatAreCutOrLong) {
   DecodeRequest request;
@@ -280,7 +280,7 @@ TEST(DecodeProtocol, RefusesTimesThatAreNone) {
                         .grid_thw = {1, 2, 2},
                         .size = {32, 32},
                         .frames = 2};
-  EXPECT_EQ(flaw_of(head, asked), "");
+  EXPECT_EQ(validation_error(head, asked), "");
   const double nan = std::numeric_limits<double>::quiet_NaN(), time = 0.5;
   EXPECT_FALSE(read_header_answer(head, asked, std::as_bytes(std::span(&nan, 1))).has_value());
   EXPECT_TRUE(read_header_answer(head, asked, std::as_bytes(std::span(&time, 1))).has_value());
@@ -334,9 +334,9 @@ void act() {
 
 int main(int argc, char** argv) {
   using namespace retinue::runtime;
-  if (argc > 1 && argv[1] == std::string_view(kDecodeHelperVerb)) {
+  if (argc > 1 && argv[1] == std::string_view(kIsolatedWorkerVerb)) {
     act();
-    return run_decode_helper({argv + 2, argv + argc});
+    return run_isolated_worker({argv + 2, argv + argc});
   }
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();

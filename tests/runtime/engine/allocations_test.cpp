@@ -60,13 +60,13 @@ int allocations(int tensor, int threads, int steps) {
   const std::string folder =
       std::string(RETINUE_SOURCE_DIR) + "/tests/golden/model/configs/gqa8-tied";
   const auto config = layers::load_model_config(folder);
-  EngineWishes wishes;
-  wishes.max_sequences = 4;
-  wishes.max_batch_tokens = 64;
-  wishes.max_new_tokens = 200;
-  wishes.max_image_pixels = 131072;
+  EngineSizing sizing;
+  sizing.max_sequences = 4;
+  sizing.max_batch_tokens = 64;
+  sizing.max_new_tokens = 200;
+  sizing.max_image_pixels = 131072;
   const EnginePlan plan =
-      plan_engine(config, DType::kBF16, Device{}, tensor, threads, std::int64_t{1} << 30, wishes);
+      plan_engine(config, DType::kBF16, Device{}, tensor, threads, std::int64_t{1} << 30, sizing);
   auto group = make_local_group(tensor, "tensor", 60);
   std::vector<std::jthread> ranks;
   for (int r = 0; r < tensor; ++r)

@@ -55,16 +55,16 @@ layers::ModelConfig config_of(const Size& size) {
       size.name);
 }
 
-EngineWishes captions() {
-  EngineWishes wishes;
-  wishes.max_image_pixels = 1048576;
-  return wishes;
+EngineSizing captions() {
+  EngineSizing sizing;
+  sizing.max_image_pixels = 1048576;
+  return sizing;
 }
 
 EnginePlan plan(const Size& size, int tensor, std::int64_t memory_mib,
-                const EngineWishes& wishes = captions()) {
+                const EngineSizing& sizing = captions()) {
   return plan_engine(config_of(size), DType::kBF16, kCuda, tensor, 1,
-                     gpu_budget_bytes(memory_mib * kMib), wishes);
+                     gpu_budget_bytes(memory_mib * kMib), sizing);
 }
 
 struct Capacity {
@@ -137,15 +137,15 @@ TEST(GpuPlan, OnlySeveralRanksCommunicate) {
   EXPECT_EQ(plan(k8B, 1, 81559).communication_bytes, 0);
   EXPECT_EQ(plan(k8B, 4, 81559).communication_bytes,
             2 * kNcclBytes + static_cast<std::int64_t>(nccl_scratch_bytes(4, Reduce::kOrdered)));
-  EngineWishes library = captions();
+  EngineSizing library = captions();
   library.reduce = Reduce::kLibrary;
   EXPECT_EQ(plan(k8B, 4, 81559, library).communication_bytes, 2 * kNcclBytes);
 }
 
 TEST(GpuPlan, AskedForFewSequencesItTakesNoMoreCacheThanTheyCanFill) {
-  EngineWishes wishes = captions();
-  wishes.max_sequences = 7;
-  const EnginePlan found = plan(k32B, 2, 81559, wishes);
+  EngineSizing sizing = captions();
+  sizing.max_sequences = 7;
+  const EnginePlan found = plan(k32B, 2, 81559, sizing);
   EXPECT_EQ(found.limits.max_sequences, 7);
   EXPECT_EQ(found.limits.kv_blocks, 7 * ((found.limits.max_sequence_tokens + 31) / 32))
       << "more than every sequence at its longest is never used";
@@ -194,11 +194,11 @@ TEST_P(Allocations, AreThoseOfThePlanTagByTag) {
   const Built& built = GetParam();
   const auto config = layers::load_model_config(std::string(RETINUE_SOURCE_DIR) +
                                                 "/tests/golden/model/configs/" + built.config);
-  EngineWishes wishes;
-  wishes.max_image_pixels = 65536;
-  wishes.max_text_tokens = 64, wishes.max_new_tokens = 32, wishes.max_batch_tokens = 128;
+  EngineSizing sizing;
+  sizing.max_image_pixels = 65536;
+  sizing.max_text_tokens = 64, sizing.max_new_tokens = 32, sizing.max_batch_tokens = 128;
   const EnginePlan planned = plan_engine(config, DType::kBF16, built.device, built.tensor, 1,
-                                         std::int64_t{4} << 30, wishes);
+                                         std::int64_t{4} << 30, sizing);
   MemoryLedger ledger;
   Context ctx(built.device, 1,
               Buffer(ledger, built.device, static_cast<std::size_t>(planned.activation_bytes),

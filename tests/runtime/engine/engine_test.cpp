@@ -58,14 +58,14 @@ struct Conditions {
 /// Completions in the order of the prompts.
 std::vector<Completion> run(const std::string& config, const std::vector<Prompt>& prompts,
                             const Conditions& how) {
-  EngineWishes wishes;
-  wishes.max_sequences = how.max_sequences;
-  wishes.max_batch_tokens = how.max_batch_tokens;
-  wishes.max_new_tokens = 64;
-  wishes.max_image_pixels = wishes.max_video_pixels = 131072;
-  wishes.max_items = 4;
-  wishes.max_text_tokens = 128;
-  test::EngineRanks ranks(test::golden_engine_model(config, how.dtype), how.tensor, wishes);
+  EngineSizing sizing;
+  sizing.max_sequences = how.max_sequences;
+  sizing.max_batch_tokens = how.max_batch_tokens;
+  sizing.max_new_tokens = 64;
+  sizing.max_image_pixels = sizing.max_video_pixels = 131072;
+  sizing.max_items = 4;
+  sizing.max_text_tokens = 128;
+  test::EngineRanks ranks(test::golden_engine_model(config, how.dtype), how.tensor, sizing);
   std::vector<test::EngineTask> tasks;
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     test::EngineTask task{.request = {}, .pixels = prompts[i].items};

@@ -21,8 +21,8 @@ constexpr test::TaskShape kShape{.prefix_tokens = 70,
                                  .prefixes = 2,
                                  .text_tokens = 30,
                                  .images = 1,
-                                 .pictures = 3,
-                                 .picture_side = 6,
+                                 .distinct_images = 3,
+                                 .image_side = 6,
                                  .new_tokens = 12};
 constexpr std::size_t kTasks = 31, kBad = 12;
 
@@ -58,7 +58,7 @@ class EngineGuardBase : public testing::Test {
   }
 
   /// Puts what is not finite into a task, behind pages that it shares with others.
-  void spoil(test::EngineTask& task, const Poison& poison) {
+  void inject(test::EngineTask& task, const Poison& poison) {
     Request& request = task.request;
     if (poison.in_pixels) {
       request.ids.push_back(static_cast<std::int32_t>(model_.config.vision_start_token_id));
@@ -96,7 +96,7 @@ TEST_P(EngineGuard, ARequestThatIsNotFiniteFailsAloneAndLeavesNothing) {
   } else {
     model_ = test::poisoned(model_, {kBadId}, poison.value);
   }
-  EngineWishes most = test::wishes_for(model_.config, kShape);
+  EngineSizing most = test::sizing_for(model_.config, kShape);
   most.max_batch_tokens = 48, most.max_sequences = 6, most.kv_block_tokens = 16;
   most.max_text_tokens += 80, most.max_items = 2;
   test::EngineRanks ranks(model_, poison.ranks, most);
@@ -109,7 +109,7 @@ TEST_P(EngineGuard, ARequestThatIsNotFiniteFailsAloneAndLeavesNothing) {
   // With it, few pages, so that others soon have those that it had.
   std::vector<test::EngineTask> tasks = tasks_;
   const test::EngineTask model_task = tasks[kBad];
-  spoil(tasks[kBad], poison);
+  inject(tasks[kBad], poison);
   for (std::size_t i = 0; i < tasks.size(); ++i)
     tasks[i].submit_at = static_cast<std::int64_t>(i) / 2;
   // Afterwards: one whose prompt begins like the bad one's up to what is bad, and one that is bad
@@ -148,7 +148,7 @@ using EngineGuardCancelled = EngineGuardBase;
 
 TEST_F(EngineGuardCancelled, ACancelledRequestThatNobodyKnewNotToBeFiniteLeavesNothing) {
   model_ = test::poisoned(model_, {kBadId}, kNan);
-  EngineWishes most = test::wishes_for(model_.config, kShape);
+  EngineSizing most = test::sizing_for(model_.config, kShape);
   most.max_batch_tokens = 48, most.max_sequences = 2, most.kv_block_tokens = 16;
   most.max_text_tokens += 200;
   test::EngineRanks ranks(model_, 1, most);

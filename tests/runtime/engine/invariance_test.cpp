@@ -25,8 +25,8 @@ constexpr test::TaskShape kShape{.prefix_tokens = 135,
                                  .prefixes = 1,
                                  .text_tokens = 40,
                                  .images = 2,
-                                 .pictures = 2,
-                                 .picture_side = 8,
+                                 .distinct_images = 2,
+                                 .image_side = 8,
                                  .new_tokens = 20};
 
 struct Shard {
@@ -84,7 +84,7 @@ class EngineInvariance : public testing::TestWithParam<Shard> {
   test::EngineRanks& ranks(int ranks, std::int64_t block_tokens) {
     auto& found = ranks_[{ranks, block_tokens}];
     if (found == nullptr) {
-      EngineWishes most = test::wishes_for(model_.config, kShape);
+      EngineSizing most = test::sizing_for(model_.config, kShape);
       most.max_batch_tokens = 256, most.max_sequences = 12, most.kv_block_tokens = block_tokens;
       found = std::make_unique<test::EngineRanks>(model_, ranks, most);
     }

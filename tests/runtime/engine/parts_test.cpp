@@ -76,13 +76,13 @@ TEST(KvCache, KeptPagesGiveWayTheEndOfAPromptFirst) {
 
 TEST(KvCache, WhatIsDiscardedIsForgottenButForWhatOthersHold) {
   KvCache cache(4, 16);
-  auto spoiled = take(cache, 3);
-  for (std::size_t i = 0; i < 3; ++i) cache.publish(spoiled[i], kKeys[i]);
-  std::vector<std::int32_t> other, scrub;
+  auto poisoned = take(cache, 3);
+  for (std::size_t i = 0; i < 3; ++i) cache.publish(poisoned[i], kKeys[i]);
+  std::vector<std::int32_t> other, zeroed;
   cache.share(std::span(kKeys).first(1), other);
-  const std::vector<std::int32_t> mine(spoiled.begin() + 1, spoiled.end());
-  cache.discard(spoiled, scrub);
-  EXPECT_EQ(scrub, mine);
+  const std::vector<std::int32_t> mine(poisoned.begin() + 1, poisoned.end());
+  cache.discard(poisoned, zeroed);
+  EXPECT_EQ(zeroed, mine);
   EXPECT_EQ(cache.match(kKeys), 1);
   EXPECT_EQ(cache.available(), 3);
 }
@@ -135,7 +135,7 @@ TEST(FeatureCache, EncodedFeaturesStayUntilTheirRowsAreWanted) {
 TEST(FeatureCache, WhatIsOnItsWayStaysUntilItComes) {
   FeatureCache cache(10, true);
   Feature& feature = cache.use(item(1, 0), 4);
-  feature.dealt = true;
+  feature.assigned = true;
   cache.release(feature, [](Feature&) { FAIL() << "its pixels are still to come"; });
   EXPECT_EQ(cache.find(1), &feature);
   EXPECT_EQ(&cache.use(item(1, 0), 4), &feature) << "who asks for the same item finds it";
@@ -177,7 +177,7 @@ TEST(StepPlan, SurvivesTheWire) {
   StepPlan plan;
   plan.prefetch = {{0xFEDCBA9876543210ULL, 3}};
   plan.drop = {1, ~std::uint64_t{0}};
-  plan.scrub_blocks = {9, 4};
+  plan.zero_blocks = {9, 4};
   plan.encode = {{0x8000000080000000ULL, 1, 17, {2, 34, 60}}};
   plan.ids = {1, 2, 3}, plan.positions = {0, 1, 2, 0, 1, 2, 0, 1, 2}, plan.slot_mapping = {5, 6, 7};
   plan.block_table = {4, 9}, plan.cu_seqlens = {0, 3}, plan.seq_lens = {3}, plan.logit_rows = {2};
@@ -190,7 +190,7 @@ TEST(StepPlan, SurvivesTheWire) {
   EXPECT_EQ(words, again);
   EXPECT_EQ(copy.prefetch[0].key, plan.prefetch[0].key);
   EXPECT_EQ(copy.drop, plan.drop);
-  EXPECT_EQ(copy.scrub_blocks, plan.scrub_blocks);
+  EXPECT_EQ(copy.zero_blocks, plan.zero_blocks);
   EXPECT_EQ(copy.encode[0].key, plan.encode[0].key);
   EXPECT_EQ(copy.encode[0].grid, plan.encode[0].grid);
   for (std::size_t size = 0; size < words.size(); ++size)

@@ -205,7 +205,7 @@ class Machine {
         if (item.feature != nullptr)
           text += fmt::format(", item {} in state {}, {} users, dealt {}, rows {}", item.visual.key,
                               static_cast<int>(item.feature->state), item.feature->users,
-                              item.feature->dealt, item.visual_tokens);
+                              item.feature->assigned, item.visual_tokens);
     }
     return text;
   }

@@ -25,31 +25,32 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-TEST(Replay, WithoutDeathsIsEmpty) {
-  const Replay replay = plan_replay({}, {}, 0, 1);
-  EXPECT_THAT(replay.items, IsEmpty());
-  EXPECT_THAT(replay.stops, IsEmpty());
+TEST(Bisection, WithoutDeathsIsEmpty) {
+  const Bisection bisection = plan_bisection({}, {}, 0, 1);
+  EXPECT_THAT(bisection.items, IsEmpty());
+  EXPECT_THAT(bisection.stops, IsEmpty());
 }
 
-TEST(Replay, TakesTheStruckAloneThenHalvesOfTheSuspects) {
-  const Replay replay = plan_replay({8, 3}, {0, 2, 4, 6, 9}, 0, 1);
-  EXPECT_THAT(replay.items, ElementsAre(3, 8, 0, 2, 4, 6, 9));
-  EXPECT_THAT(replay.stops, ElementsAre(1, 2, 4, 6, 7));
+TEST(Bisection, TakesTheStruckAloneThenHalvesOfTheSuspects) {
+  const Bisection bisection = plan_bisection({8, 3}, {0, 2, 4, 6, 9}, 0, 1);
+  EXPECT_THAT(bisection.items, ElementsAre(3, 8, 0, 2, 4, 6, 9));
+  EXPECT_THAT(bisection.stops, ElementsAre(1, 2, 4, 6, 7));
 }
 
-TEST(Replay, IsDealtToAllReplicas) {
-  const Replay first = plan_replay({5}, {1, 2, 3, 4}, 0, 2);
+TEST(Bisection, IsDealtToAllReplicas) {
+  const Bisection first = plan_bisection({5}, {1, 2, 3, 4}, 0, 2);
   EXPECT_THAT(first.items, ElementsAre(5, 1, 3));
   EXPECT_THAT(first.stops, ElementsAre(1, 3));
-  const Replay second = plan_replay({5}, {1, 2, 3, 4}, 1, 2);
+  const Bisection second = plan_bisection({5}, {1, 2, 3, 4}, 1, 2);
   EXPECT_THAT(second.items, ElementsAre(2, 4));
   EXPECT_THAT(second.stops, ElementsAre(2));
 }
 
-TEST(QuestionQueue, MakesNothingBeyondAStopBeforeItIsPassed) {
+TEST(RequestQueue, MakesNothingBeyondAStopBeforeItIsPassed) {
   std::atomic<int> made = 0;
-  QuestionQueue queue([&](std::size_t) -> Result<Question> { return ++made, Question(); }, 4, 2,
-                      {1, 3});
+  RequestQueue queue(
+      [&](std::size_t) -> Result<PreparedRequest> { return ++made, PreparedRequest(); }, 4, 2,
+      {1, 3});
   queue.add(std::vector<std::int64_t>{0, 1, 2, 3});
   queue.close();
   const auto next = [&] {
@@ -73,12 +74,12 @@ TEST(QuestionQueue, MakesNothingBeyondAStopBeforeItIsPassed) {
 }
 
 /// What a process that dies as `die` does leaves behind.
-std::string mark_of(const std::function<void(DeathMark&)>& die, int& status) {
+std::string mark_of(const std::function<void(CrashReporter&)>& die, int& status) {
   const test::TemporaryFolder folder;
   const std::string path = folder.path("mark");
   const pid_t child = ::fork();
   if (child == 0) {
-    DeathMark mark(path, 2);
+    CrashReporter mark(path, 2);
     die(mark);
     ::_exit(0);
   }
@@ -92,10 +93,10 @@ int endless(int depth) {
   return depth == -1 ? 0 : endless(depth + 1) + room[0];
 }
 
-TEST(DeathMark, NamesTheSignalAndTheItemOfItsThread) {
+TEST(CrashReporter, NamesTheSignalAndTheItemOfItsThread) {
   int status = 0;
   EXPECT_EQ(mark_of(
-                [](DeathMark&) {
+                [](CrashReporter&) {
                   std::thread([] {
                     const WorkOn work_on(17);
                     std::abort();
@@ -104,14 +105,14 @@ TEST(DeathMark, NamesTheSignalAndTheItemOfItsThread) {
                 status),
             "SIGABRT 17 2\n");
   EXPECT_EQ(WTERMSIG(status), SIGABRT);
-  EXPECT_EQ(mark_of([](DeathMark&) { ::raise(SIGFPE); }, status), "SIGFPE -1 2\n");
+  EXPECT_EQ(mark_of([](CrashReporter&) { ::raise(SIGFPE); }, status), "SIGFPE -1 2\n");
   EXPECT_NE(status, 0);  // a sanitizer ends it in its own way
 }
 
-TEST(DeathMark, IsLeftByAThreadWhoseStackHasRunOut) {
+TEST(CrashReporter, IsLeftByAThreadWhoseStackHasRunOut) {
   int status = 0;
   EXPECT_EQ(mark_of(
-                [](DeathMark&) {
+                [](CrashReporter&) {
                   std::thread([] {
                     const WorkOn work_on(5);
                     endless(0);
@@ -122,12 +123,12 @@ TEST(DeathMark, IsLeftByAThreadWhoseStackHasRunOut) {
   EXPECT_NE(status, 0);
 }
 
-TEST(DeathMark, IsNotLeftByOrderNorByAKill) {
+TEST(CrashReporter, IsNotLeftByOrderNorByAKill) {
   int status = 0;
-  EXPECT_EQ(mark_of([](DeathMark&) {}, status), "none");
-  EXPECT_EQ(mark_of([](DeathMark&) { ::raise(SIGKILL); }, status), "none");
+  EXPECT_EQ(mark_of([](CrashReporter&) {}, status), "none");
+  EXPECT_EQ(mark_of([](CrashReporter&) { ::raise(SIGKILL); }, status), "none");
   EXPECT_EQ(
-      mark_of([](DeathMark& mark) { mark.leave("out_of_memory"), mark.leave("bug"); }, status),
+      mark_of([](CrashReporter& mark) { mark.leave("out_of_memory"), mark.leave("bug"); }, status),
       "out_of_memory -1 2\n");
 }
 

@@ -48,14 +48,14 @@ class Greedy : public testing::TestWithParam<std::string> {
       const Sampling sampling = resolve_sampling(wanted, model);
       const Mesh mesh(session.world, choose_mesh(options, ranks));
       const ItemTable table = ItemTable::of(items_);
-      Feeder feeder(table, model.processor, model.image, 2);
+      Prefetcher prefetcher(table, model.processor, model.image, 2);
       Replica replica(options, model, mesh, nullptr,
                       {options.threads, Device{}, std::int64_t{1} << 30},
-                      wishes_for(options, model, table.summary(), 64), feeder, session.clock);
+                      sizing_for(options, model, table.summary(), 64), prefetcher, session.clock);
       Engine& engine = replica.engine();
-      if (mesh.is_lead()) {
+      if (mesh.is_leader()) {
         for (const std::size_t i : asked) {
-          Question question = make_question(items_[i], i, model, {}, sampling).value();
+          PreparedRequest question = prepare_request(items_[i], i, model, {}, sampling).value();
           EXPECT_EQ(question.request.ids, prompts_[i]) << "prompt " << i;
           question.request.sampling.repetition_penalty = penalties_[i];
           const auto refused = engine.submit(std::move(question.request));
@@ -65,7 +65,7 @@ class Greedy : public testing::TestWithParam<std::string> {
       }
       while (engine.step()) {
       }
-      if (mesh.is_lead())
+      if (mesh.is_leader())
         for (Completion& completion : engine.poll()) {
           EXPECT_FALSE(completion.error) << completion.error->message;
           outputs[completion.id] = std::move(completion.ids);

@@ -15,59 +15,59 @@ namespace {
 
 using testing::Each;
 
-std::vector<std::int64_t> items_of(const Deal& deal) {
-  return {deal.items.begin(), deal.items.begin() + deal.count};
+std::vector<std::int64_t> items_of(const ItemBatch& batch) {
+  return {batch.items.begin(), batch.items.begin() + batch.count};
 }
 
-TEST(Dealer, GivesEveryOpenItemOnceAndSaysWhatIsLeft) {
+TEST(WorkQueue, GivesEveryOpenItemOnceAndSaysWhatIsLeft) {
   for (const std::size_t count : {0U, 1U, 63U, 64U, 65U, 1000U, 5000U})
     for (const int replicas : {1, 2, 7}) {
       std::vector<std::uint8_t> open(count);
       for (std::size_t i = 0; i < count; ++i) open[i] = random_bits(1, i) % 3 != 0 ? 1 : 0;
       const std::set<std::int64_t> taken = {3, 64, 999};
-      Dealer dealer(
+      WorkQueue work_queue(
           open, taken,
           [](std::size_t i) { return static_cast<std::uint32_t>(random_bits(2, i) % 5000); },
           replicas);
       std::vector<std::int64_t> given(count, 0);
-      std::int64_t all = dealer.left();
-      for (Deal deal; dealer.left() > 0; all -= deal.count) {
-        EXPECT_EQ(dealer.left(), all);
-        deal = dealer.next(
+      std::int64_t all = work_queue.left();
+      for (ItemBatch batch; work_queue.left() > 0; all -= batch.count) {
+        EXPECT_EQ(work_queue.left(), all);
+        batch = work_queue.next(
             1 + static_cast<std::int64_t>(random_bits(3, static_cast<std::uint64_t>(all)) % 80));
-        ASSERT_GT(deal.count, 0);
-        EXPECT_EQ(deal.left, all - deal.count);
-        for (const std::int64_t item : items_of(deal)) ++given[static_cast<std::size_t>(item)];
+        ASSERT_GT(batch.count, 0);
+        EXPECT_EQ(batch.left, all - batch.count);
+        for (const std::int64_t item : items_of(batch)) ++given[static_cast<std::size_t>(item)];
       }
-      EXPECT_EQ(dealer.next(5).count, 0);
-      EXPECT_EQ(dealer.next(5).left, 0);
+      EXPECT_EQ(work_queue.next(5).count, 0);
+      EXPECT_EQ(work_queue.next(5).left, 0);
       for (std::size_t i = 0; i < count; ++i)
         EXPECT_EQ(given[i], open[i] != 0 && !taken.contains(static_cast<std::int64_t>(i)) ? 1 : 0);
     }
 }
 
-TEST(Dealer, TakesTheRunOfTheCostliestItemFirstAndKeepsNeighboursTogether) {
+TEST(WorkQueue, TakesTheRunOfTheCostliestItemFirstAndKeepsNeighboursTogether) {
   const std::vector<std::uint8_t> open(6400, 1);
   const std::set<std::int64_t> none;
-  Dealer dealer(
+  WorkQueue work_queue(
       open, none, [](std::size_t i) { return i == 5000 ? 100000U : 1000U + i % 7; }, 2);
-  EXPECT_EQ(dealer.next(64).items[0], 5000 / 64 * 64);
+  EXPECT_EQ(work_queue.next(64).items[0], 5000 / 64 * 64);
   std::int64_t before = -1;
-  while (dealer.left() > 6400 / 2)
-    for (const std::int64_t item : items_of(dealer.next(64))) {
+  while (work_queue.left() > 6400 / 2)
+    for (const std::int64_t item : items_of(work_queue.next(64))) {
       if (item / 64 == 5000 / 64) continue;
       EXPECT_EQ(item, before + 1);
       before = item;
     }
 }
 
-TEST(Dealer, ItsPortionsShrinkToSingleItems) {
+TEST(WorkQueue, ItsPortionsShrinkToSingleItems) {
   const std::vector<std::uint8_t> open(1000, 1);
   const std::set<std::int64_t> none;
-  Dealer dealer(
+  WorkQueue work_queue(
       open, none, [](std::size_t) { return 1000U; }, 4);
   std::vector<std::int64_t> sizes;
-  while (dealer.left() > 0) sizes.push_back(dealer.next(64).count);
+  while (work_queue.left() > 0) sizes.push_back(work_queue.next(64).count);
   EXPECT_TRUE(std::ranges::is_sorted(sizes, std::greater<>{}));
   EXPECT_EQ(sizes.front(), 62) << "1000 over 16 portions";
   EXPECT_THAT(std::vector<std::int64_t>(sizes.end() - 16, sizes.end()), Each(1));
@@ -80,7 +80,7 @@ std::vector<double> simulate(const std::vector<std::uint32_t>& costs,
   const std::vector<std::uint8_t> open(costs.size(), 1);
   const std::set<std::int64_t> none;
   const auto replicas = static_cast<int>(speeds.size());
-  Dealer dealer(
+  WorkQueue work_queue(
       open, none, [&](std::size_t i) { return costs[i]; }, replicas);
   struct Replica {
     std::vector<std::int64_t> waiting;
@@ -102,9 +102,9 @@ std::vector<double> simulate(const std::vector<std::uint32_t>& costs,
     const auto hand = static_cast<std::int64_t>(next->waiting.size() + next->running.size());
     const std::int64_t wanted = items_at_hand(next->left, replicas, max_sequences) - hand;
     if (next->left > 0 && wanted > 0) {
-      const Deal deal = dealer.next(wanted);
-      next->left = deal.left;
-      for (const std::int64_t item : items_of(deal)) next->waiting.push_back(item);
+      const ItemBatch batch = work_queue.next(wanted);
+      next->left = batch.left;
+      for (const std::int64_t item : items_of(batch)) next->waiting.push_back(item);
     }
     while (!next->waiting.empty() &&
            next->running.size() < static_cast<std::size_t>(max_sequences)) {
@@ -120,7 +120,7 @@ std::vector<double> simulate(const std::vector<std::uint32_t>& costs,
   return ends;
 }
 
-TEST(Dealer, ReplicasOfUnlikeSpeedsEndWithinOneItemOfEachOther) {
+TEST(WorkQueue, ReplicasOfUnlikeSpeedsEndWithinOneItemOfEachOther) {
   for (std::uint64_t seed = 0; seed < 40; ++seed) {
     std::vector<std::uint32_t> costs(300 + random_bits(seed, 1) % 3000);
     for (std::size_t i = 0; i < costs.size(); ++i)

@@ -148,8 +148,8 @@ TEST(ToPatches, StillImageFillsBothTemporalSlots) {
 
 TEST(ToPatches, EveryFrameOfAVideoIsResizedAlone) {
   const VisionProcessorSpec spec;
-  const Frames clip = coded(3, 50, 70);
-  const auto patches = to_patches(clip, spec, true);
+  const Frames video = coded(3, 50, 70);
+  const auto patches = to_patches(video, spec, true);
   ASSERT_TRUE(patches.ok()) << patches.error().message;
   EXPECT_EQ(patches->grid_thw, (layers::GridThw{.frames = 2, .rows = 4, .columns = 4}));
   const auto grid = patch_grid(3, {.height = 50, .width = 70}, spec, true);
@@ -157,7 +157,7 @@ TEST(ToPatches, EveryFrameOfAVideoIsResizedAlone) {
   Frames small{.pixels = {}, .frames = 3, .height = 64, .width = 64, .timestamps_s = {}};
   for (std::size_t f = 0; f < 3; ++f) {
     std::vector<std::uint8_t> out(64 * 64 * 3);
-    resize_bicubic_u8(std::span(clip.pixels).subspan(f * 50 * 70 * 3, 50 * 70 * 3),
+    resize_bicubic_u8(std::span(video.pixels).subspan(f * 50 * 70 * 3, 50 * 70 * 3),
                       {.height = 50, .width = 70}, out, {.height = 64, .width = 64});
     small.pixels.insert(small.pixels.end(), out.begin(), out.end());
   }
@@ -240,10 +240,10 @@ TEST_F(ProcessorSpec, RefusalNamesFileAndKey) {
       {[&] { video_["fps"] = -1; }, "fps must be a positive number, got -1"}};
   const Json image = image_;
   const Json video = video_;
-  for (const auto& [spoil, message] : cases) {
+  for (const auto& [poison, message] : cases) {
     image_ = image;
     video_ = video;
-    spoil();
+    poison();
     EXPECT_THAT(refusal(), HasSubstr(message));
   }
   std::filesystem::remove_all(folder_);

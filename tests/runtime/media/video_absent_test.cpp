@@ -11,7 +11,7 @@ namespace retinue::runtime {
 namespace {
 
 TEST(VideoAbsent, AClipFailsWithWhatToDo) {
-  EXPECT_EQ(clip_libraries(), "");
+  EXPECT_EQ(video_libraries(), "");
   const test::TemporaryFolder folder;
   const std::string path =
       folder.write("a.mp4", std::string("\0\0\0\x18", 4) + "ftypisom and more");

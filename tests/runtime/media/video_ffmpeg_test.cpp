@@ -33,7 +33,7 @@ constexpr double kMostMeanApart = 1.0;
 
 const std::string kFolder = RETINUE_SOURCE_DIR "/tests/golden/video_files/";
 
-std::vector<std::byte> clip_bytes(const std::string& name) {
+std::vector<std::byte> video_bytes(const std::string& name) {
   return read_file(kFolder + "files/" + name);
 }
 
@@ -42,45 +42,45 @@ struct Decoded {
   std::optional<DataError> error;
 };
 
-Decoded decode(Clip& clip, const std::vector<std::int64_t>& indices) {
+Decoded decode(Video& video, const std::vector<std::int64_t>& indices) {
   Decoded out;
-  out.frames.height = clip.header().size.height;
-  out.frames.width = clip.header().size.width;
-  out.error = clip.decode(indices, [&](std::span<const std::uint8_t> rgb) {
+  out.frames.height = video.header().size.height;
+  out.frames.width = video.header().size.width;
+  out.error = video.decode(indices, [&](std::span<const std::uint8_t> rgb) {
     out.frames.pixels.insert(out.frames.pixels.end(), rgb.begin(), rgb.end());
     ++out.frames.frames;
   });
   return out;
 }
 
-std::vector<std::int64_t> all_of(const Clip& clip) {
-  std::vector<std::int64_t> indices(clip.header().times_s.size());
+std::vector<std::int64_t> all_of(const Video& video) {
+  std::vector<std::int64_t> indices(video.header().times_s.size());
   std::iota(indices.begin(), indices.end(), std::int64_t{0});
   return indices;
 }
 
 Frames all_frames(const std::string& name, const ImageOptions& options = {}) {
-  const auto bytes = clip_bytes(name);
-  const auto clip = open_clip(bytes, options);
-  EXPECT_TRUE(clip.ok()) << name;
-  Decoded decoded = decode(**clip, all_of(**clip));
+  const auto bytes = video_bytes(name);
+  const auto video = open_video(bytes, options);
+  EXPECT_TRUE(video.ok()) << name;
+  Decoded decoded = decode(**video, all_of(**video));
   EXPECT_FALSE(decoded.error) << decoded.error->message;
   return decoded.frames;
 }
 
 /// The message of what is no clip, or goes wrong in it.
 std::string trouble_of(std::span<const std::byte> bytes, const ImageOptions& options = {}) {
-  const auto clip = open_clip(bytes, options);
-  if (!clip.ok()) {
-    EXPECT_EQ(clip.error().stage, "video");
-    return clip.error().message;
+  const auto video = open_video(bytes, options);
+  if (!video.ok()) {
+    EXPECT_EQ(video.error().stage, "video");
+    return video.error().message;
   }
-  const Decoded decoded = decode(**clip, all_of(**clip));
+  const Decoded decoded = decode(**video, all_of(**video));
   return decoded.error ? decoded.error->message : "";
 }
 
 /// Of all clips, or of those whose chosen frames are all stored.
-std::vector<std::string> clip_names(bool stored = false) {
+std::vector<std::string> video_names(bool stored = false) {
   std::vector<std::string> names;
   const Json manifest = read_golden("video_files/manifest.json");
   for (const auto& [name, row] : manifest["clips"].items())
@@ -116,17 +116,17 @@ Frames shown_frames(const std::string& name, std::int64_t count) {
   return frames;
 }
 
-class GoldenClips : public testing::TestWithParam<std::string> {
+class GoldenVideos : public testing::TestWithParam<std::string> {
  protected:
   Json manifest_ = read_golden("video_files/manifest.json");
   Json row_ = manifest_["clips"][GetParam()];
 };
 
-TEST_P(GoldenClips, HaveTheFramesAndTimesOfTheReference) {
-  const auto bytes = clip_bytes(GetParam());
-  const auto clip = open_clip(bytes, {});
-  ASSERT_TRUE(clip.ok()) << clip.error().message;
-  const ClipHeader& header = (*clip)->header();
+TEST_P(GoldenVideos, HaveTheFramesAndTimesOfTheReference) {
+  const auto bytes = video_bytes(GetParam());
+  const auto video = open_video(bytes, {});
+  ASSERT_TRUE(video.ok()) << video.error().message;
+  const VideoHeader& header = (*video)->header();
   EXPECT_EQ(header.size.height, row_["size"][0]);
   EXPECT_EQ(header.size.width, row_["size"][1]);
   EXPECT_EQ(header.times_s.size(), row_["total_num_frames"]);
@@ -145,23 +145,23 @@ TEST_P(GoldenClips, HaveTheFramesAndTimesOfTheReference) {
             row_["timestamps"].get<std::vector<std::string>>());
 }
 
-TEST_P(GoldenClips, HaveThePixelsOfTheReferenceWithinRounding) {
-  const auto bytes = clip_bytes(GetParam());
-  const auto clip = open_clip(bytes, {});
-  ASSERT_TRUE(clip.ok()) << clip.error().message;
+TEST_P(GoldenVideos, HaveThePixelsOfTheReferenceWithinRounding) {
+  const auto bytes = video_bytes(GetParam());
+  const auto video = open_video(bytes, {});
+  ASSERT_TRUE(video.ok()) << video.error().message;
   const auto chosen = row_["frames_indices"].get<std::vector<std::int64_t>>();
   std::vector<std::int64_t> indices;
   for (const std::size_t k : row_["shown"]) indices.push_back(chosen[k]);
-  const Decoded got = decode(**clip, indices);
+  const Decoded got = decode(**video, indices);
   ASSERT_FALSE(got.error) << got.error->message;
   const Frames wanted = shown_frames(GetParam(), std::ssize(indices));
   ASSERT_EQ(got.frames.pixels.size(), wanted.pixels.size());
   int most = 0;
   double sum = 0;
   for (std::size_t i = 0; i < wanted.pixels.size(); ++i) {
-    const int apart = std::abs(int{got.frames.pixels[i]} - int{wanted.pixels[i]});
-    most = std::max(most, apart);
-    sum += apart;
+    const int isolated = std::abs(int{got.frames.pixels[i]} - int{wanted.pixels[i]});
+    most = std::max(most, isolated);
+    sum += isolated;
   }
   RecordProperty("most_levels_apart", most);
   const double mean = sum / static_cast<double>(wanted.pixels.size());
@@ -174,14 +174,14 @@ TEST_P(GoldenClips, HaveThePixelsOfTheReferenceWithinRounding) {
   EXPECT_LE(mean, odd ? 2.0 : kMostMeanApart);
 }
 
-TEST_P(GoldenClips, BecomeThePatchesOfTheirChosenFrames) {
+TEST_P(GoldenVideos, BecomeThePatchesOfTheirChosenFrames) {
   const MediaReference media = reference_to(GetParam());
   const auto files = read_media(media).value();
   const VisionProcessorSpec spec = golden_spec(manifest_);
   const auto patches = read_patches(media, *files, spec, {});
   ASSERT_TRUE(patches.ok()) << patches.error().message;
-  const auto clip = open_clip((*files)[0], {});
-  const Decoded decoded = decode(**clip, row_["frames_indices"].get<std::vector<std::int64_t>>());
+  const auto video = open_video((*files)[0], {});
+  const Decoded decoded = decode(**video, row_["frames_indices"].get<std::vector<std::int64_t>>());
   ASSERT_FALSE(decoded.error);
   const auto wanted = to_patches(decoded.frames, spec, true);
   ASSERT_TRUE(wanted.ok());
@@ -189,9 +189,9 @@ TEST_P(GoldenClips, BecomeThePatchesOfTheirChosenFrames) {
   EXPECT_EQ(patches->pixels, wanted->pixels);
 }
 
-class StoredClips : public GoldenClips {};
+class StoredVideos : public GoldenVideos {};
 
-TEST_P(StoredClips, PixelValuesOfEqualFramesAreTheReferences) {
+TEST_P(StoredVideos, PixelValuesOfEqualFramesAreTheReferences) {
   const Frames frames = shown_frames(GetParam(), std::ssize(row_["shown"]));
   const auto patches = to_patches(frames, golden_spec(manifest_), true);
   ASSERT_TRUE(patches.ok());
@@ -203,40 +203,40 @@ TEST_P(StoredClips, PixelValuesOfEqualFramesAreTheReferences) {
             row_["pixel_values_videos_sha256"]);
 }
 
-TEST_P(GoldenClips, CutAnywhereFailOrGiveWhatTheirHeaderSays) {
-  const auto bytes = clip_bytes(GetParam());
+TEST_P(GoldenVideos, CutAnywhereFailOrGiveWhatTheirHeaderSays) {
+  const auto bytes = video_bytes(GetParam());
   const std::size_t step = bytes.size() / 40 + 1;
   for (std::size_t length = 1; length < bytes.size(); length += step) {
     const std::vector<std::byte> cut(bytes.begin(),
                                      bytes.begin() + static_cast<std::ptrdiff_t>(length));
-    const auto clip = open_clip(cut, {});
-    if (!clip.ok()) {
-      EXPECT_FALSE(clip.error().message.empty());
+    const auto video = open_video(cut, {});
+    if (!video.ok()) {
+      EXPECT_FALSE(video.error().message.empty());
       continue;
     }
-    const Decoded decoded = decode(**clip, all_of(**clip));
+    const Decoded decoded = decode(**video, all_of(**video));
     if (!decoded.error) {
-      EXPECT_EQ(decoded.frames.frames, std::ssize((*clip)->header().times_s));
+      EXPECT_EQ(decoded.frames.frames, std::ssize((*video)->header().times_s));
     }
   }
 }
 
-std::string test_name(const testing::TestParamInfo<std::string>& clip) {
-  std::string name = clip.param;
+std::string test_name(const testing::TestParamInfo<std::string>& video) {
+  std::string name = video.param;
   std::ranges::replace(name, '.', '_');
   return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Clips, GoldenClips, testing::ValuesIn(clip_names()), test_name);
-INSTANTIATE_TEST_SUITE_P(Clips, StoredClips, testing::ValuesIn(clip_names(true)), test_name);
+INSTANTIATE_TEST_SUITE_P(Videos, GoldenVideos, testing::ValuesIn(video_names()), test_name);
+INSTANTIATE_TEST_SUITE_P(Videos, StoredVideos, testing::ValuesIn(video_names(true)), test_name);
 
 TEST(VideoFiles, FramesReachedByLeapsEqualThoseDecodedThrough) {
-  const auto bytes = clip_bytes("keyframes.mp4");
-  const auto clip = open_clip(bytes, {});
-  ASSERT_TRUE(clip.ok());
+  const auto bytes = video_bytes("keyframes.mp4");
+  const auto video = open_video(bytes, {});
+  ASSERT_TRUE(video.ok());
   const Frames all = all_frames("keyframes.mp4");
   const std::vector<std::int64_t> indices = {3, 3, 4, 57, 58, 120, 239, 240, 241, 299};
-  const Decoded some = decode(**clip, indices);
+  const Decoded some = decode(**video, indices);
   ASSERT_FALSE(some.error) << some.error->message;
   const auto frame_bytes = static_cast<std::size_t>(all.height * all.width * 3);
   for (std::size_t i = 0; i < indices.size(); ++i)
@@ -256,7 +256,7 @@ TEST(VideoFiles, EveryQuarterTurnAndMirrorIsAppliedUnlessIgnored) {
                                                             {0, -1, -1, 0},
                                                             {0, -1, 1, 0}}};
   const Frames stored = all_frames("three_frames.mp4");
-  auto bytes = clip_bytes("three_frames.mp4");
+  auto bytes = video_bytes("three_frames.mp4");
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   const std::size_t matrix = text.find("tkhd") + 44;
   for (int orientation = 1; orientation <= 8; ++orientation) {
@@ -269,11 +269,11 @@ TEST(VideoFiles, EveryQuarterTurnAndMirrorIsAppliedUnlessIgnored) {
     }
     Frames upright = stored;
     apply_orientation(upright, orientation);
-    const auto clip = open_clip(bytes, {});
-    ASSERT_TRUE(clip.ok());
-    EXPECT_EQ((*clip)->header().size, oriented_size({48, 64}, orientation));
-    EXPECT_EQ(decode(**clip, {0, 1, 2}).frames.pixels, upright.pixels) << orientation;
-    const auto lying = open_clip(bytes, {.exif_orientation = ExifOrientation::kIgnore});
+    const auto video = open_video(bytes, {});
+    ASSERT_TRUE(video.ok());
+    EXPECT_EQ((*video)->header().size, oriented_size({48, 64}, orientation));
+    EXPECT_EQ(decode(**video, {0, 1, 2}).frames.pixels, upright.pixels) << orientation;
+    const auto lying = open_video(bytes, {.exif_orientation = ExifOrientation::kIgnore});
     ASSERT_TRUE(lying.ok());
     EXPECT_EQ(decode(**lying, {0, 1, 2}).frames.pixels, stored.pixels);
   }
@@ -281,7 +281,7 @@ TEST(VideoFiles, EveryQuarterTurnAndMirrorIsAppliedUnlessIgnored) {
 
 TEST(VideoFiles, DamageIsAnErrorThatNamesItsTime) {
   for (const char* name : {"h264.mp4", "vp9_odd_size.webm", "uneven.mkv"}) {
-    auto bytes = clip_bytes(name);
+    auto bytes = video_bytes(name);
     for (std::size_t i = bytes.size() * 6 / 10; i < bytes.size() * 6 / 10 + 600; ++i)
       bytes[i] = static_cast<std::byte>(i * 151 + 7);
     EXPECT_THAT(trouble_of(bytes),
@@ -291,8 +291,8 @@ TEST(VideoFiles, DamageIsAnErrorThatNamesItsTime) {
 }
 
 TEST(VideoFiles, ACopyThatEndsEarlyIsAnError) {
-  for (const std::string& name : clip_names()) {
-    auto bytes = clip_bytes(name);
+  for (const std::string& name : video_names()) {
+    auto bytes = video_bytes(name);
     bytes.resize(bytes.size() * 7 / 10);
     EXPECT_NE(trouble_of(bytes), "") << name;
   }
@@ -302,20 +302,20 @@ TEST(VideoFiles, WhatIsNoClipSaysWhatItIs) {
   EXPECT_THAT(trouble_of({}), HasSubstr("an empty file"));
   const std::string_view text = "hello, this is no clip";
   EXPECT_THAT(trouble_of(std::as_bytes(std::span(text))), HasSubstr("text, wanted an mp4"));
-  EXPECT_THAT(trouble_of(clip_bytes("sound.mp4")), HasSubstr("no video"));
+  EXPECT_THAT(trouble_of(video_bytes("sound.mp4")), HasSubstr("no video"));
   // A playlist names other files: none of them is opened.
   const std::string_view playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n/etc/passwd\n";
   EXPECT_THAT(trouble_of(std::as_bytes(std::span(playlist))), HasSubstr("wanted an mp4"));
 }
 
 TEST(VideoFiles, FramesOverTheLimitAreRefused) {
-  EXPECT_EQ(trouble_of(clip_bytes("h264.mp4"), {.max_pixels = 64 * 48}), "");
-  EXPECT_THAT(trouble_of(clip_bytes("h264.mp4"), {.max_pixels = 64 * 48 - 1}),
+  EXPECT_EQ(trouble_of(video_bytes("h264.mp4"), {.max_pixels = 64 * 48}), "");
+  EXPECT_THAT(trouble_of(video_bytes("h264.mp4"), {.max_pixels = 64 * 48 - 1}),
               HasSubstr("64 x 48 = 3072 pixels, the limit is 3071"));
 }
 
 TEST(VideoFiles, ThreadsDoNotDisturbEachOther) {
-  const std::vector<std::string> names = clip_names();
+  const std::vector<std::string> names = video_names();
   std::vector<std::vector<std::uint8_t>> alone, together(names.size());
   for (const std::string& name : names) alone.push_back(all_frames(name).pixels);
   {
@@ -337,13 +337,13 @@ TEST(VideoFiles, ARateInTheRequestIsThatOfLooking) {
 
 TEST(VideoFiles, AMemberOfAnArchiveIsRead) {
   const test::TemporaryFolder folder;
-  const auto bytes = clip_bytes("h264.mp4");
-  const std::string clip(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  MediaFile part(folder.write("a.tar", "before" + clip + "behind"));
+  const auto bytes = video_bytes("h264.mp4");
+  const std::string video(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  MediaFile part(folder.write("a.tar", "before" + video + "behind"));
   part.place = MediaPlace::kRange;
   part.member = "clip.mp4";
   part.offset = 6;
-  part.bytes = std::ssize(clip);
+  part.bytes = std::ssize(video);
   const MediaReference member{MediaKind::kVideo, {part}, 0.0};
   const MediaReference whole = reference_to("h264.mp4");
   const auto got = read_patches(member, *read_media(member).value(), {}, {});

@@ -151,7 +151,7 @@ TEST_F(MonitorOf, HealthIsLostWithoutStepsWhereThereIsWork) {
   EXPECT_EQ(http_status(get("/healthz")), 200);
   clock_.advance(60);
   EXPECT_EQ(http_status(get("/healthz")), 503);
-  status.phase = JobPhase::kSealing;
+  status.phase = JobPhase::kFinalizing;
   publish(status);
   EXPECT_EQ(http_status(get("/healthz")), 200);
   status.phase = JobPhase::kFailed;

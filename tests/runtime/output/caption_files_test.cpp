@@ -39,7 +39,8 @@ std::string record(const std::string& id, bool with_logprobs = false) {
   return to_json(record);
 }
 
-void seal(const std::string& folder, OutputFormat format, const std::vector<std::string>& records) {
+void finalize(const std::string& folder, OutputFormat format,
+              const std::vector<std::string>& records) {
   const auto files = caption_files(folder, format);
   for (const std::string& each : records)
     for (const auto& file : files) file->add(each);
@@ -97,7 +98,7 @@ std::vector<std::pair<std::string, std::string>> read_tar(const std::string& pat
 
 TEST(CaptionFiles, AreLinesAloneUnlessAskedForMore) {
   const test::TemporaryFolder folder;
-  seal(folder.path(), OutputFormat::kJsonl, {record("a"), record("b")});
+  finalize(folder.path(), OutputFormat::kJsonl, {record("a"), record("b")});
   EXPECT_THAT(names_in(folder.path()), ElementsAre("captions.jsonl"));
   EXPECT_EQ(test::read_text(folder.path("captions.jsonl")),
             record("a") + "\n" + record("b") + "\n");
@@ -106,7 +107,7 @@ TEST(CaptionFiles, AreLinesAloneUnlessAskedForMore) {
 
 TEST(CaptionFiles, ParquetHoldsTheKeysOfARecordAsColumns) {
   const test::TemporaryFolder folder;
-  seal(folder.path(), OutputFormat::kParquet, {record("a"), record("b", true)});
+  finalize(folder.path(), OutputFormat::kParquet, {record("a"), record("b", true)});
   EXPECT_THAT(names_in(folder.path()), ElementsAre("captions.jsonl", "captions.parquet"));
   const auto file = open_file(folder.path("captions.parquet"));
   ASSERT_EQ(file->rows(), 2);
@@ -130,7 +131,7 @@ TEST(CaptionFiles, ParquetHoldsTheKeysOfARecordAsColumns) {
 TEST(CaptionFiles, WebdatasetHoldsEachRecordAndItsCaptionUnderOneKey) {
   const test::TemporaryFolder folder;
   const std::string deep(150, 'd');
-  seal(folder.path(), OutputFormat::kWebDataset, {record("cats/tom.jpg"), record(deep)});
+  finalize(folder.path(), OutputFormat::kWebDataset, {record("cats/tom.jpg"), record(deep)});
   EXPECT_THAT(names_in(folder.path()), ElementsAre("captions-00000.tar", "captions.jsonl"));
   const auto files = read_tar(folder.path("captions-00000.tar"));
   ASSERT_EQ(files.size(), 4U);
@@ -160,19 +161,19 @@ TEST(CaptionFiles, FormsThatAreThereAreMadeAnewAndOldArchivesGo) {
   const test::TemporaryFolder folder;
   std::vector<std::string> many;
   for (int i = 0; i < 20001; ++i) many.push_back(record(std::to_string(i)));
-  seal(folder.path(), OutputFormat::kWebDataset, many);
+  finalize(folder.path(), OutputFormat::kWebDataset, many);
   EXPECT_THAT(names_in(folder.path()), ElementsAre("captions-00000.tar", "captions-00001.tar",
                                                    "captions-00002.tar", "captions.jsonl"));
   EXPECT_EQ(read_tar(folder.path("captions-00002.tar")).size(), 2U);
   many.resize(10000);
-  seal(folder.path(), OutputFormat::kParquet, many);
+  finalize(folder.path(), OutputFormat::kParquet, many);
   EXPECT_THAT(names_in(folder.path()),
               ElementsAre("captions-00000.tar", "captions.jsonl", "captions.parquet"));
   EXPECT_EQ(open_file(folder.path("captions.parquet"))->rows(), 10000);
   const std::string before = test::read_text(folder.path("captions.parquet"));
-  seal(folder.path(), OutputFormat::kJsonl, many);
+  finalize(folder.path(), OutputFormat::kJsonl, many);
   EXPECT_TRUE(test::read_text(folder.path("captions.parquet")) == before) << "the same bytes";
-  seal(folder.path(), OutputFormat::kJsonl, {});
+  finalize(folder.path(), OutputFormat::kJsonl, {});
   EXPECT_EQ(open_file(folder.path("captions.parquet"))->rows(), 0);
   EXPECT_TRUE(read_tar(folder.path("captions-00000.tar")).empty());
 }

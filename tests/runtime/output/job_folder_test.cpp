@@ -14,9 +14,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 using testing::HasSubstr;
 
-std::string refusal(const std::string& path, const Json& question) {
+std::string refusal(const std::string& path, const Json& signature) {
   try {
-    JobFolder(path).settle(question, Json::object());
+    JobFolder(path).validate(signature, Json::object());
   } catch (const UsageError& error) {
     return error.what();
   }
@@ -25,26 +25,26 @@ std::string refusal(const std::string& path, const Json& question) {
 
 TEST(JobFolder, IsForOneQuestion) {
   const test::TemporaryFolder folder;
-  const Json question = {{"prompt", "a"}, {"sampling", {{"seed", 1}, {"stop", Json::array()}}}};
-  EXPECT_EQ(refusal(folder.path("job"), question), "");
-  EXPECT_EQ(refusal(folder.path("job"), question), "");
-  Json other = question;
+  const Json signature = {{"prompt", "a"}, {"sampling", {{"seed", 1}, {"stop", Json::array()}}}};
+  EXPECT_EQ(refusal(folder.path("job"), signature), "");
+  EXPECT_EQ(refusal(folder.path("job"), signature), "");
+  Json other = signature;
   other["sampling"]["seed"] = 2;
   EXPECT_THAT(refusal(folder.path("job"), other), HasSubstr("sampling.seed was 1, now 2"));
-  other = question;
+  other = signature;
   other["dtype"] = "f32";
   EXPECT_THAT(refusal(folder.path("job"), other), HasSubstr("dtype was null, now \"f32\""));
-  EXPECT_EQ(refusal(folder.path("job"), question), "");
+  EXPECT_EQ(refusal(folder.path("job"), signature), "");
 }
 
 TEST(JobFolder, IsForOneRunAtATime) {
   const test::TemporaryFolder folder;
-  const Json question = {{"prompt", "a"}};
+  const Json signature = {{"prompt", "a"}};
   {
     const JobFolder first(folder.path("job"));
-    EXPECT_THAT(refusal(folder.path("job"), question), HasSubstr("in use by a running job"));
+    EXPECT_THAT(refusal(folder.path("job"), signature), HasSubstr("in use by a running job"));
   }
-  EXPECT_EQ(refusal(folder.path("job"), question), "");
+  EXPECT_EQ(refusal(folder.path("job"), signature), "");
 }
 
 TEST(JobFolder, IsNotMadeFromAnotherProgramsFiles) {

@@ -44,7 +44,7 @@ void write_run(const RunRequest& request, std::int64_t items, const std::string&
   const auto n = static_cast<std::size_t>(items / layout.data);
   const auto list = [&](std::int64_t value) { return std::vector<std::int64_t>(n, value); };
   for (int rank = 0; rank < layout.ranks(); ++rank) {
-    const bool leads = rank % layout.tensor == 0;
+    const bool leaders = rank % layout.tensor == 0;
     std::vector<std::int64_t> at;
     for (std::size_t i = 0; i < n; ++i)
       at.push_back(static_cast<std::int64_t>(1e9 * work_s * static_cast<double>(i + 1) /
@@ -84,13 +84,13 @@ void write_run(const RunRequest& request, std::int64_t items, const std::string&
           {"ns", std::vector<int>{1000 * (rank + 1), 1000 * (2 - rank % 2)}},
           {"cpu_ns", std::vector<int>{300 * (rank + 1), 500}}}},
         {"records",
-         {{"prompt_tokens", leads ? list(20) : list(0)},
+         {{"prompt_tokens", leaders ? list(20) : list(0)},
           {"completion_tokens", list(1)},
           {"patches", list(0)},
           {"stopped", list(0)},
           {"ns", at}}}};
-    if (!leads) profile["records"] = profile["steps"] = Json::object();
-    if (!leads) profile["steps"] = {{"patches", list(0)}};
+    if (!leaders) profile["records"] = profile["steps"] = Json::object();
+    if (!leaders) profile["steps"] = {{"patches", list(0)}};
     std::ofstream(fmt::format("{}/profile/r{:05}.json", request.folder, rank)) << profile;
   }
 }

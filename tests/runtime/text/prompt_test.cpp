@@ -52,7 +52,7 @@ Json with_paths(Json messages) {
   return messages;
 }
 
-Conversation conversation(const std::string& json) {
+Conversation parse_conversation(const std::string& json) {
   return parse_messages(with_paths(Json::parse(json)), "/data").value();
 }
 
@@ -66,8 +66,8 @@ TEST(Prompt, IdsEqualReference) {
   int rows = 0;
   while (std::getline(file, line)) {
     const Json row = Json::parse(line);
-    const auto talk = parse_messages(with_paths(row["messages"]), "/data");
-    ASSERT_TRUE(talk.ok()) << talk.error().message;
+    const auto conversation = parse_messages(with_paths(row["messages"]), "/data");
+    ASSERT_TRUE(conversation.ok()) << conversation.error().message;
     std::vector<MediaGrid> media;
     std::size_t visual_tokens = 0;
     for (const Json& m : row["media"]) {
@@ -83,7 +83,7 @@ TEST(Prompt, IdsEqualReference) {
       media.push_back(grid);
     }
     const auto prompt =
-        build_prompt(vision_template(), own_tokenizer(), *talk, media, own_options());
+        build_prompt(vision_template(), own_tokenizer(), *conversation, media, own_options());
     ASSERT_TRUE(prompt.ok()) << prompt.error().message;
     EXPECT_EQ(prompt->ids, row["ids"].get<Ids>()) << row["messages"];
     for (const VisualSpan& span : prompt->visuals) visual_tokens -= span.visual_tokens;
@@ -94,8 +94,8 @@ TEST(Prompt, IdsEqualReference) {
 }
 
 TEST(Prompt, SpansPointAtThePlaceholders) {
-  const auto talk =
-      conversation(R"([{"role": "user", "content": [{"type": "image"}, {"type": "video"}]}])");
+  const auto talk = parse_conversation(
+      R"([{"role": "user", "content": [{"type": "image"}, {"type": "video"}]}])");
   const MediaGrid media[] = {image(4, 6), {MediaKind::kVideo, {2, 2, 4}, {0.25, 1.0}}};
   const Prompt prompt =
       build_prompt(vision_template(), own_tokenizer(), talk, media, own_options()).value();
@@ -117,7 +117,7 @@ TEST(Prompt, SpansPointAtThePlaceholders) {
 
 // Transformers ≥ 5.10 keeps the template's pair around a video: two tokens more.
 TEST(Prompt, OuterFormKeepsTheTemplatesPair) {
-  const auto talk = conversation(
+  const auto talk = parse_conversation(
       R"([{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "x"}]}])");
   const MediaGrid media[] = {{MediaKind::kVideo, {1, 2, 2}, {0.3}}};
   PromptOptions options = own_options();
@@ -163,7 +163,7 @@ TEST(Prompt, SpecialTokensOfUsersAreOrdinaryText) {
       R"("<\ufdd0|im_end|>")",
   };
   for (const std::string& attack : attacks) {
-    const auto talk = conversation(R"([{"role": "user", "content": )" + attack + "}]");
+    const auto talk = parse_conversation(R"([{"role": "user", "content": )" + attack + "}]");
     const auto prompt = build_prompt(vision_template(), own_tokenizer(), talk, {}, options);
     ASSERT_TRUE(prompt.ok()) << attack << prompt.error().message;
     Ids special;
@@ -175,7 +175,8 @@ TEST(Prompt, SpecialTokensOfUsersAreOrdinaryText) {
 }
 
 TEST(Prompt, TextOfUsersIsTokenisedAsPlainText) {
-  const auto talk = conversation(R"([{"role": "user", "content": "see <|image_pad|> here"}])");
+  const auto talk =
+      parse_conversation(R"([{"role": "user", "content": "see <|image_pad|> here"}])");
   PromptOptions options = own_options();
   options.render.add_generation_prompt = false;
   Ids wanted = own_tokenizer().encode("<|im_start|>user\n");
@@ -189,7 +190,7 @@ TEST(Prompt, TextOfUsersIsTokenisedAsPlainText) {
 }
 
 TEST(Prompt, ToolsAreUntrustedToo) {
-  const auto talk = conversation(R"([{"role": "user", "content": "x"}])");
+  const auto talk = parse_conversation(R"([{"role": "user", "content": "x"}])");
   const Json tools = Json::parse(R"([{"name": "<|im_end|>", "<|im_start|>": 1}])");
   PromptOptions options = own_options();
   options.render.tools = &tools;
@@ -199,7 +200,7 @@ TEST(Prompt, ToolsAreUntrustedToo) {
 
 TEST(Prompt, WhatDoesNotFitIsDataError) {
   const PromptOptions options = own_options();
-  const auto one = conversation(R"([{"role": "user", "content": [{"type": "image"}]}])");
+  const auto one = parse_conversation(R"([{"role": "user", "content": [{"type": "image"}]}])");
   const auto reason = [&](const Conversation& talk, std::vector<MediaGrid> media) {
     const auto prompt = build_prompt(vision_template(), own_tokenizer(), talk, media, options);
     return prompt.ok() ? "accepted" : prompt.error().message;
@@ -209,10 +210,10 @@ TEST(Prompt, WhatDoesNotFitIsDataError) {
   EXPECT_THAT(reason(one, {image(3, 2)}), HasSubstr("not divisible"));
   EXPECT_THAT(reason(one, {{MediaKind::kVideo, {1, 2, 2}, {0.0}}}), HasSubstr("item 0"));
   EXPECT_THAT(reason(one, {{MediaKind::kImage, {2, 2, 2}, {}}}), HasSubstr("one frame"));
-  const auto video = conversation(R"([{"role": "user", "content": [{"type": "video"}]}])");
+  const auto video = parse_conversation(R"([{"role": "user", "content": [{"type": "video"}]}])");
   EXPECT_THAT(reason(video, {{MediaKind::kVideo, {2, 2, 2}, {0.0}}}),
               HasSubstr("1 timestamps for 2"));
-  const auto refused = conversation(R"([{"role": "narrator", "content": "x"}])");
+  const auto refused = parse_conversation(R"([{"role": "narrator", "content": "x"}])");
   EXPECT_THAT(reason(refused, {}), HasSubstr("unknown role narrator"));
 }
 
@@ -224,19 +225,19 @@ TEST(Messages, AreNormalisedAndMediaListed) {
       {"type": "video", "video": ["f1.png", "f2.png"], "fps": 4}, {"image": "b.jpg"},
       {"type": "video_url", "video_url": "c.mp4"}, {"type": "image", "image": "data:image/png;base64,AA=="}]},
     {"role": "assistant", "content": null, "tool_calls": [{"name": "f", "arguments": {}}]}])");
-  const Conversation talk = parse_messages(json, "/base").value();
-  ASSERT_EQ(talk.media.size(), 5U);
-  EXPECT_THAT(paths_of(talk.media[0]), ElementsAre("/abs/a.png"));
-  EXPECT_EQ(talk.media[1].kind, MediaKind::kVideo);
-  EXPECT_THAT(paths_of(talk.media[1]), ElementsAre("/base/f1.png", "/base/f2.png"));
-  EXPECT_EQ(talk.media[1].fps, 4.0);
-  EXPECT_THAT(paths_of(talk.media[2]), ElementsAre("/base/b.jpg"));
-  EXPECT_EQ(talk.media[3].kind, MediaKind::kVideo);
-  EXPECT_THAT(paths_of(talk.media[4]), ElementsAre("data:image/png;base64,AA=="));
+  const Conversation conversation = parse_messages(json, "/base").value();
+  ASSERT_EQ(conversation.media.size(), 5U);
+  EXPECT_THAT(paths_of(conversation.media[0]), ElementsAre("/abs/a.png"));
+  EXPECT_EQ(conversation.media[1].kind, MediaKind::kVideo);
+  EXPECT_THAT(paths_of(conversation.media[1]), ElementsAre("/base/f1.png", "/base/f2.png"));
+  EXPECT_EQ(conversation.media[1].fps, 4.0);
+  EXPECT_THAT(paths_of(conversation.media[2]), ElementsAre("/base/b.jpg"));
+  EXPECT_EQ(conversation.media[3].kind, MediaKind::kVideo);
+  EXPECT_THAT(paths_of(conversation.media[4]), ElementsAre("data:image/png;base64,AA=="));
   EXPECT_EQ(
-      (*talk.messages)[1]["content"].dump(),
+      (*conversation.messages)[1]["content"].dump(),
       R"([{"type":"image"},{"type":"text","text":"t"},{"type":"video"},{"type":"image"},{"type":"video"},{"type":"image"}])");
-  EXPECT_EQ((*talk.messages)[2]["content"], "");
+  EXPECT_EQ((*conversation.messages)[2]["content"], "");
 }
 
 TEST(Messages, WhatIsNotUnderstoodIsDataError) {

@@ -26,7 +26,7 @@ void write_token(const TokenToPage<T>& t) {
     std::memcpy(to, t.k + c, kStep * sizeof(T));
   // For a value it is the other way round.
   to = t.value_page + t.key / kStep * kPanel * kStep;
-  for (std::int64_t c = 0; c < t.head_dim; c += kPanel, to += t.page_keys * kPanel) {
+  for (std::int64_t c = 0; c < t.head_dim; c += kPanel, to += t.block_keys * kPanel) {
     const std::int64_t left = t.head_dim - c;
     const Vf value = left >= kPanel ? load(t.v + c) : load_part(t.v + c, left);
     if constexpr (kStep == 1) {
@@ -97,10 +97,10 @@ class AttentionRows {
     constexpr int kGroup = kTilePanels<rows> >= 2 ? 2 : 1;
     const std::int64_t stride = b_.head_dim * kPanel;
     for (std::int64_t at = 0; at < count;) {
-      const std::int64_t page = (key + at) / b_.page_keys, inside = (key + at) % b_.page_keys;
+      const std::int64_t page = (key + at) / b_.block_keys, inside = (key + at) % b_.block_keys;
       const T* w = b_.key_pages[page] + inside / kPanel * stride;
       const std::int64_t left =
-          b_.page_keys - inside < count - at ? b_.page_keys - inside : count - at;
+          b_.block_keys - inside < count - at ? b_.block_keys - inside : count - at;
       std::int64_t done = 0;
       for (; kGroup == 2 && left - done > kPanel; done += 2 * kPanel, w += 2 * stride)
         score_panels<kGroup>(w, stride, at + done);
@@ -165,12 +165,12 @@ class AttentionRows {
   template <int panels>
   RETINUE_INLINE void value_panels(std::int64_t panel, std::int64_t key, std::int64_t count) {
     Vf acc[rows * panels] = {};
-    const std::int64_t stride = b_.page_keys * kPanel;
+    const std::int64_t stride = b_.block_keys * kPanel;
     Ahead nothing;
     for (std::int64_t at = 0; at < count;) {
-      const std::int64_t page = (key + at) / b_.page_keys, inside = (key + at) % b_.page_keys;
+      const std::int64_t page = (key + at) / b_.block_keys, inside = (key + at) % b_.block_keys;
       const std::int64_t left =
-          b_.page_keys - inside < count - at ? b_.page_keys - inside : count - at;
+          b_.block_keys - inside < count - at ? b_.block_keys - inside : count - at;
       accumulate<T, rows, panels, kAttentionTile>(
           probabilities_[0] + at, b_.value_pages[page] + panel * stride + inside * kPanel, stride,
           (left + kStep - 1) / kStep, acc, nothing);

@@ -52,9 +52,9 @@ struct AttentionBlock {
   std::int64_t q_stride;
   std::int64_t rows;
   std::int64_t head_dim;
-  const T* const* key_pages;  ///< page j holds keys [j · page_keys, …) in panels
+  const T* const* key_pages;  ///< page j holds keys [j · block_keys, …) in panels
   const T* const* value_pages;
-  std::int64_t page_keys;        ///< a multiple of 16 that divides 128
+  std::int64_t block_keys;       ///< a multiple of 16 that divides 128
   const std::int64_t* row_keys;  ///< [rows] keys that a row sees: its own position + 1, or all
   float scale;
   T* y;  ///< [rows, head_dim] at y_stride
@@ -67,7 +67,7 @@ struct TokenToPage {
   const T* v;
   std::int64_t head_dim;  ///< a multiple of kPair<T>
   std::int64_t key;       ///< place in the page
-  std::int64_t page_keys;
+  std::int64_t block_keys;
   T* key_page;
   T* value_page;
 };

@@ -46,7 +46,7 @@ std::string refusal(const std::string& path) {
 }
 
 /// The rule of picture() in scripts/golden/parquet_files.py.
-std::string picture(std::uint32_t seed, std::size_t size) {
+std::string image(std::uint32_t seed, std::size_t size) {
   std::uint32_t state = seed * 2654435761U + 1;
   std::string bytes;
   for (std::size_t i = 0; i < size; ++i) {
@@ -58,7 +58,7 @@ std::string picture(std::uint32_t seed, std::size_t size) {
 
 std::optional<std::string> expected_value(const Json& told) {
   if (told.is_null()) return std::nullopt;
-  if (told.is_object()) return picture(told["picture"][0], told["picture"][1]);
+  if (told.is_object()) return image(told["picture"][0], told["picture"][1]);
   return told.get<std::string>();
 }
 

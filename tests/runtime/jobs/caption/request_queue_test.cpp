@@ -18,10 +18,10 @@ std::vector<std::int64_t> counting(std::int64_t first, std::int64_t last) {
   return items;
 }
 
-TEST(QuestionQueue, GivesAllInOrderAndMakesNoMoreThanItsWindow) {
+TEST(RequestQueue, GivesAllInOrderAndMakesNoMoreThanItsWindow) {
   std::atomic<std::size_t> made = 0;
-  QuestionQueue queue(
-      [&](std::size_t item) -> Result<Question> {
+  RequestQueue queue(
+      [&](std::size_t item) -> Result<PreparedRequest> {
         ++made;
         if (item % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
         return DataError{"test", std::to_string(item)};
@@ -36,7 +36,7 @@ TEST(QuestionQueue, GivesAllInOrderAndMakesNoMoreThanItsWindow) {
     if (!entry) continue;
     EXPECT_FALSE(queue.exhausted() && i < 99);
     EXPECT_EQ(entry->item, i);
-    EXPECT_EQ(entry->question.error().message, std::to_string(i));
+    EXPECT_EQ(entry->prepared.error().message, std::to_string(i));
     ++i;
   }
   EXPECT_TRUE(queue.exhausted());
@@ -44,15 +44,16 @@ TEST(QuestionQueue, GivesAllInOrderAndMakesNoMoreThanItsWindow) {
   EXPECT_FALSE(queue.next());
 }
 
-TEST(QuestionQueue, IsNotExhaustedBeforeItIsClosed) {
-  QuestionQueue queue(nullptr, 4, 2);
+TEST(RequestQueue, IsNotExhaustedBeforeItIsClosed) {
+  RequestQueue queue(nullptr, 4, 2);
   EXPECT_FALSE(queue.exhausted());
   queue.close();
   EXPECT_TRUE(queue.exhausted());
 }
 
-TEST(QuestionQueue, ThrowsWhatMakingThrew) {
-  QuestionQueue queue([](std::size_t) -> Result<Question> { throw SystemError("disk"); }, 4, 1);
+TEST(RequestQueue, ThrowsWhatMakingThrew) {
+  RequestQueue queue([](std::size_t) -> Result<PreparedRequest> { throw SystemError("disk"); }, 4,
+                     1);
   queue.add(counting(0, 1));
   EXPECT_THROW(while (true) static_cast<void>(queue.next()), SystemError);
 }

@@ -1,7 +1,7 @@
 #pragma once
 
-/// What nvcc gives every .cu without an #include; in emulator builds the compiler is told to
-/// include it first.
+/// What nvcc gives every .cu without an #include; emulator builds pass -include, so
+/// that it comes first.
 #include "cuda_emulator/device_atomics.h"
 #include "cuda_emulator/device_math.h"
 #include "cuda_emulator/device_memory.h"

@@ -8,7 +8,7 @@
 namespace cuda_emulator {
 namespace {
 
-/// Graphs and executable graphs; the two kinds of handles are apart.
+/// Graphs and executable graphs; the two kinds of handles are distinct.
 struct Graphs {
   std::map<const void*, std::shared_ptr<Graph>> graphs, executables;
 };

@@ -19,7 +19,7 @@ constexpr std::size_t kMaxParameterBytes = 4096;
 
 std::mutex mutex;
 
-/// What cudaFuncSetAttribute was told, by kernel.
+/// The attributes that cudaFuncSetAttribute has set, by kernel.
 std::map<const void*, int>& dynamic_shared_limits() {
   static auto* map = new std::map<const void*, int>;
   return *map;

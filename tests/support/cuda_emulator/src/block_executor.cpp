@@ -151,7 +151,7 @@ std::uint32_t BlockExecutor::choose_bit(std::uint32_t mask) {
 
 /// Takes one of the runnable threads, as the schedule wants.
 std::uint32_t BlockExecutor::choose_next() {
-  if (runnable_warps_ == 0) return kNobody;
+  if (runnable_warps_ == 0) return kNoThread;
   const std::uint32_t w = choose_bit(runnable_warps_);
   Warp& warp = warps_[w];
   const std::uint32_t lane = choose_bit(warp.runnable);
@@ -179,7 +179,7 @@ void BlockExecutor::switch_to(FiberPointer* from, std::uint32_t thread) {
 /// The running thread waits; it goes on here when it is chosen again.
 void BlockExecutor::switch_to_next() {
   const std::uint32_t next = choose_next();
-  if (next == kNobody) report_stuck();
+  if (next == kNoThread) report_stuck();
   if (next == current_) {
     make_current(next);
     return;
@@ -202,15 +202,15 @@ __attribute__((no_sanitize("address"))) void BlockExecutor::run_threads() {
     ++finished_;
     char* const stack = stack_of_[current_];
     const std::uint32_t next = choose_next();
-    if (next != kNobody && threads_[next].state == Thread::State::kUnstarted) {
+    if (next != kNoThread && threads_[next].state == Thread::State::kUnstarted) {
       stack_of_[next] = stack;
       make_current(next);
       continue;
     }
-    if (next == kNobody && finished_ != thread_count_) report_stuck();
+    if (next == kNoThread && finished_ != thread_count_) report_stuck();
     stacks_.give_back(stack);
-    if (next == kNobody) {
-      current_ = kNobody;
+    if (next == kNoThread) {
+      current_ = kNoThread;
       cuda_emulator_switch_fiber(&ended.fiber, main_fiber_);
     } else {
       switch_to(&ended.fiber, next);
@@ -323,7 +323,7 @@ std::string BlockExecutor::place_of(std::uint32_t thread) const {
   }
 }
 
-/// Nobody can go on: some wait for threads that will never come.
+/// No thread can continue: some wait for threads that will never arrive.
 void BlockExecutor::report_stuck() const {
   std::string text = "threads of a block wait for each other for ever. kernel " +
                      symbol_name(launch_->kernel) + ", block " + triple(blockIdx) + ":";
@@ -363,7 +363,7 @@ void BlockExecutor::report_stuck() const {
 std::string BlockExecutor::where() const {
   if (launch_ == nullptr) return "";
   std::string text = "kernel " + symbol_name(launch_->kernel) + ", block " + triple(blockIdx);
-  if (current_ != kNobody) text += ", thread " + triple(threads_[current_].index);
+  if (current_ != kNoThread) text += ", thread " + triple(threads_[current_].index);
   return text;
 }
 

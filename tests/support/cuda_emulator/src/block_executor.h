@@ -72,7 +72,7 @@ class BlockExecutor {
   std::string describe(const void* address) const;
 
  private:
-  static constexpr std::uint32_t kNobody = ~0u;
+  static constexpr std::uint32_t kNoThread = ~0u;
 
   struct Warp {
     std::uint32_t existing = 0;  // lanes that the block has
@@ -96,7 +96,7 @@ class BlockExecutor {
   const Launch* launch_ = nullptr;
   Schedule schedule_;
   std::uint64_t random_state_ = 1;
-  std::uint32_t thread_count_ = 0, current_ = kNobody, finished_ = 0, at_barrier_ = 0;
+  std::uint32_t thread_count_ = 0, current_ = kNoThread, finished_ = 0, at_barrier_ = 0;
   std::uint32_t runnable_warps_ = 0, current_warp_ = 0;
   int barrier_count_ = 0, barrier_result_ = 0;
   std::vector<Thread> threads_;

@@ -98,7 +98,7 @@ cudaError_t Capture::join(const std::shared_ptr<Stream>& stream, const std::vect
   return cudaSuccess;
 }
 
-/// Whether the work of every stream leads to the end of the origin.
+/// Whether the end of the origin stream comes after the work of every stream.
 bool Capture::all_joined() const {
   std::vector<bool> joined(graph_->nodes.size());
   std::vector<int> open = origin_->capture_tail;

@@ -2,7 +2,7 @@
 
 #include <cublasLt.h>
 
-/// What stands behind cuBLASLt's opaque handle; descriptors are in cuda_emulator/cublaslt_types.h,
+/// The object behind cuBLASLt's opaque handle; descriptors are in cuda_emulator/cublaslt_types.h,
 /// since callers may own them.
 
 struct cublasLtContext {

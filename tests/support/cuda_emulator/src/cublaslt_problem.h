@@ -36,7 +36,7 @@ cublasStatus_t make_problem(const cublasLtMatmulDescOpaque_t& desc,
 /// Bytes from the first to past the last element of a layout.
 std::size_t extent_bytes(const cublasLtMatrixLayoutOpaque_t& layout);
 
-/// The largest power of two up to 256 that rows, columns and batches of the layout are apart by, in
+/// The largest power of two, up to 256, that divides the strides of rows, columns and batches, in
 /// bytes.
 std::size_t stride_alignment(const cublasLtMatrixLayoutOpaque_t& layout);
 

@@ -21,7 +21,7 @@ constexpr std::size_t kAlignment = 256;  // of every allocation, as CUDA promise
 constexpr int kFreshByte = 0xFF;         // NaN in f32 and bf16
 constexpr std::size_t kFreshFileBytes = 16 << 20;
 constexpr std::size_t kHugePageBytes = 2 << 20;
-// Larger allocations are mapped from the file of fresh bytes, so that pages nobody writes take no
+// Larger allocations are mapped from the file of fresh bytes, so that pages that are never written take no
 // memory. Smaller ones are filled at once and may take huge pages, which are opened and closed 100
 // times as fast.
 constexpr std::size_t kMaxFilledBytes = 64 << 20;

@@ -5,7 +5,7 @@
 #include <cstddef>
 
 /// Memory of the emulated devices. All of it lies in one reserved range of addresses, one part per
-/// device. Nobody can read or write it except while it is open, that is while the emulator runs a
+/// device. It can be read or written only while it is open, that is while the emulator runs a
 /// kernel or a copy; between allocations lies memory that can never be touched.
 namespace cuda_emulator {
 

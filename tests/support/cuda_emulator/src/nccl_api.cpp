@@ -172,13 +172,13 @@ bool is_blocking(const ncclConfig_t* config, bool otherwise) {
 }
 
 /// Now, at the end of the group, or in the caller's own polls.
-ncclResult_t settle(const std::shared_ptr<Communicator>& self) {
+ncclResult_t finish(const std::shared_ptr<Communicator>& self) {
   if (!self->blocking) return ncclInProgress;
   if (in_group()) {
     finish_with_group(self);
     return ncclSuccess;
   }
-  return wait_until_settled(*self);
+  return wait_until_done(*self);
 }
 
 std::shared_ptr<Communicator> find(ncclComm_t comm) {
@@ -187,7 +187,7 @@ std::shared_ptr<Communicator> find(ncclComm_t comm) {
 
 }  // namespace
 
-ncclResult_t wait_until_settled(Communicator& self) {
+ncclResult_t wait_until_done(Communicator& self) {
   ncclResult_t result = ncclInProgress;
   for (int attempt = 0; (result = self.poll()) == ncclInProgress && !self.aborted; ++attempt) {
     usleep(attempt < 100 ? 0 : 100);
@@ -261,7 +261,7 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id
   if (const ncclResult_t result = enter(*self); result != ncclSuccess) return result;
   self->pending = [raw = self.get()] { return await_others(*raw); };
   *comm = new ncclComm{self};
-  const ncclResult_t result = settle(self);
+  const ncclResult_t result = finish(self);
   if (result != ncclSuccess && result != ncclInProgress) {
     delete *comm;
     *comm = nullptr;
@@ -296,8 +296,8 @@ ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t* spli
     parent->pending = [run] { return run->attempt(); };
     if (child) child->pending = [run] { return run->attempt(); };
   }
-  const ncclResult_t result = settle(parent);
-  return child && result == ncclSuccess ? settle(child) : result;
+  const ncclResult_t result = finish(parent);
+  return child && result == ncclSuccess ? finish(child) : result;
 }
 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* error) {
@@ -317,7 +317,7 @@ ncclResult_t ncclCommFinalize(ncclComm_t comm) {
       return advance(raw->last) ? ncclSuccess : ncclInProgress;
     };
   }
-  return settle(self);
+  return finish(self);
 }
 
 ncclResult_t ncclCommDestroy(ncclComm_t comm) {

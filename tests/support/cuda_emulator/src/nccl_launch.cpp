@@ -166,8 +166,7 @@ ncclResult_t ncclGroupEnd() {
   if (--group.depth > 0) return ncclSuccess;
   ncclResult_t result = ncclSuccess;
   for (const auto& communicator : std::exchange(group.unsettled, {})) {
-    if (const ncclResult_t one = wait_until_settled(*communicator); one != ncclSuccess)
-      result = one;
+    if (const ncclResult_t one = wait_until_done(*communicator); one != ncclSuccess) result = one;
   }
   for (Batch& batch : std::exchange(group.batches, {})) {
     if (const ncclResult_t one = launch(std::move(batch)); one != ncclSuccess) result = one;

@@ -13,7 +13,7 @@ std::unique_ptr<SharedCommunicator> SharedCommunicator::open(const std::string& 
       header_bytes + count * kChunkBytes + count * count * sizeof(SharedChannel);
   const int file = shm_open(name.c_str(), O_CREAT | O_RDWR, 0600);
   if (file < 0) return nullptr;
-  // The pages that nobody touches take no memory.
+  // Pages that are never touched take no memory.
   void* mapping = MAP_FAILED;
   if (ftruncate(file, static_cast<off_t>(bytes)) == 0) {
     mapping = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);

@@ -7,8 +7,8 @@
 #include <string>
 
 /// What the ranks of a communicator share: POSIX shared memory that is valid when it is all zero,
-/// so nobody has to be first. Every rank maps it before it says that it is there; once all are, its
-/// name is removed.
+/// so any rank may come first. Every rank maps it before it reports its arrival; its name is removed
+/// once all have arrived.
 namespace cuda_emulator {
 
 inline constexpr int kMaxRanks = 64;
@@ -59,7 +59,7 @@ class SharedCommunicator {
   char* chunk(int rank) { return chunks_ + static_cast<std::size_t>(rank) * kChunkBytes; }
   SharedChannel& channel(int from, int to) { return channels_[from * ranks_ + to]; }
   int ranks() const { return ranks_; }
-  /// Nobody can find it by its name any more.
+  /// Removes its name: no further process can find it.
   void remove_name();
 
  private:

@@ -8,11 +8,11 @@ namespace cuda_emulator {
 struct Communicator;
 
 /// Polls until nothing is pending, or the communicator is aborted.
-ncclResult_t wait_until_settled(Communicator& communicator);
+ncclResult_t wait_until_done(Communicator& communicator);
 
 /// Between ncclGroupStart and ncclGroupEnd of this thread.
 bool in_group();
-/// ncclGroupEnd settles it.
+/// ncclGroupEnd finishes it.
 void finish_with_group(std::shared_ptr<Communicator> communicator);
 
 }  // namespace cuda_emulator

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-/// Streams are lazy: work runs on the thread of whoever waits for it, and not before.
+/// Streams are lazy: work runs on the thread that waits for it, and not before.
 namespace cuda_emulator {
 
 class Capture;

@@ -52,7 +52,7 @@ void on_ranks(int ranks, const std::function<void(Rank&)>& body, int blocking = 
   for (auto& thread : threads) thread.join();
 }
 
-ncclResult_t settled(ncclComm_t comm) {
+ncclResult_t final_result(ncclComm_t comm) {
   ncclResult_t state = ncclInProgress;
   while (state == ncclInProgress) {
     EXPECT_EQ(ncclCommGetAsyncError(comm, &state), ncclSuccess);
@@ -198,7 +198,7 @@ TEST(Nccl, WithoutBlockingEverythingIsPolled) {
   on_ranks(
       2,
       [&](Rank& self) {
-        EXPECT_EQ(settled(self.comm), ncclSuccess);
+        EXPECT_EQ(final_result(self.comm), ncclSuccess);
         DeviceArray<float> data(std::vector<float>{1});
         const auto reduce = [&] {
           return ncclAllReduce(data.data(), data.data(), 1, ncclFloat32, ncclSum, self.comm,
@@ -206,10 +206,10 @@ TEST(Nccl, WithoutBlockingEverythingIsPolled) {
         };
         EXPECT_EQ(reduce(), ncclInProgress);
         EXPECT_EQ(reduce(), ncclInvalidArgument);  // before it was polled
-        EXPECT_EQ(settled(self.comm), ncclSuccess);
+        EXPECT_EQ(final_result(self.comm), ncclSuccess);
         EXPECT_EQ(reduce(), ncclSuccess);
         EXPECT_EQ(ncclCommFinalize(self.comm), ncclInProgress);
-        EXPECT_EQ(settled(self.comm), ncclSuccess);
+        EXPECT_EQ(final_result(self.comm), ncclSuccess);
         EXPECT_EQ(data.values()[0], 4);
       },
       0);
@@ -245,7 +245,7 @@ TEST(Nccl, RefusesTwoRanksOnOneDeviceOfAHost) {
     }
     unsetenv("NCCL_HOSTID");
     for (ncclComm_t comm : comms) {
-      EXPECT_EQ(settled(comm), other_host ? ncclSuccess : ncclInvalidUsage);
+      EXPECT_EQ(final_result(comm), other_host ? ncclSuccess : ncclInvalidUsage);
       if (!other_host) {
         EXPECT_STREQ(ncclGetLastError(comm),
                      "Duplicate GPU detected : rank 0 and rank 1 both on CUDA device 1000");

@@ -94,7 +94,7 @@ __global__ void warp_operations(int* out) {
   mine[10] = __reduce_min_sync(kAll, lane - 16);
   mine[11] = __reduce_max_sync(kAll, lane - 16);
   mine[12] = static_cast<int>(__reduce_max_sync(kAll, static_cast<unsigned>(lane - 16)));
-  // Halves of a warp apart from each other.
+  // The two halves of a warp, each by itself.
   const unsigned half = lane < 16 ? 0x0000FFFFu : 0xFFFF0000u;
   mine[13] = lane < 16 ? __reduce_add_sync(half, 1) : __reduce_add_sync(half, 100);
 }

@@ -2,9 +2,9 @@
 # Configures and builds.
 #   scripts/build.sh [--preset P] [--target T]
 #     --preset P   of CMakePresets.json (cpu-release)
-#     --target T   this alone, as `retinue`, the executable; several times for several (all)
-# The release executable is then build/bin/retinue, whatever preset built it last is in build/P/bin.
-#   RETINUE_JOBS  compilers at once (cores, and no more than one per 1.5 GiB of memory)
+#     --target T   builds only T, such as `retinue`, the executable; may be given several times (all)
+# build/bin/retinue is the release executable that was built last; build/P/bin has those of preset P.
+#   RETINUE_JOBS  number of compilers at once (one per core, and at most one per 1.5 GiB of memory)
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
@@ -31,7 +31,7 @@ mkdir -p "build/$preset"
 log=build/$preset/configure.log
 if ! cmake --preset "$preset" >"$log" 2>&1; then
   cat "$log" >&2
-  echo "[build] configuration failed. Is something missing? scripts/setup.sh installs it." >&2
+  echo "[build] configuration failed. scripts/setup.sh installs missing packages." >&2
   exit 1
 fi
 cmake --build --preset "$preset" --target "${targets[@]:-all}" -j "$RETINUE_JOBS"

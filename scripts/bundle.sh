@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Packs a CUDA build for hosts with CUDA and NCCL but without package access: programs, tests, benchmarks, Open MPI,
-# small libraries, the emoji captioner and the tests' data. No CUDA libraries, no glibc.
+# small libraries, the emoji captioner and the tests' data; no CUDA libraries, no glibc.
 #   scripts/bundle.sh [--preset P] [--output DIR] [--no-build]
 #     --preset P      of CMakePresets.json (cuda-release)
-#     --output DIR    where retinue-bundle/ and retinue-bundle.tar.gz go (dist)
-#     --no-build      pack what build/P/bin holds
+#     --output DIR    folder that receives retinue-bundle/ and retinue-bundle.tar.gz (dist)
+#     --no-build      packs the programs in build/P/bin as they are
 # On the host: tar xf retinue-bundle.tar.gz && retinue-bundle/scripts/gpu_check.sh --output results
-# bin/retinue and bin/mpirun are there, too. The host needs this machine's glibc or a newer one, and bash.
+# The bundle also has bin/retinue and bin/mpirun. The host needs bash and the glibc of this machine or a newer one.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
@@ -22,11 +22,11 @@ while [ $# -gt 0 ]; do
 done
 most_bytes=$((40 << 20))
 
-# What runs on a GPU, or shows that the rest is well there.
+# Programs that run on a GPU, or show that everything else works on the host.
 required=(retinue layers_ops_test)
 programs=(retinue layers_ops_test parallel_comm_nccl_test parallel_comm_nccl_mpi_test runtime_cuda_test
   cuda_kernels_bench)
-# FFmpeg's libraries are many, and their licence is not this project's to hand on.
+# The bundle has no FFmpeg: its libraries are many, and this project may not pass on their licence.
 if [ $build = 1 ]; then
   cmake --preset "$preset" -DRETINUE_VIDEO=OFF >/dev/null
   scripts/build.sh --preset "$preset"
@@ -47,15 +47,15 @@ mkdir -p "$bundle"/{bin,programs,lib,scripts,configs/models,tests/golden,openmpi
 packed=()
 for program in "${programs[@]}"; do
   if [ ! -x "$from/$program" ]; then
-    echo "[bundle] this build has no $program: left out"
+    echo "[bundle] this build has no $program: the bundle lacks it"
     continue
   fi
   strip -o "$bundle/programs/$program" "$from/$program"
   packed+=("$program")
 done
 
-# Open MPI, moved: OPAL_PREFIX makes it look for all of its parts below openmpi/, in the places that it has below its
-# prefix here. Left out are fabrics (UCX, libfabric, PSM, verbs), other resource managers, and OpenSHMEM.
+# Open MPI in another place: OPAL_PREFIX makes it look for its parts below openmpi/, under the same relative paths as
+# below its prefix here. The bundle lacks fabrics (UCX, libfabric, PSM, verbs), other resource managers, and OpenSHMEM.
 prefix=$(ompi_info --path prefix --parsable | sed 's/^path:prefix://')
 plugins=$(ompi_info --path pkglibdir --parsable | sed 's/^path:pkglibdir://')
 help=$(ompi_info --path pkgdatadir --parsable | sed 's/^path:pkgdatadir://')
@@ -73,7 +73,7 @@ done
 cp "$help"/*.txt "$bundle/openmpi/${help#"$prefix"/}/"
 strip -o "$bundle/programs/mpirun" "$(readlink -f "$(command -v mpirun)")"
 strip -o "$bundle/openmpi/bin/orted" "$(readlink -f "$(command -v orted)")"
-# PMIx, too, opens plugins by a path of its own.
+# PMIx also opens plugins, by its own path.
 pmix=$(ldd "$plugins"/mca_pmix_ext*.so 2>/dev/null | sed -n 's/.*libpmix\.so\.[0-9]* => \([^ ]*\).*/\1/p' | head -n 1)
 if [ -n "$pmix" ]; then
   pmix_lib=$(dirname "$(readlink -f "$pmix")")
@@ -84,7 +84,7 @@ if [ -n "$pmix" ]; then
   if [ -d "$pmix_lib/../share" ]; then cp -R "$pmix_lib/../share" "$bundle/pmix/share"; fi
 fi
 
-# Libraries that all of this loads, without glibc's own and CUDA's.
+# Libraries that the programs and plugins load, except glibc's and CUDA's.
 : >"$bundle/programs/cuda_libraries"
 declare -A cuda_needed=()
 while read -r name arrow file _; do
@@ -103,8 +103,8 @@ done < <(find "$bundle/programs" "$bundle/openmpi" "$bundle/pmix" -type f \( -pe
   xargs -0 ldd 2>/dev/null | sed -n 's/^[[:space:]]\+//p' | sort -u)
 echo "${!cuda_needed[*]}" >"$bundle/programs/cuda_libraries"
 for file in "$bundle"/lib/* ; do
-  # A build that linked a benchmark's peer would double the bundle.
-  case $file in *libdnnl* | *libOpenCL*) echo "[bundle] $(basename "$file") has no place in a bundle: who links it?" >&2; exit 1 ;; esac
+  # A build that links oneDNN, which only a benchmark needs, would double the bundle.
+  case $file in *libdnnl* | *libOpenCL*) echo "[bundle] $(basename "$file") must not be in a bundle. Find the program that links it: ldd $bundle/programs/*" >&2; exit 1 ;; esac
 done
 
 cp -R scripts/gpu "$bundle/scripts/gpu"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Formats every C++ file of the project with .clang-format; --check only looks, and exits 1 when a
-# file would change. clang-format 14 or newer.
+# Formats every C++ file of the project with .clang-format; --check changes nothing and exits 1 when
+# a file would change. Needs clang-format 14 or newer.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 mode=(-i)
@@ -13,6 +13,6 @@ command -v clang-format >/dev/null || {
   echo "[format] clang-format is missing: scripts/setup.sh --dev installs it." >&2
   exit 1
 }
-# Generated tables are left as their script wrote them.
+# Generated tables (*.inc) stay as their script wrote them.
 find parallel layers runtime launcher tests \( -name '*.h' -o -name '*.cpp' -o -name '*.cuh' -o -name '*.cu' \) -print0 |
   xargs -0 clang-format "${mode[@]}"

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# All that wants a GPU, in one command: CUDA tests, NCCL, captions of the small model, the doctor, sanitizers, benchmarks.
+# Runs every check that needs a GPU: CUDA tests, NCCL, captions of the small model, the doctor, sanitizers, benchmarks.
 #   scripts/gpu_check.sh [--output DIR] [--bin DIR] [--budget-s N] [--only NAME,NAME]
-#     --output DIR   gpu_check.txt (a table), gpu_check.json, gpu_check.log (what the steps printed) (runs/gpu_check)
+#     --output DIR   gpu_check.txt (a table), gpu_check.json, gpu_check.log (output of the steps) (runs/gpu_check)
 #     --bin DIR      programs to check (bin/ of a bundle, else build/cuda-release/bin)
-#     --budget-s N   seconds in all; what no longer fits is NOT RUN, and says so (470)
-#     --only LIST    steps, by name: the others are not in the table
-# Needs bash, awk and coreutils. Finds the CUDA libraries by itself: a toolkit, or NVIDIA's Python packages;
+#     --budget-s N   seconds in all; a step that no longer fits is listed as NOT RUN (470)
+#     --only LIST    steps, by name; the others do not run and are not in the table
+# Needs bash, awk and coreutils. Finds the CUDA libraries of a toolkit or of NVIDIA's Python packages;
 # RETINUE_CUDA_LIB=FOLDER names another place. A step that fails, crashes or hangs stops no other.
-# Exits 0 only when every step passed (or has nothing to run here), 1 otherwise, 2 for a bad command line.
+# Exits 0 only when every step passed or was left out, 1 otherwise, 2 for a bad command line.
 set -uo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 parts=$root/scripts/gpu
@@ -25,7 +25,7 @@ done
 [[ $budget_s =~ ^[0-9]+$ ]] || { echo "[gpu_check] --budget-s wants seconds, got '$budget_s'" >&2; exit 2; }
 known=' matmul_bits ops nccl nccl_one_gpu jobs trace_bits caption_cpu caption_gpu caption_text caption_tensor2 caption_data2 caption_once2 doctor doctor2 bench memcheck racecheck '
 for name in ${only//,/ }; do
-  # A mistyped name would leave nothing to fail.
+  # With a mistyped name no step would run, and none would fail.
   case $known in *" $name "*) ;; *) echo "[gpu_check] --only $name: no such step. Known:$known" >&2; exit 2 ;; esac
 done
 if [ -z "$bin" ]; then
@@ -49,7 +49,7 @@ mpirun=$bin/mpirun
 if [ ! -x "$mpirun" ]; then mpirun=$(command -v mpirun || echo mpirun); fi
 ranks=("$mpirun" --oversubscribe --bind-to none --mca pml ob1 --mca btl 'self,vader,tcp' --mca osc '^ucx,pt2pt' --mca mpi_yield_when_idle 1)
 
-# --- what this host has
+# --- facts of this host
 fact date "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
 if [ -r "$root/README" ]; then fact bundle "$(head -n 1 "$root/README")"; fi
 for library in libcublasLt.so.13 libnccl.so.2 libcuda.so.1; do
@@ -71,7 +71,7 @@ if [ -z "$driver" ] && [ -r /proc/driver/nvidia/version ]; then
 fi
 fact driver "${driver:-unknown}"
 
-# --- what of it the program can use
+# --- the devices that the program can use
 code=0
 timeout 60 "$bin/retinue" info >"$work/info.log" 2>&1 || code=$?
 state=$(sed -n 's/^cuda: *//p' "$work/info.log" | head -n 1)
@@ -85,26 +85,26 @@ case $code:$state in
   0:available*) note_step info passed 0 '' '' '' '' ;;
   0:emulated*)
     emulated=1
-    # Two ranks' plans fit one emulated device; what is never written costs nothing.
+    # The plans of two ranks fit one emulated device; memory that is never written costs nothing.
     export RETINUE_EMULATOR_MEMORY_GIB=${RETINUE_EMULATOR_MEMORY_GIB:-16}
-    note_step info passed 0 '' '' '' 'an emulator: says nothing of a GPU'
+    note_step info passed 0 '' '' '' 'an emulator: no result about a GPU'
     ;;
   *)
     if [ $code != 0 ]; then
       blocked="retinue info: exit $code: $(last_line "$work/info.log")"
     elif [ -n "$driver" ] && [ "${driver%%.*}" -lt 580 ]; then
-      blocked="the driver, $driver, is too old: CUDA 13 wants 580 or newer"
+      blocked="the driver, $driver, is too old: CUDA 13 needs 580 or newer"
     elif [ -z "$driver" ] && ! find_cuda_library libcuda.so.1 >/dev/null; then
       blocked='no driver here: neither libcuda.so.1 nor nvidia-smi is found'
     else
-      blocked="retinue info: cuda: ${state:-says nothing}"
+      blocked="retinue info: cuda: ${state:-no answer}"
     fi
     note_step info failed 0 '' '' '' "$blocked"
     ;;
 esac
 
 # --- tests, the least certain first: one cuBLASLt algorithm must give a row the same bits in every shape
-sequence='*DependOnTheSequenceAlone*' # walks a sequence in chunks of one token: minutes where a GPU is emulated or checked
+sequence='*DependOnTheSequenceAlone*' # chunks of one token: takes minutes on an emulator or under a sanitizer
 if wanted matmul_bits; then gtest_step matmul_bits 90 "$bin/layers_ops_test" '--gtest_filter=MatmulBits*'; fi
 if wanted ops; then
   filter='--gtest_filter=-MatmulBits*'
@@ -113,10 +113,10 @@ if wanted ops; then
 fi
 if wanted nccl; then gtest_step nccl 60 "$bin/parallel_comm_nccl_test"; fi
 if wanted nccl_one_gpu; then gtest_step nccl_one_gpu 90 "${ranks[@]}" -np 2 "$bin/parallel_comm_nccl_mpi_test"; fi
-# Traces of the golden models, stage by stage within the reference's own error, and captions of theirs.
+# Traces of the golden models, stage by stage within the reference's own error, and their captions.
 if wanted jobs; then
   filter='--gtest_filter=*'
-  # Its ranks are threads with a device each; two processes on one device come below.
+  # Ranks are threads with a device each; two processes on one device come below.
   if [ "$gpus_found" -lt 4 ]; then filter+=':-*OnEveryMesh*:*OrderOfTheLibrary*'; fi
   gtest_step jobs 90 "$bin/runtime_cuda_test" "$filter"
 fi
@@ -141,7 +141,7 @@ for config in gqa8-tied mha-untied; do
 done
 
 # --- captions of the small model, end to end
-# An emulator would take minutes for batches that a GPU's plan allows.
+# An emulator would take minutes for the batches that a GPU's plan allows.
 few=()
 if [ $emulated = 1 ]; then few=(--max-sequences 16 --max-batch-tokens 512); fi
 caption() { # name cpu|gpu flags…
@@ -156,8 +156,8 @@ caption caption_cpu cpu --device cpu
 if caption caption_gpu gpu --device cuda && wanted caption_text; then
   fact captions "$(hash_of caption_gpu)"
   read -r equal total < <(awk -f "$parts/same_texts.awk" "$work/caption_cpu/captions.jsonl" "$work/caption_gpu/captions.jsonl" 2>/dev/null)
-  detail="${equal:-0} of ${total:-0} texts are those of the CPU"
-  # CPU and GPU round sums in other orders, which may turn a close word; more than a fifth is another model.
+  detail="${equal:-0} of ${total:-0} texts equal those of the CPU"
+  # CPU and GPU round sums in other orders, which may change a close choice of word; more than a fifth is a fault.
   if [ "${total:-0}" -gt 0 ] && [ $((equal * 5)) -ge $((total * 4)) ]; then status=passed; else status=failed; fi
   note_step caption_text $status 0 '' '' '' "$detail"
 fi
@@ -175,11 +175,11 @@ if caption caption_tensor2 gpu --device cuda --ranks 2 --tensor-parallel 2 --sha
 if caption caption_data2 gpu --device cuda --ranks 2 --tensor-parallel 1 --share-device --reduce ordered &&
   [ -e "$work/caption_gpu/captions.jsonl" ]; then same_captions caption_data2; fi
 
-# Weights that two ranks read together, each half of them.
+# Two ranks read the weights together, half each.
 if caption caption_once2 gpu --device cuda --ranks 2 --tensor-parallel 2 --share-device --reduce ordered --weights-read once &&
   [ -e "$work/caption_gpu/captions.jsonl" ]; then same_captions caption_once2; fi
 
-# --- what the doctor finds: slow or even broken is its verdict on this host, and no failure of it
+# --- the doctor; slow or broken is its verdict on this host, and no failure of the step
 doctor() { # name ranks flags…
   local name=$1 count=$2
   shift 2
@@ -210,10 +210,10 @@ if wanted bench; then
     note_step bench 'not run' 0 '' '' '' "$blocked"
   else
     if run_limited bench 120 "$bin/cuda_kernels_bench" --json "$work/bench.json" "${small[@]}"; then
-      # What was measured before a crash counts, once its list is closed.
+      # Rows from before a crash count, once the JSON list is closed.
       if [ -s "$work/bench.json" ] && [ "$(tail -n 1 "$work/bench.json")" != ']}' ]; then printf '\n]}\n' >>"$work/bench.json"; fi
       below=0
-      # An emulator's times are nobody's.
+      # An emulator's times mean nothing: they are shown without demands.
       awk -v shown_only=$emulated -f "$parts/bench_rows.awk" "$parts/bench_floors.txt" "$work/bench.json" >"$work/bench.tsv" || below=$?
       found="$(wc -l <"$work/bench.tsv") ops: $(grep -c '^BELOW FLOOR' "$work/bench.tsv") below their floor, $(grep -c '^ERROR' "$work/bench.tsv") failed, $(grep -c '^below aim' "$work/bench.tsv") below their aim"
       if [ -n "$status" ]; then
@@ -230,7 +230,7 @@ if wanted bench; then
   fi
 fi
 
-# --- compute-sanitizer: errors that happen to do no harm
+# --- compute-sanitizer: finds errors that change no result
 sanitizer=''
 for folder in ${CUDA_HOME:+"$CUDA_HOME/bin" "$CUDA_HOME/compute-sanitizer"} /usr/local/cuda/bin /usr/local/cuda/compute-sanitizer \
   /usr/local/cuda-*/bin /usr/local/cuda-*/compute-sanitizer; do
@@ -269,7 +269,7 @@ awk -v emulated=$emulated -f "$parts/check_table.awk" "$work/facts.tsv" "$work/s
 awk -v emulated=$emulated -f "$parts/check_json.awk" "$work/facts.tsv" "$work/steps.tsv" "$work/bench.json" >"$output/gpu_check.json"
 for log in "$work"/*.log; do
   printf '\n=== %s\n' "$(basename "$log" .log)"
-  # The end of a log says most.
+  # The end of a log has the most information.
   tail -c 200000 "$log"
 done >"$output/gpu_check.log"
 echo

@@ -1,13 +1,12 @@
 # shellcheck shell=bash
-# Sourced in the project's root by tests of a caption job over simulated hosts (simulated_hosts.sh): how they begin, and
-# what they ask of a job.
-#   read_options NAME ARGUMENT…   sets $items, of --items (400), $retinue and $model; 2 where an option is unknown or the
-#                                 program is missing. NAME stands in messages
-#   test_up                       makes $folder and the hosts; both go when the script exits
-#   test_down                     for a script whose exit has more to take down
-#   list_items                    writes $folder/list.jsonl, the examples in turns
+# Start and comparison of a caption job over simulated hosts (simulated_hosts.sh). Tests source it in the project's root.
+#   read_options NAME ARGUMENT…   sets $items (--items, 400), $retinue and $model; exits with 2 where an option is unknown
+#                                 or the program is missing. Messages begin with NAME
+#   test_up                       makes $folder and the hosts; both are removed when the script exits
+#   test_down                     removes them, for a script with an exit handler of its own
+#   list_items                    writes $folder/list.jsonl, which repeats the examples
 #   records OUTPUT                prints how many items have a record in the journal
-#   compare OUTPUT                prints whether its captions are those of $folder/alone: equal or different
+#   compare OUTPUT                prints whether its captions equal those of $folder/alone: equal or different
 
 . scripts/simulated_hosts.sh
 

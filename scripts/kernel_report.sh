@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Registers, stack, spills, shared memory and tensor-core instructions of every CUDA kernel. Needs nvcc and no GPU.
+# Reports registers, stack, spills, shared memory and tensor-core instructions of every CUDA kernel. Needs nvcc, no GPU.
 #   scripts/kernel_report.sh [--arch A] [--output DIR] [--only PATTERN]
 #     --arch A        sm_80, sm_90a, sm_100a, sm_120a … (sm_90a)
 #     --output DIR    kernels.txt, a table, and kernels.json (build/kernels-A)
-#     --only PATTERN  sources whose path fits; what the demands name beyond them is then not asked for
-# Exits 1 when a kernel breaks a demand of scripts/gpu/hot_kernels.txt: a spill, or no mma where one is meant.
+#     --only PATTERN  only sources whose path matches; demands on other kernels are then ignored
+# Exits 1 when a kernel breaks a demand of scripts/gpu/hot_kernels.txt: a spill, or no mma where one is required.
 # Instructions are counted in SASS where cuobjdump is found, else in PTX; the table says which.
-#   RETINUE_JOBS  compilers at once (cores)
+#   RETINUE_JOBS  number of compilers at once (one per core)
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
@@ -23,7 +23,7 @@ done
 [[ $arch == sm_* ]] || { echo "[kernels] --arch wants a name like sm_90a, got '$arch'" >&2; exit 2; }
 output=${output:-build/kernels-$arch}
 
-# The flags are those of the build: its list of commands is what is compiled here again, with -Xptxas -v.
+# The build's own commands are compiled again with -Xptxas -v, so the flags are the same.
 build=build/cuda-release
 mkdir -p "$build"
 if ! cmake --preset cuda-release >"$build/configure.log" 2>&1; then
@@ -36,14 +36,14 @@ trap 'rm -rf "$work"' EXIT
 
 mapfile -t commands < <(sed -n 's/^ *"command": "\(.*\.cu -o .*\)",\{0,1\}$/\1/p' "$build/compile_commands.json" |
   sed 's/\\"/"/g' | grep -E -- "$only" | sort -u)
-[ ${#commands[@]} -gt 0 ] || { echo "[kernels] the build has no .cu that fits '$only'" >&2; exit 2; }
+[ ${#commands[@]} -gt 0 ] || { echo "[kernels] the build has no .cu that matches '$only'" >&2; exit 2; }
 nvcc=$(grep -o '[^ "]*/nvcc' <<<"${commands[0]}" | head -n 1)
 toolkit=$(dirname "$nvcc")
 disassembler=$(PATH=$PATH:$toolkit command -v cuobjdump || true)
 counted=PTX
 if [ -n "$disassembler" ]; then counted=SASS; fi
 
-# One source: its kernels' facts to $work/N.facts, a failure to $work/N.failed.
+# Compiles one source; writes its kernels' facts to $work/N.facts, or a failure to $work/N.failed.
 report_one() {
   local number=$1 command=$2 folder=$work/$1 source
   source=$(grep -o '[^ ]*\.cu -o' <<<"$command" | sed 's/ -o$//')
@@ -77,14 +77,14 @@ sort "$work"/*.facts >"$work/all"
 
 code=0
 demands=scripts/gpu/hot_kernels.txt
-# Of a selection, demands that name other kernels cannot be met.
+# With --only, demands that name other kernels cannot be met.
 if [ "$only" != . ]; then
   awk -F'\t' '{print $2}' "$work/all" >"$work/selected"
   while read -r line; do
     case $line in '#'* | '') continue ;; esac
     if grep -qxE -- "${line%%[[:space:]]*}" "$work/selected"; then echo "$line"; fi
   done <scripts/gpu/hot_kernels.txt >"$work/demands"
-  # awk tells its first file from the others by its lines, so there has to be one.
+  # awk finds the end of its first file by its lines (FNR == NR), so the file needs at least one.
   echo '#' >>"$work/demands"
   demands=$work/demands
 fi

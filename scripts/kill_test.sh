@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Kills ranks, mpirun and whole process groups of running caption jobs at random moments, cuts their journals at
-# every byte of the last records, and fills their disks; run again, every job must end with the bytes of one that was
-# left alone.
+# Kills ranks, mpirun and whole process groups of running caption jobs at random moments, truncates their journals at
+# every byte of the last records, and fills their disks; when it is run again, every job must end with the bytes of an
+# undisturbed one.
 #   scripts/kill_test.sh [--kills N] [--seed S] [--cut-every BYTES]
-# Prints counts; exit code 1 when any result differs. 200 kills take about ten minutes on two cores.
+# Prints counts; exits 1 when any result differs. 200 kills take about ten minutes on two cores.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 cmake --preset cpu-release >/dev/null

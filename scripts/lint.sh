@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# clang-tidy, with the checks of .clang-tidy, on the sources that differ from a revision.
+# Runs clang-tidy, with the checks of .clang-tidy, on the sources that differ from a revision.
 #   scripts/lint.sh [--all | REVISION]      REVISION: main
-# Needs build/cpu-debug/compile_commands.json, which it makes when absent.
+# Makes build/cpu-debug/compile_commands.json when it is absent.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build=build/cpu-debug
@@ -11,11 +11,11 @@ case ${1:-main} in
   -*) echo "[lint] unknown option $1. Known: --all" >&2; exit 2 ;;
   *) mapfile -t files < <(git diff --name-only --diff-filter=d "${1:-main}" -- 'parallel/*.cpp' 'layers/*.cpp' 'runtime/*.cpp' 'launcher/*.cpp') ;;
 esac
-# The kernels are compiled several times with flags that clang reads otherwise.
+# Kernels are compiled several times, with g++'s flags that clang reads differently: they are not checked.
 checked=()
 for file in "${files[@]}"; do [[ $file == layers/kernels/cpu/simd/* ]] || checked+=("$file"); done
 if [ ${#checked[@]} -eq 0 ]; then
-  echo "[lint] nothing differs"
+  echo "[lint] no source differs"
   exit 0
 fi
 # clang before 16 sees no std::source_location in g++'s library.

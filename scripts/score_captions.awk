@@ -1,6 +1,6 @@
-# Captions beside their truth, and the score.
+# Prints captions beside the true ones, and the score.
 #   awk -f scripts/score_captions.awk MANIFEST CAPTIONS      a manifest with "truth", and the captions.jsonl of its job
-# A caption names an object where it has it in the grammar of scripts/demo/grammar.py; free text, where it has the words.
+# A caption in the grammar of scripts/demo/grammar.py is parsed; free text names an object where it contains its name.
 
 function text(line, key,    at, value) {
   if (!match(line, "\"" key "\": ?\"([^\"\\\\]|\\\\.)*\"")) return ""
@@ -9,7 +9,7 @@ function text(line, key,    at, value) {
   return substr(value, 1, length(value) - 1)
 }
 
-# The objects of a caption into out; their number, 0 where it is free text.
+# Writes the objects of a caption to out; returns their number, 0 where it is free text.
 function objects(caption, out,    n, i) {
   if (!sub(/ on an? [a-z ]+ background\.$/, "", caption)) return 0
   sub(/ is$/, "", caption)

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# Sourced: two simulated hosts on this machine, network namespaces on a bridge, each with its own host name, loopback
-# and shared memory. Wants root with CAP_SYS_ADMIN and `ip` (package iproute2).
-#   hosts_up FOLDER    makes them; $host_a (10.77.0.10) and $host_b (10.77.0.11) are their names, $enter runs a command in
-#                      one: "$enter" HOST COMMAND…   FOLDER is for what is needed meanwhile
-#   hosts_down         ends what runs in them and takes them down
+# Simulates two hosts on this machine: network namespaces on a bridge, each with its own host name, loopback and shared
+# memory. Tests source it. Needs root with CAP_SYS_ADMIN and `ip` (package iproute2).
+#   hosts_up FOLDER    makes them; $host_a (10.77.0.10) and $host_b (10.77.0.11) are their names, and "$enter" HOST
+#                      COMMAND… runs a command in one. FOLDER holds temporary files
+#   hosts_down         kills the processes in them and removes them
 
-hosts_tag=rt$$ # so that two runs do not meet
+hosts_tag=rt$$ # so that two runs do not collide
 host_a=${hosts_tag}a
 host_b=${hosts_tag}b
 
@@ -44,7 +44,7 @@ hosts_up() { # FOLDER
   enter=$1/enter
   cat >"$enter" <<'ENTER'
 #!/usr/bin/env bash
-# What mpirun calls instead of ssh, too: HOST COMMAND…
+# mpirun calls this, too, instead of ssh: HOST COMMAND…
 host=$1
 shift
 exec ip netns exec "$host" unshare --uts --mount bash -c \

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Retinue under Slurm: a cluster of two simulated nodes (simulated_hosts.sh), each with a slurmd of its own.
-#   1. srun starts a caption job of 4 ranks on both nodes; its captions must be the bytes of a job on one host
+# Tests Retinue under Slurm: a cluster of two simulated nodes (simulated_hosts.sh), each with a slurmd of its own.
+#   1. srun starts a caption job of 4 ranks on both nodes; its captions must have the bytes of a job on one host
 #   2. srun starts the doctor on 4 ranks
 #   3. scripts/slurm/caption.sbatch is submitted, a rank is killed in the middle, the job requeues itself, and its
-#      captions are those bytes, too
+#      captions must have the same bytes
 #   scripts/slurm_test.sh [--items N]
-# Wants root with CAP_SYS_ADMIN, iproute2, slurm-wlm and munge. Takes down only what it made.
+# Needs root with CAP_SYS_ADMIN, iproute2, slurm-wlm and munge. Removes only what it made.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/job_on_hosts.sh
@@ -23,7 +23,8 @@ take_down() {
 }
 trap take_down EXIT
 
-# The cluster: munge for trust, of so short a memory that a job that was requeued starts again in seconds, slurmctld and one slurmd on the first host, one slurmd on the second.
+# The cluster: munge for authentication, slurmctld and one slurmd on the first host, one slurmd on the second.
+# Credentials expire after 5 s, so that a requeued job starts again in seconds.
 mkdir -p "$folder"/{state,spool.n0,spool.n1,tmp.n0,tmp.n1}
 head -c 1024 /dev/urandom >"$folder/munge.key"
 chmod 400 "$folder/munge.key"
@@ -60,7 +61,7 @@ NodeName=n1 NodeHostname=$host_b NodeAddr=10.77.0.11 CPUs=32 RealMemory=2000
 PartitionName=main Nodes=ALL Default=YES State=UP OverSubscribe=YES
 CONF
 
-# Nothing is limited by control groups, but their plugin is loaded: the one that asks nothing of the machine.
+# Nothing is limited by control groups, but Slurm loads a plugin for them: cgroup/v1 has no requirements here.
 echo CgroupPlugin=cgroup/v1 >"$folder/cgroup.conf"
 daemon() { # HOST COMMAND
   "$enter" "$1" "$2" >"$folder/start.log" 2>&1 && return
@@ -89,23 +90,23 @@ check() { # WHAT OUTPUT EXIT_CODE
   echo "$1: exit code $3, captions $same"
   [ "$3" = 0 ] && [ "$same" = equal ] || failed=1
 }
-# Ranks wait politely: the simulated nodes have more CPUs than this machine.
-polite="export OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl=self,vader,tcp OMPI_MCA_btl_tcp_if_include=eth0;"
+# Waiting ranks yield: the simulated nodes have more CPUs than this machine.
+yielding="export OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl=self,vader,tcp OMPI_MCA_btl_tcp_if_include=eth0;"
 for tensor in 1 2; do
   rc=0
-  slurm "$polite srun --mpi=pmix -N 2 --ntasks-per-node=2 $(printf '%q ' "$retinue" caption "${ask[@]}") --threads 1 \
+  slurm "$yielding srun --mpi=pmix -N 2 --ntasks-per-node=2 $(printf '%q ' "$retinue" caption "${ask[@]}") --threads 1 \
     --tensor-parallel $tensor --quiet --output $folder/srun$tensor" || rc=$?
   check "srun, 2 nodes of 2 ranks, data $((4 / tensor)) x tensor $tensor" "$folder/srun$tensor" $rc
 done
 
 rc=0
-slurm "$polite srun --mpi=pmix -N 2 --ntasks-per-node=2 $retinue doctor --threads 1 --model $model" || rc=$?
+slurm "$yielding srun --mpi=pmix -N 2 --ntasks-per-node=2 $retinue doctor --threads 1 --model $model" || rc=$?
 echo "srun, the doctor on 4 ranks: exit code $rc"
 [ $rc = 0 ] || failed=1
 
-# The recipe that is shipped. Its ranks are on both nodes; one is killed when a quarter is done.
+# The shipped recipe, with ranks on both nodes; one rank is killed when a quarter of the items is done.
 output=$folder/batch
-job=$(slurm "$polite export MODEL=$model INPUT=$folder/list.jsonl OUTPUT=$output RETINUE=$retinue; \
+job=$(slurm "$yielding export MODEL=$model INPUT=$folder/list.jsonl OUTPUT=$output RETINUE=$retinue; \
   sbatch --parsable --cpus-per-task=1 --output=$folder/batch.log scripts/slurm/caption.sbatch \
     --threads 1 --max-new-tokens 24")
 for ((i = 0; i < 600; ++i)); do
@@ -119,7 +120,7 @@ done || true
 state= waited=0
 for ((i = 0; i < 1200; ++i)); do
   state=$(slurm scontrol -o show job "$job" 2>/dev/null | grep -o 'JobState=[A-Z]*' | cut -d= -f2 || true)
-  # Slurm holds what was requeued for two minutes; its nodes have forgotten the job long before (cred_expire).
+  # Slurm holds a requeued job for two minutes; its credentials expire long before (cred_expire).
   if [ "$state" = PENDING ] && [ $((++waited)) = 50 ]; then
     slurm scontrol update "JobId=$job" StartTime=now
   fi

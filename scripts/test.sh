@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Set-up, build, and every test of this machine. The last line is "N passed, M failed".
+# Sets up, builds, and runs every test that this machine can run. The last line is "N passed, M failed".
 #   scripts/test.sh [--label L] [--preset P] [--no-setup]
 #     --label L    only tests with this label: fast slow mpi golden system
 #     --preset P   of CMakePresets.json (cpu-release)
-#     --no-setup   do not look for missing packages
-# Exits 0 when no test failed, 1 otherwise. Tests that this machine cannot run are listed before.
+#     --no-setup   does not look for missing packages
+# Exits 0 when no test failed, 1 otherwise. Tests that this machine cannot run are listed.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
@@ -29,7 +29,7 @@ if [ -n "$label" ]; then select=(-L "^$label\$"); fi
 results=$root/build/$preset/test-results.xml
 rm -f "$results"
 code=0
-# ctest runs as many tests at once as there are cores; those with ranks count as two.
+# ctest runs as many tests at once as there are cores; a test with ranks counts as two.
 ctest --preset "$preset" "${select[@]}" -j "$(nproc)" --output-junit "$results" || code=$?
 if [ ! -s "$results" ]; then
   echo "[test] ctest wrote no results" >&2
@@ -37,7 +37,7 @@ if [ ! -s "$results" ]; then
   exit 1
 fi
 
-# The numbers of <testsuite tests="…" failures="…" disabled="…" skipped="…">.
+# Reads the numbers of <testsuite tests="…" failures="…" disabled="…" skipped="…">.
 count() { sed -n "s/.*[[:space:]]$1=\"\([0-9]*\)\".*/\1/p" "$results" | head -n 1; }
 total=$(count tests) failed=$(count failures) skipped=$(($(count skipped) + $(count disabled)))
 left_out=$(sed -n 's/^-- Left out: */  /p' "build/$preset/configure.log")

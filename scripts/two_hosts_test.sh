@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The doctor and a caption job on 4 ranks over two simulated hosts (simulated_hosts.sh). The doctor must see both and find
-# them well. Of the job one host is killed in the middle, it goes on, and its captions must be the bytes of a job on one
-# host. In each layout: 4x1, 2x2, 1x4.
+# Tests the doctor and a caption job on 4 ranks over two simulated hosts (simulated_hosts.sh). The doctor must finish
+# and name both. One host of the job is killed in the middle; the job resumes, and its captions must have the bytes of a
+# job on one host. Layouts: 4x1, 2x2, 1x4.
 #   scripts/two_hosts_test.sh [--items N]
-# Wants root with CAP_SYS_ADMIN and `ip` (package iproute2). Takes down only what it made.
+# Needs root with CAP_SYS_ADMIN and `ip` (package iproute2). Removes only what it made.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/job_on_hosts.sh
@@ -15,7 +15,7 @@ ask=(caption --model "$model" --input "$folder/list.jsonl" --prompt "Describe th
   --max-new-tokens 24 --quiet --threads 1)
 "$retinue" "${ask[@]}" --output "$folder/alone"
 
-# A command of retinue on two ranks of each host, started from the first.
+# Runs a command of retinue on two ranks of each host, started from the first.
 on_both() { # COMMAND…
   "$enter" "$host_a" "OMPI_MCA_plm_rsh_agent=$enter OMPI_MCA_btl_tcp_if_include=eth0 \
     OMPI_MCA_oob_tcp_if_include=eth0 OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,vader,tcp OMPI_MCA_mpi_yield_when_idle=1 \
@@ -32,7 +32,7 @@ on_both doctor --model "$model" --threads 1 --tensor-parallel 2 --quiet \
   >"$folder/doctor" 2>"$folder/log" || rc=$?
 seen=$(grep -oE "$host_a|$host_b" "$folder/doctor" | sort -u | wc -l)
 echo "doctor on 4 ranks: exit code $rc, $seen hosts named"
-# 3: slow, which ranks that share two cores may be.
+# 3 means that something is broken, which the doctor may find on simulated hosts.
 [[ ($rc = 0 || $rc = 3) && $seen = 2 ]] || { failed=1; cat "$folder/doctor" "$folder/log"; }
 
 for tensor in 1 2 4; do

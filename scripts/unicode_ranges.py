@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes runtime/text/unicode/unicode_ranges.inc: the Unicode classes that Hugging Face's tokenizers uses.
 
-Needs the `tokenizers` release of scripts/golden/requirements.txt. The classes are asked of the
-library itself, code point by code point, because it mixes Unicode versions: its regex engine knows
-Unicode 16, its NFC knows Unicode 9, and neither is the version of the system's utf8proc.
+Needs the `tokenizers` release of scripts/golden/requirements.txt. The script asks the library itself,
+code point by code point, because it mixes Unicode versions: its regex engine has Unicode 16, its NFC
+has Unicode 9, and neither is the version of the system's utf8proc.
 
     python scripts/unicode_ranges.py > runtime/text/unicode/unicode_ranges.inc
 """
@@ -43,13 +43,13 @@ def main():
             flags[c] |= ACTIVE
             for part in parts:
                 flags[ord(part)] |= ACTIVE
-            if nfc(s) == s:  # a primary composite: what it ends with composes backwards
+            if nfc(s) == s:  # a primary composite: its last part composes with the text before it
                 flags[ord(parts[-1])] |= UNSTABLE
-                # Hangul LVT also has a vowel inside.
+                # A Hangul LVT syllable also has a vowel inside.
                 if 0xAC00 <= c <= 0xD7A3:
                     flags[ord(parts[1])] |= UNSTABLE
 
-    # Where the bit has no effect (assigned, no mark, no composite) the neighbour's saves ranges. U+11930 and U+11935
+    # Where ACTIVE has no effect (assigned, no mark, no composite), the neighbour's value saves ranges. U+11930 and U+11935
     # compose since Unicode 13; U+11A7 never does, but utf8proc drops it after a Hangul syllable.
     for c in CODE_POINTS[1:]:
         inert = unicodedata.combining(chr(c)) == 0 and not unicodedata.decomposition(chr(c))

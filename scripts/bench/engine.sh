@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The engine under synthetic requests on two ranks: mixed steps beside separate phases, batching beside one by
-# one, shared prefixes, each beside the decoder's own time for the same steps.
+# Measures the engine with synthetic requests on two ranks: mixed steps beside separate phases, batching beside one
+# by one, shared prefixes, each beside the decoder's own time for the same steps.
 #   scripts/bench/engine.sh [--rounds N]
 # Prints a table, writes runs/bench/engine.json. Run it on a quiet machine.
 set -euo pipefail

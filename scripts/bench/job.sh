@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# A job of many tiny items: how long until the first record, how memory goes, what the journal costs.
-#   scripts/bench/job.sh [--items N] [--pictures] [--keep]
-# Items are prompts of a few words to the small committed model, one token each; with --pictures every item is
+# Measures a job of many tiny items: seconds until the first record, memory, the cost of the journal.
+#   scripts/bench/job.sh [--items N] [--images] [--keep]
+# Items are prompts of a few words to the small committed model, one token each; with --images every item is
 # a PNG of 32 x 32 pixels in a folder. The start includes reading the model and the first step. The journal's
 # share is the time to append the same records alone, over the time of the run. Prints a table, writes
 # runs/bench/job.json. Run it on a quiet machine.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-items=200000 pictures=0 keep=0
+items=200000 images=0 keep=0
 while [ $# -gt 0 ]; do
   case $1 in
     --items) items=$2; shift 2 ;;
-    --pictures) pictures=1; shift ;;
+    --images) images=1; shift ;;
     --keep) keep=1; shift ;;
-    *) echo "[bench] unknown option $1. Known: --items, --pictures, --keep" >&2; exit 2 ;;
+    *) echo "[bench] unknown option $1. Known: --items, --images, --keep" >&2; exit 2 ;;
   esac
 done
 mkdir -p runs/bench
@@ -23,7 +23,7 @@ cmake --build --preset cpu-release --target retinue journal_bench
 work=$(mktemp -d runs/bench/job.XXXXXX)
 cleanup() { [ "$keep" = 1 ] || rm -rf "$work"; }
 trap cleanup EXIT
-if [ "$pictures" = 1 ]; then
+if [ "$images" = 1 ]; then
   kind="PNGs of 32 x 32 pixels in a folder"
   input=$work/in
   # One file under many names: what is measured is reading by name.
@@ -83,7 +83,7 @@ printf '%-34s %s\n' items "$items: $kind" "exit code, captions" "$code, $caption
   "RSS at start, 10, 50, 95 %, KiB" "$rss_start $rss_10 $rss_50 $rss_95" "peak RSS, KiB" "$peak" \
   "append of a record, us" "$append_us" "journal, % of the run" "$share"
 cat >runs/bench/job.json <<JSON
-{"schema_version": 1, "items": $items, "pictures": $pictures, "exit_code": $code, "captions": $captions,
+{"schema_version": 1, "items": $items, "pictures": $images, "exit_code": $code, "captions": $captions,
  "start_s": $start_s, "run_s": $run_s, "process_s": $total_s, "rss_kib": [$rss_start, $rss_10, $rss_50, $rss_95],
  "peak_rss_kib": $peak, "append_us": $append_us, "journal_percent": $share, "cpu": "$(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo)"}
 JSON

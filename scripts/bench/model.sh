@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Speed of the CPU path on a scaled Qwen3-VL (2B widths, random weights) as ratios: prefill over the register
+# Measures the CPU path on a scaled Qwen3-VL (2B widths, random weights) as ratios: prefill over the register
 # peak and over transformers, decode over the pure read, image input over plain libjpeg-turbo.
 #   scripts/bench/model.sh [--threads N] [--rounds N] [--no-transformers]
 # transformers runs from the environment of scripts/golden/make.sh (RETINUE_GOLDEN_ENV, build/golden-env).
@@ -29,7 +29,7 @@ echo
 if [ $peer = 1 ]; then
   env=${RETINUE_GOLDEN_ENV:-build/golden-env}
   if [ ! -x "$env/bin/python3" ]; then
-    echo "[bench] no Python environment in $env: scripts/golden/make.sh makes it; --no-transformers goes without" >&2
+    echo "[bench] no Python environment in $env: scripts/golden/make.sh makes it; --no-transformers runs without it" >&2
     exit 2
   fi
   "$env/bin/python3" scripts/bench/transformers_peer.py --threads "$threads" --rounds 3 --json "$out/transformers.json" 2>/dev/null

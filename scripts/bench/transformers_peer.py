@@ -1,4 +1,4 @@
-"""Prefill and decode of the scaled model of tests/bench/model_bench.cpp by Hugging Face transformers.
+"""Times prefill and decode of the scaled model of tests/bench/model_bench.cpp in Hugging Face transformers.
 
 Same widths, depths, image and prompt; random weights, bfloat16, torch on CPU with the same threads.
 Writes JSON: {"prefill_s" (vision included), "vision_s", "decode_s", versions}; the best of --rounds.

@@ -1,6 +1,6 @@
 # RETINUE_CUDA=AUTO|ON|OFF decides whether the CUDA backend is built; RETINUE_CUDA_EMULATOR=ON builds
 # it against tests/support/cuda_emulator instead of a toolkit, for tests on any CPU. Sets RETINUE_CUDA_ENABLED
-# and says what was taken and why.
+# and prints the choice with its reason.
 set(RETINUE_CUDA AUTO CACHE STRING "CUDA backend: AUTO (where nvcc and NCCL are found), ON or OFF")
 set_property(CACHE RETINUE_CUDA PROPERTY STRINGS AUTO ON OFF)
 option(RETINUE_CUDA_EMULATOR "Build the CUDA backend for the emulator of the tests, without a toolkit" OFF)
@@ -64,7 +64,7 @@ if(RETINUE_CUDA_ENABLED AND NOT RETINUE_CUDA_EMULATOR)
   endif()
 endif()
 
-# What every target that holds CUDA code needs; nothing where there is none.
+# Every target with CUDA code links this; it is empty in a build without CUDA.
 add_library(retinue_cuda_toolkit INTERFACE)
 if(RETINUE_CUDA_EMULATOR)
   target_link_libraries(retinue_cuda_toolkit INTERFACE cuda_emulator)
@@ -73,7 +73,7 @@ elseif(RETINUE_CUDA_ENABLED)
   target_link_libraries(retinue_cuda_toolkit INTERFACE CUDA::cudart_static CUDA::cublasLt "${NCCL_LIBRARY}")
 endif()
 
-# retinue_cuda_sources(NAME file...): as retinue_sources, in builds with a CUDA backend.
+# retinue_cuda_sources(NAME file...): retinue_sources for builds with a CUDA backend; does nothing in others.
 function(retinue_cuda_sources name)
   if(NOT RETINUE_CUDA_ENABLED)
     return()

@@ -27,8 +27,8 @@ function(retinue_test name)
     PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT})
 endfunction()
 
-# Open MPI's flags for tests and benchmarks, in one place: `ob1` over shared memory starts fastest,
-# ranks outnumber cores, and the one-sided component is the one of shared memory.
+# Open MPI's flags for tests and benchmarks: `ob1` over shared memory starts fastest, ranks may
+# outnumber cores, and the excluded one-sided components leave the one of shared memory.
 set(RETINUE_MPIEXEC_FLAGS --oversubscribe --bind-to none --mca pml ob1 --mca btl self,vader,tcp
   --mca osc ^ucx,pt2pt --mca mpi_yield_when_idle 1)
 
@@ -51,16 +51,16 @@ function(retinue_mpi_test name)
   endforeach()
 endfunction()
 
-# What every test that calls mpirun needs.
+# Properties that every test with mpirun needs.
 function(retinue_mpi_test_properties test timeout)
-  # Only root needs these two; others are not hurt by them.
+  # Only root needs these two; they do not matter for other users.
   set(environment OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1)
   if(RETINUE_SANITIZE MATCHES "address")
     list(APPEND environment
       "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan_mpi.supp:print_suppressions=0"
       "ASAN_OPTIONS=fast_unwind_on_malloc=0")
   endif()
-  # PROCESSORS 2: two of them at once on two cores measure the scheduler.
+  # PROCESSORS 2: two such tests at once on two cores would wait for each other's time slices.
   set_tests_properties(${test} PROPERTIES LABELS "${ARGN}" TIMEOUT ${timeout} PROCESSORS 2
     ENVIRONMENT "${environment}")
 endfunction()

@@ -1,6 +1,6 @@
-# RETINUE_VIDEO=AUTO|ON|OFF decides whether files of video are read, through FFmpeg's libraries (4 to 7). Sets
-# RETINUE_VIDEO_ENABLED and the target PkgConfig::libav, and says what was taken and why.
-set(RETINUE_VIDEO AUTO CACHE STRING "Files of video: AUTO (where FFmpeg's libraries are found), ON or OFF")
+# RETINUE_VIDEO=AUTO|ON|OFF decides whether video files are read, through FFmpeg's libraries (4 to 7). Sets
+# RETINUE_VIDEO_ENABLED and the target PkgConfig::libav, and prints the choice with its reason.
+set(RETINUE_VIDEO AUTO CACHE STRING "Video files: AUTO (where FFmpeg's libraries are found), ON or OFF")
 set_property(CACHE RETINUE_VIDEO PROPERTY STRINGS AUTO ON OFF)
 if(NOT RETINUE_VIDEO MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "RETINUE_VIDEO is '${RETINUE_VIDEO}', wanted AUTO, ON or OFF")
@@ -20,4 +20,4 @@ if(NOT RETINUE_VIDEO STREQUAL OFF)
     message(FATAL_ERROR "RETINUE_VIDEO=ON: ${video_reason}")
   endif()
 endif()
-message(STATUS "Files of video: ${RETINUE_VIDEO_ENABLED} (${video_reason})")
+message(STATUS "Video files: ${RETINUE_VIDEO_ENABLED} (${video_reason})")

@@ -1,4 +1,4 @@
-# cmake -DXZ=… -DFROM=x.xz -DTO=x -DSHA256=… -P UnpackXz.cmake: unpacks one file and checks what came out.
+# cmake -DXZ=… -DFROM=x.xz -DTO=x -DSHA256=… -P UnpackXz.cmake: unpacks one file and checks its SHA-256.
 get_filename_component(folder "${TO}" DIRECTORY)
 file(MAKE_DIRECTORY "${folder}")
 execute_process(COMMAND "${XZ}" -dc "${FROM}" OUTPUT_FILE "${TO}.part" COMMAND_ERROR_IS_FATAL ANY)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the steps of the Dockerfile beside it, in order, on this machine as it is: for a bare Debian or Ubuntu without
-# Docker, such as a fresh debootstrap. Then one caption, as the container's user would ask for it.
+# Runs the steps of the Dockerfile in this folder, in order, on this machine: for a bare Debian or Ubuntu without
+# Docker, such as a fresh debootstrap. Then it captions one image, as a user of the container would.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export DEBIAN_FRONTEND=noninteractive

@@ -1,4 +1,4 @@
-"""The captioner's shape: every part of Qwen3-VL, each small, and all cut without remainder by 1, 2, 4 and 8 ranks."""
+"""The captioner's shape: every part of Qwen3-VL, each small, with dimensions divisible by 1, 2, 4 and 8 ranks."""
 
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 

@@ -1,6 +1,6 @@
-"""The forward pass of Qwen3VLForConditionalGeneration for a batch whose pictures share one grid.
+"""The forward pass of Qwen3VLForConditionalGeneration for a batch whose images share one grid.
 
-The modules and their weights are transformers' own; only the walk over them differs: pictures are one more dimension in place of a
+The modules and their weights are transformers' own; only the order of calls differs: images are one more dimension in place of a
 Python loop, and the patch embedding's convolution is the matrix product that it equals. `check` compares both.
 """
 
@@ -12,8 +12,8 @@ import batches
 
 
 class BatchedForward(torch.nn.Module):
-    """With heads for the training alone: what covers each cell, where it is, and the colour behind, seen from every merger;
-    and from the last two, in which relation the caption's first object is to the one in the cell."""
+    """The model with training heads. For every merger they predict the object in each cell, the cell's place and the colour
+    behind; for the last two, also the relation of the caption's first object to the one in the cell."""
 
     def __init__(self, model, classes, colours, relation_tokens):
         super().__init__()
@@ -25,12 +25,12 @@ class BatchedForward(torch.nn.Module):
         self.places = torch.nn.ModuleList(torch.nn.Linear(width, 2) for _ in range(levels))
         self.relations = torch.nn.ModuleDict({level: torch.nn.Linear(width, batches.THE_FIRST + 1) for level in ("0", str(levels - 1))})
         self.layouts = {}
-        # Few of a caption's words are relations, and they are the hardest to learn.
+        # Relations are few of a caption's words, and the hardest to learn.
         self.register_buffer("token_weights", torch.ones(model.config.text_config.vocab_size), persistent=False)
         self.token_weights[relation_tokens] = 3.0
 
     def layout(self, grid, ids):
-        """Everything that depends on the grid alone."""
+        """Values that depend only on the grid."""
         model = self.model.model
         visual = (ids[0] == model.config.image_token_id) | (ids[0] == model.config.video_token_id)
         frames = int(visual.sum()) // (grid[0] * grid[1])
@@ -120,7 +120,7 @@ class BatchedForward(torch.nn.Module):
 
 
 def check(forward, batch):
-    """Largest difference between this walk's hidden states and the logits that transformers' own forward gives."""
+    """Largest difference between these hidden states' logits and those of transformers' own forward pass."""
     with torch.no_grad():
         ids = torch.from_numpy(batch["ids"])
         thw, rotary, slots, text_rotary = forward.layout(batch["grid"], ids)

@@ -1,6 +1,6 @@
-"""Batches for training. All pictures of a batch have one grid, so that a batch is a few dense tensors.
+"""Batches for training. All images of a batch have one grid, so that a batch is a few dense tensors.
 
-The same step gives the same batch, whatever came before it: a run that was stopped goes on with what it has not seen.
+A step always gives the same batch, whatever came before it: a resumed run continues with unseen data.
 """
 
 import os
@@ -30,8 +30,8 @@ def patches(frames, grid):
 
 
 def cell_labels(truth, grid, classes):
-    """[2, cells]: which object covers each cell, UNCLEAR on edges; and what the caption says of that object: THE_FIRST, or
-    the relation of the first object to it."""
+    """[2, cells]: the object that covers each cell, UNCLEAR on edges; and its place in the caption: THE_FIRST, or the
+    relation of the first object to it."""
     rows, columns = grid
     high, wide = truth["height"] / rows, truth["width"] / columns
     labels, relations = np.full((rows, columns), NO_OBJECT), np.full((rows, columns), UNCLEAR)
@@ -60,7 +60,7 @@ class Maker:
         self.end = tokenizer.token_to_id("<|im_end|>")
 
     def conversation(self, rng, grid, times, prompt, answer):
-        """(prefix, answer) token ids. The pads stand at the same places in each row of a batch."""
+        """(prefix, answer) token ids. The pads are at the same places in each row of a batch."""
         cells = grid[0] * grid[1]
         if times:
             media = "".join(f"<{t:.1f} seconds><|vision_start|>{'<|video_pad|>' * cells}<|vision_end|>" for t in times)
@@ -89,7 +89,7 @@ class Maker:
                 times = [first + rng.uniform(0.5, 2.5) * k for k in range(frame_count // 2)]
                 prompt = rng.choice((grammar.CAPTION_PROMPT, grammar.VIDEO_PROMPT))
             else:
-                images, times = [self.painter.picture(rng, truth)], []
+                images, times = [self.painter.draw(rng, truth)], []
                 prompt = rng.choices((grammar.CAPTION_PROMPT, grammar.COUNT_PROMPT, grammar.COLOUR_PROMPT), (92, 4, 4))[0]
             if rng.random() < 0.6:
                 images = [scenes.as_jpeg(rng, image) for image in images]

@@ -1,4 +1,4 @@
-"""The log of a training run beside its checkpoint: training.csv, a line per 100 steps, and training.svg, the curves."""
+"""Writes the log of a training run beside its checkpoint: training.csv, a line per 100 steps, and training.svg."""
 
 import argparse
 import csv
@@ -13,7 +13,7 @@ HIGHEST = 2.0  # of the vertical axis
 
 
 def thinned(rows, every=5):
-    """Means of so many lines of the log."""
+    """Means over groups of so many lines of the log."""
     result = []
     for i in range(0, len(rows) - every + 1, every):
         part = rows[i : i + every]

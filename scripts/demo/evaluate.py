@@ -1,4 +1,4 @@
-"""Scores captions: fresh held-out scenes through `retinue caption` and through transformers.
+"""Scores the captions of fresh held-out scenes by `retinue caption` and by transformers.
 
     evaluate.py [--count 500] [--seed evaluation] [--model DIR] [--retinue build/bin/retinue | --no-retinue] [--no-reference]
 
@@ -35,7 +35,7 @@ def main():
     parser.add_argument("--flags", default="", help="more flags of retinue caption")
     parser.add_argument("--no-retinue", action="store_true")
     parser.add_argument("--no-reference", action="store_true")
-    parser.add_argument("--wrong", action="store_true", help="print what is not exact")
+    parser.add_argument("--wrong", action="store_true", help="print captions that are not exact")
     args = parser.parse_args()
     folder = glyphs.WORK / f"evaluation-{args.seed}-{args.count}"
     if not (folder / "manifest.jsonl").exists():

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Scores the captioner on 500 fresh held-out scenes, through `retinue caption` and through transformers.
+# Scores the captioner on 500 fresh held-out scenes, with `retinue caption` and with transformers.
 # Usage: scripts/demo/evaluate.sh [flags of evaluate.py]
 # RETINUE_GOLDEN_ENV names the Python environment, as for scripts/golden/make.sh.
 set -euo pipefail

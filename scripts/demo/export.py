@@ -1,4 +1,4 @@
-"""Writes a training checkpoint as a Hugging Face folder in bf16, with all the files that a Qwen3-VL checkpoint has beside it."""
+"""Writes a training checkpoint as a Hugging Face folder in bf16, with all other files of a Qwen3-VL checkpoint."""
 
 import argparse
 import json
@@ -40,7 +40,7 @@ def write_side_files(folder, tokenizer, config):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--name", default="captioner", help="of the training run, under the work folder")
+    parser.add_argument("--name", default="captioner", help="name of the training run, a folder in the work folder")
     parser.add_argument("--output", type=Path, default=glyphs.ROOT / "configs" / "models" / "emoji-captioner")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def main():
     state = torch.load(glyphs.WORK / args.name / "checkpoint.pt", weights_only=True)
     weights = {name.removeprefix("model."): tensor for name, tensor in state["forward"].items() if name.startswith("model.")}
     model.load_state_dict(weights)
-    # The heads of the training stay behind; so does lm_head, which is the embedding.
+    # The training heads are not exported, nor is lm_head, which is the embedding.
     tensors = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in model.state_dict().items()
                if name != "lm_head.weight"}
     safetensors.torch.save_file(tensors, args.output / "model.safetensors", metadata={"format": "pt"})

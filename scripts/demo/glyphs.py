@@ -1,7 +1,7 @@
 """The objects of the scenes: a curated set of everyday emoji, cut out of Debian's fonts-noto-color-emoji.
 
-Names follow Unicode CLDR's short names where these are everyday words. The font stays where the system has it; what is kept is an
-atlas of the glyphs in use, under runs/, so that everything else here needs Pillow alone.
+Names follow Unicode CLDR's short names where these are everyday words. The font is not copied: an atlas of the glyphs in use is
+written under runs/, so that the other scripts need only Pillow.
 """
 
 import io
@@ -13,7 +13,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 WORK = Path(os.environ.get("RETINUE_DEMO_WORK", ROOT / "runs" / "demo"))
 FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
-SIDE = 136  # of one glyph in the atlas; the font's strikes are 136 x 128
+SIDE = 136  # pixels of one glyph in the atlas; the font's strikes are 136 x 128
 COLUMNS = 10
 
 OBJECTS = [line.split(" ", 1) for line in """

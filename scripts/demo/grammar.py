@@ -1,10 +1,10 @@
-"""From the truth of a scene to its caption, and back: what a caption says, and how much of it is true.
+"""Turns the truth of a scene into its caption, parses captions, and scores them against the truth.
 
     A dog is on a pink background.
     A dog is above a red apple on a pink background.
     A bicycle is left of a dog and above a red apple on a light blue background.
 
-Objects come in alphabetical order; each relation is that of the first object to the one that follows.
+Objects are in alphabetical order; each relation is between the first object and the next one.
 """
 
 import re
@@ -28,7 +28,7 @@ def article(noun):
 
 
 def relation(first, second):
-    """Where `first` is, seen from `second`. Both have x and y of the centre, y downwards."""
+    """The relation of `first` to `second`. Both have x and y of the centre, y downwards."""
     dx, dy = first["x"] - second["x"], first["y"] - second["y"]
     if abs(dx) > abs(dy):
         return "left of" if dx < 0 else "right of"

@@ -1,7 +1,7 @@
-"""Writes scenes with their truth: `make_scenes.py --seed S --count N --output DIR`.
+"""Writes scenes with their true captions: `make_scenes.py --seed S --count N --output DIR`.
 
-DIR/manifest.jsonl is an input of `retinue caption`: id, image or video, prompt where it is not the caption's, and `truth`, the right
-answer, which retinue passes over. Every pair of objects in a scene is held out from training. The same arguments, the same files.
+DIR/manifest.jsonl is an input of `retinue caption`: id, image or video, a prompt for questions, and `truth`, the right answer,
+which retinue ignores. Every pair of objects in a scene is held out from training. The same arguments give the same files.
 """
 
 import argparse
@@ -15,7 +15,7 @@ FPS = 2
 
 
 def save_picture(rng, image, stem):
-    """In one of the three formats; the name of the file."""
+    """Saves in one of the three formats; returns the name of the file."""
     kind = rng.choices(("jpg", "png", "webp"), (6, 2, 2))[0]
     path = stem.with_name(f"{stem.name}.{kind}")
     if kind == "jpg":
@@ -28,7 +28,7 @@ def save_picture(rng, image, stem):
 
 
 def write_scene(painter, seed, number, folder, video=False, **choice):
-    """One scene; its line of the manifest and its truth."""
+    """Writes one scene; returns its line of the manifest and its truth."""
     rng, truth, image = scenes.scene(painter, f"{seed}-{number}", test=True, **choice)
     name = f"scene-{number:03}"
     if not video:
@@ -51,15 +51,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", default="0")
     parser.add_argument("--count", type=int, default=24)
-    parser.add_argument("--videos", type=int, default=0, help="so many of them are videos: folders of frames")
-    parser.add_argument("--questions", type=int, default=0, help="so many pictures are also asked for a count and a colour")
+    parser.add_argument("--videos", type=int, default=0, help="how many of the scenes are videos: folders of frames")
+    parser.add_argument("--questions", type=int, default=0, help="how many images also get questions about a count and a colour")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     painter = scenes.Painter()
     lines, questions = [], []
     for number in range(args.count):
-        # Videos come last, small: they cost most bytes.
+        # Videos come last and are small: they take the most bytes.
         video = number >= args.count - args.videos
         choice = {"grid": (3, 4), "counts": (1, 2)} if video else {}
         line, truth = write_scene(painter, args.seed, number, args.output, video, **choice)

@@ -1,4 +1,4 @@
-"""Muon for the matrices of the blocks, AdamW for all else. One optimiser with one state, so that a run can be resumed."""
+"""Muon for the matrices of the blocks, AdamW for all else, as one optimiser with one state, so that a run can resume."""
 
 import torch
 

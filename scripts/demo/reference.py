@@ -1,4 +1,4 @@
-"""Captions of a manifest by transformers, unpatched and greedy: what retinue is compared with."""
+"""Captions of a manifest by unpatched transformers, greedy: the reference for retinue."""
 
 import torch
 from PIL import Image
@@ -15,7 +15,7 @@ class Reference:
 
     @torch.no_grad()
     def answer(self, line, folder, max_new_tokens=64):
-        """For a line of a manifest that names an image."""
+        """The caption for a line of a manifest that names an image."""
         image = Image.open(folder / line["image"]).convert("RGB")
         messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": line.get("prompt", grammar.CAPTION_PROMPT)}]}]
         text = self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)

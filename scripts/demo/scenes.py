@@ -1,7 +1,7 @@
-"""A scene is a pure function of its seed: what is where (the truth), and the picture of it.
+"""A scene is a pure function of its seed: the places of its objects (the truth), and the image.
 
-Lengths in a truth are pixels of the picture. `held_out` splits all pairs of objects once and for all: a pair that it names
-is never drawn for training, and no other pair for tests.
+Lengths in a truth are pixels of the image. `held_out` splits all pairs of objects for good: a pair that it returns is
+never drawn for training, and no other pair for tests.
 """
 
 import functools
@@ -31,7 +31,7 @@ def candidate(first, second):
 
 @functools.cache
 def held_out_threes():
-    """Disjoint groups of three objects, each pair of them a candidate: taken as they come in the order of the object set."""
+    """Disjoint groups of three objects in which each pair is a candidate, chosen in the order of the object set."""
     threes, free = [], list(glyphs.NAMES)
     for a in glyphs.NAMES:
         if a not in free:
@@ -46,7 +46,7 @@ def held_out_threes():
 
 @functools.cache
 def held_out_pairs():
-    """The pairs inside the threes, and one for each object that is in none."""
+    """The pairs inside the groups of three, and one for each object that is in no group."""
     pairs = {pair for a, b, c in held_out_threes() for pair in ((a, b), (a, c), (b, c))}
     for name in glyphs.NAMES:
         if not any(name in pair for pair in pairs):
@@ -60,7 +60,7 @@ def held_out(first, second):
 
 
 def draw_names(rng, count, test, pool):
-    """For a test, objects whose pairs are all held out. For training, any without such a pair."""
+    """For a test, objects whose pairs are all held out; for training, any objects without such a pair."""
     while True:
         if test and count > 1:
             names = list(rng.choice(held_out_pairs() if count == 2 else held_out_threes()))
@@ -85,7 +85,7 @@ def smart_resize(height, width):
 
 
 def place(rng, width, height, names):
-    """Centres and sizes without overlap, and every stated relation clear; None where it did not work out."""
+    """Centres and sizes without overlap, with every stated relation clear; None where the attempt failed."""
     largest = (66, 58, 50)[len(names) - 1]
     objects = []
     for name in names:
@@ -93,11 +93,11 @@ def place(rng, width, height, names):
         half = 0.46 * size
         for _ in range(30):
             x, y = rng.uniform(half, width - half), rng.uniform(half, height - half)
-            apart = all(max(abs(x - o["x"]), abs(y - o["y"])) >= 0.48 * (size + o["size"]) for o in objects)
-            if apart and objects:
+            separate = all(max(abs(x - o["x"]), abs(y - o["y"])) >= 0.48 * (size + o["size"]) for o in objects)
+            if separate and objects:
                 dx, dy = sorted((abs(x - objects[0]["x"]), abs(y - objects[0]["y"])))
-                apart = dy >= TIMES_DISTANCE * dx
-            if apart:
+                separate = dy >= TIMES_DISTANCE * dx
+            if separate:
                 objects.append({"name": name, "x": x, "y": y, "size": size})
                 break
         else:
@@ -106,7 +106,7 @@ def place(rng, width, height, names):
 
 
 def draw_truth(rng, test=False, pool=None, counts=(1, 2, 3), grid=None):
-    """What is where. The picture is drawn at `width` x `height` and resized to `grid` cells for the model."""
+    """The truth of a scene. The image is drawn at `width` x `height` and resized to `grid` cells for the model."""
     pool = pool or glyphs.NAMES
     count = rng.choice(counts)
     while grid is None or grid[0] * grid[1] < (9, 9, 12)[count - 1]:
@@ -134,7 +134,7 @@ class Painter:
         self.glyphs = glyphs.load()
         self.small = {name: glyph.resize((72, 72), Image.Resampling.LANCZOS) for name, glyph in self.glyphs.items()}
 
-    def picture(self, rng, truth, objects=None, colour=None):
+    def draw(self, rng, truth, objects=None, colour=None):
         """The scene, with `objects` in place of the truth's where a frame of a video has moved them."""
         colour = colour or self.colour(rng, truth)
         image = Image.new("RGB", (truth["width"], truth["height"]), colour)
@@ -151,26 +151,26 @@ class Painter:
         return tuple(max(0, min(255, c + rng.randint(-9, 9))) for c in grammar.BACKGROUNDS[truth["background"]])
 
     def frames(self, rng, truth, count):
-        """A short video: every object drifts a little, none so far that what is said of it changes."""
+        """A short video: every object drifts a little, none so far that its relations change."""
         colour, drift = self.colour(rng, truth), [(rng.uniform(-2, 2), rng.uniform(-2, 2)) for _ in truth["objects"]]
         result = []
         for k in range(count):
             step = k - (count - 1) / 2
             moved = [dict(o, x=o["x"] + dx * step * 3 / count, y=o["y"] + dy * step * 3 / count)
                      for o, (dx, dy) in zip(truth["objects"], drift)]
-            result.append(self.picture(rng, truth, moved, colour))
+            result.append(self.draw(rng, truth, moved, colour))
         return result
 
 
 def as_jpeg(rng, image):
-    """What JPEG leaves of it."""
+    """The image after JPEG compression."""
     file = io.BytesIO()
     image.save(file, "JPEG", quality=rng.randint(60, 96))
     return Image.open(file).convert("RGB")
 
 
 def scene(painter, seed, test=False, **choice):
-    """(rng, truth, image) of a seed. The rng goes on where the picture ended: for the format of the file, say."""
+    """(rng, truth, image) of a seed. The rng is in the state after drawing: use it for the file's format, for example."""
     rng = random.Random(f"{'test' if test else 'train'}-{seed}")
     truth = draw_truth(rng, test, **choice)
-    return rng, truth, painter.picture(rng, truth)
+    return rng, truth, painter.draw(rng, truth)

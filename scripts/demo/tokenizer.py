@@ -1,4 +1,4 @@
-"""The captioner's byte-level BPE: Qwen's pipeline and special tokens, merges trained on this project's own captions and prompts."""
+"""The captioner's byte-level BPE: Qwen's pipeline and special tokens, merges trained on this project's captions and prompts."""
 
 import json
 import random
@@ -17,7 +17,7 @@ MOST_REGULAR = 960 - len(SPECIAL) - len(ADDED_NOT_SPECIAL)
 
 
 def corpus():
-    """Sentences of the grammar, every name and colour often enough to become one piece a word."""
+    """Sentences of the grammar, with every name and colour often enough that each word becomes one token."""
     rng = random.Random(1)
     for prompt in (grammar.CAPTION_PROMPT, grammar.VIDEO_PROMPT, grammar.COUNT_PROMPT, grammar.COLOUR_PROMPT):
         yield from ["user\n", prompt, "assistant\n", "system\n"] * 100

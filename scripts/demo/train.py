@@ -1,6 +1,6 @@
-"""Trains the captioner from random weights; stopped, it goes on from its last checkpoint when started again.
+"""Trains the captioner from random weights; a stopped run resumes from its last checkpoint.
 
-The schedule runs over time, not steps, so that a budget of minutes is kept on any machine; time counts while it trains.
+The schedule follows time, not steps, so that a budget of minutes is kept on any machine; only training time counts.
 Writes log.csv and checkpoint.pt to the work folder (runs/demo/NAME).
 """
 
@@ -25,7 +25,7 @@ EVERY = 20  # steps between two lines of the log
 
 
 def curriculum(progress):
-    """How many objects a scene has, each entry as likely."""
+    """Numbers of objects in a scene; every entry is equally likely."""
     if progress < 0.04:
         return (1,)
     if progress < 0.10:
@@ -76,7 +76,7 @@ def main():
         step, spent = state["step"], state["spent"]
         rows = [row for row in csv.reader(open(log)) if row[0] == "step" or int(row[0]) <= step]
         csv.writer(open(log, "w", newline="")).writerows(rows)
-        print(f"goes on at step {step}, {spent / 60:.1f} minutes in", flush=True)
+        print(f"resumes at step {step}, {spent / 60:.1f} minutes in", flush=True)
     else:
         log.write_text("step,minutes,loss,head_loss,token_accuracy,cell_accuracy,relation_accuracy,learning_rate_factor\n")
 

@@ -6,8 +6,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 env=${RETINUE_GOLDEN_ENV:-$root/build/golden-env}
 
-# torch gives memory back to the system and asks for it again in each step; jemalloc, where it is installed, keeps it.
-# On two cores that is half of a step.
+# torch returns memory to the system and allocates it again in each step; jemalloc, where it is installed, keeps it,
+# which saves half of a step on two cores.
 jemalloc=/usr/lib/x86_64-linux-gnu/libjemalloc.so.2
 if [ -e "$jemalloc" ]; then
   export LD_PRELOAD=$jemalloc MALLOC_CONF=dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always

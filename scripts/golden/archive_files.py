@@ -1,11 +1,11 @@
-"""Goldens of tar archives: what Python's tarfile and webdataset write, and what both read from it.
+"""Makes goldens of tar archives that Python's tarfile and webdataset write, and the members that both read.
 
 tests/golden/archive_files/*.tar       small archives in each format
 tests/golden/archive_files/manifest.json
   members   archive -> [[name, sha256], …]                       as tarfile reads it
   samples   archive -> [[key, [[extension, sha256], …]], …]      as webdataset reads it
 
-Wants webdataset and its few needs only: python3 scripts/golden/archive_files.py
+Needs only webdataset: python3 scripts/golden/archive_files.py
 """
 
 import importlib.metadata

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Reads with pyarrow and webdataset what --output-format writes, and compares with captions.jsonl.
-# Not a part of the tests, which run no Python: for hand, when a writer has changed.
-# Usage: scripts/golden/check_formats.sh [FOLDER]      a job sealed in both formats; default: one is made
+# Reads the files of --output-format with pyarrow and webdataset, and compares them with captions.jsonl.
+# The tests run no Python: run this by hand when a writer has changed.
+# Usage: scripts/golden/check_formats.sh [FOLDER]      a job finalized in both formats; default: a new one
 #   RETINUE_FORMATS_ENV  virtual environment, made when absent (build/formats-env)
-#   RETINUE              the program (build/bin/retinue)
+#   RETINUE              the executable (build/bin/retinue)
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)

@@ -1,4 +1,4 @@
-"""What every maker shares: where the data goes, how it is written, which versions made it."""
+"""Shared by all makers: where the data goes, how it is written, which versions made it."""
 
 import hashlib
 import importlib.metadata
@@ -16,7 +16,7 @@ PINNED_TRANSFORMERS = "4.57.3"
 
 
 def versions():
-    """Package -> version, and a refusal to write goldens with any other release of the reference."""
+    """Package -> version. Refuses to write goldens with any other release of the reference."""
     found = {name: importlib.metadata.version(name) for name in PACKAGES}
     if found["transformers"] != PINNED_TRANSFORMERS:
         raise SystemExit(f"[golden] transformers is {found['transformers']}, wanted {PINNED_TRANSFORMERS}. Run scripts/golden/make.sh")
@@ -52,7 +52,7 @@ def file_hashes(folder, paths=None):
 
 
 def _flat(value):
-    """True for what is printed on one line: scalars, and lists of scalars or of such lists."""
+    """True for values that are printed on one line: scalars, and lists of scalars or of such lists."""
     if isinstance(value, dict):
         return False
     if isinstance(value, (list, tuple)):
@@ -71,7 +71,7 @@ def _format(value, indent):
 
 
 def write_json(path, value):
-    """JSON with one line per key and per list of numbers: short, and a change shows as one line."""
+    """JSON with one line per key and per list of numbers: short, and a change affects one line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(_format(value, 0) + "\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The picture files of the image goldens: every colour mode, odd sizes, damaged files. Name -> bytes, same every time."""
+"""Draws the files of the image goldens: every colour mode, odd sizes, damaged files. Name -> bytes, deterministic."""
 
 import io
 import struct
@@ -27,7 +27,7 @@ def smooth(h, w, channels=3, seed=0, waves=3):
     return out
 
 
-def picture(h, w, mode="RGB", seed=0):
+def drawing(h, w, mode="RGB", seed=0):
     bands = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4}[mode]
     data = smooth(h, w, bands, seed)
     return Image.frombytes(mode, (w, h), data.tobytes())
@@ -124,23 +124,23 @@ def jpegs():
     sizes = [(1, 1), (1, 200), (200, 1), (2, 3), (3, 2), (17, 31), (31, 33), (32, 32), (33, 64), (63, 97), (255, 257), (256, 256),
              (480, 640), (272, 720), (112, 1000), (40, 1999), (700, 525)]
     for h, w in sizes:
-        files[f"jpeg_420_{w}x{h}.jpg"] = encode(picture(h, w, seed=h), "JPEG", quality=80)
+        files[f"jpeg_420_{w}x{h}.jpg"] = encode(drawing(h, w, seed=h), "JPEG", quality=80)
     for sampling in ("4:2:0", "4:2:2", "4:4:4"):
         for progressive in (False, True):
             name = f"jpeg_{sampling.replace(':', '')}_{'progressive' if progressive else 'baseline'}_75x53.jpg"
-            files[name] = encode(picture(53, 75, seed=7), "JPEG", quality=90, subsampling=sampling, progressive=progressive)
-    files["jpeg_4000x1500.jpg"] = encode(picture(1500, 4000, seed=8), "JPEG", quality=25, optimize=True)
-    files["jpeg_gray.jpg"] = encode(picture(90, 60, "L"), "JPEG", quality=85)
-    files["jpeg_gray_progressive.jpg"] = encode(picture(61, 90, "L"), "JPEG", quality=85, progressive=True)
-    files["jpeg_rgb_adobe.jpg"] = encode(picture(50, 70), "JPEG", quality=90, keep_rgb=True)
-    files["jpeg_restart.jpg"] = encode(picture(50, 70), "JPEG", quality=70, restart_marker_blocks=3)
-    cmyk = encode(picture(66, 45, "CMYK"), "JPEG", quality=90)
+            files[name] = encode(drawing(53, 75, seed=7), "JPEG", quality=90, subsampling=sampling, progressive=progressive)
+    files["jpeg_4000x1500.jpg"] = encode(drawing(1500, 4000, seed=8), "JPEG", quality=25, optimize=True)
+    files["jpeg_gray.jpg"] = encode(drawing(90, 60, "L"), "JPEG", quality=85)
+    files["jpeg_gray_progressive.jpg"] = encode(drawing(61, 90, "L"), "JPEG", quality=85, progressive=True)
+    files["jpeg_rgb_adobe.jpg"] = encode(drawing(50, 70), "JPEG", quality=90, keep_rgb=True)
+    files["jpeg_restart.jpg"] = encode(drawing(50, 70), "JPEG", quality=70, restart_marker_blocks=3)
+    cmyk = encode(drawing(66, 45, "CMYK"), "JPEG", quality=90)
     files["jpeg_cmyk.jpg"] = cmyk
     at = cmyk.index(b"Adobe")
     files["jpeg_ycck.jpg"] = cmyk[:at + 11] + b"\x02" + cmyk[at + 12:]  # the transform byte; the data is read as YCCK
     files["jpeg_cmyk_without_adobe.jpg"] = cmyk[:at - 4] + cmyk[at + 12:]
-    files["jpeg_cmyk_progressive.jpg"] = encode(picture(40, 57, "CMYK"), "JPEG", quality=70, progressive=True)
-    plain = encode(picture(40, 64, seed=3), "JPEG", quality=85)
+    files["jpeg_cmyk_progressive.jpg"] = encode(drawing(40, 57, "CMYK"), "JPEG", quality=70, progressive=True)
+    plain = encode(drawing(40, 64, seed=3), "JPEG", quality=85)
     for orientation in range(1, 9):
         block = tiff(orientation, "II" if orientation % 2 else "MM")
         files[f"exif_{orientation}.jpg"] = after_soi(plain, (0xE1, b"Exif\0\0" + block))
@@ -207,20 +207,20 @@ def pngs():
 def webps():
     files = {}
     for h, w in ((1, 1), (37, 53), (200, 301)):
-        files[f"webp_lossy_{w}x{h}.webp"] = encode(picture(h, w, seed=4), "WEBP", quality=70)
-    files["webp_lossless.webp"] = encode(picture(37, 53), "WEBP", lossless=True)
-    files["webp_lossy_alpha.webp"] = encode(picture(37, 53, "RGBA"), "WEBP", quality=70)
-    files["webp_lossless_alpha.webp"] = encode(picture(37, 53, "RGBA"), "WEBP", lossless=True, exact=True)
-    files["webp_lossless_alpha_cleared.webp"] = encode(picture(37, 53, "RGBA"), "WEBP", lossless=True)
+        files[f"webp_lossy_{w}x{h}.webp"] = encode(drawing(h, w, seed=4), "WEBP", quality=70)
+    files["webp_lossless.webp"] = encode(drawing(37, 53), "WEBP", lossless=True)
+    files["webp_lossy_alpha.webp"] = encode(drawing(37, 53, "RGBA"), "WEBP", quality=70)
+    files["webp_lossless_alpha.webp"] = encode(drawing(37, 53, "RGBA"), "WEBP", lossless=True, exact=True)
+    files["webp_lossless_alpha_cleared.webp"] = encode(drawing(37, 53, "RGBA"), "WEBP", lossless=True)
     for mode in ("RGB", "RGBA"):
-        frames = [picture(41, 30, mode, seed) for seed in range(3)]
+        frames = [drawing(41, 30, mode, seed) for seed in range(3)]
         files[f"webp_animated_{mode.lower()}.webp"] = encode(frames[0], "WEBP", save_all=True, append_images=frames[1:], quality=60)
-    inner = webp_chunks(encode(picture(10, 12), "WEBP", quality=70))[0]
+    inner = webp_chunks(encode(drawing(10, 12), "WEBP", quality=70))[0]
     place = struct.pack("<I", 4)[:3] + struct.pack("<I", 3)[:3] + struct.pack("<I", 11)[:3] + struct.pack("<I", 9)[:3] + struct.pack("<I", 50)[:3] + b"\0"
     shown = b"".join([inner[0], struct.pack("<I", len(inner[1])), inner[1], b"\0" * (len(inner[1]) & 1)])
     header = b"\x02\0\0\0" + struct.pack("<I", 39)[:3] + struct.pack("<I", 29)[:3]
     files["webp_animated_small_frame.webp"] = riff((b"VP8X", header), (b"ANIM", b"\x10\x20\x30\xff\0\0"), (b"ANMF", place + shown))
-    base = picture(24, 40, seed=6)
+    base = drawing(24, 40, seed=6)
     files["webp_exif_5.webp"] = encode(base, "WEBP", quality=70, exif=b"Exif\0\0" + tiff(5))
     files["webp_exif_6_bare.webp"] = encode(base, "WEBP", lossless=True, exif=tiff(6, "MM"))
     files["webp_xmp_3.webp"] = encode(base, "WEBP", quality=70, xmp=XMP % 3)
@@ -229,10 +229,10 @@ def webps():
 
 def refused(good):
     """Damaged and foreign files. good: the readable ones, by name."""
-    small = picture(20, 30)
+    small = drawing(20, 30)
     files = {"empty.jpg": b"", "text.jpg": b"This is not a picture, whatever its name says.\n", "one_byte.png": b"\x89",
              "page.png": b"<!DOCTYPE html><html><body>404</body></html>\n", "vector.webp": b'<?xml version="1.0"?><svg width="9" height="9"/>',
-             "picture.gif": encode(small, "GIF"), "picture.bmp": encode(picture(4, 5), "BMP"), "picture.tif": encode(picture(4, 5), "TIFF"),
+             "picture.gif": encode(small, "GIF"), "picture.bmp": encode(drawing(4, 5), "BMP"), "picture.tif": encode(drawing(4, 5), "TIFF"),
              "noise.png": bytes((i * 197 + 13) & 255 for i in range(400))}
     for name, cut in (("jpeg_420_97x63.jpg", 0.6), ("png_rgb8.png", 0.6), ("png_interlaced_rgb8.png", 0.5), ("webp_lossy_53x37.webp", 0.7),
                       ("jpeg_420_progressive_75x53.jpg", 0.7), ("webp_animated_rgb.webp", 0.9)):

@@ -1,10 +1,10 @@
-"""Image goldens: file bytes in, what transformers' Qwen2VLImageProcessorFast makes of them out.
+"""Makes image goldens: file bytes, and the result of transformers' Qwen2VLImageProcessorFast for them.
 
 tests/golden/images/files/*      the inputs, made by image_files.py
 tests/golden/images/manifest.json
   cases         per file: the outcome. sha256 of the decoded RGB (upright), of the same on white where there is
                 transparency, of the resized RGB, of pixel_values; sizes and grid. Or the exception.
-  truncations   per file: the lengths of its beginning that the reference still reads, and sha256 of what it then sees
+  truncations   per file: lengths at which the reference still reads the truncated file, and sha256 of the result
   resizes       seed, sizes and sha256 of torchvision's resize of random bytes
 """
 
@@ -25,7 +25,7 @@ from common import fresh_folder, set_up_torch, sha256, write_manifest
 
 SHIPPED = {"shortest_edge": 65536, "longest_edge": 16777216}
 SMALL = {"shortest_edge": 65536, "longest_edge": 1048576}
-# The engine's own choice where it does not follow the reference.
+# Where Retinue does not follow the reference on purpose.
 REFUSED = {"png_palette_missing.png": "not a PNG by its specification; Pillow shows a black picture"}
 PIXELS_OF_16_BIT_GRAY = "high byte of each sample; Pillow saturates at 255"
 
@@ -39,8 +39,8 @@ def resized_rgb(pixel_values, grid):
     """[height, width, 3] u8 from the normalised patches: the inverse of the reference's permutation, first temporal slot."""
     t, h, w = grid
     view = pixel_values.reshape(t, h // 2, w // 2, 2, 2, 3, 2, 16, 16)
-    picture = view[0, :, :, :, :, :, 0].permute(0, 2, 5, 1, 3, 6, 4).reshape(h * 16, w * 16, 3)
-    return (picture * 127.5 + 127.5).round().to(torch.uint8)
+    rgb = view[0, :, :, :, :, :, 0].permute(0, 2, 5, 1, 3, 6, 4).reshape(h * 16, w * 16, 3)
+    return (rgb * 127.5 + 127.5).round().to(torch.uint8)
 
 
 def outcome(image, budget):
@@ -53,7 +53,7 @@ def outcome(image, budget):
 def on_white(image, depth):
     """Alpha over white with integer rounding, or None where the file has no transparency."""
     if image.mode == "L" and depth < 8 and "transparency" in image.info:
-        image.info["transparency"] *= 255 // (2 ** depth - 1)  # Pillow scales the samples and not the transparent one
+        image.info["transparency"] *= 255 // (2 ** depth - 1)  # Pillow scales the samples but not the transparent value
     if not (image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info) or image.mode.startswith("I"):
         return None
     data = np.asarray(image.convert("RGBA")).astype(np.int64)
@@ -68,7 +68,7 @@ def describe(name, data, path):
         stored = Image.open(io.BytesIO(data))
         mode, form = stored.mode, stored.format
         image = load_image(str(path))
-    except Exception as error:  # whatever the reference raises is the outcome
+    except Exception as error:  # the reference's exception is the outcome
         text = re.sub(r"<_io.BytesIO object at \w+>", name, str(error))
         return {**case, "error": f"{type(error).__name__}: {text}"}
     case |= {"format": form, "mode": mode}
@@ -91,7 +91,7 @@ def describe(name, data, path):
 
 
 def truncations(name, data):
-    """Which beginnings of a file are still read, as [length, sha256 of the pixels]."""
+    """Lengths at which the truncated file is still read, as [length, sha256 of the pixels]."""
     readable = []
     for length in range(len(data)):
         try:
@@ -118,7 +118,7 @@ def resizes():
              (720, 1280, 704, 1280), (1024, 1024, 1344, 1344), (10, 1000, 32, 2560), (31, 10, 11, 1)]
     for _ in range(46):
         h, w, height, width = (int(2 ** choice.uniform(0, 8.5)) for _ in range(4))
-        sizes.append((h, w, height, width + (height == width == 1)))  # torch 2.8 asserts when a picture becomes one pixel
+        sizes.append((h, w, height, width + (height == width == 1)))  # torch 2.8 asserts when an image becomes one pixel
     rows = []
     for seed, (h, w, height, width) in enumerate(sizes):
         noise = random_bytes(seed, h * w * 3).reshape(h, w, 3)

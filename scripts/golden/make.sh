@@ -34,7 +34,7 @@ if [ "$(cat "$env/.requirements" 2>/dev/null || true)" != "$wanted" ]; then
   echo "$wanted" >"$env/.requirements"
 fi
 
-# One thread and no hub: the order of every float sum is fixed and nothing is downloaded.
+# One thread fixes the order of every float sum; without the hub nothing is downloaded.
 export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error TOKENIZERS_PARALLELISM=false
 export PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 CUDA_VISIBLE_DEVICES=
 for maker in "${makers[@]}"; do

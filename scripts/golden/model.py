@@ -1,11 +1,11 @@
-"""Maker of tests/golden/model/: tiny models, their inputs, every stage of the reference, and tables for unit tests."""
+"""Makes tests/golden/model/: tiny models, their inputs, every stage of the reference, and tables for unit tests."""
 
 import tempfile
 import time
 from pathlib import Path
 
 import common
-import pictures
+import model_images
 import random_weights
 
 CHECKED_WEIGHTS = [
@@ -26,7 +26,7 @@ def main():
     import tiny_models
 
     folder = common.fresh_folder("model")
-    pictures.write(folder / "images")
+    model_images.write(folder / "images")
     entries = []
     with tempfile.TemporaryDirectory() as work:
         for name, config in tiny_models.CONFIGS.items():

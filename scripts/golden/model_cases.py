@@ -7,7 +7,7 @@ import torch
 from safetensors.numpy import save_file
 from transformers import AutoProcessor, GenerationConfig
 
-import pictures
+import model_images
 import tiny_models
 from common import file_hashes, sha256, write_json
 
@@ -25,8 +25,8 @@ def image(name):
     return {"type": "image", "image": f"../../images/{name}"}
 
 
-def clip(name, fps=2.0):
-    frames = [f"../../images/{name}-{index}.png" for index in pictures.CLIPS[name][2]]
+def video(name, fps=2.0):
+    frames = [f"../../images/{name}-{index}.png" for index in model_images.VIDEOS[name][2]]
     return {"type": "video", "video": frames, "fps": fps}
 
 
@@ -47,8 +47,8 @@ def cases(config_name):
         "image": [user(image(single), text("Describe this image."))],
         "images": [user(text("First "), image("pond.png"), text(" then "), image("fence.png"), image("stone.png"),
                         text("Compare the pictures."))],
-        "frames": [user(clip("walk"), text("What happens in the video?"))],
-        "mixed": [user(image("fence.png"), text("and"), clip("turn", 4.0), text("Write a caption."))],
+        "frames": [user(video("walk"), text("What happens in the video?"))],
+        "mixed": [user(image("fence.png"), text("and"), video("turn", 4.0), text("Write a caption."))],
     }
 
 
@@ -67,7 +67,7 @@ def resolved(messages, folder):
 
 
 def processed(processor, messages, folder):
-    """Model inputs from the real processor: a frame list is a clip whose frames were taken at the given rate."""
+    """Model inputs from the real processor: a frame list is a video whose frames were taken at the given rate."""
     metadata = [
         {"total_num_frames": len(item["video"]), "fps": item["fps"], "frames_indices": list(range(len(item["video"])))}
         for message in messages if not isinstance(message["content"], str)
@@ -79,7 +79,7 @@ def processed(processor, messages, folder):
 
 
 class Tracer:
-    """Records every stage of one forward pass under the names of `retinue trace`, as float32."""
+    """Records every stage of one forward pass as float32, under the names of `retinue trace`."""
 
     def __init__(self, model):
         self.model, self.stages, self.hooks, self.position_ids = model, {}, [], None
@@ -112,7 +112,7 @@ class Tracer:
     def add(self, name, value):
         value = value[0] if value.dim() == 3 else value
         value = value.detach().float().clone()
-        # The tower runs once for all images, then once for all clips: rows are appended.
+        # The tower runs once for all images, then once for all videos: rows are appended.
         self.stages[name] = torch.cat([self.stages[name], value]) if name in self.stages else value
 
     def run(self, inputs):
@@ -172,15 +172,15 @@ def make_case(folder, name, messages, processor, f32, bf16):
 
 
 def greedy_prompts(config_name):
-    """Candidates; those whose choice hangs on rounding are passed over, and of the others the most varied are kept."""
+    """Candidates. Those whose result depends on rounding are rejected; the most varied of the others are kept."""
     single = {"gqa8-tied": "stone.png", "mha-untied": "tower.png", "gqa4-wide": "pond.png"}[config_name]
     visual = [
         [user(image(single), text("Describe this image."))],
-        [user(clip("turn"), text("What happens?"))],
+        [user(video("turn"), text("What happens?"))],
         [user(image("fence.png"), text(" or "), image("pond.png"), text(" Which picture is brighter?"))],
         [user(text("Write a caption."), image("stone.png"))],
         [user(image("pond.png"), text("How many birds are in the image?"))],
-        [user(clip("walk", 1.0), text("Describe the video."))],
+        [user(video("walk", 1.0), text("Describe the video."))],
     ]
     words = ["A red boat on a calm lake.", "Is the sky blue or grey?", "Let us count: one, two, three,",
              "What do you see here?", "The mountains are covered with snow.", "Answer with a number.",
@@ -189,7 +189,7 @@ def greedy_prompts(config_name):
 
 
 def greedy(model, inputs, penalty):
-    """64 greedy steps without an end, and the smallest gap between the two best scores."""
+    """64 greedy steps that ignore end tokens, and the smallest gap between the two best scores."""
     model.model.rope_deltas = None
     model.generation_config = GenerationConfig(pad_token_id=tiny_models.GENERATION["pad_token_id"])
     out = model.generate(**inputs, do_sample=False, max_new_tokens=GREEDY_STEPS, repetition_penalty=penalty,

@@ -1,9 +1,9 @@
-"""Parquet goldens: files as pyarrow writes them, in many ways, and what stands in them.
+"""Makes Parquet goldens: files that pyarrow writes in many ways, and the cells they hold.
 
-tests/golden/parquet/files/*        one table in many encodings, and files that are not served
+tests/golden/parquet/files/*        one table in many encodings, and files that the reader refuses
 tests/golden/parquet/manifest.json
   columns   path -> cells of the table, in order. A cell is null, a text (numbers and booleans as text, too), {"picture":
-            [seed, size]} for bytes by the rule of picture(), or a list of these
+            [seed, size]} for bytes by the rule of image_bytes(), or a list of these
   files     name -> rows: how often the table is repeated or where it is cut
   refused   name -> column -> a word of the refusal
 """
@@ -18,8 +18,8 @@ import common
 ROWS = 36
 
 
-def picture(seed, size):
-    """Bytes that stand for an image: no two alike, and no codec makes them small."""
+def image_bytes(seed, size):
+    """Bytes in place of an image: no two alike, and no codec compresses them."""
     state, out = (seed * 2654435761 + 1) % 2**32, bytearray()
     for _ in range(size):
         state = (state * 1664525 + 1013904223) % 2**32
@@ -27,16 +27,16 @@ def picture(seed, size):
     return bytes(out)
 
 
-class Picture:
+class ImageBytes:
     def __init__(self, seed, size):
-        self.seed, self.size, self.bytes = seed, size, picture(seed, size)
+        self.seed, self.size, self.bytes = seed, size, image_bytes(seed, size)
 
 
 def struct_of(i):
-    """Hugging Face's image: bytes or a path or both, or no image at all."""
+    """An image as Hugging Face stores it: bytes or a path or both, or no image at all."""
     if i % 7 == 3:
         return None
-    return {"bytes": None if i % 5 == 1 else Picture(i, 20 + i % 40), "path": None if i % 3 == 2 else f"photos/{i:03d}.jpg"}
+    return {"bytes": None if i % 5 == 1 else ImageBytes(i, 20 + i % 40), "path": None if i % 3 == 2 else f"photos/{i:03d}.jpg"}
 
 
 def list_of(i):
@@ -63,7 +63,7 @@ def table():
         "single": (pa.float32(), [i / 8 for i in every]),
         "double": (pa.float64(), [None if i == 3 else i / 1024 for i in every]),
         "flag": (pa.bool_(), [None if i % 17 == 16 else i % 3 == 0 for i in every]),
-        "fixed": (pa.binary(5), [Picture(i, 5) for i in every]),
+        "fixed": (pa.binary(5), [ImageBytes(i, 5) for i in every]),
         "nothing": (pa.string(), [None] * ROWS),
         "image": (image, [struct_of(i) for i in every]),
         "images": (pa.list_(image), shown),
@@ -74,7 +74,7 @@ def table():
 
 def plain(value):
     """For pyarrow."""
-    if isinstance(value, Picture):
+    if isinstance(value, ImageBytes):
         return value.bytes
     if isinstance(value, dict):
         return {key: plain(each) for key, each in value.items()}
@@ -83,16 +83,16 @@ def plain(value):
     return value
 
 
-def told(value):
+def cell(value):
     """For the manifest."""
-    if isinstance(value, Picture):
+    if isinstance(value, ImageBytes):
         return {"picture": [value.seed, value.size]}
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
         return str(int(value)) if value == int(value) else repr(value)
     if isinstance(value, list):
-        return [told(each) for each in value]
+        return [cell(each) for each in value]
     return value if value is None else str(value)
 
 
@@ -102,14 +102,14 @@ def arrow(columns, required=()):
 
 
 def leaves(columns):
-    """Path -> cells: structs taken apart, in lists too."""
+    """Path -> cells: structs are split into their fields, in lists, too."""
     out = {}
     for name, (_, values) in columns.items():
         if name not in ("image", "images"):
-            out[name] = [told(value) for value in values]
+            out[name] = [cell(value) for value in values]
             continue
         for part in ("bytes", "path"):
-            pick = lambda each: None if each is None else told(each[part])
+            pick = lambda each: None if each is None else cell(each[part])
             out[f"{name}.{part}"] = [
                 [pick(each) for each in value] if isinstance(value, list) else pick(value) for value in values]
     return out
@@ -133,7 +133,7 @@ def main():
     for codec in ("snappy", "gzip", "zstd"):
         write(f"dictionary_v1_{codec}", use_dictionary=True, compression=codec)
         write(f"plain_v2_{codec}", data_page_version="2.0", compression=codec)
-    # Pages of a few values: rows of lists go on from page to page.
+    # Pages of a few values: rows of lists continue from page to page.
     write("small_pages_v1", data_page_size=40, write_batch_size=3, compression="snappy", row_group_size=23)
     write("small_pages_v2", data_page_size=40, write_batch_size=3, data_page_version="2.0", row_group_size=23)
     write("small_pages_dictionary", data_page_size=40, write_batch_size=3, use_dictionary=True, row_group_size=31)
@@ -148,7 +148,7 @@ def main():
     write("deltas_v2", column_encoding=strings, data_page_version="2.0", data_page_size=40, write_batch_size=9)
     write("no_rows", whole.slice(0, 0), rows=0)
     write("one_row", whole.slice(0, 1), rows=1)
-    # A dictionary that becomes too large: the pages after are plain.
+    # A dictionary that becomes too large: later pages are plain.
     write("dictionary_given_up", use_dictionary=True, dictionary_pagesize_limit=60, data_page_size=40, write_batch_size=4)
 
     few = pa.table({"id": ["a", "b"], "x": [1.0, 2.0]})

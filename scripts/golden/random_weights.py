@@ -1,4 +1,4 @@
-"""Weights from a seed, the rule of `--weights random:SEED`: a value depends on seed, tensor name and flat index alone.
+"""Makes weights from a seed by the rule of `--weights random:SEED`: a value depends only on seed, tensor name and index.
 
 base   = mix(seed ^ fnv1a64(name)); bits_i = mix(base + (i + 1) * 0x9E3779B97F4A7C15), all modulo 2^64
 u_i    = double(bits_i >> 40) / 2^23 - 1, in [-1, 1)

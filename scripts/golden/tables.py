@@ -1,4 +1,4 @@
-"""Tables for unit tests, each computed by the reference's own function."""
+"""Makes tables for unit tests, each computed by the reference's own function."""
 
 import copy
 import random
@@ -39,7 +39,7 @@ def _words(count):
 
 
 def _tokens(parts):
-    """Parts: 'text', ('image', h, w) or ('video', t, h, w), sizes in patches. Clips become timestamped frame pairs."""
+    """Parts: 'text', ('image', h, w) or ('video', t, h, w), sizes in patches. Videos become timestamped frame pairs."""
     start, end = IDS["<|vision_start|>"], IDS["<|vision_end|>"]
     ids, images, videos = [], [], []
     for part in parts:
@@ -133,7 +133,7 @@ def video_sizes():
         t, h, w = choice.randint(1, 64), int(2 ** choice.uniform(4.8, 11)), int(2 ** choice.uniform(4.8, 11))
         budget = choice.choice([shipped, tiny, (131072, 786432)])
         rows.append([t, h, w, *budget, attempt(video_smart_resize, t, h, w, min_pixels=budget[0], max_pixels=budget[1])])
-    # Where the rounding of an odd frame count decides the size; found by comparing with the other rounding.
+    # The rounding of an odd frame count decides these sizes; a comparison with the other rounding found them.
     odd = []
     for t in range(3, 40, 2):
         for h, w in ((96, 128), (160, 160), (192, 256), (320, 480)):
@@ -209,7 +209,7 @@ def inverse_frequencies(config_folder):
 
 
 class _CornerProbe(torch.nn.Module):
-    """Stands for the position table: corner k of every patch is the k-th unit vector, so the sum shows the four weights."""
+    """Takes the place of the position table: corner k of every patch is the k-th unit vector, so the sum shows the four weights."""
 
     def __init__(self, dtype):
         super().__init__()
@@ -246,13 +246,13 @@ def position_embeddings(config_folder):
                     row["index"] = index.tolist()
                     row[f"weights_{kind}"] = [[f"{v:0{digits}x}" for v in line]
                                               for line in bits.view(np.uint32 if digits == 8 else np.uint16).tolist()]
-                if (h, w) == (10, 34):  # one whole row besides the hash, to find a mistake by eye
+                if (h, w) == (10, 34):  # one whole row beside the hash, to find a mistake by eye
                     row[f"row_1_weights_{kind}"] = [
                         [f"{v:x}" for v in line[34:68]] for line in
                         bits.view(np.uint32 if kind == "f32" else np.uint16).tolist()]
                     row["row_1_index"] = index[:, 34:68].tolist()
             grids.append(row)
-    # Where a second rounding would show: torch evaluates the second half with a fused multiply-add where the CPU has one.
+    # A second rounding would change these: torch uses a fused multiply-add for the second half where the CPU has one.
     lines = [{"side": side, "count": n, "f32": _hex32(torch.linspace(0, side - 1, n))}
              for side in (48, 16) for n in (2, 4, 24, 30, 36, 68, 120)]
     return {"linspace": {"formula": "step = f32(side - 1) / f32(n - 1); i < n / 2: step * i; else fma(-step, n - 1 - i, side - 1)",

@@ -1,4 +1,4 @@
-"""Goldens of text: token ids by Hugging Face tokenizers, templates by Jinja2 as transformers sets it up.
+"""Makes goldens of text: token ids by Hugging Face tokenizers, templates by Jinja2 as transformers sets it up.
 
 Writes tests/golden/text/. Needs the real tokenizer and template, which are not part of the project, in the folder
 RETINUE_TEST_DATA (default: ../shared/data beside the checkout).
@@ -101,7 +101,7 @@ def write_tokenizer(folder, tokenizer):
 
 
 def render(template, messages, names):
-    """What transformers makes of it; None where it raises."""
+    """The text that transformers renders; None where it raises."""
     from transformers.utils.chat_template_utils import render_jinja_template
 
     names = dict(names)

@@ -1,8 +1,8 @@
-"""Strings for the tokenizer goldens: phrases in many scripts, and what breaks tokenizers."""
+"""Strings for the tokenizer goldens: phrases in many scripts, and hard cases for tokenizers."""
 
 import random
 
-# Own sentences; one line per language or script.
+# Sentences written for this project; one line per language or script.
 PHRASES = """
 A bicycle leans against the old brick wall, and it doesn't fall.
 I'll see what we've found; they're late, you'd say, but I'm sure it's fine.

@@ -1,6 +1,6 @@
-"""Templates and conversations for the goldens: own templates per feature, a vision and a reasoning template, messages."""
+"""Templates and conversations for the goldens: a template per feature, a vision and a reasoning template, messages."""
 
-# Own template with the outline of a vision-language chat template: turns, placeholders, counters, tools.
+# A template like those of vision-language models: turns, placeholders, counters, tools.
 VISION = """{%- macro show(content, count) %}
     {%- if content is string %}
         {{- content }}
@@ -40,7 +40,7 @@ VISION = """{%- macro show(content, count) %}
 {%- endif %}
 """
 
-# Own template with what reasoning models do: past thoughts dropped, a search from the end, tool turns.
+# A template like those of reasoning models: it drops past thoughts, searches from the end, and has tool turns.
 REASONING = """{%- set ns = namespace(found=false, last=messages|length - 1) %}
 {%- for message in messages[::-1] %}
     {%- set index = (messages|length - 1) - loop.index0 %}
@@ -80,7 +80,7 @@ REASONING = """{%- set ns = namespace(found=false, last=messages|length - 1) %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}{%- endif %}
 """
 
-# One line per feature: template, and the names that it is given where it needs more than DATA.
+# One line per feature: the template, and its variables where it needs more than DATA.
 DATA = {"n": 7, "f": 2.5, "s": "Straße 🚲", "t": True, "none_": None, "l": [1, 2, 3, "x"], "d": {"b": 1, "a": {"k": [1.0, 1e16, 1e-5]}, "é": "ü\n\"<&'"},
         "people": [{"name": "Ann", "age": 3}, {"name": "Bo", "age": 1, "pet": {"kind": "cat"}}], "e": [], "ws": " \t x y \n", "csv": "a,b,,c"}
 FEATURES = [
@@ -144,7 +144,7 @@ _CALLS = [{"role": "user", "content": "q"},
           {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": {"a": 1, "b": "ü"}}}, {"name": "g", "arguments": "{\"x\": 2}"}]},
           {"role": "tool", "content": "r1"}, {"role": "tool", "content": [_IMAGE, {"type": "text", "text": "r2"}]}, {"role": "assistant", "content": "done"}]
 
-# messages, and what else apply_chat_template is given
+# messages, and further arguments of apply_chat_template
 CONVERSATIONS = [
     ([_USER], {"add_generation_prompt": True}),
     ([_USER], {"add_generation_prompt": False}),
@@ -166,7 +166,7 @@ CONVERSATIONS = [
     ([{"role": "user", "content": []}], {"add_generation_prompt": True}),
 ]
 
-# messages; per item of media its grid, for videos also frame indices and the container's frame rate
+# messages; the grid of each image and video, and for videos frame indices and the container's frame rate
 PROMPTS = [
     ([{"role": "user", "content": [_IMAGE, {"type": "text", "text": "Describe this image."}]}], [{"grid": [1, 4, 6]}]),
     ([{"role": "user", "content": [{"type": "text", "text": "A "}, _IMAGE, {"type": "text", "text": " and "}, _IMAGE]}, {"role": "assistant", "content": "ok"}, {"role": "user", "content": [_IMAGE]}], [{"grid": [1, 2, 2]}, {"grid": [1, 6, 2]}, {"grid": [1, 4, 4]}]),

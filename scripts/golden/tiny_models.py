@@ -1,4 +1,4 @@
-"""Tiny Qwen3-VL folders in Hugging Face form. The configurations differ in everything that can differ."""
+"""Makes tiny Qwen3-VL folders in Hugging Face form. The configurations differ in everything that can differ."""
 
 import json
 import shutil
@@ -74,7 +74,7 @@ CONFIGS = {
                          mrope_section=[24, 20, 20], depth=6, vision_hidden=144, vision_heads=2, vision_intermediate=200,
                          taps=[0, 2, 4], positions=2304),
 }
-# Only for reading checkpoints: small enough to commit with its weights, in two shards.
+# This one tests reading checkpoints: it is small enough to commit with its weights, in two shards.
 SHARDED = _config(hidden=32, layers=2, heads=2, kv_heads=1, head_dim=32, intermediate=96, tied=False,
                   mrope_section=[6, 5, 5], depth=2, vision_hidden=32, vision_heads=1, vision_intermediate=48,
                   taps=[0], positions=16)
@@ -112,7 +112,7 @@ def _dump(path, value):
 
 
 def write_folder(folder, config):
-    """Everything of a Hugging Face model folder but the weights."""
+    """Writes a Hugging Face model folder without the weights."""
     folder.mkdir(parents=True)
     _dump(folder / "config.json", config)
     _dump(folder / "generation_config.json", GENERATION)

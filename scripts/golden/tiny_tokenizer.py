@@ -1,7 +1,7 @@
-"""A small tokenizer in Qwen's form, and a short chat template that renders Qwen3-VL's strings.
+"""Makes a small tokenizer in Qwen's form, and a short chat template that renders Qwen3-VL's strings.
 
 The vocabulary is this project's own: 256 byte symbols and merges trained on the sentences below. Pipeline, regex, added tokens and
-their flags are Qwen's, so that a reader of the real file reads this one with the same code.
+their flags are Qwen's, so that the same code reads the real file and this one.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Video goldens: small clips as FFmpeg writes them, and what transformers' Qwen3VLVideoProcessor makes of their frames.
+"""Makes video goldens: small videos that FFmpeg writes, and the results of transformers' Qwen3VLVideoProcessor.
 
-tests/golden/video_files/files/*    the clips, written by PyAV
-tests/golden/video_files/shown/*    per clip some of the chosen frames, one below the other, as PyAV decodes them
+tests/golden/video_files/files/*    the videos, written by PyAV
+tests/golden/video_files/shown/*    per video some of the chosen frames, one below the other, as PyAV decodes them
 tests/golden/video_files/manifest.json
   clips     name -> size, frames and rate as PyAV finds them; indices as the reference chooses them; timestamps as it
             writes them; video_grid_thw; shown: which of the chosen frames are in shown/; where these are all of them,
@@ -21,11 +21,11 @@ from transformers.video_utils import VideoMetadata
 import common
 
 BUDGET = {"shortest_edge": 4096, "longest_edge": 25165824}
-MOST_SHOWN = 3  # of a clip with more chosen frames: the first, the middle one and the last
+MOST_SHOWN = 3  # of a video with more chosen frames: the first, the middle one and the last
 
 
-def picture(k, width, height):
-    """A scene that moves: every frame is another one, and colours are smooth but for one disc."""
+def drawing(k, width, height):
+    """A moving scene: every frame differs, and colours are smooth except for one disc."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     red = 127 + 90 * np.sin(x / 17 + k / 5)
     green = 127 + 90 * np.sin(y / 13 - k / 7)
@@ -51,7 +51,7 @@ def write(path, codec, frames, rate, size=(64, 48), pixels="yuv420p", options=No
         for name, value in (tags or {}).items():
             setattr(context, name, value)
         for k in range(frames):
-            frame = av.VideoFrame.from_ndarray(picture(k, width, height), format="rgb24").reformat(format=pixels)
+            frame = av.VideoFrame.from_ndarray(drawing(k, width, height), format="rgb24").reformat(format=pixels)
             if times:
                 frame.pts, frame.time_base = times[k], Fraction(1, 1000)
             else:
@@ -63,7 +63,7 @@ def write(path, codec, frames, rate, size=(64, 48), pixels="yuv420p", options=No
 
 
 def turned(mp4):
-    """The clip with the matrix that a phone held upright writes: a quarter turn clockwise."""
+    """The video with the matrix of a phone that was held upright: a quarter turn clockwise."""
     at = mp4.index(b"tkhd") + 4 + 40
     matrix = np.array([0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30], ">i4").tobytes()
     return mp4[:at] + matrix + mp4[at + 36:]
@@ -167,9 +167,9 @@ def main():
     files, shown = folder / "files", folder / "shown"
     files.mkdir(), shown.mkdir()
     make(files)
-    clips = {path.name: describe(path, shown) for path in sorted(files.iterdir()) if path.name != "sound.mp4"}
+    videos = {path.name: describe(path, shown) for path in sorted(files.iterdir()) if path.name != "sound.mp4"}
     common.write_manifest(folder, pyav=av.__version__, ffmpeg=av.ffmpeg_version_info, min_pixels=BUDGET["shortest_edge"],
-                          max_pixels=BUDGET["longest_edge"], clips=clips)
+                          max_pixels=BUDGET["longest_edge"], clips=videos)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-# gpu_check.json from facts.tsv and steps.tsv, then, as it is, the benchmark's JSON (the file may be empty).
+# Writes gpu_check.json from facts.tsv and steps.tsv, followed by the benchmark's JSON unchanged (it may be empty).
 function text(s) {
   gsub(/\\/, "\\\\", s); gsub(/"/, "\\\"", s); gsub(/[[:cntrl:]]/, " ", s)
   return "\"" s "\""

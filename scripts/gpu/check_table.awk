@@ -1,7 +1,7 @@
-# gpu_check.txt from facts.tsv (key, value), steps.tsv and bench.tsv, in that order.
+# Writes gpu_check.txt from facts.tsv (key, value), steps.tsv and bench.tsv, in that order.
 BEGIN { FS = "\t" }
 FNR == 1 { part++ }
-part == 1 && FNR == 1 { print "GPU CHECK" (emulated ? " ON THE EMULATOR: says nothing of a GPU" : ""); print "" }
+part == 1 && FNR == 1 { print "GPU CHECK" (emulated ? " ON THE EMULATOR: no result about a GPU" : ""); print "" }
 FILENAME ~ /facts\.tsv$/ { printf "%-12s %s\n", $1, $2; next }
 FILENAME ~ /steps\.tsv$/ {
   if (!steps++) {

@@ -1,6 +1,6 @@
-# What `retinue doctor --json` says of GPUs, in one line of words. Exits 1, and says what lacks, when a rank does not name
-# its GPU, driver and memory, or a collective of the ranks' own communicators was not swept. Wants -v ranks=N; with
-# -v emulated=1 no driver: an emulator has none. The JSON has a key on each line; other lines do no harm.
+# Prints the GPU facts of `retinue doctor --json` in one line. Exits 1 and names the missing facts when a rank lacks its
+# GPU, driver or memory, or when a collective of the ranks' own communicators was not swept. Needs -v ranks=N;
+# -v emulated=1 needs no driver, since an emulator has none. The JSON has a key on each line; other lines are ignored.
 function value(line) { sub(/^[^:]*: */, "", line); gsub(/[",]/, "", line); return line }
 function lack(what) { lacking = lacking (lacking == "" ? "" : ", ") what }
 /^  "verdict": / { verdict = value($0) }
@@ -21,7 +21,7 @@ END {
   }
   count = split("all_reduce all_gather broadcast", wanted, " ")
   for (i = 1; i <= count && ranks > 1; i++) if (!(wanted[i] in swept)) lack("a sweep of " wanted[i] " between GPUs")
-  if (lacking != "") { print "verdict " verdict "; not told: " lacking; exit 1 }
+  if (lacking != "") { print "verdict " verdict "; missing: " lacking; exit 1 }
   printf "verdict %s; %s, driver %s, %.0f GB", verdict, names[1], drivers[1] == "" ? "none" : drivers[1], bytes[1] * 1e-9
   print (ranks > 1 ? "; " count " collectives of NCCL swept" : "")
 }

@@ -1,18 +1,18 @@
-# Finds the CUDA libraries of a host that may have a toolkit, NVIDIA's Python packages, or only a driver. To be sourced;
-# the bundle's wrapper and gpu_check.sh use it. Needs bash and coreutils, no Python.
+# Finds the CUDA libraries of a host that may have a toolkit, NVIDIA's Python packages, or only a driver. The bundle's
+# wrapper and gpu_check.sh source it. Needs bash and coreutils, no Python.
 #   find_cuda_folders        folders to search, best first, one per line
 #   find_cuda_library NAME   the first file of that name; fails when there is none
-#   cuda_library_path NAME…  the folders of those that were found, for LD_LIBRARY_PATH
-#   cuda_library_version F   what can be learned of a library's version; "unknown" else
+#   cuda_library_path NAME…  the folders of the libraries that were found, for LD_LIBRARY_PATH
+#   cuda_library_version F   a library's version, from its name, its package or its text; else "unknown"
 #   RETINUE_CUDA_LIB         folders (a:b) that come before all others
-#   RETINUE_FIND_ROOT        put before every fixed path: tests search a tree of their own
+#   RETINUE_FIND_ROOT        prefix of every fixed path: tests search a tree of their own
 
-# Every site-packages folder of a Python that may have been installed here.
+# Prints the site-packages folders that a Python on this host may have.
 _python_site_folders() {
   local root=${RETINUE_FIND_ROOT:-} python prefix
   local prefixes=("${VIRTUAL_ENV:-}" "${CONDA_PREFIX:-}")
   while IFS= read -r python; do
-    # A virtual environment's python is a link: its own folder counts, and so does the one it points to.
+    # A virtual environment's python is a link: both its own folder and its target's count.
     prefixes+=("$(dirname "$(dirname "$python")")" "$(dirname "$(dirname "$(readlink -f "$python")")")")
   done < <(type -ap python3 python 2>/dev/null)
   prefixes+=("$root"/usr/local "$root"/usr "$root"/opt/* "$root"/opt/*/.venv "$root"/opt/*/venv "$root"/opt/*/envs/*
@@ -38,7 +38,7 @@ find_cuda_folders() {
         sed -n 's/.*lib\(cublasLt\|nccl\|cudart\|cuda\)\.so.* => \(.*\)\/[^/]*$/\2/p'
     fi
     printf '%s\n' "$root"/usr/lib/x86_64-linux-gnu "$root"/usr/lib64
-    # Where drivers are mounted into containers.
+    # Containers mount drivers here.
     printf '%s\n' "$root"/usr/local/nvidia/lib64 "$root"/usr/local/nvidia/lib
     _python_site_folders | while IFS= read -r site; do
       printf '%s\n' "$site"/nvidia/cu13/lib "$site"/nvidia/*/lib
@@ -49,7 +49,7 @@ find_cuda_folders() {
   done | awk '!seen[$0]++'
 }
 
-# The search takes some milliseconds, so its result is kept.
+# The search takes some milliseconds, so its result is cached.
 _cuda_folders=''
 find_cuda_library() {
   local folder
@@ -80,7 +80,7 @@ cuda_library_version() {
   # A toolkit's files carry their version: libcublasLt.so.13.1.0.3.
   version=$(sed -n 's/.*\.so\.\([0-9]*\.[0-9.]*\)$/\1/p' <<<"$name")
   if [ -z "$version" ]; then
-    # A Python package's do not; the folder beside it does.
+    # A Python package's files do not; the .dist-info folder beside them does.
     site=${1%/nvidia/*}
     case $1 in
       */nvidia/*libcublas*) package=cublas ;;

@@ -1,6 +1,6 @@
-# What a GoogleTest JSON file says, in one line, tab-separated:
+# Summarises a GoogleTest JSON file in one line, tab-separated:
 #   tests, failures, tests that ran on CUDA, the first failing tests (at most five, comma-separated)
-# A test ran on CUDA when it recorded the property "cuda", or when its name says so. Disabled tests did not run.
+# A test ran on CUDA when it recorded the property "cuda", or has Cuda or Nccl in its name. Disabled tests do not count.
 function value(line) { sub(/^[^:]*: */, "", line); gsub(/[",]/, "", line); return line }
 function close_test() {
   if (test == "") return

@@ -1,6 +1,6 @@
-# Holds kernels against the demands of hot_kernels.txt. Input: that file, then lines of
+# Checks kernels against the demands of hot_kernels.txt. Input: that file, then lines of
 #   source, short name, registers, stack, spill stores, spill loads, shared, mma, wgmma, copies, ldmatrix (tabs)
-# Output: the same with a verdict in front: "ok", "ok: reason" or "BAD: what". Exits 1 when one is bad, or a demand
+# Output: the same with a verdict in front: "ok", "ok: reason" or "BAD: what". Exits 1 when a kernel is bad or a demand
 # names no kernel (on standard error).
 BEGIN { FS = "\t"; OFS = "\t" }
 FNR == NR {
@@ -18,7 +18,7 @@ FNR == NR {
 {
   demand = 0
   for (i = 1; i <= demands && !demand; i++) if ($2 ~ "^(" pattern[i] ")$") { demand = i; used[i] = 1 }
-  # A later demand that fits as well has met its kernel, too.
+  # Every demand that matches counts as used, not only the deciding one.
   for (i = 1; i <= demands; i++) if ($2 ~ "^(" pattern[i] ")$") used[i] = 1
   verdict = "ok"
   spilled = $5 + $6 > 0
@@ -30,7 +30,7 @@ FNR == NR {
 }
 END {
   for (i = 1; i <= demands; i++) if (!used[i]) {
-    printf "[kernels] no kernel is called %s. Renamed? Then rename it in hot_kernels.txt, too.\n", pattern[i] >"/dev/stderr"
+    printf "[kernels] no kernel is called %s. If it was renamed, rename it in hot_kernels.txt, too.\n", pattern[i] >"/dev/stderr"
     bad = 1
   }
   exit bad

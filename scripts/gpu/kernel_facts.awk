@@ -1,7 +1,7 @@
-# Facts of kernels from what compilers print, a line per kernel, tab-separated:
+# Reads facts of kernels from compiler output; prints a line per kernel, tab-separated:
 #   mangled name, registers, stack bytes, spill stores, spill loads, shared bytes, mma, wgmma, async copies, ldmatrix
-# Input: the text of `ptxas -v`, then the PTX, then (where there is one) what cuobjdump -sass prints; each announced by
-# an argument kind=ptxas|ptx|sass before the file. Instructions in SASS replace those in PTX.
+# Input: the text of `ptxas -v`, then the PTX, then (where there is one) the output of cuobjdump -sass; an argument
+# kind=ptxas|ptx|sass comes before each file. Instructions in SASS replace those in PTX.
 function number_before(words,   at) {
   at = index($0, words)
   if (!at) return 0
@@ -15,7 +15,7 @@ kind == "ptxas" && /Compiling entry function/ {
   if (!(name in known)) { known[name] = 1; order[++kernels] = name }
   next
 }
-# A function that is called is none of ours to list, and its numbers must not become those of the kernel before it.
+# A called function is not listed, and its numbers must not overwrite those of the kernel before it.
 kind == "ptxas" && /Function properties for/ { of = $NF; next }
 kind == "ptxas" && /bytes stack frame/ && of == name {
   stack[name] = number_before(" bytes stack frame")

@@ -1,4 +1,4 @@
-# Judged kernels (see judge_kernels.awk) as JSON.
+# Writes judged kernels (see judge_kernels.awk) as JSON.
 function text(s) { gsub(/\\/, "\\\\", s); gsub(/"/, "\\\"", s); return "\"" s "\"" }
 BEGIN {
   FS = "\t"

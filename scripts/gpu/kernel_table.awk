@@ -1,4 +1,4 @@
-# The readable table of judged kernels (see judge_kernels.awk). Dynamic shared memory is no fact of a compiler.
+# Writes the table of judged kernels (see judge_kernels.awk). Compilers do not know dynamic shared memory.
 BEGIN {
   FS = "\t"
   printf "kernels for %s, nvcc %s, revision %s; instructions counted in %s\n\n", arch, version, revision, counted

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# bin/NAME of a bundle: sets what a moved Open MPI and the libraries need, then becomes programs/NAME. Says in one line
-# which CUDA library a host lacks. See scripts/bundle.sh.
+# bin/NAME of a bundle: sets the variables that a moved Open MPI and the libraries need, then executes programs/NAME.
+# A missing CUDA library is reported in one line. See scripts/bundle.sh.
 set -eu
 name=$(basename "$0")
 here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
@@ -22,7 +22,7 @@ if [ "${RETINUE_BUNDLE:-}" != "$here" ]; then
   export PATH=$here/bin:$PATH
   export OPAL_PREFIX=$here/openmpi
   export PMIX_PKGLIBDIR=$here/pmix/lib/pmix PMIX_PKGDATADIR=$here/pmix/share/pmix
-  # Without ssh Open MPI's launcher of other hosts stops the one of this host, too.
+  # Without ssh Open MPI's launcher for other hosts fails, and with it a launch on this host alone.
   if ! command -v ssh >/dev/null; then export OMPI_MCA_plm_rsh_agent=${OMPI_MCA_plm_rsh_agent:-/bin/false}; fi
   export RETINUE_MPIRUN=${RETINUE_MPIRUN:-$here/bin/mpirun}
   export RETINUE_TEST_SOURCE=$here

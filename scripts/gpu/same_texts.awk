@@ -1,4 +1,5 @@
-# How many records of two captions.jsonl have the same text, by id: "EQUAL OF". Records hold "id" and "text" as strings.
+# Counts the records of two captions.jsonl that have the same text, by id; prints "EQUAL TOTAL". Records hold "id" and
+# "text" as strings.
 function field(key,   at, rest, i, c, out) {
   at = index($0, "\"" key "\":")
   if (!at) return "\001"

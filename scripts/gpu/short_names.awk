@@ -1,4 +1,4 @@
-# Demangled kernels by the name that the source gives them: no return type, namespaces, parameters or casts of template
+# Shortens demangled kernels to the name in the source: no return type, namespaces, parameters or casts of template
 # arguments. `void a::(anonymous namespace)::k<(int)64, b::T>(b::P, int)` reads `k<64, T>`.
 {
   gsub(/\(anonymous namespace\)::/, "")

@@ -1,23 +1,24 @@
-# Steps of gpu_check.sh: each runs with a time limit, and none can stop the others. To be sourced, with $work set to an
-# empty folder. A step adds a line to $work/steps.tsv: name, status, seconds, tests, failures, on the GPU, detail.
-#   passed      it ran and found nothing wrong
-#   failed      it ran and found something wrong
-#   crashed     it ended by a signal
-#   timed out   it was stopped at its limit
-#   not run     it could not run, though it should have: no GPU, a missing program, no time left
-#   left out    there is nothing to run here, which is no failure
+# Steps of gpu_check.sh: each runs with a time limit, and none can stop the others. gpu_check.sh sources this with $work
+# set to an empty folder. A step adds a line to $work/steps.tsv: name, status, seconds, tests, failures, on the GPU,
+# detail. The status is one of
+#   passed      the step ran and found no fault
+#   failed      the step ran and found a fault
+#   crashed     a signal ended the step
+#   timed out   the step was stopped at its limit
+#   not run     the step could not run: no GPU, a missing program, no time left
+#   left out    the host lacks an optional tool; this is no failure
 budget_s=${budget_s:-470}
-blocked=${blocked:-} # why nothing can run on a GPU; empty: it can
+blocked=${blocked:-} # why no step can run on a GPU; empty: steps can
 started_s=$SECONDS
 
 note_step() { # name status seconds tests failures on_gpu detail
-  # Tabs and ends of lines are what parts the table.
+  # Tabs and line ends separate the table's cells.
   printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" "$5" "$6" "$(tr '\t\n' '  ' <<<"$7" | sed 's/ *$//')" \
     >>"$work/steps.tsv"
   printf '%-21s %-10s %4s s  %s\n' "$1" "$2" "$3" "$7"
 }
 
-# Runs "$@" for at most $2 seconds, its output to $work/NAME.log. Sets status (empty when it ended by itself), code,
+# Runs "$@" for at most $2 seconds, its output to $work/NAME.log. Sets status (empty when it exited by itself), code,
 # seconds and detail. Fails when the step was not started.
 run_limited() { # name limit_s command…
   local name=$1 limit=$2 left=$((budget_s - (SECONDS - started_s))) begin=$SECONDS
@@ -42,7 +43,7 @@ run_limited() { # name limit_s command…
   return 0
 }
 
-# The test that a log of GoogleTest ends in, else the log's last line.
+# The test in which a GoogleTest log ends, else the log's last line.
 last_test() {
   local test
   test=$(sed -n 's/^\[ RUN      \] //p' "$1" | tail -n 1)
@@ -50,7 +51,7 @@ last_test() {
 }
 last_line() { grep -v '^[[:space:]]*$' "$1" | tail -n 1 | cut -c 1-200; }
 
-# A step that is well when its command exits 0.
+# A step that passes when its command exits 0.
 plain_step() { # name limit_s gpu|cpu command…
   local name=$1 limit=$2 where=$3
   shift 3
@@ -66,7 +67,7 @@ plain_step() { # name limit_s gpu|cpu command…
   [ "$status" = passed ]
 }
 
-# A GoogleTest program, of whose tests at least one has to have run on CUDA.
+# A GoogleTest program; at least one of its tests must run on CUDA.
 gtest_step() { # name limit_s command…
   local name=$1 limit=$2 tests='' failures='' on_gpu='' names='' results=$work/$1.json
   shift 2

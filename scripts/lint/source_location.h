@@ -1,7 +1,7 @@
 #pragma once
 
-// For scripts/lint.sh alone: clang before 16 has no __builtin_source_location, and without it g++'s
-// library declares nothing. Enough for a reader of the code.
+// Only for scripts/lint.sh: clang before 16 has no __builtin_source_location, and without it g++'s
+// library does not declare std::source_location. clang-tidy needs no more than this.
 #include <cstdint>
 
 namespace std {

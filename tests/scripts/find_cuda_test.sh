@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# scripts/gpu/find_cuda.sh in trees like those of hosts.
+# Tests scripts/gpu/find_cuda.sh in file trees like those of real hosts.
 . "$(dirname "${BASH_SOURCE[0]}")/harness.sh"
 
-# A call of find_cuda.sh on a host whose root is $folder/host, with nothing of this machine.
+# Calls find_cuda.sh on a host whose root is $folder/host; it sees nothing of this machine.
 on_host() {
   env -i PATH=/usr/bin:/bin HOME="$folder/host/root" RETINUE_FIND_ROOT="$folder/host" "${environment[@]}" \
     bash -c '. "$0/scripts/gpu/find_cuda.sh"; "$@"' "$root" "$@"
@@ -36,7 +36,7 @@ test_the_environment_of_the_python_on_the_path_is_found() {
   environment=(PATH="$folder/host/home/me/env/bin:/usr/bin:/bin")
   expect_match "$(on_host find_cuda_library libcublasLt.so.13)" '/home/me/env/lib/.*/cublas/lib/'
 }
-test_a_folder_that_is_named_comes_first() {
+test_a_named_folder_comes_first() {
   library usr/local/cuda/lib64/libnccl.so.2
   library mine/libnccl.so.2
   environment=(RETINUE_CUDA_LIB="$folder/host/mine")
@@ -51,13 +51,13 @@ test_another_major_version_is_not_taken() {
   library usr/local/cuda-12.8/lib64/libcublasLt.so.12
   found=$(on_host find_cuda_library libcublasLt.so.13)
   expect_equal "$found" ''
-  if on_host find_cuda_library libcublasLt.so.13; then fail 'nothing was found, and that was no failure'; fi
+  if on_host find_cuda_library libcublasLt.so.13; then fail 'no library was found, yet the call succeeded'; fi
 }
-test_the_version_of_nccl_is_read_from_the_file_where_nothing_else_says_it() {
+test_the_version_of_nccl_is_read_from_the_file_as_a_last_resort() {
   library usr/lib64/libnccl.so.2 'xx NCCL version 2.27.3+cuda13.0 yy'
   expect_equal "$(on_host cuda_library_version "$folder/host/usr/lib64/libnccl.so.2")" 2.27.3
 }
-test_a_version_that_nothing_says_is_unknown() {
+test_a_version_found_nowhere_is_unknown() {
   library usr/lib64/libcublasLt.so.13
   expect_equal "$(on_host cuda_library_version "$folder/host/usr/lib64/libcublasLt.so.13")" unknown
 }

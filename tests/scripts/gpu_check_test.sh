@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# scripts/gpu_check.sh over programs that only pretend: libraries, results, limits, crashes, thresholds, tables.
+# Tests scripts/gpu_check.sh with fake programs: libraries, results, limits, crashes, thresholds, tables.
 . "$(dirname "${BASH_SOURCE[0]}")/harness.sh"
 
-# A folder of programs on a host with a GPU, all of them well. FAKE_* changes what one does.
+# Writes fake programs of a host with a GPU, all of which succeed. FAKE_* changes the behaviour of one.
 write_host() {
   mkdir -p bin tools out
   program tools/nvidia-smi 'echo "NVIDIA Pretend, 143771 MiB, ${FAKE_DRIVER:-580.95.05}"'
-  # Of this machine only what the script itself needs, so that it finds no tools of CUDA's.
+  # The PATH has only what the script itself needs, so that it finds no CUDA tools of this machine.
   program tools/compute-sanitizer '
     echo "${FAKE_SANITIZER:-========= ERROR SUMMARY: 0 errors}"
     exit "${FAKE_SANITIZER_CODE:-0}"'
@@ -73,7 +73,7 @@ write_host() {
   bench_row 'qkv M=2048 N=10240 K=5120' 0.95 >results/row
   bench results/row >results/bench.json
 }
-# GoogleTest's JSON of two tests; the first ran on CUDA unless $3 says no, and fails when $2 is 1.
+# GoogleTest's JSON of two tests; the first ran on CUDA unless $3 is no, and fails when $2 is 1.
 results() { # tests failures [no]
   printf '{\n  "tests": %s,\n  "failures": %s,\n  "disabled": 0,\n  "name": "AllTests",\n  "testsuites": [\n    {\n' "$1" "$2"
   printf '      "name": "Rows\\/0",\n      "tests": 2,\n      "failures": %s,\n      "testsuite": [\n        {\n' "$2"
@@ -92,7 +92,7 @@ bench() { # files with a row each
   for row in "$@"; do printf '%s' "$comma"; cat "$row"; comma=$',\n'; done
   printf '\n]}\n'
 }
-# Runs the check on that host; its exit code is in $code, its table in $table.
+# Runs the check on that host; sets $code to its exit code and $table to its table.
 check() {
   code=0
   env PATH="$folder/tools:/usr/bin:/bin" "$root/scripts/gpu_check.sh" --bin bin --output out "$@" >out/stdout 2>&1 || code=$?
@@ -158,7 +158,7 @@ test_a_hanging_step_is_stopped_and_named() {
   expect_match "$(cat steps.tsv)" $'^jobs\ttimed out\t.*after 1 s, in Suite.Second$'
   expect_match "$(cat steps.tsv)" $'^later\tpassed\t'
 }
-test_what_the_budget_leaves_no_time_for_is_loudly_not_run() {
+test_steps_beyond_the_budget_are_not_run_and_fail_the_check() {
   write_host
   check --budget-s 1
   expect_equal "$code" 1
@@ -166,7 +166,7 @@ test_what_the_budget_leaves_no_time_for_is_loudly_not_run() {
   expect_match "$table" '^1 passed, 0 failed, [0-9]+ NOT RUN, 0 left out: NOT WELL$'
   expect_json 'not j["passed"]'
 }
-test_no_test_of_a_name_is_a_failure() {
+test_a_filter_that_matches_no_test_is_a_failure() {
   write_host
   results 0 0 >results/layers_ops_test.json
   check --only matmul_bits
@@ -178,7 +178,7 @@ test_tests_that_never_touch_the_gpu_are_a_failure_of_ops() {
   check --only ops
   expect_match "$table" '^ops +failed .*none of its tests ran on the GPU'
 }
-test_meshes_that_want_four_gpus_are_asked_for_where_there_are_four() {
+test_meshes_of_four_gpus_run_only_where_there_are_four() {
   write_host
   check --only jobs
   expect_match "$(cat calls)" '^--gtest_filter=\*:-\*OnEveryMesh'
@@ -197,24 +197,24 @@ test_an_old_driver_is_named() {
   write_host
   FAKE_DRIVER=570.86.15 FAKE_CUDA='unavailable: cudaErrorInsufficientDriver' check --only ops,caption_cpu
   expect_equal "$code" 1
-  expect_match "$table" '^info +failed .*the driver, 570.86.15, is too old: CUDA 13 wants 580 or newer'
+  expect_match "$table" '^info +failed .*the driver, 570.86.15, is too old: CUDA 13 needs 580 or newer'
   expect_match "$table" '^ops +not run .*570.86.15'
   expect_match "$table" '^caption_cpu +passed'
 }
-test_without_a_gpu_the_reason_of_the_program_is_told() {
+test_without_a_gpu_the_reason_of_the_program_is_shown() {
   write_host
   FAKE_CUDA='unavailable: no CUDA-capable device is detected' check --only bench
   expect_equal "$code" 1
   expect_match "$table" '^bench +not run .*no CUDA-capable device is detected'
 }
-test_without_a_driver_that_is_what_is_told() {
+test_a_missing_driver_is_named() {
   write_host
   rm tools/nvidia-smi
-  # CUDA itself calls a missing driver an old one.
+  # CUDA itself reports a missing driver as an old one.
   RETINUE_FIND_ROOT=$folder/host FAKE_CUDA='unavailable: cudaErrorInsufficientDriver' check --only ops
   expect_match "$table" '^info +failed .*no driver here'
 }
-test_a_program_that_cannot_start_is_told() {
+test_a_program_that_cannot_start_is_named() {
   write_host
   FAKE_INFO_CODE=127 check --only ops
   expect_match "$table" '^info +failed .*exit 127'
@@ -249,14 +249,14 @@ test_a_doctor_that_does_not_name_the_driver_is_a_failure() {
   write_host
   FAKE_DOCTOR_DRIVER='' check --only doctor2
   expect_equal "$code" 1
-  expect_match "$table" '^doctor2 +failed .*not told: the driver of rank 0, the driver of rank 1$'
+  expect_match "$table" '^doctor2 +failed .*missing: the driver of rank 0, the driver of rank 1$'
 }
 test_a_doctor_that_sweeps_no_broadcast_between_gpus_is_a_failure() {
   write_host
   FAKE_SWEEP='' check --only doctor,doctor2
   expect_equal "$code" 1
   expect_match "$table" '^doctor +passed'
-  expect_match "$table" '^doctor2 +failed .*not told: a sweep of broadcast between GPUs$'
+  expect_match "$table" '^doctor2 +failed .*missing: a sweep of broadcast between GPUs$'
 }
 test_a_close_word_may_differ_from_the_cpu() {
   write_host
@@ -270,7 +270,7 @@ test_other_captions_than_the_cpu_are_a_failure() {
   expect_equal "$code" 1
   expect_match "$table" '^caption_text +failed .*4 of 6 texts'
 }
-test_a_caption_run_that_fails_says_its_last_line() {
+test_a_caption_run_that_fails_shows_its_last_line() {
   write_host
   FAKE_CAPTION_CODE=2 check --only caption_gpu,caption_text
   expect_match "$table" '^caption_gpu +failed .*exit 2: retinue: no engine$'
@@ -316,7 +316,7 @@ test_errors_that_the_sanitizer_finds_are_a_failure() {
   expect_equal "$code" 1
   expect_match "$table" '^memcheck +failed .*exit 99: .*Invalid __global__ write'
 }
-test_a_sanitizer_that_finds_nothing_must_say_so() {
+test_a_sanitizer_without_a_summary_is_a_failure() {
   write_host
   FAKE_SANITIZER='nothing' check --only memcheck
   expect_match "$table" '^memcheck +failed'
@@ -327,7 +327,7 @@ test_a_device_that_the_sanitizer_does_not_support_is_left_out() {
   expect_equal "$code" 0
   expect_match "$table" '^memcheck +left out'
 }
-test_an_emulator_is_said_to_say_nothing_of_a_gpu() {
+test_the_table_says_that_an_emulator_ran() {
   write_host
   bench_row 'qkv M=2048 N=10240 K=5120' 0.01 >results/row
   bench results/row >results/bench.json

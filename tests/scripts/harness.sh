@@ -1,5 +1,5 @@
-# What the tests of scripts share. To be sourced; a test is a function whose name begins with `test_` and states a fact;
-# `run_tests` at the end of a file runs each in a shell and an empty folder of its own ($folder).
+# Shared by the tests of scripts, which source it. A test is a function whose name begins with `test_` and states a
+# fact; `run_tests` at the end of a file runs each in a shell and an empty folder of its own ($folder).
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
@@ -11,7 +11,7 @@ expect_equal() { [ "$1" = "$2" ] || fail "wanted '$2', got '$1'"; }
 expect_match() { grep -qE -- "$2" <<<"$1" || fail "wanted a line like '$2', got '$1'"; }
 expect_no_match() { ! grep -qE -- "$2" <<<"$1" || fail "wanted no line like '$2', got '$1'"; }
 
-# An executable file with a body of shell.
+# Writes an executable shell script.
 program() { # path body
   mkdir -p "$(dirname "$1")"
   printf '#!/usr/bin/env bash\n%s\n' "$2" >"$1"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What scripts/kernel_report.sh makes of what compilers print: facts, names, verdicts, table and JSON. Needs no nvcc.
+# Tests what scripts/kernel_report.sh reads from compiler output: facts, names, verdicts, table and JSON. Needs no nvcc.
 . "$(dirname "${BASH_SOURCE[0]}")/harness.sh"
 parts=$root/scripts/gpu
 
@@ -77,7 +77,7 @@ judge() { printf '%s\n' "$1" >demands.txt; awk -f "$parts/judge_kernels.awk" dem
 kernel() { printf 'a.cu\t%s\t32\t0\t%d\t%d\t0\t%d\t0\t0\t0\n' "$1" "$2" "$2" "$3"; }
 
 test_a_kernel_that_spills_is_bad() {
-  judged=$(kernel k 8 0 | judge '# none') && fail 'a spill was no failure'
+  judged=$(kernel k 8 0 | judge '# none') && fail 'a spill passed'
   expect_match "$judged" '^BAD: spills 8 bytes'
 }
 test_a_spill_may_be_excused_with_a_reason() {
@@ -85,15 +85,15 @@ test_a_spill_may_be_excused_with_a_reason() {
   expect_match "$judged" '^ok: no model has it'
 }
 test_a_kernel_without_mma_where_one_is_meant_is_bad() {
-  judged=$(kernel attention 0 0 | judge 'attention mma whole the hot one') && fail 'no mma was no failure'
+  judged=$(kernel attention 0 0 | judge 'attention mma whole the hot one') && fail 'a missing mma passed'
   expect_match "$judged" '^BAD: no mma, though the hot one'
 }
 test_a_demand_that_names_no_kernel_is_an_error() {
-  judged=$( (kernel k 0 0 | judge 'renamed mma whole x') 2>&1) && fail 'a demand without a kernel was no failure'
+  judged=$( (kernel k 0 0 | judge 'renamed mma whole x') 2>&1) && fail 'a demand without a kernel passed'
   expect_match "$judged" 'no kernel is called renamed'
 }
-test_a_line_of_demands_that_makes_no_sense_is_an_error() {
-  judged=$( (kernel k 0 0 | judge 'k tensor whole x') 2>&1) && fail 'a wrong line was no failure'
+test_a_malformed_line_of_demands_is_an_error() {
+  judged=$( (kernel k 0 0 | judge 'k tensor whole x') 2>&1) && fail 'a malformed line passed'
   expect_match "$judged" 'demands.txt:1: wanted PATTERN'
 }
 test_every_demand_of_the_project_has_a_reason() {

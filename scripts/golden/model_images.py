@@ -1,4 +1,4 @@
-"""Small pictures for the model cases: a smooth pattern plus noise, from integers alone."""
+"""Small images for the model cases: a smooth pattern plus noise, from integers alone."""
 
 import numpy as np
 from PIL import Image
@@ -14,7 +14,7 @@ IMAGES = {
     "ridge.png": (130, 80),
 }
 # name: (width, height, how far each frame has moved)
-CLIPS = {"walk": (100, 40, (0, 1, 2, 3, 4)), "turn": (70, 40, (3, 7, 8))}
+VIDEOS = {"walk": (100, 40, (0, 1, 2, 3, 4)), "turn": (70, 40, (3, 7, 8))}
 
 
 def _wave(values, period):
@@ -23,7 +23,7 @@ def _wave(values, period):
     return np.minimum(phase, 2 * period - phase) * 255 // period
 
 
-def picture(name, width, height, shift=0):
+def draw(name, width, height, shift=0):
     hashed = random_weights.fnv1a64(name)
     y, x = np.mgrid[0:height, 0:width]
     planes = []
@@ -38,7 +38,7 @@ def picture(name, width, height, shift=0):
 def write(folder):
     folder.mkdir(parents=True)
     for name, (width, height) in IMAGES.items():
-        picture(name, width, height).save(folder / name, optimize=True)
-    for clip, (width, height, indices) in CLIPS.items():
+        draw(name, width, height).save(folder / name, optimize=True)
+    for video, (width, height, indices) in VIDEOS.items():
         for index in indices:
-            picture(clip, width, height, index).save(folder / f"{clip}-{index}.png", optimize=True)
+            draw(video, width, height, index).save(folder / f"{video}-{index}.png", optimize=True)

@@ -148,8 +148,8 @@ int start(const Command& command, const runtime::RunOptions& run, const Job& job
     return 0;
   }
   if (retries > 0)
-    return supervise(arguments, command.options.check.caption.output, static_cast<int>(retries));
-  return needs_spawn(launch) ? run_command(arguments) : run_rank(command, run, job);
+    return supervise(command_line, command.options.check.caption.output, static_cast<int>(retries));
+  return needs_spawn(launch) ? run_command(command_line) : run_rank(command, run, job);
 }
 
 /// Where --monitor serves; nothing: nowhere.   Throws: UsageError for what is no address.

@@ -182,14 +182,9 @@ int caption(const Command& command) {
           std::make_unique<runtime::Monitor>(*monitored_at, session.clock, session.deadline_s / 2);
       session.log.info("[monitor] " + monitor->url());
     });
-    return runtime::run_caption({.world = session.world,
-                                 .node_rank = session.node_rank,
-                                 .node_size = session.node_size,
-                                 .deadline_s = session.deadline_s,
-                                 .log = session.log,
-                                 .clock = session.clock,
-                                 .monitor = monitor.get()},
-                                options);
+    runtime::Session monitored = session;
+    monitored.monitor = monitor.get();
+    return runtime::run_caption(monitored, options);
   });
 }
 

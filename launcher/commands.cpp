@@ -148,8 +148,8 @@ int start(const Command& command, const runtime::RunOptions& run, const Job& job
     return 0;
   }
   if (retries > 0)
-    return supervise(arguments, command.options.check.caption.output, static_cast<int>(retries));
-  return needs_spawn(launch) ? run_command(arguments) : run_rank(command, run, job);
+    return supervise(command_line, command.options.check.caption.output, static_cast<int>(retries));
+  return needs_spawn(launch) ? run_command(command_line) : run_rank(command, run, job);
 }
 
 /// Where --monitor serves; nothing: nowhere.   Throws: UsageError for what is no address.
@@ -182,14 +182,9 @@ int caption(const Command& command) {
           std::make_unique<runtime::Monitor>(*monitored_at, session.clock, session.deadline_s / 2);
       session.log.info("[monitor] " + monitor->url());
     });
-    return runtime::run_caption({.world = session.world,
-                                 .node_rank = session.node_rank,
-                                 .node_size = session.node_size,
-                                 .deadline_s = session.deadline_s,
-                                 .log = session.log,
-                                 .clock = session.clock,
-                                 .monitor = monitor.get()},
-                                options);
+    runtime::Session monitored = session;
+    monitored.monitor = monitor.get();
+    return runtime::run_caption(monitored, options);
   });
 }
 

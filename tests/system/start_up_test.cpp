@@ -102,6 +102,12 @@ TEST_F(StartUp, IsBrokenDownInTheReportAndInALine) {
   EXPECT_THAT(job.log, HasSubstr(" exchanged), first caption after "));
 }
 
+TEST_F(StartUp, IsBrokenDownOfAMonitoredJobToo) {
+  const Job job = run(2, 1, "--monitor 127.0.0.1:0");
+  EXPECT_THAT(job.log, HasSubstr("[monitor] "));
+  for (const char* key : {"launch_s", "communicators_s"}) EXPECT_GT(job.start_up[key], 0) << key;
+}
+
 TEST_F(StartUp, RandomWeightsReadNothing) {
   const Job job = run(2, 1, "--weights random:1");
   EXPECT_EQ(job.start_up["weights_read_bytes"], 0);

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Checks who includes whom: the folders' order, and where third-party headers may stand.
+"""Checks the include arrows between rooms, and where third-party headers may be included.
 
     scripts/check_includes.py [ROOT]
 
-Prints one line per breach, "file:line: what", and exits 1 when there is any. The rules are the tables
-below; ARCHITECTURE.md says why.
+Prints one line per breach, "file:line: what", and exits 1 if there is any. The tables below are the rules;
+ARCHITECTURE.md gives the reasons.
 """
 
 import fnmatch
@@ -12,7 +12,7 @@ import pathlib
 import re
 import sys
 
-# A folder may include itself and what stands left of it.
+# A library may include itself and the libraries left of it.
 TOP = ["parallel", "layers", "runtime", "launcher"]
 # Room -> the rooms of the same library that are directly left of it. A room may include itself and
 # everything left of it. A room is listed after those that it names, so the arrows have no circle.
@@ -54,7 +54,7 @@ INNER = {
     "runtime/study": ["runtime/study/report"],
     "launcher": [],
 }
-# (including file, included header, why not): beyond the order of folders.
+# (including file, included header, reason): refused beyond the arrows.
 FORBIDDEN = [
     ("layers/vision/*", "parallel/comm/*", "the vision tower has no communicator"),
     ("layers/vision/*", "parallel/mesh/*", "the vision tower has no mesh"),
@@ -65,7 +65,7 @@ FORBIDDEN = [
     ("runtime/engine/*", "iostream", "the engine prints nothing"),
     ("layers/*", "iostream", "layers print nothing"),
 ]
-# (header, files that may include it). What is named nowhere is the standard library or the system.
+# (header, files that may include it). Headers that no row names belong to the standard library or the system.
 THIRD_PARTY = [
     ("cuda*", ["parallel/device/cuda/*", "parallel/comm/nccl/*", "layers/kernels/cuda/*", "tests/support/cuda_emulator/*"]),
     ("cublas*", ["layers/kernels/cuda/cublaslt_matmul.cpp", "tests/bench/cuda_*", "tests/support/cuda_emulator/*"]),
@@ -120,14 +120,14 @@ def matches(path, patterns):
 
 
 def breach(path, bracket, included):
-    """Why `path` may not include it, or nothing."""
+    """The reason why `path` may not include it, or None."""
     for including, header, why in FORBIDDEN:
         if fnmatch.fnmatchcase(path, including) and fnmatch.fnmatchcase(included, header):
             return f"<{included}>: {why}"
     if bracket == "<":
         for header, files in THIRD_PARTY:
             if fnmatch.fnmatchcase(included, header):
-                return None if matches(path, files) else f"<{included}> may stand in {', '.join(files)} only"
+                return None if matches(path, files) else f"<{included}> may be included in {', '.join(files)} only"
         return None
     here, there = path.split("/")[0], included.split("/")[0]
     if "/" not in included:

@@ -20,6 +20,7 @@ core=(
   libutf8proc-dev             # NFC
   libxxhash-dev               # checksums
   libssl-dev                  # SHA-256
+  libhwloc-dev                # cores and NUMA nodes
   libboost-dev                # Asio and Beast: the monitor
   libgtest-dev libgmock-dev   # tests
 )

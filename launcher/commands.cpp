@@ -111,7 +111,7 @@ int run_rank(const Command& command, const runtime::RunOptions& run, const Job& 
                                        .communicators_s = communicators_s};
         return job(session, run.threads > 0 ? run.threads : default_threads(world));
       },
-      [&](const Failure& first) {
+      [&](const RankFailure& first) {
         // Once, and by a rank that can still speak: the one that failed may hang.
         if (world.rank() != 0) return;
         const std::string line = first.exit_code == 2 || world.size() == 1

@@ -219,7 +219,8 @@ int check(const Command& command) {
   const Launch launch = plan_launch(command.options.launch);
   if (options.run.threads == 0)
     options.run.threads = std::max(1, launch.cores.logical / launch.ranks);
-  return runtime::run_check(options, launch.ranks, command.options.check.gpu_memory_gib, stdout);
+  return runtime::run_check(options, launch.ranks, std::min(launch.ranks, slots_per_host(launch)),
+                            command.options.check.gpu_memory_gib, stdout);
 }
 
 int info(const Command& command) {

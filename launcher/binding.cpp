@@ -47,7 +47,8 @@ std::string line_of(int rank, const Place& place) {
 
 }  // namespace
 
-std::vector<std::string> bind_ranks(World& world, bool cuda, const std::string& sysfs) {
+std::vector<std::string> bind_ranks(World& world, bool cuda, const std::string& sysfs,
+                                    const std::string& synthetic) {
   Place own;
   world.host().copy(own.host.data(), own.host.size() - 1);
   if constexpr (build::kCuda)
@@ -72,7 +73,7 @@ std::vector<std::string> bind_ranks(World& world, bool cuda, const std::string& 
   }
   if (cuda && alike) {
     const CpuList share =
-        share_of_cores(read_topology(sysfs), own.cpu_list(), nodes, static_cast<int>(mine));
+        share_of_cores(read_topology(synthetic), own.cpu_list(), nodes, static_cast<int>(mine));
     bind_thread(share);
     own.set_cpus(share);
   }

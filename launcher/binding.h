@@ -13,7 +13,9 @@ namespace retinue::launcher {
 /// that may use different CPUs; and ranks on CPUs, which are theirs to place. Returns a line per
 /// rank of the world, on every rank:
 ///   "rank 3 on host: cuda:3 (0000:c1:00.0), node 1, CPUs 24-31"
-/// Collective over the world.
-std::vector<std::string> bind_ranks(World& world, bool cuda, const std::string& sysfs = "/sys");
+/// Collective over the world. Tests describe another machine by `sysfs` (numa_node_of) and
+/// `synthetic` (read_topology).
+std::vector<std::string> bind_ranks(World& world, bool cuda, const std::string& sysfs = "/sys",
+                                    const std::string& synthetic = {});
 
 }  // namespace retinue::launcher

@@ -111,7 +111,7 @@ int run_rank(const Command& command, const runtime::RunOptions& run, const Job& 
                                        .communicators_s = communicators_s};
         return job(session, run.threads > 0 ? run.threads : default_threads(world));
       },
-      [&](const Failure& first) {
+      [&](const RankFailure& first) {
         // Once, and by a rank that can still speak: the one that failed may hang.
         if (world.rank() != 0) return;
         const std::string line = first.exit_code == 2 || world.size() == 1
@@ -214,7 +214,8 @@ int check(const Command& command) {
   const Launch launch = plan_launch(command.options.launch);
   if (options.run.threads == 0)
     options.run.threads = std::max(1, launch.cores.logical / launch.ranks);
-  return runtime::run_check(options, launch.ranks, command.options.check.gpu_memory_gib, stdout);
+  return runtime::run_check(options, launch.ranks, std::min(launch.ranks, slots_per_host(launch)),
+                            command.options.check.gpu_memory_gib, stdout);
 }
 
 int info(const Command& command) {

@@ -2,6 +2,7 @@
 
 #include "parallel/base/check.h"
 #include "parallel/comm/mpi/mpi_world.h"
+#include "parallel/device/topology.h"
 
 #include <fmt/format.h>
 
@@ -11,8 +12,6 @@
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
-#include <sched.h>
-#include <set>
 #include <sstream>
 #include <time.h>
 #include <unistd.h>
@@ -130,21 +129,13 @@ std::vector<Host> parse_hostfile(std::string_view text, std::string_view file) {
 }
 
 Cores usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return {};
-  std::set<std::string> siblings;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (!CPU_ISSET(cpu, &set)) continue;
-    std::ifstream in(
-        fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", cpu));
-    std::string list = fmt::format("cpu {}", cpu);
-    std::getline(in, list);
-    siblings.insert(list);
-  }
+  const CpuList allowed = allowed_cpus();
+  if (allowed.empty()) return {};
+  const Topology topology = read_topology();
+  const auto physical = static_cast<int>(cores_within(topology, allowed).size());
   const int limit = quota();
-  return {.logical = std::min(CPU_COUNT(&set), limit),
-          .physical = std::clamp(static_cast<int>(siblings.size()), 1, limit)};
+  return {.logical = std::min(static_cast<int>(allowed.size()), limit),
+          .physical = std::clamp(physical, 1, limit)};
 }
 
 }  // namespace retinue::launcher

@@ -148,15 +148,6 @@ Ended wait_for(pid_t child, const std::string& name) {
   }
 }
 
-/// Slots per machine, in the order that fills one machine before the next.
-int slots_per_host(const Launch& launch) {
-  if (launch.hosts.empty()) return launch.ranks;
-  const auto machines = static_cast<int>(launch.hosts.size());
-  int most = (launch.ranks + machines - 1) / machines;
-  for (const Host& host : launch.hosts) most = std::max(most, host.slots);
-  return most;
-}
-
 /// What `program --version` prints; nothing where it cannot be run, which shows when it is started.
 std::string version_text(const std::string& program) {
   std::string text;
@@ -206,6 +197,14 @@ Launch plan_launch(const LaunchOptions& options, const Getenv& getenv) {
     if (const std::string text = version_text(launch.mpirun); !text.empty())
       launch.open_mpi = open_mpi_version(text, launch.mpirun);
   return launch;
+}
+
+int slots_per_host(const Launch& launch) {
+  if (launch.hosts.empty()) return launch.ranks;
+  const auto machines = static_cast<int>(launch.hosts.size());
+  int most = (launch.ranks + machines - 1) / machines;
+  for (const Host& host : launch.hosts) most = std::max(most, host.slots);
+  return most;
 }
 
 bool needs_spawn(const Launch& launch) { return launch.ranks > 1 || !launch.hosts.empty(); }

@@ -25,6 +25,9 @@ struct Launch {
 /// Throws: UsageError when both ways to name hosts are used, or a file cannot be read.
 Launch plan_launch(const LaunchOptions& options, const Getenv& getenv = process_getenv);
 
+/// Ranks that fit on a host: hosts are filled one after another.
+[[nodiscard]] int slots_per_host(const Launch& launch);
+
 /// True when ranks have to be started; otherwise this process is the one rank.
 [[nodiscard]] bool needs_spawn(const Launch& launch);
 

@@ -87,6 +87,8 @@ THIRD_PARTY = [
     ("nlohmann/json_fwd.hpp", ["layers/spec/*", "layers/weights/*", "runtime/*", "launcher/*", "tests/*"]),
     ("nlohmann/*", ["layers/spec/*.cpp", "layers/weights/*.cpp", "runtime/*.cpp", "launcher/*.cpp", "tests/*"]),
     ("boost/*", ["runtime/monitor/http_server.cpp"]),
+    ("hwloc*", ["parallel/device/topology.cpp"]),
+    ("openssl/*", ["parallel/base/hash.cpp"]),
     ("xxhash.h", ["parallel/base/hash.cpp"]),
     ("fmt/*", ["*.cpp"]),
     ("gtest/*", ["tests/*"]),

@@ -19,6 +19,8 @@ core=(
   zlib1g-dev libsnappy-dev libzstd-dev      # pages of Parquet files
   libutf8proc-dev             # NFC
   libxxhash-dev               # checksums
+  libssl-dev                  # SHA-256
+  libhwloc-dev                # cores and NUMA nodes
   libboost-dev                # Asio and Beast: the monitor
   libgtest-dev libgmock-dev   # tests
 )

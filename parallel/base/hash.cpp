@@ -3,11 +3,12 @@
 #include "parallel/base/check.h"
 
 #define XXH_INLINE_ALL
+#include <fmt/format.h>
 #include <xxhash.h>
 
-#include <algorithm>
-#include <bit>
-#include <cstring>
+#include <array>
+#include <openssl/err.h>
+#include <openssl/evp.h>
 
 namespace retinue {
 
@@ -16,72 +17,71 @@ std::uint64_t xxh3_64(std::span<const std::byte> bytes) {
 }
 
 namespace {
-constexpr std::array<std::uint32_t, 64> kRoundConstants = {
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
-    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
-    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
-    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
-    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+
+/// Throws what libcrypto says about the call that just failed.
+void require(bool ok, std::string_view call) {
+  if (ok) [[likely]]
+    return;
+  std::array<char, 256> why{};
+  ERR_error_string_n(ERR_get_error(), why.data(), why.size());
+  throw SystemError(
+      fmt::format("[sha256] libcrypto refused {}: {}. Does its configuration "
+                  "(openssl.cnf) switch SHA-256 off?",
+                  call, why.data()));
+}
+
+EVP_MD_CTX* evp(void* context) {
+  check(context != nullptr, "a SHA-256 is not used after its end");
+  return static_cast<EVP_MD_CTX*>(context);
+}
+
+/// EVP_sha256() names the algorithm only: every start would look its code up again, which takes
+/// longer than hashing 32 bytes. Never freed, like libcrypto's own tables.
+const EVP_MD* algorithm() {
+  static const EVP_MD* const found = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  require(found != nullptr, "EVP_MD_fetch");
+  return found;
+}
+
 }  // namespace
 
-Sha256::Sha256()
-    : state_{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-             0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19} {}
+void Sha256::Free::operator()(void* context) const {
+  EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(context));
+}
 
-void Sha256::compress(const std::uint8_t* block) {
-  std::array<std::uint32_t, 64> w;
-  for (std::size_t i = 0; i < 16; ++i)
-    w[i] = std::uint32_t{block[4 * i]} << 24 | std::uint32_t{block[4 * i + 1]} << 16 |
-           std::uint32_t{block[4 * i + 2]} << 8 | std::uint32_t{block[4 * i + 3]};
-  for (std::size_t i = 16; i < 64; ++i) {
-    const std::uint32_t s0 = std::rotr(w[i - 15], 7) ^ std::rotr(w[i - 15], 18) ^ (w[i - 15] >> 3);
-    const std::uint32_t s1 = std::rotr(w[i - 2], 17) ^ std::rotr(w[i - 2], 19) ^ (w[i - 2] >> 10);
-    w[i] = w[i - 16] + s0 + w[i - 7] + s1;
-  }
-  auto [a, b, c, d, e, f, g, h] = state_;
-  for (std::size_t i = 0; i < 64; ++i) {
-    const std::uint32_t s1 = std::rotr(e, 6) ^ std::rotr(e, 11) ^ std::rotr(e, 25);
-    const std::uint32_t t1 = h + s1 + ((e & f) ^ (~e & g)) + kRoundConstants[i] + w[i];
-    const std::uint32_t s0 = std::rotr(a, 2) ^ std::rotr(a, 13) ^ std::rotr(a, 22);
-    const std::uint32_t t2 = s0 + ((a & b) ^ (a & c) ^ (b & c));
-    h = g, g = f, f = e, e = d + t1, d = c, c = b, b = a, a = t1 + t2;
-  }
-  const std::array<std::uint32_t, 8> add = {a, b, c, d, e, f, g, h};
-  for (std::size_t i = 0; i < 8; ++i) state_[i] += add[i];
+Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
+  require(context_ != nullptr, "EVP_MD_CTX_new");
+  require(EVP_DigestInit_ex(evp(context_.get()), algorithm(), nullptr) == 1, "EVP_DigestInit_ex");
+}
+
+Sha256::Sha256(const Sha256& other) : context_(EVP_MD_CTX_new()) {
+  require(context_ != nullptr, "EVP_MD_CTX_new");
+  require(EVP_MD_CTX_copy_ex(evp(context_.get()), evp(other.context_.get())) == 1,
+          "EVP_MD_CTX_copy_ex");
+}
+
+Sha256& Sha256::operator=(const Sha256& other) {
+  Sha256 copy(other);
+  context_.swap(copy.context_);
+  return *this;
 }
 
 void Sha256::update(std::span<const std::byte> bytes) {
-  const auto* data = reinterpret_cast<const std::uint8_t*>(bytes.data());
-  std::size_t left = bytes.size();
-  total_bytes_ += left;
-  if (pending_bytes_ > 0) {
-    const std::size_t take = std::min(left, pending_.size() - pending_bytes_);
-    std::memcpy(pending_.data() + pending_bytes_, data, take);
-    pending_bytes_ += take, data += take, left -= take;
-    if (pending_bytes_ < pending_.size()) return;
-    compress(pending_.data());
-    pending_bytes_ = 0;
-  }
-  for (; left >= 64; data += 64, left -= 64) compress(data);
-  if (left > 0) std::memcpy(pending_.data(), data, left);
-  pending_bytes_ = left;
+  require(EVP_DigestUpdate(evp(context_.get()), bytes.data(), bytes.size()) == 1,
+          "EVP_DigestUpdate");
 }
 
 std::string Sha256::finish_hex() {
-  const std::uint64_t bits = total_bytes_ * 8;
-  std::array<std::uint8_t, 72> tail{0x80};
-  const std::size_t zeros = (pending_bytes_ < 56 ? 55 : 119) - pending_bytes_;
-  for (std::size_t i = 0; i < 8; ++i)
-    tail[1 + zeros + i] = static_cast<std::uint8_t>(bits >> (56 - 8 * i));
-  update(std::as_bytes(std::span(tail.data(), zeros + 9)));
-  check(pending_bytes_ == 0, "SHA-256 padding is wrong");
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned int size = 0;
+  require(EVP_DigestFinal_ex(evp(context_.get()), digest.data(), &size) == 1, "EVP_DigestFinal_ex");
+  context_.reset();
   constexpr std::string_view kDigits = "0123456789abcdef";
   std::string hex;
-  for (const std::uint32_t word : state_)
-    for (int shift = 28; shift >= 0; shift -= 4) hex += kDigits[(word >> shift) & 15];
+  for (unsigned int i = 0; i < size; ++i) {
+    hex += kDigits[digest[i] >> 4];
+    hex += kDigits[digest[i] & 15];
+  }
   return hex;
 }
 

@@ -6,11 +6,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <fstream>
+#include <hwloc.h>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <sched.h>
 #include <set>
 
@@ -18,19 +19,36 @@ namespace retinue {
 
 namespace {
 
-/// The first line of a file; empty where there is none.
-std::string line_of(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
+struct Destroy {
+  void operator()(hwloc_topology_t topology) const { hwloc_topology_destroy(topology); }
+};
+using Hwloc = std::unique_ptr<hwloc_topology, Destroy>;
+
+Hwloc load(const std::string& synthetic) {
+  const auto require = [](int code, const char* call) {
+    if (code != 0)
+      throw SystemError(fmt::format("[topology] hwloc cannot read this machine: {}: {}", call,
+                                    std::strerror(errno)));
+  };
+  hwloc_topology_t topology = nullptr;
+  require(hwloc_topology_init(&topology), "hwloc_topology_init");
+  Hwloc owner(topology);
+  require(hwloc_topology_set_flags(topology, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED),
+          "hwloc_topology_set_flags");
+  // Its x86 part would move this thread onto every CPU to ask each one what Linux says already.
+  require(hwloc_topology_set_components(topology, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, "x86"),
+          "hwloc_topology_set_components");
+  if (!synthetic.empty())
+    require(hwloc_topology_set_synthetic(topology, synthetic.c_str()),
+            "hwloc_topology_set_synthetic");
+  require(hwloc_topology_load(topology), "hwloc_topology_load");
+  return owner;
 }
 
-/// Cores as ranks get them: what they may use of each.
 using Cores = std::vector<const Core*>;
 
-/// How many of `count` cores the `index`-th of `ranks` gets when they share them evenly, and which
-/// is its first.
+/// How many of `count` cores, and from which on, the `index`-th of `ranks` gets when they share
+/// them evenly and none gets more than `most`.
 struct Part {
   std::size_t first, count;
 };
@@ -42,27 +60,6 @@ Part part_of(std::size_t count, std::size_t ranks, std::size_t index, std::size_
 }
 
 }  // namespace
-
-CpuList parse_cpu_list(std::string_view text) {
-  std::set<int> cpus;
-  const char* at = text.data();
-  const char* const end = at + text.size();
-  while (at < end) {
-    int first = 0;
-    auto [next, error] = std::from_chars(at, end, first);
-    if (error != std::errc() || first < 0) break;
-    int last = first;
-    if (next < end && *next == '-') {
-      const auto range = std::from_chars(next + 1, end, last);
-      if (range.ec != std::errc() || last < first || last - first > 1 << 20) break;
-      next = range.ptr;
-    }
-    for (int cpu = first; cpu <= last; ++cpu) cpus.insert(cpu);
-    if (next == end || *next != ',') break;
-    at = next + 1;
-  }
-  return {cpus.begin(), cpus.end()};
-}
 
 std::string to_string(const CpuList& cpus) {
   std::string text;
@@ -76,35 +73,45 @@ std::string to_string(const CpuList& cpus) {
   return text;
 }
 
-Topology read_topology(const std::string& sysfs) {
-  const std::string system = sysfs + "/devices/system/";
-  std::map<int, int> node_of;
-  for (const int node : parse_cpu_list(line_of(system + "node/online")))
-    for (const int cpu :
-         parse_cpu_list(line_of(fmt::format("{}node/node{}/cpulist", system, node))))
-      node_of[cpu] = node;
-  Topology topology;
-  std::set<int> seen;
-  for (const int cpu : parse_cpu_list(line_of(system + "cpu/online"))) {
-    if (!seen.insert(cpu).second) continue;
-    CpuList siblings = parse_cpu_list(
-        line_of(fmt::format("{}cpu/cpu{}/topology/thread_siblings_list", system, cpu)));
-    if (std::find(siblings.begin(), siblings.end(), cpu) == siblings.end()) siblings = {cpu};
-    seen.insert(siblings.begin(), siblings.end());
-    const auto node = node_of.find(cpu);
-    topology.cores.push_back({std::move(siblings), node == node_of.end() ? 0 : node->second});
+Topology read_topology(const std::string& synthetic) {
+  const Hwloc machine = load(synthetic);
+  // By its core, or by the CPU itself where hwloc knows no cores, as in some virtual machines.
+  std::map<hwloc_obj_t, Core> by_object;
+  for (hwloc_obj_t pu = nullptr;
+       (pu = hwloc_get_next_obj_by_type(machine.get(), HWLOC_OBJ_PU, pu)) != nullptr;) {
+    const hwloc_obj_t core = hwloc_get_ancestor_obj_by_type(machine.get(), HWLOC_OBJ_CORE, pu);
+    Core& found = by_object[core != nullptr ? core : pu];
+    found.cpus.push_back(static_cast<int>(pu->os_index));
+    // Of several nodes (HBM beside DRAM), the first one is DRAM.
+    found.node = std::max(0, hwloc_bitmap_first(pu->nodeset));
   }
-  std::stable_sort(topology.cores.begin(), topology.cores.end(),
-                   [](const Core& a, const Core& b) { return a.node < b.node; });
+  Topology topology;
+  for (auto& [object, core] : by_object) {
+    std::sort(core.cpus.begin(), core.cpus.end());
+    topology.cores.push_back(std::move(core));
+  }
+  std::sort(topology.cores.begin(), topology.cores.end(), [](const Core& a, const Core& b) {
+    return std::pair(a.node, a.cpus[0]) < std::pair(b.node, b.cpus[0]);
+  });
   return topology;
 }
 
+std::vector<const Core*> cores_within(const Topology& topology, const CpuList& allowed) {
+  const std::set<int> usable(allowed.begin(), allowed.end());
+  std::vector<const Core*> cores;
+  for (const Core& core : topology.cores)
+    if (std::any_of(core.cpus.begin(), core.cpus.end(),
+                    [&](int cpu) { return usable.contains(cpu); }))
+      cores.push_back(&core);
+  return cores;
+}
+
+// Not by hwloc: to answer, it reads the configuration space of every PCI device, and a container
+// may hide that. Linux has the answer in one file.
 int numa_node_of(const std::string& pci_bus_id, const std::string& sysfs) {
-  const std::string text =
-      line_of(fmt::format("{}/bus/pci/devices/{}/numa_node", sysfs, pci_bus_id));
+  std::ifstream file(fmt::format("{}/bus/pci/devices/{}/numa_node", sysfs, pci_bus_id));
   int node = -1;
-  std::from_chars(text.data(), text.data() + text.size(), node);
-  return std::max(node, -1);
+  return file >> node ? std::max(node, -1) : -1;
 }
 
 CpuList allowed_cpus() {
@@ -124,8 +131,8 @@ void bind_thread(const CpuList& cpus) {
     if (cpu < CPU_SETSIZE) CPU_SET(cpu, &set);
   if (sched_setaffinity(0, sizeof(set), &set) != 0)
     throw SystemError(
-        fmt::format("[binding] this rank cannot be bound to CPUs {}: {}. Does the control group "
-                    "change while the job starts?",
+        fmt::format("[binding] this rank cannot be bound to CPUs {}: {}. Did its control group "
+                    "change while the job started?",
                     to_string(cpus), std::strerror(errno)));
 }
 
@@ -136,17 +143,12 @@ CpuList share_of_cores(const Topology& topology, const CpuList& allowed,
         "a rank of the host has a share");
   const std::set<int> usable(allowed.begin(), allowed.end());
   std::map<int, Cores> by_node;
-  std::size_t cores = 0;
-  for (const Core& core : topology.cores)
-    if (std::any_of(core.cpus.begin(), core.cpus.end(),
-                    [&](int cpu) { return usable.contains(cpu); })) {
-      by_node[core.node].push_back(&core);
-      ++cores;
-    }
-  const std::size_t share = cores / ranks;
+  const Cores cores = cores_within(topology, allowed);
+  for (const Core* core : cores) by_node[core->node].push_back(core);
+  const std::size_t share = cores.size() / ranks;
   if (share == 0) return allowed;
 
-  // First of the own node, then of what is left anywhere.
+  // First from the wanted node, then from what is left anywhere.
   std::vector<Cores> of_rank(ranks);
   std::map<int, std::vector<std::size_t>> wanting;
   for (std::size_t r = 0; r < ranks; ++r) wanting[wanted_nodes[r]].push_back(r);

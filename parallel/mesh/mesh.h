@@ -21,8 +21,8 @@ struct MeshShape {
 /// Throws: UsageError when they do not divide.
 MeshShape mesh_shape(int ranks, int tensor);
 
-/// True where no tensor group spans two hosts of `ranks_per_node` ranks each; where it does, every
-/// layer's all-reduce crosses the network, and a warning is in place.
+/// True where no tensor group spans two hosts of `ranks_per_node` ranks each. A group that spans
+/// hosts sends every layer's all-reduces over the network; `retinue check` warns of it.
 constexpr bool tensor_stays_on_node(MeshShape shape, int ranks_per_node) {
   return shape.tensor <= ranks_per_node && ranks_per_node % shape.tensor == 0;
 }

@@ -139,12 +139,11 @@ RankFacts look_around(const Session& session, const RunOptions& options, const P
   const CpuList cpus = allowed_cpus();
   facts.cpus = to_string(cpus);
   std::set<int> nodes;
-  for (const Core& core : read_topology(places.sysfs).cores)
-    if (std::ranges::any_of(core.cpus,
-                            [&](int cpu) { return std::ranges::binary_search(cpus, cpu); })) {
-      ++facts.cores;
-      nodes.insert(core.node);
-    }
+  const Topology topology = read_topology();
+  for (const Core* core : cores_within(topology, cpus)) {
+    ++facts.cores;
+    nodes.insert(core->node);
+  }
   facts.nodes = to_string(CpuList(nodes.begin(), nodes.end()));
   facts.threads = thread_count(options, session.node_size);
 

@@ -9,9 +9,8 @@
 
 namespace retinue::runtime {
 
-/// Where a machine tells of itself; other places for tests.
+/// Where a machine's facts are read; other places for tests.
 struct Places {
-  std::string sysfs = "/sys";
   std::string shared_memory = "/dev/shm";
   std::string nvml = "libnvidia-ml.so.1";
 };

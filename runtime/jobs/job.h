@@ -30,7 +30,8 @@ struct Session {
 int run_caption(const Session& session, const CaptionOptions& options);
 int run_ask(const Session& session, const AskOptions& options);
 int run_trace(const Session& session, const TraceOptions& options);
-/// Needs no other rank: plans for `ranks` of them.
-int run_check(const CaptionOptions& options, int ranks, double gpu_memory_gib, std::FILE* out);
+/// Needs no other rank: plans for `ranks` of them, `ranks_per_node` on each host.
+int run_check(const CaptionOptions& options, int ranks, int ranks_per_node, double gpu_memory_gib,
+              std::FILE* out);
 
 }  // namespace retinue::runtime

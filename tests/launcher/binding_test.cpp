@@ -42,10 +42,9 @@ TEST(BindRanks, NamesTheGpuAndItsNode) {
       const std::string bus_id = cuda::pci_bus_id(0);
       const test::TemporaryFolder sysfs;
       sysfs.write("bus/pci/devices/" + bus_id + "/numa_node", "1\n");
-      // A machine of which only the first CPU is known.
-      sysfs.write("devices/system/cpu/online", std::to_string(allowed_cpus()[0]) + "\n");
+      const std::string only_cpu = "pu:1(indexes=" + std::to_string(allowed_cpus()[0]) + ")";
       World world;
-      const std::string line = bind_ranks(world, true, sysfs.path()).at(0);
+      const std::string line = bind_ranks(world, true, sysfs.path(), only_cpu).at(0);
       EXPECT_THAT(line, HasSubstr(": cuda:0 (" + bus_id + "), node 1, CPUs "));
       EXPECT_THAT(line, EndsWith("CPUs " + std::to_string(allowed_cpus()[0])));
       EXPECT_EQ(allowed_cpus().size(), 1U);

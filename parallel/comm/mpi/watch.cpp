@@ -51,7 +51,7 @@ double wall_clock_s() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-bool is_earlier(const Failure& a, const Failure& b) {
+bool is_earlier(const RankFailure& a, const RankFailure& b) {
   return std::pair(a.time_s, a.rank) < std::pair(b.time_s, b.rank);
 }
 
@@ -85,7 +85,7 @@ class Watch::Thread {
     const std::lock_guard lock(mutex_);
     if (own_failure_) return;
     message.resize(std::min(message.size(), kMaxText - std::min(host_.size(), kMaxText / 2)));
-    own_failure_ = Failure{comm_->rank(), exit_code, wall_clock_s(), host_, std::move(message)};
+    own_failure_ = RankFailure{comm_->rank(), exit_code, wall_clock_s(), host_, std::move(message)};
     wake_.notify_all();
   }
 
@@ -162,7 +162,7 @@ class Watch::Thread {
                                 options_.silence_s, comm_->rank(), host_)});
   }
 
-  void report_failure(const Failure& failure) {
+  void report_failure(const RankFailure& failure) {
     hear(failure);
     for (int step = 1; step < comm_->size(); ++step)
       tell((comm_->rank() + step) % comm_->size(),
@@ -210,7 +210,7 @@ class Watch::Thread {
     worst_ = worse_exit_code(worst_, exit_code);
   }
 
-  void hear(Failure failure) {
+  void hear(RankFailure failure) {
     worst_ = worse_exit_code(worst_, failure.exit_code);
     if (!first_heard_) first_heard_ = Steady::now();
     if (!first_ || is_earlier(failure, *first_)) first_ = std::move(failure);
@@ -223,7 +223,7 @@ class Watch::Thread {
     const double age_s = seconds_since(*first_heard_);
     if (!reported_ && (age_s >= options_.settle_s || leave_code_)) {
       reported_ = true;
-      const Failure first = *first_;
+      const RankFailure first = *first_;
       lock.unlock();
       callbacks_.on_failure(first);
       lock.lock();
@@ -245,7 +245,7 @@ class Watch::Thread {
 
   std::mutex mutex_;  ///< everything below
   std::condition_variable wake_;
-  std::optional<Failure> own_failure_, first_;
+  std::optional<RankFailure> own_failure_, first_;
   std::optional<int> own_code_, leave_code_;
   std::optional<Steady::time_point> first_heard_;
   bool failure_reported_ = false, finish_reported_ = false, reported_ = false, overdue_ = false;
@@ -267,9 +267,9 @@ void Watch::fail(int exit_code, std::string message) {
 int Watch::finish(int exit_code) { return thread_->finish(exit_code); }
 
 int run_ranks(World& world, const std::function<int()>& body,
-              std::function<void(const Failure& first)> report) {
+              std::function<void(const RankFailure& first)> report) {
   if (!report)
-    report = [](const Failure& first) {
+    report = [](const RankFailure& first) {
       const std::string line =
           fmt::format("rank {} ({}) failed: {}\n", first.rank, first.host, first.message);
       std::fwrite(line.data(), 1, line.size(), stderr);
@@ -279,7 +279,7 @@ int run_ranks(World& world, const std::function<int()>& body,
   if (world.size() == 1) options.settle_s = 0;
   Watch watch(world.duplicate("watch", {.survives_abort = true}), world.host(), options,
               {.on_failure =
-                   [&](const Failure& first) {
+                   [&](const RankFailure& first) {
                      report(first);
                      world.comm().abort(fmt::format("rank {} ({}) failed: {}", first.rank,
                                                     first.host, first.message));

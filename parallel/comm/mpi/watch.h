@@ -10,7 +10,7 @@
 namespace retinue {
 
 /// Why the ranks end.
-struct Failure {
+struct RankFailure {
   int rank = 0;
   int exit_code = 0;
   double time_s = 0;  ///< wall clock of the rank that saw it
@@ -37,7 +37,7 @@ class Watch {
   };
   struct Callbacks {
     /// Once, on the watch's thread: the first failure of all ranks.
-    std::function<void(const Failure& first)> on_failure;
+    std::function<void(const RankFailure& first)> on_failure;
     /// On the watch's thread, when this rank has not called finish() leave_s after that.
     std::function<void(int exit_code)> on_overdue;
   };
@@ -66,6 +66,6 @@ class Watch {
 /// within seconds. A rank that is too busy to leave is ended.
 /// `report` gets the first failure on each rank; by default it is one line on stderr.
 int run_ranks(World& world, const std::function<int()>& body,
-              std::function<void(const Failure& first)> report = {});
+              std::function<void(const RankFailure& first)> report = {});
 
 }  // namespace retinue

@@ -235,7 +235,8 @@ int end_job(const Session& session, const JobFolder& folder, const CaptionJob& j
 
 /// --dry-run: what `retinue check` says of the same options.
 int only_check(const Session& session, const CaptionOptions& options) {
-  on_coordinator(session.world, [&] { run_check(options, session.world.size(), 0, stdout); });
+  on_coordinator(session.world,
+                 [&] { run_check(options, session.world.size(), session.node_size, 0, stdout); });
   return 0;
 }
 

@@ -148,7 +148,8 @@ void print_plan(const CaptionJob& job, const Chosen& chosen, std::int64_t memory
 
 }  // namespace
 
-int run_check(const CaptionOptions& options, int ranks, double gpu_memory_gib, std::FILE* out) {
+int run_check(const CaptionOptions& options, int ranks, int ranks_per_node, double gpu_memory_gib,
+              std::FILE* out) {
   // A plan for GPUs needs none.
   const bool cuda = options.run.device == "cuda";
   CaptionOptions on_host = options;
@@ -180,7 +181,13 @@ int run_check(const CaptionOptions& options, int ranks, double gpu_memory_gib, s
            : memory_per_rank(ranks);
   const EngineSizing sizing =
       sizing_for(options.run, job.model, job.items.summary(), job.sampling.max_new_tokens);
-  print_plan(job, choose(job, ranks, memory, sizing), memory, out);
+  const Chosen chosen = choose(job, ranks, memory, sizing);
+  print_plan(job, chosen, memory, out);
+  if (!tensor_stays_on_node(chosen.mesh, ranks_per_node))
+    say(out, "warning",
+        fmt::format("replicas of {} ranks span hosts of {}: every layer's all-reduces cross the "
+                    "network. Use a --tensor-parallel that divides {}.",
+                    chosen.mesh.tensor, ranks_per_node, ranks_per_node));
   std::fflush(out);
   return 0;
 }

@@ -1,5 +1,7 @@
 #include "parallel/base/hash.h"
 
+#include "parallel/base/check.h"
+
 #include <gtest/gtest.h>
 
 #include <string>
@@ -29,6 +31,33 @@ TEST(Sha256, DoesNotDependOnHowTheBytesAreCut) {
           << size << " cut at " << cut;
     }
   }
+}
+
+TEST(Sha256, ACopyContinuesOnItsOwn) {
+  const auto bytes = [](std::string_view text) { return std::as_bytes(std::span(text)); };
+  Sha256 hash;
+  hash.update(bytes("ab"));
+  Sha256 copy = hash, assigned;
+  assigned.update(bytes("forgotten"));
+  assigned = hash;
+  hash.update(bytes("c"));
+  copy.update(bytes("d"));
+  EXPECT_EQ(hash.finish_hex(), sha256_hex("abc"));
+  EXPECT_EQ(copy.finish_hex(), sha256_hex("abd"));
+  EXPECT_EQ(assigned.finish_hex(), sha256_hex("ab"));
+}
+
+TEST(Sha256, IsNotUsedAfterItsEnd) {
+  Sha256 hash;
+  EXPECT_EQ(hash.finish_hex(), sha256_hex(""));
+  EXPECT_THROW(hash.update({}), BugError);
+  EXPECT_THROW((void)hash.finish_hex(), BugError);
+  EXPECT_THROW(const Sha256 copy(hash), BugError);
+}
+
+TEST(Xxh3, MatchesItsReference) {
+  // XXH3_64bits of no bytes, as the xxHash specification gives it.
+  EXPECT_EQ(xxh3_64({}), 0x2D06800538D394C2U);
 }
 
 }  // namespace

@@ -180,10 +180,12 @@ TEST_F(Options, SamplingComesFromTheModelOnRequestAndFlagsWin) {
 
 class Check : public testing::Test {
  protected:
-  std::string check_of(const CaptionOptions& options, int ranks, double gpu_memory_gib = 0) {
+  std::string check_of(const CaptionOptions& options, int ranks, double gpu_memory_gib = 0,
+                       int ranks_per_node = 0) {
     const std::string path = folder_.path("out.txt");
     std::FILE* out = std::fopen(path.c_str(), "w");
-    const int code = run_check(options, ranks, gpu_memory_gib, out);
+    const int code =
+        run_check(options, ranks, ranks_per_node > 0 ? ranks_per_node : ranks, gpu_memory_gib, out);
     std::fclose(out);
     EXPECT_EQ(code, 0);
     return test::read_text(path);
@@ -207,6 +209,14 @@ TEST_F(Check, PrintsMeshMemoryAndInput) {
                           "communication", "prompt tokens", "sampling"})
     EXPECT_THAT(text, HasSubstr(key));
   EXPECT_THAT(text, HasSubstr("13 (13 images, 0 videos)"));
+}
+
+TEST_F(Check, WarnsOfAReplicaThatSpansHosts) {
+  CaptionOptions asked = options();
+  asked.run.tensor_parallel = 4;
+  EXPECT_THAT(check_of(asked, 8, 0, 4), testing::Not(HasSubstr("warning")));
+  EXPECT_THAT(check_of(asked, 8, 0, 2), HasSubstr("replicas of 4 ranks span hosts of 2"));
+  EXPECT_THAT(check_of(asked, 4, 0, 3), HasSubstr("Use a --tensor-parallel that divides 3."));
 }
 
 TEST_F(Check, PlansForGpusThatAreNotHere) {

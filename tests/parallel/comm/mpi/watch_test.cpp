@@ -15,7 +15,7 @@ namespace {
 constexpr Watch::Options kQuick{.poll_s = 0.005, .settle_s = 0.1, .leave_s = 0.3, .silence_s = 0};
 
 struct Seen {
-  std::vector<Failure> failures;  ///< what on_failure got; one, if any
+  std::vector<RankFailure> failures;  ///< what on_failure got; one, if any
   std::atomic<int> overdue = -1;
   int exit_code = -1;
 };
@@ -31,7 +31,7 @@ std::vector<Seen> watched(int size, const Watch::Options& options,
       Seen& own = seen[static_cast<std::size_t>(rank)];
       Watch watch(std::move(ranks[static_cast<std::size_t>(rank)]), "node" + std::to_string(rank),
                   options,
-                  {.on_failure = [&](const Failure& first) { own.failures.push_back(first); },
+                  {.on_failure = [&](const RankFailure& first) { own.failures.push_back(first); },
                    .on_overdue = [&](int exit_code) { own.overdue = exit_code; }});
       body(watch, rank, own);
     });
@@ -106,9 +106,9 @@ TEST(Watch, ASilentNeighbourHasFailed) {
   Watch::Options options = kQuick;
   options.silence_s = 1.6;
   auto ranks = make_local_group(2, "watch", 30);  // rank 1 exists and says nothing
-  std::vector<Failure> failures;
+  std::vector<RankFailure> failures;
   Watch watch(std::move(ranks[0]), "node0", options,
-              {.on_failure = [&](const Failure& first) { failures.push_back(first); },
+              {.on_failure = [&](const RankFailure& first) { failures.push_back(first); },
                .on_overdue = [](int) {}});
   EXPECT_EQ(watch.finish(0), 75);
   ASSERT_EQ(failures.size(), 1);
@@ -125,7 +125,7 @@ TEST(Watch, AWorldOfOneEndsAtOnce) {
   std::string message;
   EXPECT_EQ(run_ranks(
                 world, []() -> int { throw UsageError("[x] no such flag"); },
-                [&](const Failure& first) { message = first.message; }),
+                [&](const RankFailure& first) { message = first.message; }),
             2);
   EXPECT_EQ(message, "[x] no such flag");
 }

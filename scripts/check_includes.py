@@ -80,7 +80,6 @@ THIRD_PARTY = [
     ("webp/*", ["runtime/media/image_*.cpp", "tests/*"]),
     ("libav*", ["runtime/media/video_ffmpeg.cpp"]),
     ("utf8proc.h", ["runtime/text/pretokenizer.cpp"]),
-    ("simdjson.h", ["runtime/text/tokenizer.cpp", "runtime/dataset/source.cpp"]),
     ("zlib.h", ["runtime/formats/parquet/codecs.cpp"]),
     ("snappy*", ["runtime/formats/parquet/codecs.cpp"]),
     ("zstd.h", ["runtime/formats/parquet/codecs.cpp"]),

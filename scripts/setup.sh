@@ -14,7 +14,6 @@ core=(
   libopenmpi-dev openmpi-bin  # ranks
   libfmt-dev                  # messages
   nlohmann-json3-dev          # configuration and records
-  libsimdjson-dev             # tokenizer.json
   libturbojpeg0-dev libpng-dev libwebp-dev  # images
   zlib1g-dev libsnappy-dev libzstd-dev      # pages of Parquet files
   libutf8proc-dev             # NFC

@@ -39,13 +39,13 @@ constexpr std::uint64_t kMostItems = 0xFFFFFFFEU;
 
 [[noreturn]] void fail_disk(const std::string& path, const char* what, int error) {
   throw SystemError(fmt::format(
-      "[manifest] {} {}: {}. Make room or mend the disk, then run the same command again.",
+      "[item table] {} {}: {}. Make room or mend the disk, then run the same command again.",
       path.empty() ? "the table of items" : path, what, std::strerror(error)));
 }
 
 [[noreturn]] void fail_damaged(const std::string& folder, const std::string& what) {
   throw SystemError(fmt::format(
-      "[manifest] {} is damaged: {}. Run the same command again: the items are listed anew.",
+      "[item table] {} is damaged: {}. Run the same command again: the items are listed anew.",
       folder.empty() ? "the table of items" : folder, what));
 }
 

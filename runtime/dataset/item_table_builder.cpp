@@ -38,13 +38,27 @@ bool same_bytes(const std::string& a, const std::string& b) {
   return first.eof() && second.eof();
 }
 
+/// Continues a job of an earlier version, which called the table's folder "manifest".
+void rename_earlier_table(const std::string& job) {
+  const std::string earlier = job + "/manifest";
+  std::error_code error;
+  fs::remove_all(earlier + ".part", error);
+  if (!error && fs::exists(earlier, error) && !fs::exists(table_folder(job), error) && !error)
+    fs::rename(earlier, table_folder(job), error);
+  if (error)
+    throw SystemError(fmt::format(
+        "[output] {}: cannot be renamed: {}. Mend the disk, then run the same command again.",
+        earlier, error.message()));
+}
+
 }  // namespace
 
-std::string table_folder(const std::string& job) { return job + "/manifest"; }
+std::string table_folder(const std::string& job) { return job + "/item_table"; }
 
 ItemTableBuilder::ItemTableBuilder(std::string job, const SourceOptions& options,
                                    std::istream& standard_input)
     : folder_(table_folder(job)), part_(folder_ + ".part") {
+  rename_earlier_table(job);
   try {
     items_ = list_table(options, standard_input, part_);
   } catch (...) {

@@ -12,7 +12,8 @@ namespace retinue::runtime {
 /// is not touched before it is known what to do with it.
 class ItemTableBuilder {
  public:
-  /// Lists into `job`/manifest.part. Call on rank 0, holding the folder.
+  /// Lists into `job`/item_table.part. Call on rank 0, holding the folder. A table under the name
+  /// that earlier versions gave it, `job`/manifest, is renamed.
   /// Throws: as list_table.
   ItemTableBuilder(std::string job, const SourceOptions& options, std::istream& standard_input);
   /// Takes away what was not published.
@@ -26,7 +27,7 @@ class ItemTableBuilder {
   /// or where it holds no table that can be read.
   [[nodiscard]] std::string difference() const;
 
-  /// Makes them the table of the folder: `job`/manifest. One that is there and equal byte for byte
+  /// Makes them the table of the folder: `job`/item_table. One that is there and equal byte for byte
   /// stays. Throws: SystemError.
   void publish();
 

@@ -5,7 +5,7 @@
 #include "runtime/dataset/media_bytes.h"
 #include "runtime/dataset/parquet_items.h"
 #include "runtime/dataset/webdataset.h"
-#include "runtime/media/image.h"
+#include "runtime/media/content.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -45,10 +45,12 @@ std::string first_bytes(const std::string& path) {
 
 /// What a file holds, by its first bytes.
 Kind kind_of_content(const std::string& head) {
-  if (image_kind(std::as_bytes(std::span(head))) != ImageKind::kOther) return Kind::kImage;
+  const auto media = media_kind(std::as_bytes(std::span(head)));
+  if (media == MediaKind::kImage) return Kind::kImage;
   if (head.starts_with("PAR1")) return Kind::kParquet;
   if (head.size() > 262 && head.compare(257, 5, "ustar") == 0) return Kind::kTar;
-  if (is_video_content(std::as_bytes(std::span(head)))) return Kind::kVideo;
+  // After tar: the name of an archive's first member may look like a video.
+  if (media == MediaKind::kVideo) return Kind::kVideo;
   for (const std::string_view magic : {"\x1F\x8B", "\x28\xB5\x2F\xFD", "BZh",
                                        "\xFD"
                                        "7zXZ"})

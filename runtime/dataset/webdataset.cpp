@@ -3,7 +3,7 @@
 #include "parallel/base/check.h"
 #include "runtime/dataset/manifest.h"
 #include "runtime/formats/tar.h"
-#include "runtime/media/image.h"
+#include "runtime/media/content.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -92,7 +92,7 @@ bool among(const std::array<std::string_view, N>& names, std::string_view name) 
 }
 
 /// Image or video, by the last piece of the extension; else by the first bytes.
-std::optional<MediaKind> media_kind(const Part& part, const File& file) {
+std::optional<MediaKind> kind_of_part(const Part& part, const File& file) {
   constexpr std::array<std::string_view, 10> kImages = {"jpg", "jpeg", "png",  "webp", "bmp",
                                                         "tif", "tiff", "heic", "avif", "jxl"};
   constexpr std::array<std::string_view, 7> kVideos = {"mp4", "mkv", "webm", "mov",
@@ -111,9 +111,7 @@ std::optional<MediaKind> media_kind(const Part& part, const File& file) {
   const auto wanted = std::min<std::int64_t>(part.member.bytes, 64);
   const auto bytes = std::span(head).first(static_cast<std::size_t>(wanted));
   if (file.read_at(part.member.offset, bytes) != bytes.size()) return std::nullopt;
-  if (is_video_content(bytes)) return MediaKind::kVideo;
-  if (image_kind(bytes) == ImageKind::kOther) return std::nullopt;
-  return MediaKind::kImage;
+  return media_kind(bytes);
 }
 
 Result<std::string> text_of(const Part& part, const File& file) {
@@ -194,7 +192,7 @@ class Archive {
           return bad(fmt::format("two members are \"{}.{}\"", sample.key, part.extension));
       if (part.extension == "json") json = &part;
       if (part.extension == "prompt" || part.extension == "prompt.txt") prompt = &part;
-      if (const auto kind = media_kind(part, file_))
+      if (const auto kind = kind_of_part(part, file_))
         item.media.push_back({*kind, {media_file(part)}, 0.0});
     }
     if (prompt != nullptr) {

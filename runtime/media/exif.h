@@ -1,6 +1,7 @@
 #pragma once
 
-#include "runtime/media/image.h"
+#include "runtime/media/content.h"
+#include "runtime/media/frames.h"
 
 #include <cstddef>
 #include <span>

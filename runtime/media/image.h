@@ -1,21 +1,21 @@
 #pragma once
 
 #include "parallel/base/result.h"
+#include "runtime/media/content.h"
 #include "runtime/media/frames.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string_view>
 
 namespace retinue::runtime {
 
-/// What becomes of transparency. Every file that carries any is meant: gray + alpha, RGBA, palettes
-/// with tRNS, a transparent colour. (qwen-vl-utils puts only RGBA on white and drops the others'.)
+/// What becomes of transparency, in every file that carries any: gray + alpha, RGBA, palettes with
+/// tRNS, a transparent colour. (qwen-vl-utils puts only RGBA on white and drops the others'.)
 enum class Alpha {
   /// On white: DIV255(v · a + 255 · (255 - a)), DIV255(t) = (t + 128 + ((t + 128) >> 8)) >> 8.
   kWhite,
-  /// Forgotten, as transformers does: colours under transparent pixels show.
+  /// Dropped, as transformers does: colours under transparent pixels show.
   kDrop,
 };
 
@@ -27,35 +27,51 @@ enum class ExifOrientation {
 struct ImageOptions {
   Alpha alpha = Alpha::kWhite;
   ExifOrientation exif_orientation = ExifOrientation::kApply;
-  /// More are refused before anything is allocated.
+  /// A larger image is refused before anything is allocated.
   std::int64_t max_pixels = std::int64_t{512} << 20;
 };
 
-/// Known by their first bytes; names of files are not asked.
-enum class ImageKind { kJpeg, kPng, kWebp, kOther };
-ImageKind image_kind(std::span<const std::byte> bytes);
+/// The facts of a file's header.
+struct ImageHeader {
+  ImageSize size;      ///< as stored, before orientation
+  int components = 0;  ///< of a JPEG: 1, 3 or 4; 0 for other files, whose decoders do not need it
+};
 
-/// Whether the first bytes are those of an mp4, mov, mkv, webm, avi or gif; a hint, no promise.
-bool is_video_content(std::span<const std::byte> bytes);
+/// An image file whose kind, size and orientation are known; its pixels are not decoded yet.
+/// Borrows the file's bytes.
+class OpenedImage {
+ public:
+  [[nodiscard]] ImageKind kind() const { return kind_; }
+  [[nodiscard]] ImageSize stored_size() const { return header_.size; }
+  /// 1 to 8 as EXIF counts; 1 under ExifOrientation::kIgnore.
+  [[nodiscard]] int orientation() const { return orientation_; }
+  /// The size of what decode() gives, upright.
+  [[nodiscard]] ImageSize size() const;
 
-/// "an empty file", "a GIF", "text", "unknown bytes 00 11 …": for messages.
-std::string_view describe_content(std::span<const std::byte> bytes);
+  /// Decodes to 8-bit RGB; of an animation, the first frame.  transformers: image_utils.load_image
+  ///   recycled  frames no longer needed, for their memory: fresh pages cost as much as the decoding
+  ///   returns   one frame [1, height, width, 3], upright
+  /// Numerics: equal, bit for bit, to Pillow's Image.open, exif_transpose, convert("RGB") under
+  ///   kDrop, with one exception: 16-bit gray keeps its high byte. Pillow saturates at 255, which
+  ///   turns such an image white. No colour profile and no gamma is applied. CMYK becomes RGB by
+  ///   255 - K - C·(255 - K)/255.
+  /// Errors: a damaged file, or one cut short.
+  [[nodiscard]] Result<Frames> decode(Frames recycled = {}) const;
 
-/// One picture from the bytes of its file, as 8-bit RGB.  transformers: image_utils.load_image
-///   bytes    a whole file: JPEG, PNG or WebP; of an animation the first frame
-///   recycled frames no longer needed, for their memory: fresh pages cost as much as the decoding
-///   returns  one frame [1, height, width, 3], upright
-/// Numerics: equal, bit for bit, to Pillow's Image.open, exif_transpose, convert("RGB") under
-/// kDrop,
-///   with one exception: 16-bit gray keeps its high byte. Pillow saturates at 255, which turns such
-///   a picture white.
-///   No colour profile and no gamma is applied. CMYK becomes RGB by 255 - K - C·(255 - K)/255.
-/// Errors: content that is no such file, a file cut short, more pixels than allowed.
-Result<Frames> decode_image(std::span<const std::byte> bytes, const ImageOptions& options = {},
-                            Frames recycled = {});
+ private:
+  friend Result<OpenedImage> open_image(std::span<const std::byte>, const ImageOptions&);
+  OpenedImage() = default;
 
-/// Height and width that decode_image would give, from the header alone.
-/// Errors: as decode_image, as far as the header shows them.
-Result<ImageSize> image_size(std::span<const std::byte> bytes, const ImageOptions& options = {});
+  std::span<const std::byte> bytes_;
+  ImageKind kind_ = ImageKind::kOther;
+  ImageHeader header_;
+  int orientation_ = 1;
+  Alpha alpha_ = Alpha::kWhite;
+};
+
+/// Reads the header of an image file and finds its orientation.
+///   bytes   a whole JPEG, PNG or WebP file; must outlive the result
+/// Errors: content of another kind, a damaged header, more pixels than allowed.
+Result<OpenedImage> open_image(std::span<const std::byte> bytes, const ImageOptions& options = {});
 
 }  // namespace retinue::runtime

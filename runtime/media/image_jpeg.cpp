@@ -18,56 +18,6 @@ struct Destroy {
   void operator()(void* handle) const { tjDestroy(handle); }
 };
 
-/// The frame header (SOF), as far as it is asked for.
-struct FrameHeader {
-  ImageSize size;
-  int components = 0;
-};
-
-// TurboJPEG's own header call refuses legal but rare sampling factors that it can decode.
-Result<FrameHeader> read_frame_header(std::span<const std::byte> bytes) {
-  const auto at = [&](std::size_t i) { return std::to_integer<int>(bytes[i]); };
-  std::size_t i = 2;
-  while (i + 4 <= bytes.size()) {
-    if (at(i) != 0xFF) {
-      ++i;  // garbage between segments: readers skip to the next marker
-      continue;
-    }
-    const int marker = at(i + 1);
-    if (marker == 0xFF) {  // fill byte
-      ++i;
-      continue;
-    }
-    if (marker == 0x00 || marker == 0x01 || (marker >= 0xD0 && marker <= 0xD8)) {
-      i += 2;
-      continue;
-    }
-    if (marker == 0xD9 || marker == 0xDA) break;
-    const auto length = static_cast<std::size_t>(at(i + 2) << 8 | at(i + 3));
-    const bool is_frame =
-        marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
-    if (is_frame) {
-      if (i + 10 > bytes.size() || length < 8) break;
-      FrameHeader header{
-          .size = {.height = at(i + 5) << 8 | at(i + 6), .width = at(i + 7) << 8 | at(i + 8)},
-          .components = at(i + 9)};
-      if (header.size.height == 0 || header.size.width == 0)
-        return error(fmt::format("JPEG: the header says {} x {} pixels", header.size.width,
-                                 header.size.height));
-      if (at(i + 4) != 8)
-        return error(fmt::format("JPEG: {} bits per sample; only 8 are read", at(i + 4)));
-      if (header.components != 1 && header.components != 3 && header.components != 4)
-        return error(
-            fmt::format("JPEG: {} components; only 1, 3 and 4 are read", header.components));
-      return header;
-    }
-    i += 2 + length;
-  }
-  return error(
-      "JPEG: no frame header before the end of the header or file. The copy is incomplete; copy it "
-      "again.");
-}
-
 struct Target {
   std::uint8_t* pixels;
   ImageSize size;
@@ -120,21 +70,58 @@ void inverted_cmyk_to_rgb(const std::uint8_t* cmyk, std::uint8_t* rgb, std::int6
 
 }  // namespace
 
-Result<ImageSize> jpeg_size(std::span<const std::byte> bytes) {
-  const auto header = read_frame_header(bytes);
-  if (!header.ok()) return header.error();
-  return header->size;
+// Reads the frame header (SOF) itself: TurboJPEG's own call refuses legal but rare sampling factors
+// that it can decode.
+Result<ImageHeader> read_jpeg_header(std::span<const std::byte> bytes) {
+  const auto at = [&](std::size_t i) { return std::to_integer<int>(bytes[i]); };
+  std::size_t i = 2;
+  while (i + 4 <= bytes.size()) {
+    if (at(i) != 0xFF) {
+      ++i;  // garbage between segments: readers skip to the next marker
+      continue;
+    }
+    const int marker = at(i + 1);
+    if (marker == 0xFF) {  // fill byte
+      ++i;
+      continue;
+    }
+    if (marker == 0x00 || marker == 0x01 || (marker >= 0xD0 && marker <= 0xD8)) {
+      i += 2;
+      continue;
+    }
+    if (marker == 0xD9 || marker == 0xDA) break;
+    const auto length = static_cast<std::size_t>(at(i + 2) << 8 | at(i + 3));
+    const bool is_frame =
+        marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
+    if (is_frame) {
+      if (i + 10 > bytes.size() || length < 8) break;
+      const ImageHeader header{
+          .size = {.height = at(i + 5) << 8 | at(i + 6), .width = at(i + 7) << 8 | at(i + 8)},
+          .components = at(i + 9)};
+      if (header.size.height == 0 || header.size.width == 0)
+        return error(fmt::format("JPEG: the header says {} x {} pixels", header.size.width,
+                                 header.size.height));
+      if (at(i + 4) != 8)
+        return error(fmt::format("JPEG: {} bits per sample; only 8 are read", at(i + 4)));
+      if (header.components != 1 && header.components != 3 && header.components != 4)
+        return error(
+            fmt::format("JPEG: {} components; only 1, 3 and 4 are read", header.components));
+      return header;
+    }
+    i += 2 + length;
+  }
+  return error(
+      "JPEG: no frame header before the end of the header or file. The copy is incomplete; copy it "
+      "again.");
 }
 
-Result<Frames> decode_jpeg(std::span<const std::byte> bytes, Frames frames) {
+Result<Frames> decode_jpeg(std::span<const std::byte> bytes, Frames frames, int components) {
   const ImageSize size{.height = frames.height, .width = frames.width};
-  const auto header = read_frame_header(bytes);
-  if (!header.ok()) return header.error();
   const std::unique_ptr<void, Destroy> handle(tjInitDecompress());
   if (!handle)
     throw SystemError(fmt::format("[image] TurboJPEG does not start: {}", tjGetErrorStr2(nullptr)));
 
-  const bool cmyk = header->components == 4;
+  const bool cmyk = components == 4;
   std::vector<std::uint8_t> inks(cmyk ? static_cast<std::size_t>(size.pixels() * 4) : 0);
   const Target target{.pixels = cmyk ? inks.data() : frames.pixels.data(),
                       .size = size,

@@ -62,7 +62,7 @@ struct Reader {
 enum class Step { kDone, kFailed };
 
 // A function of its own, with nothing that has a destructor: libpng leaves it by longjmp.
-Step read_header(png_structp png, png_infop info, Alpha alpha, int* channels, int* passes) {
+Step start_reading(png_structp png, png_infop info, Alpha alpha, int* channels, int* passes) {
   if (setjmp(png_jmpbuf(png)) != 0) return Step::kFailed;
   png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // the caller has looked at the size
   png_set_benign_errors(png, 1);
@@ -112,7 +112,7 @@ DataError failed(const Input& input) {
 
 }  // namespace
 
-Result<ImageSize> png_size(std::span<const std::byte> bytes) {
+Result<ImageHeader> read_png_header(std::span<const std::byte> bytes) {
   // Signature, then IHDR as the first chunk: length, name, width, height, …
   if (bytes.size() < 33)
     return error("PNG: the file ends inside its header. The copy is incomplete; copy it again.");
@@ -127,7 +127,7 @@ Result<ImageSize> png_size(std::span<const std::byte> bytes) {
   const ImageSize size{.height = u32(20), .width = u32(16)};
   if (size.height <= 0 || size.width <= 0 || std::max(size.height, size.width) > PNG_UINT_31_MAX)
     return error(fmt::format("PNG: the header says {} x {} pixels", size.width, size.height));
-  return size;
+  return ImageHeader{.size = size};
 }
 
 Result<Frames> decode_png(std::span<const std::byte> bytes, Frames frames, Alpha alpha) {
@@ -142,7 +142,7 @@ Result<Frames> decode_png(std::span<const std::byte> bytes, Frames frames, Alpha
     png_set_compression_buffer_size(reader.png, buffer_bytes);
     int channels = 0;
     int passes = 0;
-    if (read_header(reader.png, reader.info, alpha, &channels, &passes) == Step::kFailed)
+    if (start_reading(reader.png, reader.info, alpha, &channels, &passes) == Step::kFailed)
       return failed(input);
     check(channels == 3 || channels == 4, "libpng gives neither RGB nor RGBA");
     if (channels == 4) rgba.resize(static_cast<std::size_t>(size.pixels() * 4));

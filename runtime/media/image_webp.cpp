@@ -45,11 +45,11 @@ Result<Frames> decode_animated(std::span<const std::byte> bytes, Frames frames, 
 
 }  // namespace
 
-Result<ImageSize> webp_size(std::span<const std::byte> bytes) {
+Result<ImageHeader> read_webp_header(std::span<const std::byte> bytes) {
   WebPBitstreamFeatures features;
   switch (WebPGetFeatures(data_of(bytes), bytes.size(), &features)) {
     case VP8_STATUS_OK:
-      return ImageSize{.height = features.height, .width = features.width};
+      return ImageHeader{.size = {.height = features.height, .width = features.width}};
     case VP8_STATUS_NOT_ENOUGH_DATA:
       return incomplete();
     default:

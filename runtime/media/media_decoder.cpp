@@ -18,22 +18,24 @@ DataError at_file(const MediaFile& file, const DataError& error) {
   return {error.stage, fmt::format("{}: {}", file.name(), error.message)};
 }
 
-/// The size that every file of the item has.
-Result<ImageSize> common_size(const MediaReference& media, const std::vector<FileBytes>& files,
-                              const ImageOptions& options) {
+/// Opens every file of an item that is an image or a list of frames; all have one size.
+Result<std::vector<OpenedImage>> open_images(const MediaReference& media,
+                                             const std::vector<FileBytes>& files,
+                                             const ImageOptions& options) {
   check(files.size() == media.files.size() && !files.empty(), "as many as the reference names");
-  std::optional<ImageSize> first;
+  std::vector<OpenedImage> images;
   for (std::size_t i = 0; i < files.size(); ++i) {
-    const auto size = image_size(files[i], options);
-    if (!size.ok()) return at_file(media.files[i], size.error());
-    if (first && *size != *first) {
+    const auto image = open_image(files[i], options);
+    if (!image.ok()) return at_file(media.files[i], image.error());
+    images.push_back(*image);
+    const ImageSize first = images.front().size(), size = image->size();
+    if (size != first) {
       return DataError{"video", fmt::format("{}: a frame of {} x {} pixels among others of {} x {}",
-                                            media.files[i].name(), size->width, size->height,
-                                            first->width, first->height)};
+                                            media.files[i].name(), size.width, size.height,
+                                            first.width, first.height)};
     }
-    first = *size;
   }
-  return *first;
+  return images;
 }
 
 /// A file of video; of a list of frames each is a picture.
@@ -98,12 +100,12 @@ Result<MediaHeader> read_header(const MediaReference& media, const std::vector<F
     auto header = read_video_header(media, files[0], spec, options);
     return header.ok() ? std::move(header) : at_file(media.files[0], header.error());
   }
-  const auto size = common_size(media, files, options);
-  if (!size.ok()) return size.error();
+  const auto images = open_images(media, files, options);
+  if (!images.ok()) return images.error();
   MediaHeader header;
-  header.size = *size;
+  header.size = images->front().size();
   header.frames = static_cast<std::int64_t>(files.size());
-  const auto grid = patch_grid(header.frames, *size, spec, is_video(media));
+  const auto grid = patch_grid(header.frames, header.size, spec, is_video(media));
   if (!grid.ok()) return at_file(media.files[0], grid.error());
   header.grid.kind = media.kind;
   header.grid.grid_thw = *grid;
@@ -123,18 +125,16 @@ Result<layers::Patches> read_patches(const MediaReference& media,
     auto patches = read_video_patches(media, files[0], spec, options);
     return patches.ok() ? std::move(patches) : at_file(media.files[0], patches.error());
   }
-  if (const auto size = common_size(media, files, options); !size.ok()) return size.error();
+  const auto images = open_images(media, files, options);
+  if (!images.ok()) return images.error();
   Frames video;
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    auto frame = decode_image(files[i], options);
+  for (std::size_t i = 0; i < images->size(); ++i) {
+    auto frame = (*images)[i].decode();
     if (!frame.ok()) return at_file(media.files[i], frame.error());
     if (i == 0) {
       video = std::move(frame).value();
       continue;
     }
-    if (frame->height != video.height || frame->width != video.width)
-      return DataError{"video", fmt::format("{}: a frame of another size than its header says",
-                                            media.files[i].name())};
     video.pixels.insert(video.pixels.end(), frame->pixels.begin(), frame->pixels.end());
     ++video.frames;
   }

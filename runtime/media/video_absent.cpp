@@ -1,4 +1,5 @@
 // Stands for video_ffmpeg.cpp in a build without FFmpeg's libraries.
+#include "runtime/media/content.h"
 #include "runtime/media/video_ffmpeg.h"
 
 #include <fmt/format.h>

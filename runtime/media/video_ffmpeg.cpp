@@ -1,6 +1,7 @@
 // One file, since it is the only one that may see the headers of libav*.
 #include "runtime/media/video_ffmpeg.h"
 
+#include "runtime/media/content.h"
 #include "runtime/media/exif.h"
 #include "runtime/media/video.h"
 

@@ -11,7 +11,7 @@ std::string line(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-/// A data: address is the picture itself: its name is enough.
+/// A data: address holds the whole image; a record needs only its type.
 std::string shown(const std::string& path) {
   return path.starts_with("data:") ? path.substr(0, path.find(',')) : path;
 }
@@ -52,7 +52,7 @@ std::string to_json(const Record& record) {
   return line(json);
 }
 
-std::string to_json(const Failure& failure) {
+std::string to_json(const FailureRecord& failure) {
   Json json;
   json["id"] = failure.id;
   if (!failure.source.empty()) json["source"] = failure.source;

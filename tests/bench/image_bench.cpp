@@ -116,15 +116,16 @@ void run_size(ImageSize size, int repetitions, const std::vector<std::int64_t>& 
   // As a decode worker does, memory goes from picture to picture.
   Frames frames;
   layers::Patches patches;
-  print("  decode_image",
-        time_of(repetitions, [&] { frames = decode_image(jpeg, {}, std::move(frames)).value(); }),
+  print("  open_image, decode",
+        time_of(repetitions,
+                [&] { frames = open_image(jpeg).value().decode(std::move(frames)).value(); }),
         plain.median_ms);
   for (std::size_t i = 0; i < max_pixels.size(); ++i) {
     VisionProcessorSpec spec;
     spec.image = {.min_pixels = min_pixels[i], .max_pixels = max_pixels[i]};
     const auto to = smart_resize_image(size, spec.factor(), spec.image);
     const auto all = time_of(repetitions, [&] {
-      frames = decode_image(jpeg, {}, std::move(frames)).value();
+      frames = open_image(jpeg).value().decode(std::move(frames)).value();
       patches = to_patches(frames, spec, false, std::move(patches)).value();
     });
     print(fmt::format("  decode, resize to {} x {}, patchify", to->width, to->height), all,

@@ -31,7 +31,8 @@ std::vector<std::byte> read_file(const std::string& path) {
 }
 
 runtime::Frames decode(const std::string& path) {
-  return runtime::decode_image(read_file(path), {.alpha = runtime::Alpha::kDrop}).value();
+  const auto bytes = read_file(path);
+  return runtime::open_image(bytes, {.alpha = runtime::Alpha::kDrop}).value().decode().value();
 }
 
 std::vector<float> to_floats(ConstTensorView view) {

@@ -1,5 +1,9 @@
 #include "runtime/formats/parquet/thrift_compact.h"
 
+#include "parallel/base/check.h"
+
+#include <utility>
+
 namespace retinue::runtime::detail {
 namespace {
 
@@ -128,6 +132,69 @@ void ThriftReader::skip(ThriftType type) {
     }
   }
   fail();
+}
+
+void ThriftWriter::varint(std::uint64_t value) {
+  for (; value >= 0x80; value >>= 7) byte(static_cast<unsigned>(value & 0x7F) | 0x80U);
+  byte(static_cast<unsigned>(value));
+}
+
+void ThriftWriter::field(int id, ThriftType type) {
+  check(id > last_id_ && id - last_id_ < 16, "ids rise by 1 to 15");
+  byte(static_cast<unsigned>(id - last_id_) << 4 | static_cast<unsigned>(type));
+  last_id_ = id;
+}
+
+void ThriftWriter::i32(int id, std::int32_t value) {
+  field(id, ThriftType::kI32);
+  element_integer(value);
+}
+
+void ThriftWriter::i64(int id, std::int64_t value) {
+  field(id, ThriftType::kI64);
+  element_integer(value);
+}
+
+void ThriftWriter::binary(int id, std::string_view value) {
+  field(id, ThriftType::kBinary);
+  element_binary(value);
+}
+
+void ThriftWriter::list(int id, ThriftType element, std::size_t size) {
+  field(id, ThriftType::kList);
+  const auto type = static_cast<unsigned>(element);
+  // A size below 15 shares the type's byte.
+  byte((size < 15 ? static_cast<unsigned>(size) : 15U) << 4 | type);
+  if (size >= 15) varint(size);
+}
+
+void ThriftWriter::element_integer(std::int64_t value) {  // zigzag
+  varint(static_cast<std::uint64_t>(value) << 1 ^ static_cast<std::uint64_t>(value >> 63));
+}
+
+void ThriftWriter::element_binary(std::string_view value) {
+  varint(value.size());
+  out_ += value;
+}
+
+void ThriftWriter::begin(int id) {
+  field(id, ThriftType::kStruct);
+  begin_element();
+}
+
+void ThriftWriter::begin_element() { outer_ids_.push_back(std::exchange(last_id_, 0)); }
+
+void ThriftWriter::end() {
+  check(!outer_ids_.empty(), "a struct is open");
+  byte(0);
+  last_id_ = outer_ids_.back();
+  outer_ids_.pop_back();
+}
+
+std::string ThriftWriter::finish() {
+  check(outer_ids_.empty(), "every struct was ended");
+  byte(0);
+  return std::move(out_);
 }
 
 }  // namespace retinue::runtime::detail

@@ -3,8 +3,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
+/// Thrift's compact protocol, in which Parquet writes its footer and page headers.
+/// thrift/doc/specs/thrift-compact-protocol.md
 namespace retinue::runtime::detail {
 
 /// Types of a field or an element, as the compact protocol numbers them.
@@ -23,20 +27,19 @@ enum class ThriftType : std::uint8_t {
   kStruct = 12,
 };
 
-/// Reads Thrift's compact protocol, in which Parquet writes its footer and page headers.
-/// thrift/doc/specs/thrift-compact-protocol.md. Nothing is allocated. The first thing wrong makes
-/// failed() true; from then on every read gives zero and every walk ends.
+/// Reads. Nothing is allocated. The first error makes failed() true; from then on every read gives
+/// zero and every walk ends.
 class ThriftReader {
  public:
   explicit ThriftReader(std::span<const std::byte> bytes) : bytes_(bytes) {}
 
   [[nodiscard]] bool failed() const { return failed_; }
-  /// It failed at the end of the bytes: more of them may be well.
+  /// It failed at the end of the bytes: with more of them it may succeed.
   [[nodiscard]] bool ran_out() const { return ran_out_; }
   /// Bytes read so far.
   [[nodiscard]] std::size_t position() const { return position_; }
 
-  // One value of a field whose type was read; another type than asked for fails.
+  // One value of a field whose type was read; a field of another type fails.
   std::int64_t integer(ThriftType type);
   bool boolean(ThriftType type);
   std::string_view binary(ThriftType type);
@@ -74,6 +77,37 @@ class ThriftReader {
   std::size_t position_ = 0;
   int depth_ = 0;
   bool failed_ = false, ran_out_ = false;
+};
+
+/// Writes one struct, field by field. The ids of a struct rise by 1 to 15 from field to field,
+/// which is all that Parquet needs; else BugError.
+class ThriftWriter {
+ public:
+  void i32(int id, std::int32_t value);
+  void i64(int id, std::int64_t value);
+  void binary(int id, std::string_view value);
+
+  /// A list field; its `size` elements follow.
+  void list(int id, ThriftType element, std::size_t size);
+  void element_integer(std::int64_t value);
+  void element_binary(std::string_view value);
+
+  /// A struct field, or a struct that is an element; its fields follow, then end().
+  void begin(int id);
+  void begin_element();
+  void end();
+
+  /// All that was written; ends the outermost struct.
+  std::string finish();
+
+ private:
+  void byte(unsigned value) { out_.push_back(static_cast<char>(value)); }
+  void varint(std::uint64_t value);
+  void field(int id, ThriftType type);
+
+  std::string out_;
+  int last_id_ = 0;
+  std::vector<int> outer_ids_;  ///< the last id of each struct that is open around this one
 };
 
 }  // namespace retinue::runtime::detail

@@ -1,6 +1,7 @@
 #include "runtime/formats/parquet/writer.h"
 
 #include "parallel/base/check.h"
+#include "runtime/formats/parquet/thrift_compact.h"
 
 #include <algorithm>
 #include <bit>
@@ -21,67 +22,8 @@ constexpr int kInt32 = 1, kInt64 = 2, kFloat = 4, kByteArray = 6;
 constexpr int kOptional = 1, kRepeated = 2, kRequired = 0;
 constexpr int kPlain = 0, kRle = 3;
 
-/// Thrift's compact protocol.   thrift/doc/specs/thrift-compact-protocol.md
-class ThriftWriter {
- public:
-  void integer(int id, std::int64_t value, bool wide = false) {
-    field(id, wide ? 6 : 5);
-    zigzag(value);
-  }
-  void text(int id, std::string_view value) {
-    field(id, 8);
-    element_text(value);
-  }
-  void list(int id, int element_type, std::size_t size) {
-    field(id, 9);
-    // Sizes below 15 stand beside the type.
-    if (size < 15) {
-      byte(static_cast<unsigned>(size) << 4 | static_cast<unsigned>(element_type));
-    } else {
-      byte(0xF0U | static_cast<unsigned>(element_type));
-      varint(size);
-    }
-  }
-  void element_text(std::string_view value) {
-    varint(value.size());
-    out_ += value;
-  }
-  void element_integer(std::int64_t value) { zigzag(value); }
-  void begin(int id) {
-    field(id, 12);
-    begin_element();
-  }
-  void begin_element() { outer_.push_back(std::exchange(last_, 0)); }
-  void end() {
-    byte(0);
-    last_ = outer_.back();
-    outer_.pop_back();
-  }
-  /// The whole; ends the outermost struct.
-  std::string finish() {
-    byte(0);
-    return std::move(out_);
-  }
-
- private:
-  void byte(unsigned value) { out_.push_back(static_cast<char>(value)); }
-  void varint(std::uint64_t value) {
-    for (; value >= 0x80; value >>= 7) byte(static_cast<unsigned>(value & 0x7F) | 0x80U);
-    byte(static_cast<unsigned>(value));
-  }
-  void zigzag(std::int64_t value) {
-    varint(static_cast<std::uint64_t>(value) << 1 ^ static_cast<std::uint64_t>(value >> 63));
-  }
-  /// Ids rise by 1 to 15 in all that is written here.
-  void field(int id, int type) {
-    byte(static_cast<unsigned>(id - last_) << 4 | static_cast<unsigned>(type));
-    last_ = id;
-  }
-
-  std::string out_;
-  int last_ = 0;
-  std::vector<int> outer_;
-};
+using detail::ThriftType;
+using detail::ThriftWriter;
 
 template <class T>
 void append_little(std::string& out, T value) {
@@ -136,6 +78,66 @@ int type_of(ParquetKind kind) {
   return kByteArray;
 }
 
+/// Where the pages of a column of one row group lie.
+struct Chunk {
+  std::int64_t offset = 0, bytes = 0, entries = 0;
+};
+
+/// The nodes of one field: one, or a list's three.
+void write_schema(ThriftWriter& out, const ParquetField& field) {
+  constexpr int kUtf8 = 0, kListOf = 3;              // ConvertedType
+  constexpr int kLogicalText = 1, kLogicalList = 3;  // fields of the union LogicalType
+  const bool list = is_list(field.kind);
+  out.begin_element();
+  if (!list) out.i32(1, type_of(field.kind));
+  out.i32(3, kOptional);
+  out.binary(4, field.name);
+  if (list) out.i32(5, 1);  // children
+  if (list || field.kind == ParquetKind::kText) {
+    out.i32(6, list ? kListOf : kUtf8);
+    out.begin(10);
+    out.begin(list ? kLogicalList : kLogicalText);
+    out.end();
+    out.end();
+  }
+  out.end();
+  if (!list) return;
+  out.begin_element();
+  out.i32(3, kRepeated);
+  out.binary(4, "list");
+  out.i32(5, 1);
+  out.end();
+  out.begin_element();
+  out.i32(1, type_of(field.kind));
+  out.i32(3, kRequired);
+  out.binary(4, "element");
+  out.end();
+}
+
+void write_chunk(ThriftWriter& out, const ParquetField& field, const Chunk& chunk) {
+  out.begin_element();
+  out.i64(2, 0);  // file_offset: no longer used, still required
+  out.begin(3);
+  out.i32(1, type_of(field.kind));
+  out.list(2, ThriftType::kI32, 2);
+  out.element_integer(kPlain);
+  out.element_integer(kRle);
+  const bool list = is_list(field.kind);
+  out.list(3, ThriftType::kBinary, list ? 3 : 1);
+  out.element_binary(field.name);
+  if (list) {
+    out.element_binary("list");
+    out.element_binary("element");
+  }
+  out.i32(4, 0);  // uncompressed
+  out.i64(5, chunk.entries);
+  out.i64(6, chunk.bytes);  // unpacked
+  out.i64(7, chunk.bytes);  // stored
+  out.i64(9, chunk.offset);
+  out.end();
+  out.end();
+}
+
 }  // namespace
 
 /// A column of the row group that is being filled.
@@ -149,9 +151,6 @@ struct ParquetWriter::Column {
 };
 
 struct ParquetWriter::Group {
-  struct Chunk {
-    std::int64_t offset = 0, bytes = 0, entries = 0;
-  };
   std::int64_t rows = 0, bytes = 0;
   std::vector<Chunk> chunks;
 };
@@ -221,16 +220,16 @@ void ParquetWriter::close_page(Column& column) {
   std::string levels;
   if (list) append_levels(levels, column.repetition, 1);
   append_levels(levels, column.definition, list ? 2 : 1);
-  const auto bytes = static_cast<std::int64_t>(levels.size() + column.page.size());
+  const auto bytes = static_cast<std::int32_t>(levels.size() + column.page.size());
   ThriftWriter header;
-  header.integer(1, 0);  // a data page
-  header.integer(2, bytes);
-  header.integer(3, bytes);
+  header.i32(1, 0);      // a data page
+  header.i32(2, bytes);  // unpacked
+  header.i32(3, bytes);  // stored
   header.begin(5);
-  header.integer(1, static_cast<std::int64_t>(column.definition.size()));
-  header.integer(2, kPlain);
-  header.integer(3, kRle);
-  header.integer(4, kRle);
+  header.i32(1, static_cast<std::int32_t>(column.definition.size()));
+  header.i32(2, kPlain);
+  header.i32(3, kRle);
+  header.i32(4, kRle);
   header.end();
   column.pages += header.finish() + levels + column.page;
   column.entries += static_cast<std::int64_t>(column.definition.size());
@@ -257,86 +256,30 @@ void ParquetWriter::close_group() {
 }
 
 std::string ParquetWriter::footer() const {
-  constexpr int kTextType = 8, kIntegerType = 5, kStructType = 12;
-  constexpr int kUtf8 = 0, kListOf = 3;  // ConvertedType
   ThriftWriter out;
   std::size_t nodes = 1;
   std::int64_t rows = 0;
   for (const Column& column : columns_) nodes += is_list(column.field.kind) ? 3 : 1;
   for (const Group& group : groups_) rows += group.rows;
-  out.integer(1, 1);  // version
-  out.list(2, kStructType, nodes);
+  out.i32(1, 1);  // version
+  out.list(2, ThriftType::kStruct, nodes);
   out.begin_element();
-  out.text(4, "schema");
-  out.integer(5, static_cast<std::int64_t>(columns_.size()));
+  out.binary(4, "schema");
+  out.i32(5, static_cast<std::int32_t>(columns_.size()));
   out.end();
-  for (const auto& [field, page, definition, repetition, pages, entries] : columns_) {
-    out.begin_element();
-    if (!is_list(field.kind)) out.integer(1, type_of(field.kind));
-    out.integer(3, kOptional);
-    out.text(4, field.name);
-    if (is_list(field.kind)) {
-      out.integer(5, 1);
-      out.integer(6, kListOf);
-      out.begin(10);  // LogicalType: LIST
-      out.begin(3);
-      out.end();
-      out.end();
-    } else if (field.kind == ParquetKind::kText) {
-      out.integer(6, kUtf8);
-      out.begin(10);  // LogicalType: STRING
-      out.begin(1);
-      out.end();
-      out.end();
-    }
-    out.end();
-    if (!is_list(field.kind)) continue;
-    out.begin_element();
-    out.integer(3, kRepeated);
-    out.text(4, "list");
-    out.integer(5, 1);
-    out.end();
-    out.begin_element();
-    out.integer(1, type_of(field.kind));
-    out.integer(3, kRequired);
-    out.text(4, "element");
-    out.end();
-  }
-  out.integer(3, rows, true);
-  out.list(4, kStructType, groups_.size());
+  for (const Column& column : columns_) write_schema(out, column.field);
+  out.i64(3, rows);
+  out.list(4, ThriftType::kStruct, groups_.size());
   for (const Group& group : groups_) {
     out.begin_element();
-    out.list(1, kStructType, columns_.size());
-    for (std::size_t i = 0; i < columns_.size(); ++i) {
-      const ParquetField& field = columns_[i].field;
-      const Group::Chunk& chunk = group.chunks[i];
-      out.begin_element();
-      out.integer(2, 0, true);  // file_offset: no longer used, still required
-      out.begin(3);
-      out.integer(1, type_of(field.kind));
-      out.list(2, kIntegerType, 2);
-      out.element_integer(kPlain);
-      out.element_integer(kRle);
-      const bool list = is_list(field.kind);
-      out.list(3, kTextType, list ? 3 : 1);
-      out.element_text(field.name);
-      if (list) {
-        out.element_text("list");
-        out.element_text("element");
-      }
-      out.integer(4, 0);  // uncompressed
-      out.integer(5, chunk.entries, true);
-      out.integer(6, chunk.bytes, true);
-      out.integer(7, chunk.bytes, true);
-      out.integer(9, chunk.offset, true);
-      out.end();
-      out.end();
-    }
-    out.integer(2, group.bytes, true);
-    out.integer(3, group.rows, true);
+    out.list(1, ThriftType::kStruct, columns_.size());
+    for (std::size_t i = 0; i < columns_.size(); ++i)
+      write_chunk(out, columns_[i].field, group.chunks[i]);
+    out.i64(2, group.bytes);
+    out.i64(3, group.rows);
     out.end();
   }
-  out.text(6, "retinue");
+  out.binary(6, "retinue");
   return out.finish();
 }
 

@@ -266,9 +266,10 @@ void CaptionLeader::fail(std::size_t index, const DataError& error) {
   }
   for (std::size_t i = 0; i < item.media.size(); ++i) prefetcher_.forget(media_key(index, i));
   show(item, index, error);
-  not_durable_.push_back({.entry = journal_.append(
-                              EntryType::kFail, static_cast<std::int64_t>(index),
-                              to_json(Failure{item.id, item.source, error.stage, error.message}))});
+  not_durable_.push_back(
+      {.entry = journal_.append(
+           EntryType::kFail, static_cast<std::int64_t>(index),
+           to_json(FailureRecord{item.id, item.source, error.stage, error.message}))});
 }
 
 void CaptionLeader::count_durable() {

@@ -66,7 +66,7 @@ void judge_deaths(const Session& session, const CrashAttribution& crash_attribut
         "--retry-failed.",
         crashes.size(), shown(crashes));
     journal->append(EntryType::kFail, index,
-                    to_json(Failure{item.id, item.source, "quarantine", message}));
+                    to_json(FailureRecord{item.id, item.source, "quarantine", message}));
     session.log.warning(fmt::format("[quarantine] {}: {}", item.id, message));
     job.open[static_cast<std::size_t>(index)] = 0;
     ++job.failed_before;

@@ -72,6 +72,26 @@ TEST_F(ItemTableBuilderTest, ATornOrDamagedTableIsMadeAnew) {
   EXPECT_EQ(ItemTable(table()).size(), 2U);
 }
 
+TEST_F(ItemTableBuilderTest, ATableUnderItsEarlierNameIsContinued) {
+  list(ab_)->publish();
+  const auto written = fs::last_write_time(table() + "/items");
+  const std::string earlier = folder_.path("manifest");
+  fs::rename(table(), earlier);
+  fs::create_directory(earlier + ".part");
+  {
+    const auto again = list(ab_);
+    EXPECT_EQ(again->difference(), "");
+    again->publish();
+  }
+  EXPECT_EQ(fs::last_write_time(table() + "/items"), written);
+  EXPECT_FALSE(fs::exists(earlier));
+  EXPECT_FALSE(fs::exists(earlier + ".part"));
+  // Where both are there, the newer name holds.
+  fs::create_directory(earlier);
+  EXPECT_EQ(list(ab_)->difference(), "");
+  EXPECT_EQ(fs::last_write_time(table() + "/items"), written);
+}
+
 TEST_F(ItemTableBuilderTest, NothingRemainsOfInputsThatCannotBeListed) {
   EXPECT_THROW(list("\n"), UsageError);
   EXPECT_TRUE(fs::is_empty(folder_.path()));

@@ -29,6 +29,11 @@ std::vector<std::byte> read_golden_image(const std::string& name) {
   return read_file(std::string(RETINUE_SOURCE_DIR "/tests/golden/images/files/") + name);
 }
 
+Result<Frames> decode_image(std::span<const std::byte> bytes, const ImageOptions& options) {
+  const auto image = open_image(bytes, options);
+  return image.ok() ? image->decode() : image.error();
+}
+
 std::vector<unsigned char> random_bytes(unsigned long long seed, std::size_t size) {
   std::vector<unsigned char> bytes(size);
   for (std::size_t i = 0; i < size; ++i)

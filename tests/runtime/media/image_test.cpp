@@ -60,22 +60,21 @@ void expect_as_reference(const Json& row) {
   EXPECT_EQ(frames->width, row["width"]);
   EXPECT_EQ(sha256_of(frames->pixels), row["rgb_sha256"]);
 
-  const auto size = image_size(bytes, kAsTransformers);
-  ASSERT_TRUE(size.ok()) << size.error().message;
-  EXPECT_EQ(*size, (ImageSize{.height = frames->height, .width = frames->width}));
+  const ImageSize size = open_image(bytes, kAsTransformers).value().size();
+  EXPECT_EQ(size, (ImageSize{.height = frames->height, .width = frames->width}));
 
   const VisionProcessorSpec spec = spec_of(row);
   const auto patches = to_patches(*frames, spec, false);
-  const auto grid = patch_grid(1, *size, spec, false);
+  const auto grid = patch_grid(1, size, spec, false);
   ASSERT_EQ(patches.ok(), !row.contains("error"));
   ASSERT_EQ(grid.ok(), patches.ok());
   if (!patches.ok()) return;
   EXPECT_EQ(Json({patches->grid_thw.frames, patches->grid_thw.rows, patches->grid_thw.columns}),
             row["grid_thw"]);
   EXPECT_EQ(*grid, patches->grid_thw);
-  const auto to = smart_resize_image(*size, spec.factor(), spec.image);
+  const auto to = smart_resize_image(size, spec.factor(), spec.image);
   std::vector<std::uint8_t> resized(static_cast<std::size_t>(to->pixels() * 3));
-  resize_bicubic_u8(frames->pixels, *size, resized, *to);
+  resize_bicubic_u8(frames->pixels, size, resized, *to);
   EXPECT_EQ(sha256_of(resized), row["resized_sha256"]);
   EXPECT_EQ(sha256_of_pixel_values(*patches), row["pixel_values_sha256"]);
 }
@@ -140,12 +139,9 @@ std::vector<std::byte> bytes_of(std::string_view text) {
 }
 
 std::string message_of(const std::vector<std::byte>& bytes) {
-  const auto frames = decode_image(bytes);
-  const auto size = image_size(bytes);
-  EXPECT_FALSE(frames.ok());
-  if (frames.ok()) return "";
-  EXPECT_FALSE(size.ok());
-  return frames.error().message;
+  const auto image = open_image(bytes);
+  EXPECT_FALSE(image.ok());
+  return image.ok() ? "" : image.error().message;
 }
 
 TEST(Image, RefusalSaysWhatTheContentLooksLike) {
@@ -169,11 +165,25 @@ TEST(Image, RefusalSaysWhatTheContentLooksLike) {
               HasSubstr("got an AVIF"));
 }
 
-TEST(Image, ContentDecidesAndNotTheName) {
-  EXPECT_EQ(image_kind(read_golden_image("exif_1.jpg")), ImageKind::kJpeg);
-  EXPECT_EQ(image_kind(read_golden_image("png_rgb8.png")), ImageKind::kPng);
-  EXPECT_EQ(image_kind(read_golden_image("webp_lossless.webp")), ImageKind::kWebp);
-  EXPECT_EQ(image_kind(read_golden_image("page.png")), ImageKind::kOther);
+TEST(Image, TheHeaderGivesKindSizesAndOrientation) {
+  const auto bytes = read_golden_image("exif_6.jpg");
+  const OpenedImage upright = open_image(bytes).value();
+  EXPECT_EQ(upright.kind(), ImageKind::kJpeg);
+  EXPECT_EQ(upright.orientation(), 6);
+  EXPECT_EQ(upright.size(), (ImageSize{.height = upright.stored_size().width,
+                                       .width = upright.stored_size().height}));
+  const OpenedImage stored =
+      open_image(bytes, {.exif_orientation = ExifOrientation::kIgnore}).value();
+  EXPECT_EQ(stored.orientation(), 1);
+  EXPECT_EQ(stored.size(), upright.stored_size());
+}
+
+TEST(Image, OneOpenedImageCanBeDecodedTwice) {
+  const auto bytes = read_golden_image("exif_6.jpg");
+  const OpenedImage image = open_image(bytes).value();
+  Frames first = image.decode().value();
+  const auto pixels = first.pixels;
+  EXPECT_EQ(image.decode(std::move(first)).value().pixels, pixels) << "into recycled memory";
 }
 
 TEST(Image, HugeHeaderIsRefusedBeforeAllocating) {
@@ -186,7 +196,7 @@ TEST(Image, PixelLimitIsExact) {
   const auto bytes = read_golden_image("jpeg_420_64x33.jpg");
   EXPECT_TRUE(decode_image(bytes, {.max_pixels = 64 * 33}).ok());
   EXPECT_FALSE(decode_image(bytes, {.max_pixels = 64 * 33 - 1}).ok());
-  EXPECT_FALSE(image_size(bytes, {.max_pixels = 64 * 33 - 1}).ok());
+  EXPECT_FALSE(open_image(bytes, {.max_pixels = 64 * 33 - 1}).ok());
 }
 
 TEST(Image, OrientationCanBeIgnored) {
@@ -224,10 +234,9 @@ TEST(Image, DamagedBytesNeverDoWorseThanARefusal) {
         bytes[(bits >> 16) % range] = static_cast<std::byte>(bits >> 8);
       }
       const auto frames = decode_image(bytes, {.max_pixels = 1 << 22});
-      const auto size = image_size(bytes, {.max_pixels = 1 << 22});
       if (frames.ok()) {
-        ASSERT_TRUE(size.ok());
-        ASSERT_EQ(std::ssize(frames->pixels), size->pixels() * 3);
+        const ImageSize size = open_image(bytes, {.max_pixels = 1 << 22}).value().size();
+        ASSERT_EQ(std::ssize(frames->pixels), size.pixels() * 3);
       } else {
         ASSERT_FALSE(frames.error().message.empty());
       }

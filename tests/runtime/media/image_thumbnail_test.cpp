@@ -1,7 +1,7 @@
 #include "runtime/media/image_thumbnail.h"
 
-#include "runtime/media/image.h"
 #include "runtime/media/patchify.h"
+#include "tests/runtime/media/image_golden.h"
 
 #include <gtest/gtest.h>
 

@@ -65,7 +65,7 @@ TEST(Record, ReplacesWhatIsNoUtf8AndShortensDataAddresses) {
   EXPECT_THAT(line, HasSubstr("\"a\xEF\xBF\xBD\""));
   EXPECT_THAT(line, HasSubstr("\"data:image/png;base64\""));
   EXPECT_THAT(line, HasSubstr("\"sha256\":null"));
-  EXPECT_EQ(to_json(Failure{"x", "", "read", "gone"}),
+  EXPECT_EQ(to_json(FailureRecord{"x", "", "read", "gone"}),
             R"({"id":"x","stage":"read","message":"gone"})");
 }
 

@@ -1,11 +1,6 @@
 #include "runtime/formats/parquet/reader.h"
 
 #include "parallel/base/rng.h"
-#include "runtime/formats/parquet/codecs.h"
-#include "runtime/formats/parquet/encodings.h"
-#include "runtime/formats/parquet/page.h"
-#include "runtime/formats/parquet/page_cache.h"
-#include "runtime/formats/parquet/thrift_compact.h"
 #include "runtime/formats/parquet/writer.h"
 #include "tests/support/job_ranks.h"
 
@@ -21,7 +16,6 @@ namespace retinue::runtime {
 namespace {
 
 using Json = nlohmann::json;
-using testing::ElementsAre;
 using testing::HasSubstr;
 
 const std::string kGolden = RETINUE_SOURCE_DIR "/tests/golden/parquet/";
@@ -169,29 +163,6 @@ TEST(Parquet, IsReadByManyThreadsThroughASmallCache) {
   EXPECT_EQ(wrong, 0);
 }
 
-TEST(Parquet, ACacheThatHoldsOneValueServesManyThreadsThatWantOthers) {
-  struct Number {
-    std::int64_t value;
-    [[nodiscard]] static std::int64_t memory_bytes() { return 1; }
-  };
-  detail::KeptValues<std::int64_t, Number> cache(1);
-  std::atomic<int> wrong = 0;
-  std::vector<std::jthread> threads;
-  for (std::uint64_t thread = 0; thread < 8; ++thread)
-    threads.emplace_back([&, thread] {
-      for (std::uint64_t i = 0; i < 20'000; ++i) {
-        const auto key = static_cast<std::int64_t>(random_bits(thread, i) % 3);
-        const auto made = cache.get(key, [&]() -> Result<Number> {
-          if (i % 5 == 0) return DataError{"read", "this time it cannot be made"};
-          return Number{key};
-        });
-        if (made.ok() && (*made)->value != key) ++wrong;
-      }
-    });
-  threads.clear();
-  EXPECT_EQ(wrong, 0);
-}
-
 TEST(Parquet, FollowsARowOfAListFromPageToPage) {
   // Our own writer ends a page with a row, as pyarrow does today and did not always: its level that
   // begins the second and third page is turned from "a row begins" into "the row goes on".
@@ -286,128 +257,6 @@ TEST(Parquet, SaysWhenTheFileHasBecomeShorter) {
 TEST(Parquet, RefusesPagesAboveTheLimit) {
   const auto file = open_file(golden_file("plain_v1"), {.max_page_bytes = 300});
   EXPECT_THAT(file->cell(0, 0).error().message, HasSubstr("300 bytes are the limit"));
-}
-
-std::vector<std::byte> bytes_of(std::initializer_list<int> values) {
-  std::vector<std::byte> bytes;
-  for (const int value : values) bytes.push_back(static_cast<std::byte>(value));
-  return bytes;
-}
-
-TEST(ParquetPage, RefusesWhatDoesNotFit) {
-  detail::PageHeader header;
-  header.values = 1;
-  header.encoding = detail::kRleDictionary;
-  const auto words = std::make_shared<detail::ParquetValues>();
-  words->width_bytes = 4;
-  words->count = 2;
-  words->bytes = detail::HeapBytes(8);
-  detail::ParquetLeaf leaf;
-  leaf.type = detail::ParquetType::kInt32;
-  leaf.width_bytes = 4;
-  const auto refusal = [&](const std::vector<std::byte>& stored, bool with_words) {
-    header.unpacked_bytes = header.stored_bytes = static_cast<std::int64_t>(stored.size());
-    const auto page =
-        detail::decode_page(header, stored, leaf, 0, with_words ? words : nullptr, 1 << 20);
-    return page.ok() ? "" : page.error().message;
-  };
-  // Indices of three bits, one run of one.
-  EXPECT_EQ(refusal(bytes_of({3, 2, 1}), true), "");
-  EXPECT_THAT(refusal(bytes_of({3, 2, 2}), true), HasSubstr("beyond the dictionary"));
-  EXPECT_THAT(refusal(bytes_of({3, 2, 1}), false), HasSubstr("there is none"));
-  EXPECT_THAT(refusal(bytes_of({33, 2, 1}), true), HasSubstr("indices end early"));
-  header.encoding = detail::kPlain;
-  EXPECT_THAT(refusal(bytes_of({1, 2, 3}), false), HasSubstr("do not fit their number"));
-  // One string that repeats so many bytes of the one before it, and adds none.
-  leaf.type = detail::ParquetType::kByteArray;
-  header.encoding = detail::kDeltaByteArray;
-  const auto repeats = [](int bytes) {
-    return bytes_of({0x80, 1, 4, 1, 2 * bytes, 0x80, 1, 4, 1, 0});
-  };
-  EXPECT_EQ(refusal(repeats(0), false), "");
-  EXPECT_THAT(refusal(repeats(5), false), HasSubstr("do not fit their number"));
-}
-
-TEST(ParquetCodec, AllocatesNothingForAClaimThatTheCodecCannotMeet) {
-  const auto stored = bytes_of({0xFF, 0xFF, 0xFF, 0x7F, 1, 2, 3, 4});
-  for (const int codec : {0, 1, 2, 6}) {
-    const auto page = detail::unpack_page(codec, stored, (std::int64_t{1} << 31) - 1);
-    ASSERT_FALSE(page.ok()) << codec;
-    EXPECT_THAT(page.error().message, HasSubstr("2147483647"));
-  }
-  for (const int codec : {1, 2, 6})
-    EXPECT_THAT(detail::unpack_page(codec, stored, 16).error().message, HasSubstr("do not unpack"));
-}
-
-TEST(ParquetEncoding, ReadsTheExamplesOfTheFormat) {
-  // Encodings.md: 0 to 7 in three bits, bit-packed; then a run of eleven fours.
-  const auto packed = bytes_of({0x03, 0x88, 0xC6, 0xFA, 22, 4});
-  std::span<const std::byte> in = packed;
-  std::vector<std::uint32_t> out(19);
-  ASSERT_TRUE(detail::read_hybrid(in, 3, out));
-  EXPECT_THAT(out, ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4));
-  EXPECT_TRUE(in.empty());
-  // 7, 5, 3, 1, 2, 3, 4, 5: differences -2 -2 -2 1 1 1 1, the least -2, the rest in two bits.
-  auto delta = bytes_of({0x80, 0x01, 4, 8, 14, 3, 2, 0, 0, 0, 0xC0, 0x3F, 0, 0, 0, 0, 0, 0});
-  in = delta;
-  std::vector<std::int64_t> numbers;
-  ASSERT_TRUE(detail::read_deltas(in, 8, numbers));
-  EXPECT_THAT(numbers, ElementsAre(7, 5, 3, 1, 2, 3, 4, 5));
-  in = delta;
-  EXPECT_FALSE(detail::read_deltas(in, 7, numbers)) << "more values than the page has";
-  in = std::span(delta).first(12);
-  EXPECT_FALSE(detail::read_deltas(in, 8, numbers)) << "cut";
-}
-
-TEST(ThriftCompact, FailsOnWhatTheBytesCannotHold) {
-  using detail::ThriftReader, detail::ThriftType;
-  // Field 1, a list of 2^28 structs in no bytes.
-  const auto longer = bytes_of({0x19, 0xFC, 0x80, 0x80, 0x80, 0x80, 0x01});
-  ThriftReader list(longer);
-  int elements = 0;
-  list.fields(ThriftType::kStruct,
-              [&](int, ThriftType type) { list.elements(type, [&](ThriftType) { ++elements; }); });
-  EXPECT_TRUE(list.failed());
-  EXPECT_EQ(elements, 0);
-  // Structs in structs without end.
-  const std::vector<std::byte> deep(100000, std::byte{0x1C});
-  ThriftReader nested(deep);
-  nested.skip(ThriftType::kStruct);
-  EXPECT_TRUE(nested.failed());
-  EXPECT_FALSE(nested.ran_out());
-}
-
-struct Weight {
-  std::int64_t bytes;
-  [[nodiscard]] std::int64_t memory_bytes() const { return bytes; }
-};
-
-TEST(KeptValues, KeepsTheNewestAndMakesEachOnceForAllThreads) {
-  detail::KeptValues<int, Weight> kept(100);
-  std::atomic<int> made = 0;
-  const auto get = [&](int key) {
-    return kept.get(key, [&]() -> Result<Weight> {
-      ++made;
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-      return key < 0 ? Result<Weight>(DataError{"read", "no"}) : Result<Weight>(Weight{40});
-    });
-  };
-  {
-    std::vector<std::jthread> threads;
-    for (int i = 0; i < 4; ++i) threads.emplace_back([&] { EXPECT_TRUE(get(1).ok()); });
-  }
-  EXPECT_EQ(made, 1);
-  (void)get(2);
-  (void)get(1);  // used again: 2 is older now
-  (void)get(3);
-  EXPECT_EQ(made, 3);
-  (void)get(1);
-  EXPECT_EQ(made, 3);
-  (void)get(2);
-  EXPECT_EQ(made, 4);
-  EXPECT_FALSE(get(-1).ok());
-  EXPECT_FALSE(get(-1).ok()) << "errors are not kept";
-  EXPECT_EQ(made, 6);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "runtime/study/compare.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/statistics.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>

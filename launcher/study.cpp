@@ -13,10 +13,12 @@
 #include "runtime/study/cluster.h"
 #include "runtime/study/compare.h"
 #include "runtime/study/model/model_work.h"
+#include "runtime/study/report/page.h"
 #include "runtime/study/report/table.h"
 #include "runtime/study/study.h"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <array>
@@ -162,7 +164,7 @@ int compare_studies(const StudyFlags& flags) {
   print(study::comparison_table(comparison));
   const std::string page = flags.compare[1] + "/compare.html";
   runtime::AtomicFile file(page);
-  file.write(study::comparison_html(comparison, before, after));
+  file.write(study::page_of(study::comparison_json(comparison, before, after)));
   file.commit();
   print("Details: " + page + "\n");
   return 0;

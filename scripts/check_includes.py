@@ -47,10 +47,11 @@ INNER = {
     "runtime/jobs": ["runtime/output", "runtime/status"],
     "runtime/jobs/caption": ["runtime/jobs"],
     "runtime/doctor": ["runtime/jobs"],
-    "runtime/monitor": ["runtime/status"],
+    "runtime/pages": [],
+    "runtime/monitor": ["runtime/status", "runtime/pages"],
     "runtime/study/model": ["runtime/jobs"],
     "runtime/study/run": ["runtime/study/model"],
-    "runtime/study/report": ["runtime/study/run"],
+    "runtime/study/report": ["runtime/study/run", "runtime/pages"],
     "runtime/study": ["runtime/study/report"],
     "launcher": [],
 }

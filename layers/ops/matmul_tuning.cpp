@@ -2,6 +2,7 @@
 
 #include "layers/ops/dispatch.h"
 #include "parallel/base/rng.h"
+#include "parallel/base/statistics.h"
 
 #include <fmt/format.h>
 
@@ -123,8 +124,7 @@ std::string MatmulTuning::default_path(const std::string& machine) {
 
 MatmulTimer event_timer(Context& ctx) {
   return [&ctx](const std::function<void()>& work) {
-    constexpr int kRounds = 5;
-    std::array<double, kRounds> seconds{};
+    std::vector<double> seconds(5);
     work();  // loads what the library loads lazily
     for (double& s : seconds) {
       Event begin(ctx.device()), end(ctx.device());
@@ -134,8 +134,7 @@ MatmulTimer event_timer(Context& ctx) {
       end.synchronize();
       s = end.seconds_since(begin);
     }
-    std::sort(seconds.begin(), seconds.end());
-    return seconds[kRounds / 2];
+    return median(seconds);
   };
 }
 

@@ -1,6 +1,7 @@
 #include "parallel/comm/sweep.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/statistics.h"
 #include "parallel/comm/gather_values.h"
 #include "parallel/comm/round_robin.h"
 
@@ -21,12 +22,6 @@ constexpr int kMostInARow = 16;
 constexpr int kMostRepetitions = 101;
 /// Above messages of jobs (agree.h of the jobs numbers from 1) and below NCCL's own, the highest.
 constexpr int kPairTag = Communicator::kMaxTag - 2;
-
-double median(std::vector<double>& values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::ranges::nth_element(values, middle);
-  return *middle;
-}
 
 /// Sizes of a sweep, rounded up to what every rank can take part in.
 std::vector<std::int64_t> sizes_of(const SweepOptions& options, std::int64_t unit) {

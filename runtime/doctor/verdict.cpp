@@ -3,6 +3,7 @@
 #include "runtime/doctor/verdict.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/statistics.h"
 
 #include <fmt/format.h>
 
@@ -33,12 +34,6 @@ std::string time_text(double seconds) {
   if (std::abs(seconds) < 1e-3) return fmt::format("{:.1f} us", seconds * 1e6);
   if (std::abs(seconds) < 1) return fmt::format("{:.1f} ms", seconds * 1e3);
   return fmt::format("{:.1f} s", seconds);
-}
-
-template <class Values>
-double median_of(Values values) {
-  std::ranges::sort(values);
-  return values[values.size() / 2];
 }
 
 class Judge {
@@ -461,7 +456,7 @@ class Judge {
     }
     std::string how;
     for (const std::string& way : ways) how += (how.empty() ? "" : ", ") + way;
-    const double usual = median_of(rates);
+    const double usual = upper_median(rates);
     const double load_s = static_cast<double>(of(read[0]).weights_bytes) / together;
     const std::string found =
         fmt::format("{} per rank, {} together ({}): all weights in {}", rate_text(usual),
@@ -604,7 +599,7 @@ class Judge {
         latencies.push_back(pair.latency_s);
         bandwidths.push_back(pair.bytes_per_s);
       }
-      const double latency = median_of(latencies), bandwidth = median_of(bandwidths);
+      const double latency = upper_median(latencies), bandwidth = upper_median(bandwidths);
       // How many times as bad as usual, by whichever is worse.
       const auto badness = [&](const PairFacts& pair) {
         return std::max(pair.latency_s / latency, bandwidth / pair.bytes_per_s);

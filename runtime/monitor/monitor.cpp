@@ -3,6 +3,7 @@
 #include "runtime/monitor/job_metrics.h"
 #include "runtime/monitor/metrics.h"
 #include "runtime/monitor/page.h"
+#include "runtime/pages/page_policy.h"
 
 #include <fmt/format.h>
 
@@ -27,7 +28,7 @@ Monitor::Monitor(const HttpAddress& address, const Clock& clock, double stalled_
     : clock_(clock),
       stalled_after_s_(stalled_after_s),
       page_(std::make_shared<const std::string>(kPage)),
-      page_policy_(policy_of_page(kPage)),
+      page_policy_(policy_of_page(kPage) + "; img-src 'self' data:; connect-src 'self'"),
       server_(std::make_unique<HttpServer>(
           address, [this](std::string_view path) { return answer(path); })) {}
 

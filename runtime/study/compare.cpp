@@ -1,10 +1,10 @@
 #include "runtime/study/compare.h"
 
 #include "parallel/base/check.h"
-#include "runtime/study/report/html.h"
-#include "runtime/study/report/svg.h"
+#include "parallel/base/statistics.h"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <iterator>
@@ -39,6 +39,11 @@ void refuse_unlike(const Study& before, const Study& after) {
 }
 
 }  // namespace
+
+const char* ComparedCase::verdict() const {
+  if (!differs()) return "no clear difference";
+  return ratio > 1 ? "faster" : "slower";
+}
 
 Comparison compare(const Study& before, const Study& after) {
   refuse_unlike(before, after);
@@ -94,38 +99,27 @@ std::string comparison_table(const Comparison& comparison) {
   for (const ComparedCase& c : comparison.cases)
     fmt::format_to(std::back_inserter(text), "{:<32} {:>10.3f} {:>10.3f} {:>7.3f} {:>15} {}\n",
                    c.name, c.before_s, c.after_s, c.ratio,
-                   fmt::format("{:.2f} to {:.2f}", c.least, c.most),
-                   c.differs() ? (c.ratio > 1 ? "faster" : "slower") : "no clear difference");
+                   fmt::format("{:.2f} to {:.2f}", c.least, c.most), c.verdict());
   for (const std::string& remark : comparison.remarks) text += "NOTE: " + remark + "\n";
   return text;
 }
 
-std::string comparison_html(const Comparison& comparison, const Study& before, const Study& after) {
-  std::string body = "<h1>Two scaling studies</h1>\n";
-  fmt::format_to(std::back_inserter(body),
-                 "<p class=\"soft\">before: {}, {}<br>after: {}, {}</p>\n",
-                 escaped(before.provenance.title), escaped(before.provenance.when),
-                 escaped(after.provenance.title), escaped(after.provenance.when));
-  for (const std::string& remark : comparison.remarks)
-    body += "<p class=\"note\">" + escaped(remark) + "</p>\n";
-  PairedBars chart{
-      .title = "Makespan", .unit = "s", .first = "before", .second = "after", .bars = {}};
-  std::vector<std::vector<std::string>> rows = {
-      {"case", "before, s", "after, s", "ratio of rates", "least", "most", "verdict"}};
-  for (const ComparedCase& c : comparison.cases) {
-    chart.bars.push_back({c.name.substr(0, c.name.find(' ', 5)), c.before_s, c.after_s,
-                          fmt::format("{:.2f}x", c.ratio)});
-    rows.push_back({c.name, fmt::format("{:.3f}", c.before_s), fmt::format("{:.3f}", c.after_s),
-                    fmt::format("{:.3f}", c.ratio), fmt::format("{:.3f}", c.least),
-                    fmt::format("{:.3f}", c.most),
-                    c.differs() ? (c.ratio > 1 ? "faster" : "slower") : "no clear difference"});
-  }
-  body += html_table(rows) + "<div class=\"figures\">" + paired_bars(chart) + "</div>\n";
-  body +=
-      "<p class=\"soft\">ratio: rates after over before, of medians; least and most of all pairs "
-      "of "
-      "trials. Faster and slower: at least three trials each, and all pairs agree.</p>\n";
-  return html_page("Two scaling studies", body);
+nlohmann::ordered_json comparison_json(const Comparison& comparison, const Study& before,
+                                       const Study& after) {
+  nlohmann::ordered_json json;
+  json["before"] = {{"title", before.provenance.title}, {"when", before.provenance.when}};
+  json["after"] = {{"title", after.provenance.title}, {"when", after.provenance.when}};
+  json["remarks"] = comparison.remarks;
+  json["cases"] = nlohmann::ordered_json::array();
+  for (const ComparedCase& c : comparison.cases)
+    json["cases"].push_back({{"name", c.name},
+                             {"before_s", c.before_s},
+                             {"after_s", c.after_s},
+                             {"ratio", c.ratio},
+                             {"least", c.least},
+                             {"most", c.most},
+                             {"verdict", c.verdict()}});
+  return json;
 }
 
 }  // namespace retinue::study

@@ -2,6 +2,8 @@
 
 #include "runtime/study/study.h"
 
+#include <nlohmann/json_fwd.hpp>
+
 #include <string>
 #include <vector>
 
@@ -16,6 +18,8 @@ struct ComparedCase {
   int trials = 0;                    ///< of the study with fewer
   /// All pairs of at least three trials each lie on one side of 1.
   [[nodiscard]] bool differs() const { return trials >= 3 && (least > 1 || most < 1); }
+  /// "faster", "slower", "no clear difference".
+  [[nodiscard]] const char* verdict() const;
 };
 struct Comparison {
   std::vector<ComparedCase> cases;
@@ -27,6 +31,8 @@ struct Comparison {
 Comparison compare(const Study& before, const Study& after);
 
 std::string comparison_table(const Comparison& comparison);
-std::string comparison_html(const Comparison& comparison, const Study& before, const Study& after);
+/// What report/page.h draws of a comparison.
+nlohmann::ordered_json comparison_json(const Comparison& comparison, const Study& before,
+                                       const Study& after);
 
 }  // namespace retinue::study

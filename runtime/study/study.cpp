@@ -3,7 +3,7 @@
 #include "parallel/base/check.h"
 #include "parallel/base/rng.h"
 #include "runtime/formats/atomic_file.h"
-#include "runtime/study/report/html.h"
+#include "runtime/study/report/page.h"
 #include "runtime/study/report/table.h"
 
 #include <fmt/format.h>
@@ -185,10 +185,10 @@ void settle(const StudyOptions& options, Provenance& provenance, const std::vect
 }
 
 void write_results(const std::string& folder, const Study& study) {
-  const Summary summary = summarize(study);
-  write_file(folder + "/study.json", to_json(study).dump(1) + "\n");
+  const Json json = to_json(study);
+  write_file(folder + "/study.json", json.dump(1) + "\n");
   write_file(folder + "/study.csv", csv(study));
-  write_file(folder + "/index.html", html_report(study, summary));
+  write_file(folder + "/index.html", page_of(json));
 }
 
 /// How many items the cell shows, of `all` that the largest layout gets.

@@ -10,6 +10,22 @@ function(retinue_sources name)
   target_sources(${name} PRIVATE ${ARGN})
 endfunction()
 
+# retinue_page(NAME VARIABLE): builds page.html of this folder into retinue_runtime as the string VARIABLE, so that the
+# executable looks for no file when it runs.
+function(retinue_page name variable)
+  set(page "${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp")
+  set(script "${CMAKE_SOURCE_DIR}/scripts/cmake/EmbedText.cmake")
+  set(charts "${CMAKE_SOURCE_DIR}/runtime/pages")
+  add_custom_command(OUTPUT "${page}"
+    COMMAND ${CMAKE_COMMAND} "-DFROM=${CMAKE_CURRENT_SOURCE_DIR}/page.html" "-DCHARTS=${charts}" "-DTO=${page}"
+      "-DNAME=${variable}" -P "${script}"
+    DEPENDS page.html "${charts}/charts.css" "${charts}/charts.js" "${script}"
+    VERBATIM)
+  # A target of this folder: CMake knows only here that the file is generated.
+  add_library(${name} OBJECT "${page}")
+  target_sources(retinue_runtime PRIVATE $<TARGET_OBJECTS:${name}>)
+endfunction()
+
 # retinue_test(NAME SOURCES file... [LIBRARIES lib...] [LABELS label...] [TIMEOUT s])
 # One GoogleTest executable; every TEST in it is a CTest test of its own.
 function(retinue_test name)

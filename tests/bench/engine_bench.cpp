@@ -3,6 +3,7 @@
 //   engine_bench [--rounds N] [--only MODEL] [--json FILE]
 // Models: the small captioner, and a random one of 247 M parameters.
 #include "layers/weights/weight_source.h"
+#include "parallel/base/statistics.h"
 #include "tests/bench/scaled_model.h"
 #include "tests/support/engine_runs.h"
 #include "tests/support/engine_tasks.h"
@@ -40,11 +41,6 @@ struct Subject {
   std::string name;
   test::EngineModel model;
 };
-
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  return values.empty() ? 0 : values[values.size() / 2];
-}
 
 /// Requests of text that differ in every token; lengths are the same or near it.
 std::vector<EngineTask> text_tasks(std::int64_t count, std::int64_t prompt, std::int64_t output) {

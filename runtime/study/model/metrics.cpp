@@ -9,13 +9,6 @@
 
 namespace retinue::study {
 
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  std::ranges::sort(values);
-  const std::size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
-
 double speed_up(double baseline_s, double s) { return baseline_s / s; }
 
 double strong_efficiency(double baseline_s, double s, double p) {

@@ -10,8 +10,6 @@ namespace retinue::study {
 /// Pure formulas: numbers in, a number out; nothing here knows files or runs. Times are seconds of
 /// the makespan, p counts ranks over those of the baseline.
 
-double median(std::vector<double> values);
-
 /// T0 / T.
 double speed_up(double baseline_s, double s);
 /// Speed-up over p.   Amdahl 1967

@@ -109,18 +109,4 @@ StepTimes fit_step_times(std::span<const TimedStep> all) {
   return times;
 }
 
-AlphaBeta fit_alpha_beta(std::span<const TimedMessage> messages) {
-  std::vector<std::vector<double>> rows;
-  std::vector<double> y, weights;
-  for (const TimedMessage& message : messages) {
-    if (message.seconds <= 0) continue;
-    rows.push_back({1, message.bytes});
-    y.push_back(message.seconds);
-    weights.push_back(1 / (message.seconds * message.seconds));
-  }
-  if (rows.empty()) return {};
-  const std::vector<double> c = nonnegative_least_squares(rows, y, weights, 100000);
-  return {c[0], c[1] > 0 ? 1 / c[1] : 0};
-}
-
 }  // namespace retinue::study

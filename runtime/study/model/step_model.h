@@ -43,14 +43,4 @@ struct StepTimes {
 /// anything.
 StepTimes fit_step_times(std::span<const TimedStep> steps);
 
-/// t(bytes) = alpha + bytes / bandwidth, by least squares of relative errors.
-struct AlphaBeta {
-  double alpha_s = 0;
-  double bytes_per_s = 0;  ///< 0: none could be told, all sizes took alike
-};
-struct TimedMessage {
-  double bytes = 0, seconds = 0;
-};
-AlphaBeta fit_alpha_beta(std::span<const TimedMessage> messages);
-
 }  // namespace retinue::study

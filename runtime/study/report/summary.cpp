@@ -1,5 +1,7 @@
 #include "runtime/study/report/summary.h"
 
+#include "parallel/base/statistics.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -244,19 +246,16 @@ std::optional<LayoutModel> model_of(const Study& study, const Cell& what) {
   if (cells.empty()) return std::nullopt;
   LayoutModel model;
   std::vector<TimedStep> steps;
-  std::vector<TimedMessage> messages;
   double pixels_s = 0, decoded = 0, reused = 0, admitted = 0;
   for (const MeasuredCell* cell : cells) {
     const Measurement& m = cell->measurement;
     steps.insert(steps.end(), m.steps_taken.begin(), m.steps_taken.end());
-    messages.insert(messages.end(), m.messages.begin(), m.messages.end());
     pixels_s += m.feed_cpu_s, decoded += static_cast<double>(m.decoded);
     reused += static_cast<double>(m.reused_tokens), admitted += static_cast<double>(m.admitted);
     model.limits = m.limits;
   }
   const int threads = cells[0]->measurement.threads;
   model.times = fit_step_times(steps);
-  model.messages = fit_alpha_beta(messages);
   model.feed = {.seconds = share(pixels_s, decoded),
                 .threads = what.layout.tensor * std::clamp(threads / 4, 1, 8)};
   model.reused_tokens = share(reused, admitted);

@@ -104,7 +104,6 @@ std::vector<Curve> curves_of(const Summary& summary);
 /// What the calibrations of a layout tell: step times, messages, feed.
 struct LayoutModel {
   StepTimes times;
-  AlphaBeta messages;
   SimulatedFeed feed;
   SimulatedLimits limits;
   double reused_tokens = 0;

@@ -246,7 +246,7 @@ Json to_json(const Measurement& m) {
     json["steps_taken"].push_back(
         {s.work.rows, s.work.logit_rows, s.work.keys, s.work.patches, s.seconds});
   json["messages"] = Json::array();
-  for (const TimedMessage& message : m.messages)
+  for (const TimedBytes& message : m.messages)
     json["messages"].push_back({message.bytes, message.seconds});
   json["items_shown"] = Json::array();
   for (const SimulatedItem& item : m.items_shown)

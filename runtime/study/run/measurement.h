@@ -1,5 +1,6 @@
 #pragma once
 
+#include "parallel/comm/sweep_fit.h"
 #include "runtime/study/model/simulation.h"
 #include "runtime/study/model/step_model.h"
 #include "runtime/study/run/plan.h"
@@ -47,7 +48,7 @@ struct Measurement {
   std::optional<double> energy_j = {};
   CaptionProof captions = {};
   std::vector<TimedStep> steps_taken = {};      ///< of calibrations only
-  std::vector<TimedMessage> messages = {};      ///< a part of the collectives, of calibrations
+  std::vector<TimedBytes> messages = {};        ///< a part of the collectives, of calibrations
   std::vector<SimulatedItem> items_shown = {};  ///< of warm-ups only, in the order of completion
 };
 

@@ -2,6 +2,7 @@
 #include "runtime/study/study.h"
 
 #include "parallel/base/check.h"
+#include "runtime/study/report/page.h"
 #include "runtime/study/report/table.h"
 #include "tests/support/temporary_folder.h"
 
@@ -140,7 +141,8 @@ TEST_F(RunStudy, RunsEveryCellAndLeavesReportTableAndNoRunFolders) {
   EXPECT_NEAR(json["cases"][0]["makespan_s"]["median"], 0.04, 1e-9);
   EXPECT_NEAR(json["cases"][1]["efficiency"], 1, 1e-9);
   EXPECT_EQ(json["trials"].size(), study_.planned);
-  EXPECT_THAT(text_of(folder + "/index.html"), HasSubstr("Scaling study"));
+  EXPECT_EQ(text_of(folder + "/index.html"),
+            page_of(nlohmann::ordered_json::parse(text_of(folder + "/study.json"))));
   EXPECT_TRUE(fs::is_empty(folder + "/runs"));
   EXPECT_THAT(table(study_, summarize(study_), folder),
               HasSubstr("captions identical in all layouts: yes"));

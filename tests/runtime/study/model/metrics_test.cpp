@@ -15,12 +15,6 @@
 namespace retinue::study {
 namespace {
 
-TEST(Metrics, MedianOfEvenCountsIsTheMiddle) {
-  EXPECT_EQ(median({3, 1, 2}), 2);
-  EXPECT_EQ(median({4, 1, 2, 3}), 2.5);
-  EXPECT_EQ(median({}), 0);
-}
-
 TEST(Metrics, EfficiencyIsSpeedUpOverRanks) {
   EXPECT_DOUBLE_EQ(strong_efficiency(12, 4, 4), 0.75);  // 3 times as fast on 4
   EXPECT_DOUBLE_EQ(weak_efficiency(10, 36, 4), 0.9);    // 9 per rank instead of 10
@@ -141,14 +135,6 @@ TEST(StepModel, TooFewStepsAreRefusedWithWhatToDo) {
   } catch (const UsageError& error) {
     EXPECT_THAT(error.what(), testing::HasSubstr("at least 8"));
   }
-}
-
-TEST(StepModel, AlphaAndBandwidthComeBack) {
-  std::vector<TimedMessage> messages;
-  for (const double bytes : {1e3, 1e4, 1e5, 1e6}) messages.push_back({bytes, 5e-6 + bytes / 2e9});
-  const AlphaBeta fit = fit_alpha_beta(messages);
-  EXPECT_NEAR(fit.alpha_s, 5e-6, 1e-8);
-  EXPECT_NEAR(fit.bytes_per_s, 2e9, 1e7);
 }
 
 }  // namespace

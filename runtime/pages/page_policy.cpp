@@ -1,6 +1,7 @@
+#include "runtime/pages/page_policy.h"
+
 #include "parallel/base/check.h"
 #include "parallel/base/hash.h"
-#include "runtime/monitor/page.h"
 
 #include <fmt/format.h>
 
@@ -24,10 +25,10 @@ std::string base64_of_hex(const std::string& hex) {
   return text;
 }
 
-/// The text of the only element `name`, hashed as browsers do.
+/// Hashes the text of the only element `<name>`, as browsers do. A `<script type=…>` holds data.
 std::string hash_of(std::string_view page, std::string_view name) {
   const std::string open = fmt::format("<{}>", name), close = fmt::format("</{}>", name);
-  const std::size_t begin = page.find(open), end = page.find(close);
+  const std::size_t begin = page.find(open), end = page.find(close, begin);
   check(begin != page.npos && end != page.npos && page.find(open, begin + 1) == page.npos,
         "the page has one script and one style");
   const std::string_view text = page.substr(begin + open.size(), end - begin - open.size());
@@ -37,9 +38,8 @@ std::string hash_of(std::string_view page, std::string_view name) {
 }  // namespace
 
 std::string policy_of_page(std::string_view page) {
-  return fmt::format(
-      "default-src 'none'; script-src {}; style-src {}; img-src 'self' data:; connect-src 'self'",
-      hash_of(page, "script"), hash_of(page, "style"));
+  return fmt::format("default-src 'none'; script-src {}; style-src {}", hash_of(page, "script"),
+                     hash_of(page, "style"));
 }
 
 }  // namespace retinue::runtime

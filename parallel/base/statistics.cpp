@@ -1,0 +1,21 @@
+#include "parallel/base/statistics.h"
+
+#include <algorithm>
+#include <cstddef>
+
+namespace retinue {
+
+double median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  std::ranges::sort(values);
+  const std::size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+double upper_median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+}  // namespace retinue

@@ -13,8 +13,8 @@
 
 namespace retinue::test {
 
-/// The device of the running test's contexts and tensors: the CPU, or CUDA while `for_each_isa` runs
-/// a body there.
+/// The device of the running test's contexts and tensors: the CPU, or CUDA while `for_each_isa`
+/// runs a body there.
 inline Device& test_device() {
   thread_local Device device;
   return device;

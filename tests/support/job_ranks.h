@@ -8,8 +8,8 @@
 
 namespace retinue::test {
 
-/// Runs a job with threads as ranks, each with its Session. Returns the exit code, which must be the
-/// same on all ranks. Throws the first exception of a rank; it ends the other ranks.
+/// Runs a job with threads as ranks, each with its Session. Returns the exit code, which must be
+/// the same on all ranks. Throws the first exception of a rank; it ends the other ranks.
 int run_job(int ranks, const std::function<int(const runtime::Session&)>& job);
 
 std::string read_text(const std::string& path);

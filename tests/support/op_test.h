@@ -82,8 +82,8 @@ void for_dtype(DType dtype, Body&& body) {
   in_f32() = false;
 }
 
-/// Whether this body also runs on CUDA: only where there is a device, and not in f32, which the large
-/// kernels do not support there.
+/// Whether this body also runs on CUDA: only where there is a device, and not in f32, which the
+/// large kernels do not support there.
 inline bool runs_on_cuda() {
   if constexpr (build::kCuda) {
     const char* type = testing::UnitTest::GetInstance()->current_test_info()->type_param();

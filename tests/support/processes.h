@@ -71,7 +71,7 @@ class Launch {
     }
     return true;
   }
-  /// The first process's exit code, or 128 and the number of the signal that ended it; -1: it lives.
+  /// The first process's exit code, or 128 + the signal that ended it; -1: it lives.
   [[nodiscard]] int code() const { return code_; }
 
  private:

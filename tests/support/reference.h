@@ -23,8 +23,8 @@ inline double rounded(double x, DType dtype) {
   return dtype == DType::kBF16 ? to_float(to_bfloat16(f)) : f;
 }
 
-/// `magnitude` is the sum of a value's absolute terms: roundings inside the computation are relative
-/// to it.
+/// `magnitude` is the sum of a value's absolute terms, to which roundings inside the computation are
+/// relative.
 struct Expected {
   std::vector<double> value;
   std::vector<double> magnitude;
@@ -52,7 +52,7 @@ inline testing::AssertionResult close(const std::vector<double>& actual, const E
   double squares = 0, allowed = 0;
   for (std::size_t i = 0; i < actual.size(); ++i) {
     const double want = expected.value[i], magnitude = expected.magnitude[i];
-    // Near the smallest normal f32 a result may be zero: flushed, or divided by an overflown 1 + e^x.
+    // Near the smallest normal f32 a result may be zero: flushed, or over an infinite 1 + e^x.
     const double slack =
         bound.relative * std::abs(want) + bound.of_magnitude * magnitude + 0x1p-124;
     const double error = actual[i] - want;

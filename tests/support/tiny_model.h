@@ -41,9 +41,9 @@ class TinyModel {
   TinyModel(const std::string& config, DType dtype, Communicator* tensor = nullptr, int threads = 1,
             std::int64_t block_size = 32);
 
-  /// Encodes the case's images (owned round robin over the tensor axis), then prefills the prompt in
-  /// chunks of at most `chunk` tokens. Fills `stages` when chunk covers the prompt.
-  /// Returns all logits, gathered over the axis: [tokens, vocab].
+  /// Encodes the case's images (owned round robin over the tensor axis), then prefills the prompt
+  /// in chunks of at most `chunk` tokens. Fills `stages` when chunk covers the prompt. Returns all
+  /// logits, gathered over the axis: [tokens, vocab].
   std::vector<float> run(const GoldenCase& golden, std::int64_t chunk = 1 << 20);
 
   /// Appends one token to the sequence; returns its logits.

@@ -268,16 +268,16 @@ class Bench {
   void causal_attention(const char* what, std::int64_t seqs, std::int64_t length,
                         std::int64_t tokens) {
     const std::int64_t heads = 64, kv_heads = 8, head_dim = 128, block = 64;
-    const std::int64_t pages = (length + block - 1) / block;
-    Tensor data = tensor({seqs * pages, kv_heads, 2 * block * head_dim});
+    const std::int64_t blocks = (length + block - 1) / block;
+    Tensor data = tensor({seqs * blocks, kv_heads, 2 * block * head_dim});
     const ops::KvView cache{data, block, kv_heads, head_dim};
     Tensor q = tensor({seqs * tokens, heads, head_dim});
     Tensor y = tensor({seqs * tokens, heads * head_dim});
     std::vector<std::int32_t> ids, cu = {0};
-    for (std::int64_t i = 0; i < seqs * pages; ++i)
-      ids.push_back(static_cast<std::int32_t>(i * 7919 % (seqs * pages)));
+    for (std::int64_t i = 0; i < seqs * blocks; ++i)
+      ids.push_back(static_cast<std::int32_t>(i * 7919 % (seqs * blocks)));
     for (std::int64_t s = 1; s <= seqs; ++s) cu.push_back(static_cast<std::int32_t>(s * tokens));
-    Tensor block_table = table({seqs, pages}, ids), cu_seqlens = table({seqs + 1}, cu);
+    Tensor block_table = table({seqs, blocks}, ids), cu_seqlens = table({seqs + 1}, cu);
     Tensor lengths = table({seqs}, std::vector<std::int32_t>(static_cast<std::size_t>(seqs),
                                                              static_cast<std::int32_t>(length)));
     const double keys = static_cast<double>(tokens) *

@@ -23,8 +23,7 @@ inline double rounded(double x, DType dtype) {
   return dtype == DType::kBF16 ? to_float(to_bfloat16(f)) : f;
 }
 
-/// `magnitude` is the sum of a value's absolute terms, to which roundings inside the computation are
-/// relative.
+/// `magnitude` is the sum of a value's absolute terms; inner roundings are relative to it.
 struct Expected {
   std::vector<double> value;
   std::vector<double> magnitude;

@@ -46,7 +46,7 @@ double median(std::vector<double> values) {
   return values.empty() ? 0 : values[values.size() / 2];
 }
 
-/// Text requests that differ in every token; lengths are within a quarter of those given.
+/// Requests of text that differ in every token; lengths are the same or near it.
 std::vector<EngineTask> text_tasks(std::int64_t count, std::int64_t prompt, std::int64_t output) {
   test::Random random(static_cast<std::uint64_t>(prompt * 1000 + output));
   std::vector<EngineTask> tasks;

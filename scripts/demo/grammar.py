@@ -64,7 +64,7 @@ def parse(text):
 def score(truth, said):
     """Counts of (found, asked) for objects and relations of one caption; background and exact as 0 or 1.
 
-    A relation is found where the caption states it of the right two objects; that A is above B says that B is below A.
+    A relation is found where the caption states it for the right two objects; "A is above B" also states that B is below A.
     """
     objects, relations, background = parse(said)
     wanted = parse(truth)

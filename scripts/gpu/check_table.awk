@@ -13,7 +13,7 @@ FILENAME ~ /steps\.tsv$/ {
 }
 FILENAME ~ /bench\.tsv$/ {
   if (!rows++) {
-    printf "\n%-56s %10s %9s %9s %10s %6s\n", "op (median; ratio: limit over it)", "us", "GB/s", "TFLOP/s", "limit us", "ratio"
+    printf "\n%-56s %10s %9s %9s %10s %6s\n", "op (median; ratio: limit / median)", "us", "GB/s", "TFLOP/s", "limit us", "ratio"
   }
   if ($1 == "ERROR") { printf "%-56s FAILED: %s\n", $2, $9; next }
   printf "%-56s %10s %9s %9s %10s %6s  %s\n", $2, $3, $4, $5, $6, $7, ($1 == "" ? "" : $1 " (" $8 ", " $9 ")")

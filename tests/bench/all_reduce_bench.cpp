@@ -1,6 +1,6 @@
-// all_reduce beside MPI_Allreduce and beside plain copying, in one run:
+// Times all_reduce beside MPI_Allreduce and plain copying, in one run:
 //   mpirun -np 2 … all_reduce_bench [--json FILE]
-// Copying is what an in-place sum cannot beat: each rank reads its elements and writes as many.
+// An in-place sum cannot be faster than copying: each rank reads its elements and writes as many.
 #include "parallel/comm/mpi/mpi_world.h"
 #include "tests/support/mpi_all_reduce.h"
 #include "tests/support/rank_values.h"
@@ -28,16 +28,16 @@ struct Way {
   [[nodiscard]] double least_us() const { return rounds_us.front(); }
 };
 
-// All ranks start together; a round is as long as its slowest rank. The ways take turns, so that
-// what disturbs one disturbs all.
+// All ranks start together; a round is as long as its slowest rank. The ways take turns, so that a
+// disturbance affects all.
 void time_in_turns(Communicator& comm, std::int64_t count, std::vector<float>& x,
                    std::span<Way> ways) {
-  // Short messages are repeated inside a round, so that the clock and the barrier do not count.
+  // Short messages are repeated inside a round, so that clock and barrier are negligible.
   const int repeats = static_cast<int>(std::clamp<std::int64_t>(500'000 / count, 1, 100));
   const std::vector<std::int64_t> one_each(static_cast<std::size_t>(comm.size()), 1);
   for (int round = -2; round < kRounds; ++round)  // two to warm up
     for (Way& way : ways) {
-      // Sums of sums overflow after some rounds, and what is not finite may add slower.
+      // Sums of sums overflow after some rounds, and non-finite values may add more slowly.
       std::ranges::fill(x, 0x1.0p-100F * static_cast<float>(1 + comm.rank()));
       comm.barrier();
       const auto start = std::chrono::steady_clock::now();

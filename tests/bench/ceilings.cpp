@@ -12,10 +12,10 @@ namespace retinue::bench {
 namespace {
 
 constexpr std::int64_t kSteps = 1 << 20;
-/// Independent sums: more than latency times instructions per cycle.
+/// Number of independent sums: more than latency times instructions per cycle.
 constexpr int kSums = 16;
 
-// The empty asm makes a value unknown to the compiler: else it would see that all sums are one.
+// The empty asm hides a value from the compiler, which would else see that all sums are equal.
 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16"))) double bf16_flops() {
   __m512 sum[kSums] = {};
   for (__m512& s : sum) __asm__ volatile("" : "+v"(s));
@@ -68,7 +68,7 @@ double sse_flops() {
   return 8.0 * kFew * kSteps;
 }
 
-/// Eight streams with a sum each, so that neither a dependency nor the width of a load is a limit.
+/// Eight streams with a sum each, so that neither dependencies nor the width of loads is a limit.
 template <class Vector>
 __attribute__((always_inline)) inline void read_streams(const std::byte* data,
                                                         std::size_t size_bytes) {

@@ -23,7 +23,7 @@ cublasLtMatrixLayout_t layout(std::int64_t rows, std::int64_t columns) {
 
 }  // namespace
 
-// Handles live as long as the benchmark: they are never destroyed.
+// Handles live as long as the benchmark and are never destroyed.
 std::function<void()> best_cublaslt_matmul(Context& ctx, const void* x, const void* w, void* y,
                                            std::int64_t m, std::int64_t n, std::int64_t k,
                                            void* workspace, std::size_t workspace_bytes) {
@@ -32,7 +32,7 @@ std::function<void()> best_cublaslt_matmul(Context& ctx, const void* x, const vo
   cublasLtMatmulDesc_t desc = nullptr;
   require(cublasLtMatmulDescCreate(&desc, CUBLAS_COMPUTE_32F, CUDA_R_32F),
           "cublasLtMatmulDescCreate");
-  // cuBLAS counts columns first: its A is w, transposed, and its B is x.
+  // cuBLAS is column-major: its A is w, transposed, and its B is x.
   const cublasOperation_t transposed = CUBLAS_OP_T;
   require(cublasLtMatmulDescSetAttribute(desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
                                          sizeof transposed),

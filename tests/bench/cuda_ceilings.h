@@ -7,9 +7,9 @@
 
 namespace retinue::bench {
 
-/// y [m, n] = x [m, k] · w [n, k]ᵀ in bf16 with the algorithm that cuBLASLt itself thinks best for
-/// the shape: what its best case reaches, as a ceiling for what is bound to one algorithm. Operands
-/// and workspace are device memory, borrowed. Throws: SystemError.
+/// y [m, n] = x [m, k] · w [n, k]ᵀ in bf16 with the algorithm that cuBLASLt's heuristic picks for
+/// the shape: a ceiling for ops that use one pinned algorithm. Operands and workspace are device
+/// memory, borrowed. Throws: SystemError.
 std::function<void()> best_cublaslt_matmul(Context& ctx, const void* x, const void* w, void* y,
                                            std::int64_t m, std::int64_t n, std::int64_t k,
                                            void* workspace, std::size_t workspace_bytes);

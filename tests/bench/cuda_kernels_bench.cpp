@@ -1,9 +1,10 @@
-// What each op on CUDA reaches of what the device can do, by events around it on the stream.
+// Times each op on CUDA, by events on the stream, as a part of the device's limit.
 //   cuda_kernels_bench [--rounds N] [--only GROUP] [--json FILE] [--small yes]
-// The limit of an op is the larger of the bytes it must move over the bandwidth of a copy, and its
-// operations over the rate of a large cuBLASLt matmul, both measured in this run; a ratio is limit
+// The limit of an op is the larger of two times: its bytes at the bandwidth of a copy, and its
+// operations at the rate of a large cuBLASLt matmul, both measured in this run. A ratio is limit
 // over median. Before each sample the L2 cache is overwritten, which also lets the host run ahead,
-// so that no launch is waited for. --small: shapes that an emulator can finish, for trying out.
+// so that no launch delays the stream. --small: shapes that an emulator can finish, to try the
+// program.
 #include "layers/ops/add.h"
 #include "layers/ops/attention.h"
 #include "layers/ops/cast.h"
@@ -92,7 +93,7 @@ class Bench {
     group_ = group;
     return true;
   }
-  /// A length that is divided where an emulator has to walk it.
+  /// A length, divided with --small.
   [[nodiscard]] std::int64_t many(std::int64_t n) const {
     return options_.small ? std::max<std::int64_t>(1, n / 64) : n;
   }
@@ -178,7 +179,7 @@ class Bench {
                   {"limit_us", limit_s * 1e6},
                   {"ratio", ratio}});
     } catch (const std::exception& error) {
-      // One op that fails must not hide what the others do.
+      // An op that fails must not hide the results of the others.
       fmt::print("{:<10} {:<50} FAILED: {}\n", "", name, error.what());
       row["error"] = error.what();
       failed_ = true;
@@ -187,8 +188,8 @@ class Bench {
     if (json_.is_open()) json_ << (rows_written_++ == 0 ? "\n" : ",\n") << row.dump() << std::flush;
   }
 
-  /// One result per line, so that line tools can read it; each is written when it is known, so that
-  /// a crash costs the rest alone.
+  /// One result per line, so that line tools can read it; each is written at once, so that a crash
+  /// loses only later ones.
   void begin_json() {
     if (options_.json.empty()) return;
     json_.open(options_.json);
@@ -263,20 +264,20 @@ class Bench {
                              static_cast<float>(1 / std::sqrt(static_cast<double>(head_dim))), y);
             });
   }
-  /// The last `tokens` tokens of each of `seqs` sequences of `length`, pages in mixed order.
+  /// The last `tokens` tokens of each of `seqs` sequences of `length`, with blocks in mixed order.
   void causal_attention(const char* what, std::int64_t seqs, std::int64_t length,
                         std::int64_t tokens) {
     const std::int64_t heads = 64, kv_heads = 8, head_dim = 128, block = 64;
-    const std::int64_t pages = (length + block - 1) / block;
-    Tensor data = tensor({seqs * pages, kv_heads, 2 * block * head_dim});
+    const std::int64_t blocks = (length + block - 1) / block;
+    Tensor data = tensor({seqs * blocks, kv_heads, 2 * block * head_dim});
     const ops::KvView cache{data, block, kv_heads, head_dim};
     Tensor q = tensor({seqs * tokens, heads, head_dim});
     Tensor y = tensor({seqs * tokens, heads * head_dim});
     std::vector<std::int32_t> ids, cu = {0};
-    for (std::int64_t i = 0; i < seqs * pages; ++i)
-      ids.push_back(static_cast<std::int32_t>(i * 7919 % (seqs * pages)));
+    for (std::int64_t i = 0; i < seqs * blocks; ++i)
+      ids.push_back(static_cast<std::int32_t>(i * 7919 % (seqs * blocks)));
     for (std::int64_t s = 1; s <= seqs; ++s) cu.push_back(static_cast<std::int32_t>(s * tokens));
-    Tensor block_table = table({seqs, pages}, ids), cu_seqlens = table({seqs + 1}, cu);
+    Tensor block_table = table({seqs, blocks}, ids), cu_seqlens = table({seqs + 1}, cu);
     Tensor lengths = table({seqs}, std::vector<std::int32_t>(static_cast<std::size_t>(seqs),
                                                              static_cast<std::int32_t>(length)));
     const double keys = static_cast<double>(tokens) *

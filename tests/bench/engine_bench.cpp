@@ -1,5 +1,5 @@
-// The engine under synthetic requests on two ranks (threads): what batching, mixed steps and shared
-// prefixes are worth, beside what the decoder alone takes for the same steps, in one process.
+// Runs synthetic requests through the engine on two ranks (threads): the gain of batching, mixed
+// steps and shared prefixes, beside the decoder's own time for the same steps, in one process.
 //   engine_bench [--rounds N] [--only MODEL] [--json FILE]
 // Models: the small captioner, and a random one of 247 M parameters.
 #include "layers/weights/weight_source.h"
@@ -27,8 +27,8 @@ using runtime::EngineStats;
 using test::EngineRanks;
 using test::EngineTask;
 
-/// Four of the 28 decoder layers of Qwen3-VL-2B, a smaller vocabulary, and a tower that is in
-/// nobody's way.
+/// Four of the 28 decoder layers of Qwen3-VL-2B, a smaller vocabulary, and a tower of negligible
+/// cost.
 constexpr bench::ModelScale kScale = {.layers = 4,
                                       .vision_depth = 4,
                                       .vocab = 16384,
@@ -76,7 +76,7 @@ class NoPixels final : public runtime::PixelSource {
   std::optional<Result<layers::Patches>> take(std::uint64_t) override { return std::nullopt; }
 };
 
-/// All at once, from the first submit to the last completion.
+/// Submits all tasks at once; measures from the first submit to the last completion.
 Measured measure(EngineRanks& ranks, const std::vector<EngineTask>& tasks,
                  const EngineLimits& limits, const EngineOptions& options) {
   Measured m;
@@ -111,16 +111,16 @@ Measured measure(EngineRanks& ranks, const std::vector<EngineTask>& tasks,
   return m;
 }
 
-/// Seconds of a step: a table by rows and one by rows of logits, straight lines between, and so
-/// much for each key. Fitted to steps of one kind each, so that a sum of predictions is what those
-/// steps take in the mean, whatever else the machine did meanwhile.
+/// Seconds of a step: a table by rows and one by rows of logits, linear between entries, and a term
+/// per key. Fitted to steps of one kind each, so that a sum of predictions is the mean time of
+/// those steps, other work on the machine included.
 class StepModel {
  public:
-  /// Runs steps of every kind once; several times, between what the model is held against, it sees
-  /// the same machine.
+  /// Runs steps of every kind once. Called several times, between the runs that are compared with
+  /// the model, so that both meet the same machine.
   void sample(EngineRanks& ranks) {
     const auto take = [&](const Measured& m, std::int64_t rows) {
-      // A run's first steps find cold caches.
+      // The first steps of a run meet cold caches.
       for (std::size_t i = 2; i < m.steps.size(); ++i)
         if (m.steps[i].rows == rows) steps_.push_back(m.steps[i]);
     };
@@ -139,7 +139,7 @@ class StepModel {
     }
   }
   void fit() {
-    // Relative to what is predicted, not to what was measured, which would lean to quick steps.
+    // Errors are relative to predictions: relative to measurements, quick steps would count more.
     std::vector<double> scale;
     for (const Step& step : steps_) scale.push_back(step.seconds);
     for (int round = 0; round < 4; ++round) {
@@ -158,7 +158,7 @@ class StepModel {
       if (step.rows > 0) sum += seconds(step);
     return sum;
   }
-  /// Of a step of so many rows that decode, over `keys` keys each.
+  /// Seconds of a step with so many rows that decode, over `keys` keys each.
   [[nodiscard]] double decode_s(std::int64_t rows, std::int64_t keys) const {
     return seconds(Step{rows, rows, rows * keys, 0});
   }
@@ -166,12 +166,12 @@ class StepModel {
                                                          32, 48, 64, 96, 128, 256};
 
  private:
-  /// Weights are read once for any number of rows, those of the head where there is one to compute.
+  /// Points of the two tables. The head's weights are read only if a step computes logits.
   static constexpr std::array<std::int64_t, 5> kLogitRows = {0, 1, 8, 16, 64};
   static constexpr std::size_t kWeights = kRows.size() + kLogitRows.size();
   using Features = std::array<double, kWeights>;
 
-  /// Shares of the two points between which `value` lies, beyond the last in proportion.
+  /// Weights of the two points around `value`; beyond the last point, in proportion to it.
   template <std::size_t size>
   static void place(std::int64_t value, const std::array<std::int64_t, size>& points, double* x) {
     const auto above =
@@ -190,11 +190,11 @@ class StepModel {
     Features x{};
     place(step.rows, kRows, x.data());
     place(step.logit_rows, kLogitRows, x.data() + kRows.size());
-    // No logits are no work; the place of their weight is the keys'.
+    // A step without logits has no head to compute, so this entry serves the keys.
     x[kRows.size()] = static_cast<double>(step.keys) / 1e3;
     return x;
   }
-  /// The least squares of errors, each over its scale.
+  /// Least squares of errors, each divided by its scale.
   void solve(const std::vector<double>& scale) {
     std::array<std::array<double, kWeights + 1>, kWeights> a{};
     for (std::size_t k = 0; k < steps_.size(); ++k) {
@@ -206,7 +206,7 @@ class StepModel {
       }
     }
     for (std::size_t i = 0; i < kWeights; ++i) a[i][i] *= 1 + 1e-9;
-    // Gauss-Jordan; the matrix is symmetric and positive.
+    // Gauss-Jordan; the matrix is symmetric positive definite.
     for (std::size_t i = 0; i < kWeights; ++i)
       for (std::size_t row = 0; row < kWeights; ++row) {
         if (row == i || a[i][i] == 0) continue;
@@ -220,8 +220,8 @@ class StepModel {
   Features weights_{};
 };
 
-/// Requests under limits. Runs in turns with others, so that a slow minute hits all alike; what is
-/// compared are sums over the turns.
+/// Requests under limits. Cases run in turns, so that a slow minute affects all alike; sums over
+/// the turns are compared.
 struct Case {
   std::string what;
   std::vector<EngineTask> tasks;
@@ -236,8 +236,8 @@ struct Case {
   }
 };
 
-/// Seconds of a run in the mean, tokens per second with those of prompts; how all runs compare to
-/// the model. Shares and composition are the last run's.
+/// Prints the mean seconds of a run, rows per second with those of prompts, and the ratio of all
+/// runs to the model. Shares and rows per step are the last run's.
 nlohmann::json report(const Case& of, const StepModel& model) {
   double predicted = 0;
   for (const Measured& run : of.runs) predicted += model.seconds(run);
@@ -319,11 +319,11 @@ nlohmann::json report(const Comparison& comparison, const StepModel& model) {
   return results;
 }
 
-/// All of it in turns, as often as there are rounds.
+/// Runs all cases in turns, `rounds` times.
 void scheduling(EngineRanks& ranks, int rounds, nlohmann::json& out) {
   StepModel model;
-  // Of three sequences two decode, and the third one's prompt fills what they leave free of a step
-  // that still takes as long as reading the weights; sixteen are bound by arithmetic.
+  // Of three sequences two decode, and the third one's prompt fills the rest of a step that still
+  // takes only as long as reading the weights; sixteen sequences are bound by arithmetic.
   const EngineLimits most = ranks.limits();
   std::vector<Comparison> comparisons = {
       compare(most, 3, text_tasks(48, 160, 32), {14, 256}, "160 + 32"),

@@ -1,5 +1,4 @@
-// Speed of the pixel path on one core, beside plain libjpeg-turbo on the same bytes in the same
-// run.
+// Times the pixel path on one core, beside plain libjpeg-turbo on the same bytes in the same run.
 //   image_bench [repetitions]
 #include "parallel/base/rng.h"
 #include "runtime/media/image.h"
@@ -113,7 +112,7 @@ void run_size(ImageSize size, int repetitions, const std::vector<std::int64_t>& 
   });
   tjDestroy(handle);
   print("  libjpeg-turbo alone", plain, 0);
-  // As a decode worker does, memory goes from picture to picture.
+  // Images use the same memory in turn, as in a decoding thread.
   Frames frames;
   layers::Patches patches;
   print("  open_image, decode",

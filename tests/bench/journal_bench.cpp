@@ -1,4 +1,4 @@
-// What a job's journal costs: appends the records of a segment again, beside an empty loop.
+// Times a job's journal: appends the records of a segment again.
 //   journal_bench SEGMENT [FSYNC_INTERVAL_MS]
 // Prints the microseconds per record.
 #include "runtime/output/journal.h"

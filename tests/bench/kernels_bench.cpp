@@ -1,6 +1,6 @@
-// What the CPU kernels reach of what the machine can do. Every ratio is between best times of one
-// process, taken in turns with their ceiling, so that a change of clock or a busy neighbour meets
-// both. Usage: kernels_bench [--threads N] [--rounds N] [--only GROUP] [--json FILE]
+// Times the CPU kernels as parts of the machine's limits. Every ratio is between best times in one
+// process, taken in turns with their ceiling, so that a change of clock or other work affects both.
+// Usage: kernels_bench [--threads N] [--rounds N] [--only GROUP] [--json FILE]
 #include "layers/ops/add.h"
 #include "layers/ops/add_layer_norm.h"
 #include "layers/ops/add_rms_norm.h"
@@ -74,7 +74,7 @@ class Bench {
   }
 
  private:
-  static constexpr std::int64_t kBigBytes = std::int64_t{512} << 20;  // far beyond every cache
+  static constexpr std::int64_t kBigBytes = std::int64_t{512} << 20;  // far larger than the caches
 
   bool wanted(const char* group) {
     if (!options_.only.empty() && options_.only != group) return false;
@@ -108,11 +108,11 @@ class Bench {
     return t;
   }
 
-  /// `work` per call over the best time, beside `ceiling()` in the same unit, in turns.
+  /// Shows `work` per call over the best time, beside `ceiling()` in the same unit, in turns.
   void measure(const std::string& what, double work, const char* unit,
                const std::function<void()>& body, const std::function<double()>& ceiling,
                const std::function<void()>& peer = {}) {
-    // Short bodies are repeated, so that a sample lasts a millisecond at least.
+    // Short bodies are repeated, so that a sample lasts at least a millisecond.
     body();
     const int repeats = std::max(1, static_cast<int>(1e-3 / seconds_of(threads_, body)));
     std::vector<double> rates, peer_rates;
@@ -214,7 +214,7 @@ class Bench {
     matmul("square", 256, 2048, 2048, 1, DType::kF32);
   }
 
-  /// Few rows against weights far beyond the caches, in GB/s of weights.
+  /// Few rows with weights far larger than the caches, in GB/s of weights.
   void gemvs() {
     for (const std::int64_t k : {768, 5120}) {
       const std::int64_t n = kBigBytes / 2 / k / 16 * 16;
@@ -256,20 +256,20 @@ class Bench {
         },
         peak(DType::kBF16));
   }
-  /// `tokens` last tokens of each of `seqs` sequences of `length`.
+  /// The last `tokens` tokens of each of `seqs` sequences of `length`.
   void causal_attention(const char* what, std::int64_t seqs, std::int64_t length,
                         std::int64_t tokens, bool against_read) {
     const std::int64_t heads = 64, kv_heads = 8, head_dim = 128, block = 64;
-    const std::int64_t pages = (length + block - 1) / block;
-    Tensor data = tensor({seqs * pages, kv_heads, 2 * block * head_dim}, 5);
+    const std::int64_t blocks = (length + block - 1) / block;
+    Tensor data = tensor({seqs * blocks, kv_heads, 2 * block * head_dim}, 5);
     const ops::KvView cache{data, block, kv_heads, head_dim};
     Tensor q = tensor({seqs * tokens, heads, head_dim}, 6);
     Tensor y(ledger_, {}, DType::kBF16, {seqs * tokens, heads * head_dim}, MemoryTag::kActivations);
     std::vector<std::int32_t> ids, cu = {0};
-    for (std::int64_t i = 0; i < seqs * pages; ++i)
-      ids.push_back(static_cast<std::int32_t>(i * 7919 % (seqs * pages)));
+    for (std::int64_t i = 0; i < seqs * blocks; ++i)
+      ids.push_back(static_cast<std::int32_t>(i * 7919 % (seqs * blocks)));
     for (std::int64_t s = 1; s <= seqs; ++s) cu.push_back(static_cast<std::int32_t>(s * tokens));
-    Tensor block_table = table({seqs, pages}, ids), cu_seqlens = table({seqs + 1}, cu);
+    Tensor block_table = table({seqs, blocks}, ids), cu_seqlens = table({seqs + 1}, cu);
     Tensor seq_lens = table({seqs}, std::vector<std::int32_t>(static_cast<std::size_t>(seqs),
                                                               static_cast<std::int32_t>(length)));
     const double keys = static_cast<double>(tokens) *
@@ -306,7 +306,7 @@ class Bench {
     qkv_step(1088, slot_mapping, cache);
   }
 
-  /// One op, and the five that it stands for, over the projection of a 32B model's layer.
+  /// The fused op and the five ops that it replaces, on the projections of a 32B model's layer.
   void qkv_step(std::int64_t tokens, TensorView slot_mapping, const ops::KvView& cache) {
     constexpr std::int64_t kHeads = 64, kKvHeads = 8, kHeadDim = 128;
     Tensor qkv = tensor({tokens, (kHeads + 2 * kKvHeads) * kHeadDim}, 7);
@@ -341,7 +341,7 @@ class Bench {
         copying(moved));
   }
 
-  /// Copying as many bytes as the kernel reads and writes, so that both meet the same caches.
+  /// Copies as many bytes as the kernel reads and writes, so that both meet the same caches.
   std::function<double()> copying(std::size_t moved_bytes) {
     return [this, moved_bytes] {
       const std::size_t half = moved_bytes / 2;
@@ -357,7 +357,7 @@ class Bench {
     measure(what, bytes, "GB/s", body, copying(static_cast<std::size_t>(bytes)));
   }
   void rows() {
-    for (const std::int64_t tokens : {64, 4096}) {  // in the caches of a core, and beyond all
+    for (const std::int64_t tokens : {64, 4096}) {  // fits a core's caches; larger than all caches
       const std::int64_t hidden = 5120, n = tokens * hidden;
       const auto size = static_cast<double>(n);
       Tensor x = tensor({tokens, hidden}, 1), z = tensor({tokens, hidden}, 2),
@@ -375,7 +375,7 @@ class Bench {
       row_op(label("layer_norm"), 2 * size,
              [&] { ops::layer_norm(ctx(), x, weight, bias, 1e-6F, y); });
       row_op(label("add"), 3 * size, [&] { ops::add(ctx(), x, z, y); });
-      // Added again and again, x grows to infinity, which costs no less and no more.
+      // Repeated addition makes x infinite, which does not change the time.
       row_op(label("add_rms_norm"), 4 * size,
              [&] { ops::add_rms_norm(ctx(), x, z, weight, 1e-6F, y); });
       row_op(label("add, then rms_norm"), 4 * size, [&] {

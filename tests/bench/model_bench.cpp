@@ -1,6 +1,6 @@
-// Prefill and decode of a scaled Qwen3-VL beside the machine's own ceilings, in one process.
+// Times prefill and decode of a scaled Qwen3-VL beside the machine's own ceilings, in one process.
 //   model_bench [--threads N] [--rounds N] [--layers N] [--depth N] [--image SIDE] [--json FILE]
-// Widths are those of Qwen3-VL-2B, weights are random: only depth and vocabulary are cut.
+// Widths are those of Qwen3-VL-2B, weights are random; only depth and vocabulary are smaller.
 #include "layers/decoder/mrope.h"
 #include "layers/model/qwen3_vl.h"
 #include "parallel/base/rng.h"
@@ -40,7 +40,7 @@ Arguments parse(int argc, char** argv) {
   return arguments;
 }
 
-/// A ceiling, measured a few times after the kernels' threads have stopped spinning for more work.
+/// A ceiling, measured a few times after the kernels' threads have stopped spinning for work.
 double ceiling(const std::function<double()>& measure) {
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   double best = 0;
@@ -48,7 +48,7 @@ double ceiling(const std::function<double()>& measure) {
   return best;
 }
 
-/// Multiply-adds count two.
+/// A multiply-add counts as two operations.
 struct Flops {
   double vision, decoder;
 };
@@ -169,14 +169,14 @@ int run(const Arguments& a) {
       flops(config, static_cast<double>(grid.patches()), static_cast<double>(prompt));
   const double layer_parameters =
       static_cast<double>(config.text.hidden_size) * (2.0 * 2048 + 2 * 1024 + 3.0 * 6144);
-  // What one decode step must read: every layer, the head, the cache so far.
+  // Bytes that one decode step must read: every layer, the head, the cache so far.
   const double step_bytes =
       2 * (static_cast<double>(config.text.num_hidden_layers) * layer_parameters + 32768.0 * 2048) +
       static_cast<double>(config.text.num_hidden_layers * prompt) * 2 * 1024 * 2;
   std::vector<std::byte> memory(std::size_t{512} << 20, std::byte{1});
 
-  // Ceilings and work take turns, so that a slow minute of the machine hits both; the best of each
-  // counts.
+  // Ceilings and work take turns, so that a slow minute of the machine affects both; the best of
+  // each counts.
   double peak = 0, read = 0, vision_s = 1e9, decoder_s = 1e9, decode_s = 1e9;
   for (std::int64_t round = 0; round < a.number.at("rounds"); ++round) {
     peak = std::max(peak,

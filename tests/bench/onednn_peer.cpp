@@ -1,4 +1,4 @@
-// The one file of the benchmarks that knows oneDNN, 2.x and 3.x; without it the peer is absent.
+// The only file that uses oneDNN, 2.x and 3.x; a build without oneDNN has no peer.
 #include "tests/bench/onednn_peer.h"
 
 #if defined(RETINUE_BENCH_ONEDNN)

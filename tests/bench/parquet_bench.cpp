@@ -1,5 +1,5 @@
-// Reading images out of a Parquet file, beside plain reading of the same bytes in the same run.
-//   parquet_bench [FOLDER]      default /tmp; 200 MiB are written there and removed
+// Times reading images from a Parquet file, beside plain reading of the same bytes in the same run.
+//   parquet_bench [FOLDER]      writes 200 MiB to FOLDER (default: /tmp) and removes them
 #include "parallel/base/check.h"
 #include "parallel/base/rng.h"
 #include "runtime/formats/parquet/reader.h"
@@ -23,7 +23,7 @@ using bench::Way;
 constexpr int kRounds = 7;
 constexpr std::int64_t kBytes = std::int64_t{200} << 20;
 
-/// Rows of an id, a caption and "an image" of 50 to 150 KB. Returns how many.
+/// Writes rows of an id, a caption and "an image" of 50 to 150 KB. Returns their number.
 std::int64_t write_file(const std::string& path) {
   ParquetWriter writer(path, {{"id", ParquetKind::kText},
                               {"caption", ParquetKind::kText},
@@ -44,7 +44,7 @@ std::int64_t write_file(const std::string& path) {
   return rows;
 }
 
-/// Every row of a column, by a fresh reader.
+/// Reads every row of a column with a new reader.
 void read_cells(const std::string& path, const ParquetOptions& options, const char* column,
                 std::int64_t threads, const std::function<std::int64_t(std::int64_t)>& nth) {
   const auto file = ParquetFile::open(path, options).value();
@@ -64,13 +64,13 @@ void run(const std::string& where) {
   const std::int64_t rows = write_file(path);
   const auto bytes = static_cast<double>(std::filesystem::file_size(path));
   const auto in_order = [](std::int64_t row) { return row; };
-  // A prime beyond every number of rows here: each row once, far from the one before.
+  // A prime larger than the number of rows: visits each row once, far from the one before.
   const auto anywhere = [rows](std::int64_t row) { return row * 1000003 % rows; };
   std::vector<Way> ways = {
       {"plain read", bytes, [&] { bench::read_plainly(path, std::size_t{1} << 20); }},
       {"images in order", bytes, [&] { read_cells(path, {}, "image", 1, in_order); }},
       {"images in order, 2 threads", bytes, [&] { read_cells(path, {}, "image", 2, in_order); }},
-      {"images in any order, 32 MiB kept", bytes,
+      {"images in any order, 32 MiB cached", bytes,
        [&] { read_cells(path, {.cache_bytes = 32 << 20}, "image", 1, anywhere); }},
       {"ids alone", bytes, [&] { read_cells(path, {}, "id", 1, in_order); }}};
   bench::time_in_turns(ways, kRounds);

@@ -6,7 +6,7 @@
 
 namespace retinue::bench {
 
-/// What of Qwen3-VL-2B is cut so that a benchmark fits; the decoder's widths stay.
+/// Dimensions of Qwen3-VL-2B that a benchmark reduces; the decoder's widths stay.
 struct ModelScale {
   std::int64_t layers, vision_depth, vocab, positions;
   std::int64_t vision_hidden = 1024, vision_heads = 16, vision_positions = 2304;

@@ -1,7 +1,7 @@
-// What scripts/bench/study.sh runs on: a random model between the demo's and a real one, and
-// pictures that all differ, each asked for another number of tokens.
+// Makes the data of scripts/bench/study.sh: a random model, larger than the demo's and smaller than
+// a real one, and images that all differ, with requests for different numbers of tokens.
 //   study_data DIR [--images N] [--width N] [--height N] [--tokens N]
-// Writes DIR/model (without weights: --weights random:0), DIR/pictures and DIR/items.jsonl, a batch
+// Writes DIR/model (without weights: --weights random:0), DIR/images and DIR/items.jsonl, a batch
 // of requests whose answers have N/2 to 3N/2 tokens.
 #include "parallel/base/rng.h"
 
@@ -22,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Waves and noise: as much detail as a photograph has, and no two alike.
+/// Waves and noise: as much detail as a photograph, different in every image.
 std::vector<unsigned char> image(std::uint64_t seed, int width, int height) {
   std::vector<unsigned char> pixels(static_cast<std::size_t>(width) *
                                     static_cast<std::size_t>(height) * 3);
@@ -88,16 +88,16 @@ void write_model(const std::string& folder) {
 
 int run(const std::string& folder, int images, int width, int height, int tokens) {
   write_model(folder + "/model");
-  fs::create_directories(folder + "/pictures");
+  fs::create_directories(folder + "/images");
   std::ofstream items(folder + "/items.jsonl");
   for (int i = 0; i < images; ++i) {
     const auto seed = mix64(static_cast<std::uint64_t>(i) + 1);
-    const std::string name = fmt::format("pictures/{:05}.jpg", i);
+    const std::string name = fmt::format("images/{:05}.jpg", i);
     write_jpeg(folder + "/" + name, image(seed, width, height), width, height);
     const auto most =
         static_cast<int>(tokens * (0.5 + to_unit_double(random_bits(seed, 1ULL << 40U))));
     items << fmt::format(
-        R"({{"custom_id":"picture-{:05}","method":"POST","url":"/v1/chat/completions","body":{{"model":"any",)"
+        R"({{"custom_id":"image-{:05}","method":"POST","url":"/v1/chat/completions","body":{{"model":"any",)"
         R"("max_tokens":{},"messages":[{{"role":"user","content":[{{"type":"image_url","image_url":)"
         R"({{"url":"{}"}}}},{{"type":"text","text":"Describe this image."}}]}}]}}}})"
         "\n",

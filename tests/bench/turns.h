@@ -11,22 +11,22 @@
 
 namespace retinue::bench {
 
-/// One of several ways to go through the same bytes.
+/// One of several ways to process the same bytes.
 struct Way {
   std::string name;
-  double bytes;  ///< that `body` stands for
+  double bytes;  ///< processed by one call of `body`
   std::function<void()> body;
-  std::vector<double> seconds = {};  ///< ascending, of the rounds that count
+  std::vector<double> seconds = {};  ///< ascending; without the warm-up
 
   [[nodiscard]] double median_s() const { return seconds[seconds.size() / 2]; }
   [[nodiscard]] double least_s() const { return seconds.front(); }
   [[nodiscard]] double most_s() const { return seconds.back(); }
-  /// Bytes/s in the median.
+  /// Median bytes/s.
   [[nodiscard]] double rate() const { return bytes / median_s(); }
 };
 
-/// Runs the ways in turns, so that a slow minute of the machine hits all alike, once to warm up and
-/// then for `rounds` rounds.
+/// Runs the ways in turns, so that a slow minute of the machine affects all alike: one round to
+/// warm up, then `rounds` rounds.
 inline void time_in_turns(std::vector<Way>& ways, int rounds) {
   for (int round = -1; round < rounds; ++round)
     for (Way& way : ways) {
@@ -38,7 +38,7 @@ inline void time_in_turns(std::vector<Way>& ways, int rounds) {
   for (Way& way : ways) std::ranges::sort(way.seconds);
 }
 
-/// The whole file by read(), what other ways are held against.
+/// Reads the whole file with read(): the way that others are compared with.
 inline void read_plainly(const std::string& path, std::size_t buffer_bytes) {
   std::vector<char> buffer(buffer_bytes);
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);

@@ -1,4 +1,4 @@
-// Loading weights beside plain reading of the same file, in turns in one run:
+// Times loading weights beside plain reading of the same file, in turns in one run:
 //   weights_bench [FOLDER] [THREADS]
 // Writes a checkpoint of the 8B's widths to FOLDER (default: /tmp), which stays in the page cache.
 #include "layers/modules/tensor_axis.h"

@@ -22,7 +22,7 @@ class Mirror {
   }
 
   [[nodiscard]] TensorView view() const { return at(host_); }
-  /// Where `part`, which lies inside the host view, lies on the device.
+  /// The device address of `part`, a part of the host view.
   [[nodiscard]] TensorView at(ConstTensorView part) const {
     return {buffer_.data() + (part.bytes() - host_.bytes()), part.dtype(), part.shape(),
             part.row_stride()};

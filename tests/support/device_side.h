@@ -6,9 +6,9 @@
 
 namespace retinue::test {
 
-/// A communicator of device memory that takes host memory: tensors are copied to the device,
-/// `inner` is called and waited for, and what it wrote is copied back. A stream that is none of the
-/// host's is handed on as one that `inner` does not serve.
+/// A device communicator that accepts host memory: it copies tensors to the device, calls `inner`,
+/// waits, and copies the results back. A stream that is not the host's is passed on as one that
+/// `inner` does not serve.
 std::unique_ptr<Communicator> on_device(std::unique_ptr<Communicator> inner, Device device);
 
 }  // namespace retinue::test

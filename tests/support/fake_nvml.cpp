@@ -1,5 +1,5 @@
-// Stands in for libnvidia-ml.so.1: one GPU at 0000:17:00.0. RETINUE_FAKE_NVML=broken: does not
-// start; old: answers hardly anything, as old GPUs do.
+// A fake libnvidia-ml.so.1 with one GPU at 0000:17:00.0. RETINUE_FAKE_NVML=broken: initialisation
+// fails; old: most queries fail, as on old GPUs.
 #include <cstdlib>
 #include <cstring>
 #include <string_view>

@@ -1,18 +1,17 @@
 // A library for LD_PRELOAD that makes a disk full and files deadly, so that the product needs no
 // hook for its own tests. It reads from the environment:
-//   FAULTS_FOLDER      files below it are on a disk ...
-//   FAULTS_FULL_AFTER  ... that is full from this call of write and fsync on, counted per process
-//   FAULTS_FILES       a file whose name begins with "forbidden" may not be read;
-//                      "vanished" is gone
+//   FAULTS_FOLDER      the folder of a simulated disk
+//   FAULTS_FULL_AFTER  the disk is full from this call of write or fsync on, counted per process
+//   FAULTS_FILES       a file whose name begins with "forbidden" cannot be read; one that begins
+//                      with "vanished" does not exist
 //   FAULTS_POISON_JPEG a JPEG file that ends with "poison-abort", "poison-segv" or "poison-exit"
-//   does
-//                      that to the process that decodes it
-//   FAULTS_POISON      a file whose name begins with "poison" kills the process that opens it:
-//                      at once, on the thread that opens; "poison-later": from another thread,
-//                      soon, and until then the one that opens gets no further
-//   FAULTS_WEIGHTS     RANK:READ:kill or RANK:READ:cut: this rank, at its so many-th read of a
-//                      *.safetensors file, counted from 1, is killed, or finds that the file ends
-//                      there from now on
+//                      does that to the process that decodes it
+//   FAULTS_POISON      a file whose name begins with "poison" kills the process that opens it, on
+//                      the opening thread; "poison-later": soon, from another thread, while the
+//                      opening thread waits
+//   FAULTS_WEIGHTS     RANK:READ:kill or RANK:READ:cut: at this rank's READ-th read of a
+//                      *.safetensors file, counted from 1, the rank is killed, or the file is
+//                      truncated at that place
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -35,7 +34,7 @@ F* real(const char* name) {
   return reinterpret_cast<F*>(dlsym(RTLD_NEXT, name));
 }
 
-/// Empty for what is no file.
+/// Empty where the descriptor is not a file.
 std::string path_of(int fd) {
   const std::string link = "/proc/self/fd/" + std::to_string(fd);
   char path[4096];
@@ -65,7 +64,7 @@ const char* name_in(const char* path) {
   return slash != nullptr ? slash + 1 : path;
 }
 
-/// Why this file cannot be opened; 0: it can.
+/// The error with which this file cannot be opened; 0: it can.
 int refusal(const char* path) {
   static const bool wanted = std::getenv("FAULTS_FILES") != nullptr;
   if (!wanted || path == nullptr) return 0;
@@ -98,9 +97,9 @@ void look_for_poisoned_jpeg(const unsigned char* bytes, unsigned long size) {
   if (file.ends_with("poison-exit")) _exit(9);
 }
 
-/// What befalls this rank when it reads weights.
+/// The fault of this rank's reads of weights.
 struct WeightsFault {
-  long read = 0;  ///< 0: nothing
+  long read = 0;  ///< the number of the faulty read; 0: none
   bool kill = false;
 };
 
@@ -151,7 +150,7 @@ ssize_t write(int fd, const void* bytes, size_t size) {
       errno = ENOSPC;
       return -1;
     }
-    // The last piece that fits is seldom a whole one.
+    // A full disk usually takes part of the last write.
     if (left == 0 && size > 1) return next(fd, bytes, size / 2);
   }
   return next(fd, bytes, size);

@@ -13,8 +13,8 @@
 
 namespace retinue::test {
 
-/// The device that contexts and tensors of the running test are on: the CPU, or CUDA while
-/// `for_each_isa` runs a body there.
+/// The device of the running test's contexts and tensors: the CPU, or CUDA while `for_each_isa`
+/// runs a body there.
 inline Device& test_device() {
   thread_local Device device;
   return device;
@@ -31,17 +31,16 @@ T from_double(double x) {
     return static_cast<T>(x);
 }
 
-/// Whether gaps between rows are made whole multiples of 16 bytes: `for_each_isa` runs bodies on
-/// CUDA with and without, since kernels have paths for aligned rows.
+/// Whether row strides are rounded up to multiples of 16 bytes: `for_each_isa` runs bodies on CUDA
+/// with and without, since kernels have paths for aligned rows.
 inline bool& aligns_rows() {
   thread_local bool aligns = false;
   return aligns;
 }
 
-/// A tensor among canaries: before, behind and, with `gap` elements between its rows, inside too.
-/// A canary is all ones, NaN in floating point: whoever reads one shows it in the result. On CUDA
-/// `view()` is that of a copy on the device, canaries included; the host's copy follows it when
-/// somebody looks.
+/// A tensor among canaries: before it, behind it and, with `gap` elements between its rows, inside.
+/// A canary is all ones, NaN in floating point: an op that reads one gives NaN. On CUDA `view()` is
+/// of a copy on the device, canaries included; the host's copy is updated when the host reads it.
 template <class T>
 class Guarded {
  public:
@@ -75,7 +74,7 @@ class Guarded {
     return g;
   }
 
-  /// Valid as long as the tensor, and its elements too until the host writes one.
+  /// Valid as long as the tensor; its elements are current until the host writes one.
   [[nodiscard]] TensorView view() {
     std::byte* first = reinterpret_cast<std::byte*>(memory_.data() + kGuard);
     if (test_device().type == DeviceType::kCpu) {
@@ -93,7 +92,7 @@ class Guarded {
     bring_home();
     return memory_[static_cast<std::size_t>(kGuard + row * stride_ + column)];
   }
-  /// The elements without what lies between rows.
+  /// The elements, without the gaps between rows.
   [[nodiscard]] std::vector<T> values() {
     std::vector<T> out;
     look([&](T& x) { out.push_back(x); });
@@ -147,14 +146,14 @@ class Guarded {
     Stream stream;
     MemoryLedger ledger;
     Buffer buffer;
-    bool newest = false;  ///< a view of it was given out and the host has written nothing since
+    bool newest = false;  ///< a view was given out, and the host has not written since
   };
 
   [[nodiscard]] std::size_t size_bytes() const { return memory_.size() * sizeof(T); }
   void download() {
     if (mirror_ && mirror_->newest) mirror_->copy(memory_.data(), mirror_->memory());
   }
-  /// From here on the host's copy is the one that counts.
+  /// Makes the host's copy the current one.
   void bring_home() {
     download();
     if (mirror_) mirror_->newest = false;

@@ -15,7 +15,7 @@
 
 namespace retinue::test {
 
-/// A TCP connection to a port of this machine that sends what it is told, well-formed or not.
+/// A TCP connection to a port of this machine. It sends any bytes, well-formed or not.
 class HttpClient {
  public:
   explicit HttpClient(std::uint16_t port, double timeout_s = 10)
@@ -28,14 +28,14 @@ class HttpClient {
     ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     if (::connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0)
-      throw std::runtime_error("nobody listens at port " + std::to_string(port));
+      throw std::runtime_error("no server listens on port " + std::to_string(port));
   }
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;
   ~HttpClient() { ::close(fd_); }
 
   [[nodiscard]] int fd() const { return fd_; }
-  /// False: the other side does not take it any more.
+  /// False: the server no longer receives.
   bool send(std::string_view text) {
     while (!text.empty()) {
       const auto sent = ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL);
@@ -44,7 +44,7 @@ class HttpClient {
     }
     return true;
   }
-  /// All that comes until the other side closes, or falls silent.
+  /// Everything until the server closes, or sends nothing for timeout_s.
   std::string read_all() {
     std::string text = std::exchange(pending_, {});
     std::array<char, 4096> bytes;
@@ -52,7 +52,7 @@ class HttpClient {
       text.append(bytes.data(), static_cast<std::size_t>(n));
     return text;
   }
-  /// The next answer, as its Content-Length says; empty when there comes none.
+  /// The next answer, as long as its Content-Length says; empty when none arrives.
   std::string read_one() {
     std::array<char, 4096> bytes;
     while (true) {
@@ -78,7 +78,7 @@ class HttpClient {
   std::string pending_;
 };
 
-/// The answer to one request as it stands, on a connection of its own.
+/// The answer to one request, sent unchanged on a connection of its own.
 inline std::string http_exchange(std::uint16_t port, std::string_view request) {
   HttpClient client(port);
   client.send(request);
@@ -90,7 +90,7 @@ inline std::string http_get(std::uint16_t port, std::string_view path) {
                                  " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
 }
 
-/// 200; 0 where `answer` is none.
+/// The status code, such as 200; 0 where `answer` is not an answer.
 inline int http_status(std::string_view answer) {
   return answer.starts_with("HTTP/1.1 ") ? std::atoi(std::string(answer.substr(9, 3)).c_str()) : 0;
 }

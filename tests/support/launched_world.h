@@ -4,7 +4,7 @@
 
 namespace retinue::test {
 
-/// The world of tests that mpirun starts: defined beside their main, from its start to its end.
+/// The world of tests that mpirun starts. It exists while their main, which defines it, runs.
 World& launched_world();
 
 }  // namespace retinue::test

@@ -4,7 +4,7 @@
 
 namespace retinue::test {
 
-/// MPI's own all-reduce over the world, in place, f32: the yardstick of the benchmark.
+/// MPI's own all-reduce over the world, in place, f32, for comparison in the benchmark.
 void mpi_all_reduce(float* x, std::int64_t count);
 
 }  // namespace retinue::test

@@ -1,4 +1,4 @@
-// Groups of the processes of this mpirun, one per way to sum.
+// Implements ranks.h with the processes of this mpirun: one group per way to sum.
 #include "tests/support/launched_world.h"
 #include "tests/support/ranks.h"
 
@@ -15,7 +15,7 @@ void on_ranks(const RankGroup& group, const std::function<void(Communicator&)>& 
   try {
     body(*launched_world().duplicate("world", options));
   } catch (const std::exception& error) {
-    // The others may wait for this rank: no later test can be trusted.
+    // Other ranks may wait for this one, so later tests would give no valid result.
     std::fprintf(stderr, "rank %d: %s\n", launched_world().rank(), error.what());
     launched_world().abort(1);
   }

@@ -1,5 +1,4 @@
-// The main of tests that mpirun starts: every rank runs every test, and all ranks fail when one
-// does.
+// main() of tests that mpirun starts: every rank runs every test, and all ranks fail when one does.
 #include "parallel/comm/mpi/mpi_world.h"
 #include "tests/support/launched_world.h"
 
@@ -11,7 +10,7 @@
 namespace retinue::test {
 namespace {
 
-// GoogleTest hands nothing to the bodies of tests, so the world of this launch stands here.
+// A global, because GoogleTest passes nothing to the bodies of tests.
 World* world_of_main = nullptr;
 
 }  // namespace
@@ -28,10 +27,10 @@ int main(int argc, char** argv) {
   auto& listeners = testing::UnitTest::GetInstance()->listeners();
   if (world.rank() != 0) {
     delete listeners.Release(listeners.default_result_printer());
-    // All ranks were told the same file for their results: one writes it.
+    // All ranks have the same --gtest_output, so only one writes the file.
     delete listeners.Release(listeners.default_xml_generator());
   }
-  // Without their printer the other ranks must still say what failed.
+  // The other ranks have no printer, but must still report their failures.
   class Failures : public testing::EmptyTestEventListener {
     void OnTestPartResult(const testing::TestPartResult& result) override {
       if (result.failed())

@@ -1,4 +1,4 @@
-// The processes of this mpirun, all on one device, over NCCL.
+// Implements ranks.h over NCCL with the processes of this mpirun, all on one device.
 #include "parallel/base/log.h"
 #include "parallel/comm/nccl/nccl_communicator.h"
 #include "tests/support/device_side.h"
@@ -13,8 +13,8 @@
 namespace retinue::test {
 namespace {
 
-/// Making a communicator over sockets takes a good part of a second, and tests ask for many: one
-/// serves a test. Freed when the next test asks, and never at exit, where MPI has ended.
+/// Making a communicator over sockets takes a good part of a second, and tests need many: each test
+/// has one. It is freed when the next test needs one, and never at exit, when MPI has ended.
 struct Group {
   std::unique_ptr<Communicator> host;
   std::unique_ptr<Communicator> comm;
@@ -50,7 +50,7 @@ void on_ranks(const RankGroup&, const std::function<void(Communicator&)>& body) 
   try {
     body(group_of_this_test());
   } catch (const std::exception& error) {
-    // The others may wait for this rank: no later test can be trusted.
+    // Other ranks may wait for this one, so later tests would give no valid result.
     std::fprintf(stderr, "rank %d: %s\n", launched_world().rank(), error.what());
     launched_world().abort(1);
   }

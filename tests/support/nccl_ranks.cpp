@@ -1,4 +1,5 @@
-// Ranks as threads with a device each: as many of 1, 2, 3 and 4 as there are devices for.
+// Implements ranks.h over NCCL with threads that have a device each: groups of 1, 2, 3 and 4 ranks,
+// as far as there are devices.
 #include "parallel/comm/local/local_communicator.h"
 #include "parallel/comm/nccl/nccl_communicator.h"
 #include "parallel/device/cuda/runtime.h"

@@ -19,7 +19,7 @@
 
 namespace retinue::test {
 
-/// Every instruction set that this machine runs, narrowest first.
+/// The instruction sets of this machine, narrowest first.
 inline std::vector<CpuIsa> cpu_isas() {
   std::vector<CpuIsa> isas;
   for (int i = 0; i <= static_cast<int>(detect_cpu_isa()); ++i)
@@ -27,8 +27,8 @@ inline std::vector<CpuIsa> cpu_isas() {
   return isas;
 }
 
-/// A context on the test's device, with memory of its own. On CUDA it waits for each op, so that a
-/// tensor's copy on the host can be brought up to date without knowing a stream.
+/// A context on the test's device, with memory of its own. On CUDA it waits for each op, so that
+/// Guarded can update its copy on the host without knowing the stream.
 class TestContext {
  public:
   explicit TestContext(int threads = 1, CpuIsa isa = detect_cpu_isa(),
@@ -68,7 +68,7 @@ class Packed {
   ops::PackedMatrix matrix_;
 };
 
-/// Whether the body that runs is the f32 half of a table or of a typed test.
+/// Whether the running body is the f32 half of a table or of a typed test.
 inline bool& in_f32() {
   thread_local bool f32 = false;
   return f32;
@@ -82,8 +82,8 @@ void for_dtype(DType dtype, Body&& body) {
   in_f32() = false;
 }
 
-/// Whether this body also runs on CUDA: where there is a device, and not in f32, which large
-/// kernels do not take there.
+/// Whether this body also runs on CUDA: only where there is a device, and not in f32, which the
+/// large kernels do not support there.
 inline bool runs_on_cuda() {
   if constexpr (build::kCuda) {
     const char* type = testing::UnitTest::GetInstance()->current_test_info()->type_param();
@@ -93,8 +93,8 @@ inline bool runs_on_cuda() {
   return false;
 }
 
-/// body(ctx) on every instruction set and then on CUDA (see above), there with rows of tensors that
-/// are not aligned and with rows that are, with a trace that names it.
+/// Runs body(ctx) on every instruction set and then on CUDA (see above), there with rows of tensors
+/// unaligned and aligned. A trace names the instruction set or device.
 template <class Body>
 void for_each_isa(Body&& body, int threads = 2) {
   for (const CpuIsa isa : cpu_isas()) {
@@ -103,7 +103,7 @@ void for_each_isa(Body&& body, int threads = 2) {
     body(static_cast<Context&>(ctx));
   }
   if (!runs_on_cuda()) return;
-  // Stands in the results, so that a run on a GPU can be told from one that passed without it.
+  // Recorded in the results, to distinguish a run on a GPU from one that passed without it.
   testing::Test::RecordProperty("cuda", 1);
   struct OnCuda {
     explicit OnCuda(bool aligned) {

@@ -26,7 +26,7 @@ inline std::vector<pid_t> descendants(pid_t process) {
   return all;
 }
 
-/// The words a process was started with, a space between two; empty once it has ended.
+/// The command line of a process, words separated by spaces; empty once it has ended.
 inline std::string command_of(pid_t process) {
   std::ifstream file("/proc/" + std::to_string(process) + "/cmdline", std::ios::binary);
   std::string words{std::istreambuf_iterator<char>(file), {}};
@@ -35,8 +35,8 @@ inline std::string command_of(pid_t process) {
   return words;
 }
 
-/// A command of sh in a process group of its own, with all that it starts. Processes whose parents
-/// are killed come to this process, so that none is out of sight.
+/// A command of sh in a process group of its own, with all its descendants. This process adopts
+/// those whose parents are killed, so that it sees them all.
 class Launch {
  public:
   explicit Launch(const std::string& command) {
@@ -55,14 +55,14 @@ class Launch {
   }
 
   [[nodiscard]] pid_t pid() const { return pid_; }
-  /// Every process that lives, the first one first.
+  /// All living processes, the first one first.
   [[nodiscard]] std::vector<pid_t> all() {
     reap();
     return descendants(::getpid());
   }
-  /// Nothing lives any more.
+  /// No process lives.
   [[nodiscard]] bool gone() { return all().empty(); }
-  /// Waits until nothing lives, or so long. False: something does.
+  /// Waits until no process lives, at most so long. False: one still does.
   bool wait(double seconds) {
     const auto until = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
     while (!gone()) {
@@ -71,8 +71,7 @@ class Launch {
     }
     return true;
   }
-  /// Of the first process: its exit code; 128 and the number of the signal that ended it; -1:
-  /// lives.
+  /// The first process's exit code, or 128 + the signal that ended it; -1: it lives.
   [[nodiscard]] int code() const { return code_; }
 
  private:

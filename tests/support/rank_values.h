@@ -11,8 +11,8 @@
 
 namespace retinue::test {
 
-/// Floats whose sum depends on the order: signs and exponents vary widely. The same on every rank
-/// for the same `rank` argument, so each can compute what the others hold.
+/// Floats whose sum depends on the order: signs and exponents vary widely. Equal arguments give the
+/// same values on every rank, so each rank can compute the others' values.
 inline std::vector<float> values_of_rank(int rank, std::int64_t count, std::uint64_t seed = 1) {
   std::vector<float> values(static_cast<std::size_t>(count));
   const std::uint64_t key = mix64(seed * 1000 + static_cast<std::uint64_t>(rank));
@@ -24,7 +24,7 @@ inline std::vector<float> values_of_rank(int rank, std::int64_t count, std::uint
   return values;
 }
 
-/// What all_reduce promises: the serial sum over ranks in tree order.
+/// The result that all_reduce promises: the serial sum over ranks in tree order.
 inline std::vector<float> tree_sum_of_ranks(int ranks, std::int64_t count, std::uint64_t seed = 1) {
   std::vector<std::vector<float>> partials;
   for (int rank = 0; rank < ranks; ++rank) partials.push_back(values_of_rank(rank, count, seed));

@@ -9,9 +9,9 @@
 
 namespace retinue::test {
 
-/// A kind of group that a test of ranks runs on. Which there are depends on what is linked:
-/// retinue_local_ranks (threads; 1, 2, 3, 4 and 8 of them) or retinue_mpi_ranks (the processes of
-/// this mpirun; every way to sum).
+/// A kind of group that a test of ranks runs on. The linked library decides which exist:
+/// retinue_local_ranks (1, 2, 3, 4 and 8 threads), retinue_mpi_ranks (the processes of this mpirun;
+/// every way to sum) or the two over NCCL.
 struct RankGroup {
   std::string name;  ///< "local4", "mpi_slices"
   int size = 1;      ///< of local groups; over MPI the launch decides

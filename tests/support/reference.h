@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <vector>
 
-// What the ops compute, as plain loops in f64, and how far a result may be from it.
+// The ops as plain loops in f64, and the error that a result may have.
 
 namespace retinue::test {
 
@@ -23,8 +23,7 @@ inline double rounded(double x, DType dtype) {
   return dtype == DType::kBF16 ? to_float(to_bfloat16(f)) : f;
 }
 
-/// `magnitude` is the sum of the absolute terms that a value came from: what a rounding inside the
-/// computation is relative to.
+/// `magnitude` is the sum of a value's absolute terms; inner roundings are relative to it.
 struct Expected {
   std::vector<double> value;
   std::vector<double> magnitude;
@@ -33,15 +32,15 @@ struct Expected {
 };
 
 /// |error| ≤ relative · |value| + of_magnitude · magnitude for each element; over all of them
-/// Σ error² ≤ relative² Σ value² + spread² Σ magnitude², spread being what of_magnitude comes to
-/// when its roundings are independent and add in squares.
+/// Σ error² ≤ relative² Σ value² + spread² Σ magnitude², where spread is of_magnitude for
+/// roundings that are independent and add in squares.
 struct Bound {
   double relative = 0;
   double of_magnitude = 0;
   double spread = 0;
 };
 
-/// `roundings` to the dtype at the end; `steps` f32 roundings on the way.
+/// `roundings` to the dtype at the end, after `steps` roundings to f32.
 inline Bound bound_of(DType dtype, double roundings, double steps) {
   return {roundings * unit_roundoff(dtype) * 1.01, steps * kU32, std::sqrt(steps) * kU32};
 }
@@ -52,7 +51,7 @@ inline testing::AssertionResult close(const std::vector<double>& actual, const E
   double squares = 0, allowed = 0;
   for (std::size_t i = 0; i < actual.size(); ++i) {
     const double want = expected.value[i], magnitude = expected.magnitude[i];
-    // Next to the smallest normal f32 a result may be zero: flushed, or over an overflown 1 + e^x.
+    // Near the smallest normal f32 a result may be zero: flushed, or over an infinite 1 + e^x.
     const double slack =
         bound.relative * std::abs(want) + bound.of_magnitude * magnitude + 0x1p-124;
     const double error = actual[i] - want;

@@ -9,7 +9,7 @@ namespace retinue::test {
 
 struct ShellOutcome {
   int exit_code = -1;  ///< -1: ended by a signal
-  std::string text;    ///< what the command left on stdout
+  std::string text;    ///< the command's stdout
 };
 
 /// Runs a command line of sh and waits for it.

@@ -6,7 +6,7 @@
 namespace retinue::test {
 
 /// The folder that holds tests/golden and configs: the checkout that was built, or, where a test
-/// runs far from it, what RETINUE_TEST_SOURCE names.
+/// runs on another host, the folder that RETINUE_TEST_SOURCE names.
 inline std::string source_folder() {
   const char* moved = std::getenv("RETINUE_TEST_SOURCE");
   return moved != nullptr ? moved : RETINUE_SOURCE_DIR;

@@ -9,7 +9,7 @@
 
 namespace retinue::test {
 
-/// A folder of its own, gone with everything in it at the end.
+/// A new folder; the destructor removes it with everything in it.
 class TemporaryFolder {
  public:
   TemporaryFolder() {

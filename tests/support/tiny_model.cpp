@@ -210,7 +210,7 @@ std::vector<float> TinyModel::step(std::span<const std::int32_t> ids,
                                    std::span<const std::int32_t> rows) {
   const auto tokens = static_cast<std::int64_t>(ids.size());
   const auto& options = model_->options();
-  // Pages in falling order, so that no test passes because pages happen to be consecutive.
+  // Blocks in falling order, so that no test passes because blocks happen to be consecutive.
   std::vector<std::int32_t> table(static_cast<std::size_t>(options.kv_blocks));
   std::iota(table.rbegin(), table.rend(), 0);
   std::vector<std::int32_t> slots, cu = {0, static_cast<std::int32_t>(tokens)}, all;
@@ -239,7 +239,7 @@ std::vector<float> TinyModel::step(std::span<const std::int32_t> ids,
   TensorView logits = ctx_->alloc({tokens, model_->vocab_per_rank()}, options.dtype);
   model_->forward(*ctx_, inputs, logits);
   if (axis_.size == 1) return to_floats(logits);
-  // Ranks hold columns; put the rows together again.
+  // Ranks hold columns: assemble the rows.
   TensorView gathered = ctx_->alloc({axis_.size * tokens, model_->vocab_per_rank()}, options.dtype);
   const std::vector<std::int64_t> counts(static_cast<std::size_t>(axis_.size), tokens);
   axis_.comm->all_gather(ctx_->stream(), logits, gathered, counts);

@@ -13,7 +13,7 @@
 
 namespace retinue::test {
 
-/// One case of tests/golden/model: what goes in, and what the reference computed.
+/// One case of tests/golden/model: the inputs, and the reference's results.
 struct GoldenCase {
   std::string config;
   std::string name;
@@ -23,7 +23,7 @@ struct GoldenCase {
   std::vector<layers::GridThw> prompt_grids;  ///< in prompt order
   std::vector<std::int32_t> visual_sources, visual_rows;
   std::map<std::string, std::vector<float>> stages;  ///< reference, float32
-  std::map<std::string, double> bf16_error;          ///< of transformers' own bf16 run
+  std::map<std::string, double> bf16_error;          ///< errors of transformers' own bf16 run
   std::int64_t logits_first_row = 0;
 };
 std::vector<std::string> golden_configs();
@@ -34,19 +34,19 @@ std::vector<layers::Patches> load_items(const std::string& config, const nlohman
                                         std::vector<bool>* is_video = nullptr);
 GoldenCase load_golden_case(const std::string& config, const std::string& name);
 
-/// A model of one of the golden configurations on this thread's rank, with its context and one
-/// sequence's worth of pages.
+/// A model of one of the golden configurations on this thread's rank, with its context and the KV
+/// blocks of one sequence.
 class TinyModel {
  public:
   TinyModel(const std::string& config, DType dtype, Communicator* tensor = nullptr, int threads = 1,
             std::int64_t block_size = 32);
 
-  /// Encodes the case's images (owners dealt round robin over the tensor axis), then prefills the
-  /// prompt in chunks of at most `chunk` tokens. Fills `stages` when chunk covers the prompt.
-  /// Returns all logits, gathered over the axis: [tokens, vocab].
+  /// Encodes the case's images (owned round robin over the tensor axis), then prefills the prompt
+  /// in chunks of at most `chunk` tokens. Fills `stages` when chunk covers the prompt. Returns all
+  /// logits, gathered over the axis: [tokens, vocab].
   std::vector<float> run(const GoldenCase& golden, std::int64_t chunk = 1 << 20);
 
-  /// One more token at the end of the sequence; its logits.
+  /// Appends one token to the sequence; returns its logits.
   std::vector<float> decode(std::int32_t id, std::int32_t position);
 
   std::map<std::string, std::vector<float>> stages;

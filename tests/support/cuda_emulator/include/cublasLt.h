@@ -7,8 +7,8 @@
 #include <cstdint>
 
 /// The functions of cuBLASLt that Retinue uses. Products accumulate in f32. The order of a sum
-/// depends on the algorithm and its configuration alone, and which one the heuristic names first
-/// depends on the shape: as on a GPU, who wants the same bits for any shape has to choose.
+/// depends only on the algorithm and its configuration; the heuristic's first choice depends on the
+/// shape. As on a GPU, a caller that needs equal bits for all shapes must choose the algorithm.
 
 #define CUBLASWINAPI
 
@@ -23,7 +23,7 @@ const char* cublasLtGetStatusString(cublasStatus_t status);
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* desc,
                                         cublasComputeType_t compute_type,
                                         cudaDataType_t scale_type);
-/// In memory of the caller's.
+/// In the caller's memory.
 cublasStatus_t cublasLtMatmulDescInit(cublasLtMatmulDesc_t desc, cublasComputeType_t compute_type,
                                       cudaDataType_t scale_type);
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc);
@@ -36,7 +36,7 @@ cublasStatus_t cublasLtMatmulDescGetAttribute(cublasLtMatmulDesc_t desc,
 
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType type,
                                           std::uint64_t rows, std::uint64_t cols, std::int64_t ld);
-/// In memory of the caller's.
+/// In the caller's memory.
 cublasStatus_t cublasLtMatrixLayoutInit(cublasLtMatrixLayout_t layout, cudaDataType type,
                                         std::uint64_t rows, std::uint64_t cols, std::int64_t ld);
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout);
@@ -85,8 +85,8 @@ cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t* 
                                                     void* value, std::size_t bytes,
                                                     std::size_t* written);
 
-/// D = epilogue(alpha op(A) op(B) + beta C). alpha and beta are read now, the matrices when the
-/// stream runs.
+/// D = epilogue(alpha op(A) op(B) + beta C). alpha and beta are read in the call, the matrices when
+/// the stream runs.
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void* alpha,
                               const void* a, cublasLtMatrixLayout_t a_layout, const void* b,
                               cublasLtMatrixLayout_t b_layout, const void* beta, const void* c,

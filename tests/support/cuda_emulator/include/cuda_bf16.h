@@ -18,7 +18,7 @@ struct __nv_bfloat162_raw {
 struct __nv_bfloat16 {
   __nv_bfloat16() = default;
   constexpr __nv_bfloat16(const __nv_bfloat16_raw& raw) : bits_(raw.x) {}
-  // Implicit, as CUDA's are: what is ambiguous there is so here.
+  // Implicit, as in CUDA: an expression that is ambiguous there is ambiguous here.
   constexpr __nv_bfloat16(float value) : bits_(rounded(value)) {}
   constexpr __nv_bfloat16(double value) : bits_(rounded(static_cast<float>(value))) {}
   template <std::integral T>
@@ -103,7 +103,7 @@ constexpr __nv_bfloat16 __short_as_bfloat16(short bits) {
   return __nv_bfloat16_raw{static_cast<unsigned short>(bits)};
 }
 
-// Arithmetic in bfloat16 is one operation in f32, rounded.
+// Each operation in bfloat16 is one operation in f32, rounded.
 constexpr __nv_bfloat16 __hadd(__nv_bfloat16 a, __nv_bfloat16 b) {
   return __nv_bfloat16(static_cast<float>(a) + static_cast<float>(b));
 }

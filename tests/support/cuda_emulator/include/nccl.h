@@ -7,8 +7,8 @@
 #include <cstddef>
 
 /// The part of NCCL that Retinue uses, with NCCL's names and values. Ranks are threads of one
-/// process, processes of one machine, or both. A rank's call never waits for others unless NCCL's
-/// would.
+/// process, processes of one machine, or both. A rank's call waits for others only where NCCL's
+/// does.
 
 #define NCCL_MAJOR 2
 #define NCCL_MINOR 28

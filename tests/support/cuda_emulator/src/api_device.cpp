@@ -15,7 +15,7 @@ thread_local int chosen_device = 0;
 
 bool is_device(int device) { return device >= 0 && device < device_count(); }
 
-// Sizes of a Hopper GPU, where programs adapt to them; few multiprocessors, so that one kernel
+// Sizes of a Hopper GPU, since programs adapt to them, but few multiprocessors, so that one kernel
 // needs few blocks.
 constexpr int kMultiprocessors = 8, kThreadsPerMultiprocessor = 2048, kRegisters = 65536;
 constexpr int kSharedPerMultiprocessor = 228 << 10, kSharedPerBlock = 48 << 10;

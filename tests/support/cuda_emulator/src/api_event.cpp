@@ -16,7 +16,7 @@ using Clock = std::chrono::steady_clock;
 struct Event {
   int device = 0;
   bool timing = true;
-  Position position;  // of the latest record; no stream when there was none
+  Position position;  // of the latest record; without a stream when there was none
   std::shared_ptr<std::optional<Clock::time_point>> time;
   std::shared_ptr<Capture> capture;  // where the latest record was captured
   std::vector<int> nodes;
@@ -33,7 +33,7 @@ std::shared_ptr<Event> find_event(cudaEvent_t handle) {
   return found == live_events().end() ? nullptr : found->second;
 }
 
-/// For calls that wait for an event: not for one that was captured.
+/// For calls that wait for an event: refuses one that was captured.
 cudaError_t refuse_for(const std::shared_ptr<Event>& event) {
   if (inside_host_function()) return cudaErrorNotPermitted;
   if (event == nullptr) return cudaErrorInvalidResourceHandle;

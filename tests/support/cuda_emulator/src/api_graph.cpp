@@ -111,7 +111,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t handle) {
     stream->capture->invalidate();
     return finish(cudaErrorNotSupported);
   }
-  // Its nodes say themselves whether they touch the device.
+  // Each node knows whether it touches the device.
   return finish(enqueue(stream, {"a graph", [graph] { return run_graph(graph); }, false}));
 }
 

@@ -29,7 +29,7 @@ Place place_of(const void* pointer) {
   return is_page_locked(pointer) ? Place::kPageLocked : Place::kPageable;
 }
 
-/// Whether the rows lie in one allocation, where they are a device's.
+/// Whether rows of device memory lie in one allocation.
 bool fits(const Rows& rows) {
   if (device_of(rows.data) < 0) return true;
   const Allocation allocation = find_allocation(rows.data);
@@ -81,17 +81,17 @@ cudaError_t copy(Rows to, Rows from, cudaMemcpyKind kind, cudaStream_t handle, b
   }
   std::shared_ptr<std::vector<char>> staged;
   if (from_place == Place::kPageable && to_place == Place::kDevice) {
-    // Read now: the caller may change the source as soon as the call returns.
+    // Read in the call: the caller may change the source as soon as it returns.
     staged = std::make_shared<std::vector<char>>(to.width * to.height);
     Rows staging{staged->data(), to.width, to.width, to.height};
     copy_rows(staging, from);
     from = staging;
   }
   Work work = work_once("a copy", [to, from, staged] { copy_rows(to, from); });
-  work.touches_device = false;  // it opens what it needs
+  work.touches_device = false;  // it opens the memory it needs
   const cudaError_t error = enqueue(stream, std::move(work));
   if (error != cudaSuccess) return error;
-  // Copies to pageable memory return when they are done, and so do those within the host.
+  // Copies to pageable memory and within the host return when they are done.
   const bool waits = blocking || (pageable && (to_place != Place::kDevice));
   if (waits) wait(end_of(stream));
   return cudaSuccess;

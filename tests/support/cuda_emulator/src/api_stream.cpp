@@ -8,7 +8,7 @@ using namespace cuda_emulator;
 
 namespace {
 
-/// For calls that look at or wait for one stream: not while it is captured.
+/// For calls that query or wait for one stream: refuses one that is captured.
 cudaError_t refuse_for(const std::shared_ptr<Stream>& stream) {
   if (inside_host_function()) return cudaErrorNotPermitted;
   if (stream == nullptr) return cudaErrorInvalidResourceHandle;
@@ -67,7 +67,7 @@ cudaError_t cudaStreamQuery(cudaStream_t handle) {
   if (const cudaError_t error = refuse_for(stream); error != cudaSuccess) return finish(error);
   const Position end = end_of(stream);
   if (reached(end)) return cudaSuccess;
-  // The work runs now, but the answer is of before: the caller has to cope with both.
+  // The work runs now, but the answer is the earlier state: callers must handle both.
   advance(end);
   return finish(cudaErrorNotReady);
 }

@@ -126,7 +126,7 @@ void BlockExecutor::run_block(std::uint64_t block) {
   switch_to(&main_fiber_, choose_next());
 }
 
-/// The xorshift generator: cheap, and good enough to mix orders.
+/// The xorshift generator: cheap, and good enough to vary orders.
 std::uint64_t BlockExecutor::random() {
   random_state_ ^= random_state_ << 13;
   random_state_ ^= random_state_ >> 7;
@@ -149,7 +149,7 @@ std::uint32_t BlockExecutor::choose_bit(std::uint32_t mask) {
   return static_cast<std::uint32_t>(std::countr_zero(mask));
 }
 
-/// Takes one of the runnable threads, as the schedule wants.
+/// Takes one of the runnable threads, by the schedule.
 std::uint32_t BlockExecutor::choose_next() {
   if (runnable_warps_ == 0) return kNoThread;
   const std::uint32_t w = choose_bit(runnable_warps_);
@@ -176,7 +176,7 @@ void BlockExecutor::switch_to(FiberPointer* from, std::uint32_t thread) {
   cuda_emulator_switch_fiber(from, next.fiber);
 }
 
-/// The running thread waits; it goes on here when it is chosen again.
+/// The running thread waits; it continues here when it is chosen again.
 void BlockExecutor::switch_to_next() {
   const std::uint32_t next = choose_next();
   if (next == kNoThread) report_stuck();
@@ -187,7 +187,7 @@ void BlockExecutor::switch_to_next() {
   switch_to(&current().fiber, next);
 }
 
-// AddressSanitizer would keep the shadow of frames that are left and never returned from.
+// AddressSanitizer would keep the shadow of frames that are abandoned without a return.
 __attribute__((no_sanitize("address"))) void BlockExecutor::fiber_entry() {
   running->run_threads();
 }
@@ -331,7 +331,7 @@ void BlockExecutor::report_stuck() const {
   int lines = 0;
   for (std::uint32_t i = 0; i < thread_count_; ++i) {
     const Thread& t = threads_[i];
-    // One line for each run of threads of a warp that are in the same place.
+    // One line for each run of a warp's threads that wait at the same place.
     const std::string kind =
         std::to_string(i / 32) + "," + std::to_string(static_cast<int>(t.state)) +
         (t.state == Thread::State::kAtWarp ? t.operation->name + std::to_string(t.mask)

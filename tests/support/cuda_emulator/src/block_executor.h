@@ -22,11 +22,11 @@ struct Launch {
   KernelBody body;
 };
 
-/// Runs the launch to its end on the calling thread. Executors are reused between launches.
+/// Runs the whole launch on the calling thread. Executors are reused between launches.
 void run_launch(const Launch& launch);
 
-/// What the kernel that runs on this thread did at an address that faults, and where; empty where
-/// none runs.
+/// Describes what this thread's kernel did at an address that faults, and where; empty where no
+/// kernel runs.
 std::string describe_running_fault(const void* address);
 
 struct PendingCopy {
@@ -34,22 +34,22 @@ struct PendingCopy {
   const void* from;  // null: zeros
 };
 
-/// An emulated thread. It is a fiber from its first step to its last.
+/// An emulated thread: a fiber from its first step to its last.
 struct Thread {
   enum class State : std::uint8_t { kUnstarted, kReady, kAtWarp, kAtBarrier, kFinished };
   State state = State::kUnstarted;
   BlockReduction reduction = BlockReduction::kNone;
-  std::uint32_t mask = 0;                    // of the operation it waits at
-  const WarpOperation* operation = nullptr;  // it waits at
+  std::uint32_t mask = 0;                    // of that operation
+  const WarpOperation* operation = nullptr;  // at which it waits
   FiberPointer fiber = nullptr;
   uint3 index = {};
   std::vector<PendingCopy> copies;
   std::vector<std::size_t> copy_groups;  // sizes of the closed groups
 };
 
-/// Runs the blocks of launches, one after the other: each emulated thread is a fiber, switched only
-/// where it waits for others. A thread that never waits costs no switch at all: the fiber goes on
-/// as the next thread.
+/// Runs the blocks of launches, one after the other. Each emulated thread is a fiber, which
+/// switches only where it waits for others. A thread that never waits needs no switch: its fiber
+/// continues as the next thread.
 class BlockExecutor {
  public:
   BlockExecutor();
@@ -68,7 +68,7 @@ class BlockExecutor {
   void* dynamic_shared();
 
   std::string where() const;
-  /// What lies at an address that a fault names, or nothing.
+  /// Describes the memory at the address of a fault; empty where it is unknown.
   std::string describe(const void* address) const;
 
  private:

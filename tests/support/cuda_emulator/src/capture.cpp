@@ -15,7 +15,7 @@ std::vector<Capture*>& running_captures() {
   return *list;
 }
 
-/// How strictly this thread's calls are looked at: cudaThreadExchangeStreamCaptureMode.
+/// How strictly this thread's calls are checked: cudaThreadExchangeStreamCaptureMode.
 thread_local cudaStreamCaptureMode thread_mode = cudaStreamCaptureModeGlobal;
 
 }  // namespace
@@ -39,7 +39,7 @@ Step run_graph(std::shared_ptr<const Graph> graph) {
   }
   return [run] {
     const auto& all = run->graph->nodes;
-    // A node may wait for another rank; others go on meanwhile.
+    // A node may wait for another rank; other nodes continue meanwhile.
     std::vector<int> blocked;
     while (!run->ready.empty()) {
       std::size_t choice = 0;
@@ -117,14 +117,14 @@ bool Capture::all_joined() const {
 }
 
 cudaError_t Capture::end(std::shared_ptr<Graph>* graph) {
-  const auto self = shared_from_this();  // the streams let go of it below
+  const auto self = shared_from_this();  // the streams release it below
   cudaError_t error = cudaSuccess;
   if (!valid_) {
     error = cudaErrorStreamCaptureInvalidated;
   } else if (!all_joined()) {
     error = cudaErrorStreamCaptureUnjoined;
   }
-  valid_ = false;  // events that were recorded in it are of no use any more
+  valid_ = false;  // its recorded events can no longer be used
   for (const auto& stream : streams_) {
     stream->capture.reset();
     stream->capture_tail.clear();

@@ -21,14 +21,14 @@ struct Graph {
 /// The steps that run a graph once: independent nodes in the order of the schedule.
 Step run_graph(std::shared_ptr<const Graph> graph);
 
-/// Work that goes to a graph and not to the streams it was given to, from cudaStreamBeginCapture to
-/// cudaStreamEndCapture. Used with runtime_mutex() held.
+/// Collects the work of streams in a graph, from cudaStreamBeginCapture to cudaStreamEndCapture.
+/// Used with runtime_mutex() held.
 class Capture : public std::enable_shared_from_this<Capture> {
  public:
   Capture(const std::shared_ptr<Stream>& origin, cudaStreamCaptureMode mode);
 
   cudaError_t add(Stream& stream, Work work);
-  /// The stream takes part from here on; its next node comes after `nodes`.
+  /// The stream joins the capture; its next node comes after `nodes`.
   cudaError_t join(const std::shared_ptr<Stream>& stream, const std::vector<int>& nodes);
   void invalidate() { valid_ = false; }
   bool valid() const { return valid_; }
@@ -36,7 +36,7 @@ class Capture : public std::enable_shared_from_this<Capture> {
   cudaStreamCaptureMode mode() const { return mode_; }
   std::thread::id thread() const { return thread_; }
 
-  /// Ends it; the graph, where all is well.
+  /// Ends the capture; gives the graph, unless the capture is invalid.
   cudaError_t end(std::shared_ptr<Graph>* graph);
 
  private:
@@ -50,8 +50,8 @@ class Capture : public std::enable_shared_from_this<Capture> {
   std::vector<std::shared_ptr<Stream>> streams_;
 };
 
-/// For calls that are not allowed while this thread, or any in the global mode, captures: the
-/// error, having invalidated what it conflicts with.
+/// For calls that are not allowed while this thread, or any thread in global mode, captures:
+/// returns the error and invalidates the conflicting capture.
 cudaError_t refuse_while_capturing();
 
 }  // namespace cuda_emulator

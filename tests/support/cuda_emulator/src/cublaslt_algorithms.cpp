@@ -11,7 +11,7 @@ constexpr MatmulAlgorithm kAlgorithms[] = {
     {66, 1, 16, true, CUBLASLT_MATMUL_TILE_128x128},
     {67, 2, 16, true, CUBLASLT_MATMUL_TILE_64x128},
     {21, 4, 16, true, CUBLASLT_MATMUL_TILE_64x64},
-    {13, 1, 2, false, CUBLASLT_MATMUL_TILE_128x64},  // for addresses that the others refuse
+    {13, 1, 2, false, CUBLASLT_MATMUL_TILE_128x64},  // for alignments that the others refuse
 };
 constexpr std::uint32_t kMaxSplits = 16;
 

@@ -7,7 +7,7 @@
 
 namespace cuda_emulator {
 
-/// One of the emulated algorithms. They differ in how they cut a sum, so in bits.
+/// One of the emulated algorithms. They split sums differently, so their bits differ.
 struct MatmulAlgorithm {
   int id;
   int slices;               // of k, before split-k
@@ -17,13 +17,13 @@ struct MatmulAlgorithm {
 };
 
 std::span<const MatmulAlgorithm> matmul_algorithms();
-/// Null for an id that none has.
+/// Null where no algorithm has the id.
 const MatmulAlgorithm* find_algorithm(int id);
 
-/// What cublasLtMatmulAlgo_t holds.
+/// The contents of cublasLtMatmulAlgo_t.
 struct MatmulConfig {
   std::int32_t id = -1;
-  std::int32_t types = 0;  // of A and D: an algorithm is made for them
+  std::int32_t types = 0;  // of A and D, for which the algorithm was made
   std::uint32_t tile = 0, split_k = 1, reduction_scheme = 0;
   std::uint32_t swizzling = 0, custom_option = 0, stages = 0;
   std::uint16_t inner_shape = 0, cluster_shape = 0;

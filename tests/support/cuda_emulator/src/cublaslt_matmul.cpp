@@ -26,7 +26,7 @@ struct Matmul {
   std::size_t workspace_bytes = 0;
 };
 
-/// The tanh form, as cuBLASLt has it.
+/// GELU in cuBLASLt's tanh form.
 float gelu(float x) {
   return 0.5f * x * (1.0f + std::tanh(0.797884560802865f * (x + 0.044715f * x * x * x)));
 }
@@ -37,7 +37,7 @@ float apply(const MatmulProblem& problem, float value) {
   return value;
 }
 
-/// The order in which the parts of split-k are added: any, where they meet in place.
+/// The order in which the parts of split-k are added: any order where they are added in place.
 std::vector<int> order_of_parts(const MatmulConfig& config) {
   std::vector<int> order(config.split_k);
   std::iota(order.begin(), order.end(), 0);
@@ -108,8 +108,8 @@ bool is_aligned(const void* data, std::size_t bytes) {
   return reinterpret_cast<std::uintptr_t>(data) % bytes == 0;
 }
 
-/// All configurations that the heuristic offers for a problem, best first: which is best depends on
-/// the shape.
+/// All configurations that the heuristic offers for a problem, best first; the order depends on the
+/// shape.
 std::vector<MatmulConfig> candidates(const MatmulProblem& problem, std::size_t max_workspace_bytes,
                                      std::uint32_t schemes, std::size_t alignment) {
   std::vector<MatmulConfig> found;
@@ -237,7 +237,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
   matmul.alpha = *static_cast<const float*>(alpha);
   matmul.beta = *static_cast<const float*>(beta);
 
-  // All of every matrix lies in an allocation. C is not looked at where beta is 0.
+  // Every matrix must lie within an allocation. C is not read where beta is 0.
   struct Operand {
     const void* data;
     const Layout* layout;

@@ -49,7 +49,7 @@ bool types_are_supported(cublasComputeType_t compute_type, cudaDataType_t scale_
   const bool is_f32 =
       compute_type == CUBLAS_COMPUTE_32F || compute_type == CUBLAS_COMPUTE_32F_PEDANTIC;
   if (a == CUDA_R_16BF) return is_f32 && (d == CUDA_R_16BF || d == CUDA_R_32F);
-  // TF32 and its like would round the inputs: not emulated.
+  // TF32 and similar types would round the inputs: not emulated.
   return a == CUDA_R_32F && d == CUDA_R_32F && is_f32;
 }
 

@@ -26,7 +26,7 @@ std::size_t element_bytes(cudaDataType_t type);
 bool types_are_supported(cublasComputeType_t compute_type, cudaDataType_t scale_type,
                          cudaDataType_t a, cudaDataType_t b, cudaDataType_t c, cudaDataType_t d);
 
-/// The problem, where the descriptors fit together and what they ask for is emulated.
+/// The problem, where the descriptors are consistent and their request is emulated.
 cublasStatus_t make_problem(const cublasLtMatmulDescOpaque_t& desc,
                             const cublasLtMatrixLayoutOpaque_t& a,
                             const cublasLtMatrixLayoutOpaque_t& b,

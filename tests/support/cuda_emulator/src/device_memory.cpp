@@ -55,9 +55,9 @@ int memory_file(const char* name, std::size_t bytes, int byte) {
 struct DeviceRange {
   char* base = nullptr;
   std::size_t allocated_bytes = 0;
-  char* next = nullptr;  // where to look first for a free place
-  char* high = nullptr;  // nothing was ever allocated from here on
-  int open = 0;          // how many keep it open
+  char* next = nullptr;  // where a search for free pages begins
+  char* high = nullptr;  // memory from here on was never allocated
+  int open = 0;          // how many users keep it open
 };
 
 class DeviceMemory {
@@ -70,7 +70,7 @@ class DeviceMemory {
   const int devices = static_cast<int>(environment_number("RETINUE_EMULATOR_DEVICES", 1, 64));
   const std::size_t device_bytes =
       static_cast<std::size_t>(environment_number("RETINUE_EMULATOR_MEMORY_GIB", 4, 1024)) << 30;
-  // Four times as much room as memory: an address is not used again soon after it was freed.
+  // Four times as many addresses as memory, so that a freed address is not reused soon.
   const std::size_t range_bytes = 4 * device_bytes + (std::size_t{1} << 30);
   char* base = nullptr;
 
@@ -197,7 +197,7 @@ cudaError_t allocate_device_memory(int device, std::size_t bytes, void** pointer
   range.allocated_bytes += padded;
   range.next = at + pages + kPageBytes;
   if (range.next > range.high) {
-    // What lies between joins the part that is opened and closed.
+    // The gap becomes a part of the range that is opened and closed.
     mprotect(range.high, static_cast<std::size_t>(range.next - range.high), now);
     range.high = range.next;
   }
@@ -224,8 +224,8 @@ cudaError_t release_device_memory(void* pointer) {
   }
   DeviceRange& range = memory.ranges[static_cast<std::size_t>(device)];
   range.allocated_bytes -= padded;
-  // At its own place in the empty file, as the gaps around it: the kernel makes one mapping of
-  // them, and opening a range does not take longer with all that was ever freed.
+  // At its own offset in the empty file, like the gaps around it: the system merges them into one
+  // mapping, so opening a range does not become slower with every freed allocation.
   char* const begin = DeviceMemory::pages_begin(allocation);
   memory.map(begin,
              static_cast<std::size_t>(DeviceMemory::pages_end(allocation) - kPageBytes - begin),

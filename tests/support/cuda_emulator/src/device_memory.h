@@ -20,13 +20,13 @@ std::size_t device_memory_bytes();
 std::size_t device_memory_free(int device);
 
 cudaError_t allocate_device_memory(int device, std::size_t bytes, void** pointer);
-/// cudaErrorInvalidValue where `pointer` is no allocation. Ends the program when its end was
-/// written past.
+/// cudaErrorInvalidValue where `pointer` is no allocation. Ends the program when bytes past its end
+/// were written.
 cudaError_t release_device_memory(void* pointer);
 
-/// The allocation that an address lies in; `data` is null where it lies in none.
+/// The allocation that contains an address; `data` is null where there is none.
 Allocation find_allocation(const void* pointer);
-/// The device whose range an address lies in, or -1.
+/// The device whose range contains an address, or -1.
 int device_of(const void* pointer);
 
 /// Keeps the memory of a device open.

@@ -15,7 +15,7 @@ const char* range_begin = nullptr;
 const char* range_end = nullptr;
 struct sigaction previous_segv, previous_bus;
 
-// Not safe in a signal handler by the letter; the program ends here anyway.
+// Not async-signal-safe, strictly; the program ends here anyway.
 void explain(int signal, siginfo_t* info, void*) {
   const void* address = info->si_addr;
   const bool in_device_memory = address >= range_begin && address < range_end;
@@ -52,7 +52,7 @@ void install_fault_handler(const char* base, std::size_t bytes) {
 }
 
 void use_fault_stack() {
-  /// Its memory has to outlive its use.
+  /// Its memory must outlive its use.
   struct FaultStack {
     std::vector<char> memory = std::vector<char>(64 << 10);
     FaultStack() { set(0); }

@@ -8,7 +8,7 @@ namespace cuda_emulator {
 /// program; leaves other faults to the handler that was installed before.
 void install_fault_handler(const char* base, std::size_t bytes);
 
-/// Gives the calling thread a stack for the handler, which has to work when an emulated thread's
+/// Gives the calling thread a stack for the handler, which must work when an emulated thread's
 /// stack is full.
 void use_fault_stack();
 

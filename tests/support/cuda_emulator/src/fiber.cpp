@@ -9,7 +9,7 @@
 #error "The CUDA emulator switches fibers in x86-64 assembly; add the like for this machine here."
 #endif
 
-// The System V ABI leaves rbx, rbp and r12 to r15 to the callee. Kernels do not change the
+// In the System V ABI the callee saves rbx, rbp and r12 to r15. Kernels do not change the
 // floating-point control words, so these are not saved.
 asm(R"(
 .text
@@ -44,7 +44,7 @@ constexpr int kSavedRegisters = 6;
 }  // namespace
 
 FiberPointer make_fiber(char* stack_top, void (*entry)()) {
-  // As after a call of `entry`: its return address, null, at an address that is 8 modulo 16.
+  // The stack as after a call of `entry`: a null return address, at an address that is 8 modulo 16.
   auto* frame = reinterpret_cast<std::uintptr_t*>(stack_top) - 1;
   *frame = 0;
   *--frame = reinterpret_cast<std::uintptr_t>(entry);
@@ -68,8 +68,8 @@ char* StackPool::take() {
     fail("no memory for the stack of an emulated thread");
   }
   mappings_.push_back(static_cast<char*>(mapping));
-  // Tops at different places of a page: otherwise all threads' frames fall into the same few sets
-  // of the cache.
+  // Stack tops are at different offsets in a page: otherwise all frames would share a few sets of
+  // the cache.
   const std::size_t colour = (mappings_.size() % 32) * 128;
   return mappings_.back() + kGuardBytes + kStackBytes - colour;
 }

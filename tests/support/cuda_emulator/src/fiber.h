@@ -5,14 +5,14 @@
 
 namespace cuda_emulator {
 
-/// The registers of a suspended fiber lie on its stack; this is where.
+/// The place on a suspended fiber's stack that holds its registers.
 using FiberPointer = void*;
 
-/// Saves the running fiber to *from and goes on with `to`. About 2 ns: callee-saved registers and a
-/// jump.
+/// Saves the running fiber to *from and continues with `to`. Takes about 2 ns: callee-saved
+/// registers and a jump.
 extern "C" void cuda_emulator_switch_fiber(FiberPointer* from, FiberPointer to);
 
-/// A fiber that starts in `entry`, which never returns, when it is switched to.
+/// Makes a fiber that starts in `entry`, which never returns, at the first switch to it.
 FiberPointer make_fiber(char* stack_top, void (*entry)());
 
 /// Stacks with a guard page below each, kept for reuse.

@@ -10,7 +10,7 @@ namespace {
 
 struct Range {
   std::size_t bytes;
-  bool allocated;  // and not registered
+  bool allocated;  // false: registered
 };
 
 std::mutex mutex;

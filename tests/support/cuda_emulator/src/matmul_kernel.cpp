@@ -11,8 +11,8 @@ namespace {
 constexpr std::int64_t kLanes = 8, kColumns = 4;
 using Vector = float __attribute__((vector_size(kLanes * sizeof(float))));
 
-/// Columns of b against eight rows of a: one accumulator each, k ascending. Wider instructions
-/// change no bit.
+/// Multiplies columns of b with eight rows of a: one accumulator each, k ascending. Wider
+/// instructions change no bit.
 ///   a [k, kLanes], b [k, kColumns], sums [kColumns, kLanes]
 __attribute__((target_clones("avx2", "default"))) void accumulate(const float* a, const float* b,
                                                                   std::int64_t begin,
@@ -50,7 +50,7 @@ void multiply_slices(std::int64_t m, std::int64_t n, const Slicing& slicing, con
                      const MatrixView& b, float* sums) {
   const std::int64_t k_size = slicing.k;
   std::vector<float> rows(static_cast<std::size_t>(k_size * kLanes));
-  // b in groups of columns, k by k.
+  // Groups of columns of b, k by k.
   const std::int64_t groups = (n + kColumns - 1) / kColumns;
   std::vector<float> columns(static_cast<std::size_t>(groups * k_size * kColumns));
   for (std::int64_t j = 0; j < n; ++j) {

@@ -16,10 +16,10 @@ struct MatrixView {
 
 float load_element(const void* data, cudaDataType_t type, std::int64_t index);
 void store_element(void* data, cudaDataType_t type, std::int64_t index, float value);
-/// As it comes back from memory of that type.
+/// The value after a store to memory of that type.
 float rounded_to(cudaDataType_t type, float value);
 
-/// How a sum over k is cut: `slices` equal runs, each accumulated in f32 with k ascending.
+/// How a sum over k is split: `slices` equal runs, each accumulated in f32 with k ascending.
 struct Slicing {
   std::int64_t k = 0;
   int slices = 1;

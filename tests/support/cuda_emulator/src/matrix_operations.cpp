@@ -48,7 +48,7 @@ float high_half(std::uint32_t pair) { return std::bit_cast<float>(pair & 0xFFFF0
 
 using EightFloats = float __attribute__((vector_size(32)));
 
-/// d += a b, k ascending. Wider instructions change no bit.
+/// Computes d += a b, k ascending. Wider instructions change no bit.
 __attribute__((target_clones("avx2", "default"))) void multiply_add(const float (&a)[16][16],
                                                                     const float (&b)[16][8],
                                                                     float (&d)[16][8]) {
@@ -95,7 +95,7 @@ constexpr std::uint32_t kWholeWarp = 0xFFFFFFFFu;
 
 void detail::load_matrices(std::uint32_t* fragment, int matrices, bool transposed,
                            const void* row) {
-  // Of x2, the lanes 16 to 31 name no row.
+  // With .x2 the lanes 16 to 31 name no row.
   if (matrices == 4 || cuda_emulator::lane_index() < 16) {
     cuda_emulator::require_aligned(row, 16, "a row of load_matrix");
   }

@@ -34,7 +34,7 @@ ncclResult_t refuse(ncclResult_t result, std::string why) {
   return result;
 }
 
-/// Where NCCL thinks that it is: ranks of one host must have devices of their own.
+/// NCCL's name of the host: ranks of one host must have devices of their own.
 std::uint64_t host_hash() {
   if (const char* id = std::getenv("NCCL_HOSTID"); id != nullptr && *id != '\0') {
     return std::hash<std::string>{}(id);
@@ -61,7 +61,7 @@ ncclResult_t check_devices(Communicator& self) {
   return ncclSuccess;
 }
 
-/// Enters the shared memory; what is left is to wait for the others.
+/// Enters the shared memory; afterwards the rank only waits for the others.
 ncclResult_t enter(Communicator& self) {
   self.shared = SharedCommunicator::open(self.name, self.ranks);
   if (!self.shared) return refuse(ncclSystemError, "no shared memory for " + self.name);
@@ -86,15 +86,15 @@ bool all_ready(Communicator& self) {
   return true;
 }
 
-/// The end of an initialisation, to be tried until it is done.
+/// Tries to end an initialisation; repeated until it is done.
 ncclResult_t await_others(Communicator& self) {
   if (!all_ready(self)) return ncclInProgress;
   self.shared->remove_name();
   return check_devices(self);
 }
 
-/// Takes part in one ncclCommSplit. Both communicators are busy with it until all ranks have read
-/// who goes where.
+/// Takes part in one ncclCommSplit. Both communicators are busy until all ranks have read the other
+/// ranks' groups.
 class Split {
  public:
   Split(std::shared_ptr<Communicator> parent, std::shared_ptr<Communicator> child, int color,
@@ -292,7 +292,8 @@ ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t* spli
       *split = new ncclComm{child};
     }
     auto run = std::make_shared<Split>(parent, child, color, key);
-    // The split holds both; they must not hold it once it is done, and poll() lets go of it then.
+    // The split holds both communicators; poll() releases it when it is done, so that they do not
+    // hold it.
     parent->pending = [run] { return run->attempt(); };
     if (child) child->pending = [run] { return run->attempt(); };
   }

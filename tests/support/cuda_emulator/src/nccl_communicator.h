@@ -20,20 +20,19 @@ struct Communicator {
   std::shared_ptr<SharedCommunicator> shared;
   std::atomic<bool> aborted{false};
 
-  // Used by stream work, which runs one piece at a time.
+  // Used by stream work, which runs one operation at a time.
   std::uint64_t round = 0;  // of collectives
 
-  std::mutex mutex;  // guards what follows
-  /// What a call has begun and not finished: one attempt to finish it, ncclInProgress when it has
-  /// to wait.
+  std::mutex mutex;  // guards the members below
+  /// One attempt to finish the call that is pending; ncclInProgress when it has to wait.
   std::function<ncclResult_t()> pending;
   ncclResult_t state = ncclSuccess;
-  bool launched_before = false;  // a first launch is never done at once without blocking
+  bool launched_before = false;  // without blocking, a first launch is never done at once
   std::uint64_t splits = 0;
-  Position last;  // of its work: NCCL runs one piece of a communicator at a time
+  Position last;  // of its work: NCCL runs one operation of a communicator at a time
   std::string error;
 
-  /// Tries to finish what is pending.
+  /// Tries to finish the pending call.
   ncclResult_t poll();
 };
 

@@ -12,7 +12,7 @@ namespace {
 
 using Kind = NcclOperation::Kind;
 
-/// What one communicator does in a group, or in one call.
+/// The operations of one communicator in a group, or in one call.
 struct Batch {
   std::shared_ptr<Communicator> communicator;
   std::shared_ptr<Stream> stream;
@@ -26,7 +26,7 @@ struct Group {
 };
 thread_local Group group;
 
-/// Collectives one after the other; meanwhile all messages at once, as they wait for each other.
+/// Runs collectives one after the other and all messages at once, since they wait for each other.
 Step run_batch(const std::shared_ptr<Communicator>& communicator,
                const std::vector<NcclOperation>& operations) {
   struct Run {
@@ -61,7 +61,7 @@ ncclResult_t launch(Batch batch) {
     return ncclUnhandledCudaError;
   if (!captured) self.last = end_of(batch.stream);
   if (self.blocking || self.launched_before) return ncclSuccess;
-  // Connections are made at the first launch, which takes a while.
+  // The first launch makes connections, so it takes a while.
   self.launched_before = true;
   self.pending = [] { return ncclSuccess; };
   return ncclInProgress;

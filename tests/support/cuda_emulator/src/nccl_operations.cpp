@@ -13,7 +13,7 @@ namespace {
 
 using Kind = NcclOperation::Kind;
 
-/// A collective goes through the ranks' chunks in rounds. All ranks read the same chunks and
+/// A collective processes the ranks' chunks in rounds. All ranks read the same chunks and
 /// combine them in the same order.
 class Collective {
  public:
@@ -97,7 +97,7 @@ class Collective {
           std::memcpy(out + done_ * element_, sum.data(), bytes);
           break;
         }
-        // The elements of this rank's part that the chunk has.
+        // The elements of this rank's part that are in the chunk.
         const std::size_t begin = static_cast<std::size_t>(self_->rank) * operation_.count;
         const std::size_t from = std::max(begin, done_);
         const std::size_t to = std::min(begin + operation_.count, done_ + count);
@@ -109,7 +109,8 @@ class Collective {
     }
   }
 
-  /// As a ring adds: each of `ranks` segments of the buffer starts at another rank and goes round.
+  /// Adds as a ring does: each of `ranks` segments of the buffer starts at another rank and goes
+  /// round.
   std::vector<char> combined(std::size_t count) {
     const auto ranks = static_cast<std::size_t>(self_->ranks);
     std::vector<char> sum(count * element_);
@@ -177,7 +178,7 @@ class Message {
   }
 
  private:
-  /// Moves what the ring has or has room for, up to its end.
+  /// Moves as many bytes as the ring holds or has room for, up to its end.
   std::size_t move(SharedChannel& channel, char* data, std::size_t wanted) {
     const std::uint64_t written = channel.written.load(), read = channel.read.load();
     const std::uint64_t at = sends_ ? written : read;

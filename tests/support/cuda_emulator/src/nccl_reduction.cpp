@@ -7,7 +7,7 @@
 namespace cuda_emulator {
 namespace {
 
-/// Calls `f` with a null pointer of the type's C++ type.
+/// Calls `f` with a null pointer to the C++ type of the element type.
 template <class F>
 void with_type(ncclDataType_t type, F f) {
   switch (type) {

@@ -15,15 +15,15 @@ inline constexpr int kMaxRanks = 64;
 inline constexpr std::size_t kChunkBytes = 256 << 10;  // of a collective, per rank and round
 inline constexpr std::size_t kChannelBytes = 64 << 10;
 
-/// What all ranks have to agree on.
+/// Values that must be equal on all ranks.
 struct CollectiveHeader {
   std::uint64_t kind, count, type, op, root;
 
   bool operator==(const CollectiveHeader&) const = default;
 };
 
-/// One rank's part in collectives. In round r it writes its chunk and sets `phase` to 2 r + 1,
-/// reads those of the others when all have, and sets it to 2 r + 2.
+/// One rank's part in collectives. In round r it writes its chunk, sets `phase` to 2 r + 1, reads
+/// the others' chunks when all ranks have done so, and sets `phase` to 2 r + 2.
 struct alignas(64) SharedRank {
   std::atomic<std::uint32_t> taken, ready, left;
   std::uint64_t host;
@@ -34,7 +34,7 @@ struct alignas(64) SharedRank {
   CollectiveHeader header;
 };
 
-/// Bytes from one rank to another: a ring.
+/// A ring buffer of bytes from one rank to another.
 struct alignas(64) SharedChannel {
   std::atomic<std::uint64_t> written, read;
   char data[kChannelBytes];
@@ -48,7 +48,7 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
 class SharedCommunicator {
  public:
-  /// Null where the system has no shared memory to give.
+  /// Null where the system has no shared memory left.
   static std::unique_ptr<SharedCommunicator> open(const std::string& name, int ranks);
   SharedCommunicator(const SharedCommunicator&) = delete;
   SharedCommunicator& operator=(const SharedCommunicator&) = delete;

@@ -14,7 +14,7 @@
 namespace cuda_emulator {
 namespace {
 
-/// Every stream that has a handle or work, by address; never destroyed, as others' destructors use
+/// Every stream that has a handle or work, by address; never destroyed, since other destructors use
 /// it.
 std::map<const Stream*, std::shared_ptr<Stream>>& live_streams() {
   static auto* map = new std::map<const Stream*, std::shared_ptr<Stream>>;

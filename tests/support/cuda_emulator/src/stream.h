@@ -16,10 +16,10 @@ namespace cuda_emulator {
 class Capture;
 struct Stream;
 
-/// One attempt to go on: true when the work is done, false when it waits for another rank.
+/// One attempt to continue: true when the work is done, false when it waits for another rank.
 using Step = std::function<bool()>;
 
-/// What a stream runs. `start` makes the steps of one run, so that a graph can run it again.
+/// Work of a stream. `start` makes the steps of one run, so that a graph can run it again.
 struct Work {
   std::string name;
   std::function<Step()> start;
@@ -47,7 +47,7 @@ struct Stream {
 
   std::deque<QueuedWork> queue;
   std::uint64_t enqueued = 0, completed = 0;
-  bool running = false;  // some thread runs its first item
+  bool running = false;  // a thread runs its first item
 
   std::shared_ptr<Capture> capture;
   std::vector<int> capture_tail;  // the nodes that the next one depends on
@@ -59,11 +59,10 @@ struct Stream {
 std::recursive_mutex& runtime_mutex();
 
 std::shared_ptr<Stream> make_stream(int device, unsigned int flags, int priority);
-/// The stream of a handle, the current device's legacy stream for null; null for a handle that is
-/// none.
+/// The stream of a handle, the current device's legacy stream for null; null for an invalid handle.
 std::shared_ptr<Stream> find_stream(cudaStream_t handle);
 cudaStream_t handle_of(const Stream& stream);
-/// The handle ends; work that is enqueued still runs when the device is waited for.
+/// Ends the handle; enqueued work still runs when the host waits for the device.
 bool forget_stream(cudaStream_t handle);
 /// All streams of a device that have a handle or work.
 std::vector<std::shared_ptr<Stream>> streams_of(int device);
@@ -74,14 +73,14 @@ cudaError_t enqueue(const std::shared_ptr<Stream>& stream, Work work,
 Position end_of(const std::shared_ptr<Stream>& stream);
 
 bool reached(const Position& position);
-/// Runs what it can without waiting for other ranks or threads; whether the position is reached.
+/// Runs work without waiting for other ranks or threads; returns whether the position is reached.
 bool advance(const Position& position);
-/// Runs all up to the position.
+/// Runs all work up to the position.
 void wait(const Position& position);
 void wait_for_device(int device);
 
-/// Opens the memory of a device until the outermost advance() on this thread ends; closes any
-/// other's. -1: none.
+/// Opens the memory of a device until the outermost advance() on this thread ends; closes that of
+/// others. -1: none.
 void use_device_memory(int device);
 
 /// True while a host function of a stream runs on this thread: it may not call CUDA.

@@ -14,7 +14,7 @@
 namespace cuda_emulator {
 namespace {
 
-/// Where the program itself is loaded: the first object that the dynamic linker lists.
+/// The program's load address: that of the first object that the dynamic linker lists.
 std::uintptr_t load_address() {
   std::uintptr_t address = 0;
   dl_iterate_phdr(

@@ -4,8 +4,8 @@
 
 namespace cuda_emulator {
 
-/// The name of the function at an address of this program, or the address: also of functions that
-/// the dynamic linker does not know.
+/// The name of the function at an address of this program, also one that the dynamic linker does
+/// not know; else the address.
 std::string symbol_name(const void* function);
 
 }  // namespace cuda_emulator

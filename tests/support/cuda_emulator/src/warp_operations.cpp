@@ -7,7 +7,7 @@ namespace {
 
 enum class ShuffleKind { kIndex, kUp, kDown, kXor };
 
-/// The lane that `lane` reads from; itself where that would be outside of its segment.
+/// The lane that `lane` reads from; `lane` itself where that is outside its segment.
 int source_lane(ShuffleKind kind, int lane, const Shuffle& s) {
   const int first = lane & ~(s.width - 1), last = first + s.width - 1;
   switch (kind) {

@@ -182,12 +182,12 @@ TEST_F(CublasLt, ConfiguresAlgorithmsById) {
   cublasLtMatrixLayoutDestroy(d_layout);
 }
 
-TEST_F(CublasLt, IsStrictAboutWhatItIsGiven) {
+TEST_F(CublasLt, RefusesInvalidArguments) {
   cublasLtMatrixLayout_t d_layout = nullptr, wrong = nullptr;
   ASSERT_CUBLAS(cublasLtMatrixLayoutCreate(&d_layout, CUDA_R_16BF, kM, kN, kM));
   ASSERT_CUBLAS(cublasLtMatrixLayoutCreate(&wrong, CUDA_R_16BF, kN, kM, kN));
   const auto best = heuristic(d_layout);
-  const cublasLtMatmulAlgo_t* fast = nullptr;  // one that wants 16-byte alignment, and no workspace
+  const cublasLtMatmulAlgo_t* fast = nullptr;  // needs 16-byte alignment, and no workspace
   for (const auto& result : best) {
     std::uint32_t alignment = 0;
     std::size_t written = 0;

@@ -34,7 +34,7 @@ struct Graphs : ::testing::Test {
   int* pinned = nullptr;
 };
 
-TEST_F(Graphs, ReplayWhatWasCapturedWithTheArgumentsOfThen) {
+TEST_F(Graphs, ReplayTheCapturedWorkWithItsArguments) {
   DeviceArray<int> number(std::vector<int>{1});
   begin();
   int value = 3;

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-/// Short forms of what the emulator's tests do all the time.
+/// Short forms of frequent calls in the emulator's tests.
 namespace cuda_emulator::testing {
 
 #define EXPECT_CUDA(call) EXPECT_EQ(call, cudaSuccess) << cudaGetErrorString(cudaGetLastError())
@@ -60,7 +60,7 @@ cudaError_t launch(const LaunchShape& shape, void (*kernel)(Parameters...),
   return cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
 }
 
-/// The schedule for as long as it lives.
+/// Sets the schedule during its lifetime.
 class ScopedSchedule {
  public:
   explicit ScopedSchedule(Schedule wanted) { set_schedule(wanted); }

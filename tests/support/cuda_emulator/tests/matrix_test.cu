@@ -12,7 +12,7 @@ namespace {
 
 using namespace retinue::cuda;
 
-/// Lane i gets pairs of 16-bit elements; writes them where the PTX ISA says that they come from.
+/// Lane i gets pairs of 16-bit elements and writes them to their places according to the PTX ISA.
 __global__ void load_layouts(const std::uint16_t* in, std::uint32_t* out) {
   auto* shared = dynamic_shared<std::uint16_t>();
   for (unsigned i = threadIdx.x; i < 256; i += 32) shared[i] = in[i];

@@ -22,7 +22,7 @@ TEST(Memory, FreshMemoryIsNaN) {
   }
 }
 
-TEST(Memory, LargeAllocationsKeepWhatIsWritten) {
+TEST(Memory, LargeAllocationsKeepTheirContents) {
   for (const std::size_t count : {std::size_t{1} << 20, std::size_t{20} << 20}) {
     std::vector<float> values(count);
     std::iota(values.begin(), values.end(), 0.0f);

@@ -19,7 +19,7 @@ namespace {
 
 #define EXPECT_NCCL(call) EXPECT_EQ(call, ncclSuccess) << ncclGetLastError(nullptr)
 
-/// Chosen before the first call of CUDA: three devices.
+/// Sets three devices, before the first call of CUDA.
 const bool have_devices = setenv("RETINUE_EMULATOR_DEVICES", "3", 1) == 0;
 
 struct Rank {
@@ -108,7 +108,7 @@ TEST(Nccl, CollectivesFollowTheirDefinitions) {
 TEST(Nccl, ASumHasAnOrderOfItsOwnAndIsTheSameEverywhere) {
   std::vector<std::vector<float>> results(3);
   on_ranks(3, [&](Rank& self) {
-    // Added in the order of the ranks each of them is 1 + 2^-24 + 2^-24, rounded twice.
+    // In the order of the ranks each sum would be 1 + 2^-24 + 2^-24, rounded twice.
     const float value = self.rank == 0 ? 1.0f : std::ldexp(1.0f, -24);
     DeviceArray<float> data(std::vector<float>(9, value));
     EXPECT_NCCL(
@@ -217,7 +217,7 @@ TEST(Nccl, WithoutBlockingEverythingIsPolled) {
 
 TEST(Nccl, AnAbortEndsAWait) {
   on_ranks(2, [&](Rank& self) {
-    if (self.rank == 1) return;  // never comes
+    if (self.rank == 1) return;  // never enters
     DeviceArray<float> data(std::vector<float>{1});
     EXPECT_NCCL(
         ncclAllReduce(data.data(), data.data(), 1, ncclFloat32, ncclSum, self.comm, self.stream));

@@ -73,7 +73,7 @@ TEST(Simt, BarriersMakeAKernelIndependentOfTheSchedule) {
   EXPECT_EQ(std::set<std::vector<float>>(all.begin(), all.end()).size(), 1u);
 }
 
-TEST(Simt, SchedulesShowAMissingBarrier) {
+TEST(Simt, SchedulesRevealAMissingBarrier) {
   const auto all = sums_by_schedule(false);
   EXPECT_GT(std::set<std::vector<float>>(all.begin(), all.end()).size(), 1u);
 }
@@ -168,7 +168,7 @@ void run_now(void (*kernel)(P...), unsigned threads, P... arguments) {
   cudaDeviceSynchronize();
 }
 
-TEST(SimtDeathTest, WhatWouldHangIsExplained) {
+TEST(SimtDeathTest, AHangIsExplained) {
   EXPECT_DEATH(run_now(some_leave_before_the_barrier, 64),
                "wait for each other for ever.*some_leave_before_the_barrier(.|\n)*"
                "thread \\(0, 0, 0\\) waits at __syncthreads(.|\n)*thread \\(40, 0, 0\\) has ended");
@@ -234,7 +234,7 @@ __global__ void staged(const float4* in, float4* out, int groups, bool wait) {
   out[3] = stage[groups];
 }
 
-TEST(Simt, AsynchronousCopiesLandWhenTheyAreWaitedForAndNotBefore) {
+TEST(Simt, AsynchronousCopiesLandOnlyAtAWait) {
   std::vector<float4> in;
   for (int i = 0; i < 4; ++i) in.push_back(make_float4(1.0f + static_cast<float>(i), 0, 0, 0));
   DeviceArray<float4> input(in), output(4);

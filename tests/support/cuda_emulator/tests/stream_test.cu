@@ -38,7 +38,7 @@ TEST_F(Streams, NothingRunsUntilSomethingWaits) {
   EXPECT_EQ(*pinned, 5);
 }
 
-TEST_F(Streams, AQueryOfUnfinishedWorkSaysSoOnce) {
+TEST_F(Streams, AQueryReportsUnfinishedWorkOnce) {
   DeviceArray<int> number(1);
   EXPECT_CUDA(cudaStreamQuery(one));
   ASSERT_CUDA(launch({dim3(1), dim3(1), 0, one}, put, number.data(), 5));
@@ -46,7 +46,7 @@ TEST_F(Streams, AQueryOfUnfinishedWorkSaysSoOnce) {
   EXPECT_CUDA(cudaStreamQuery(one));
 }
 
-TEST_F(Streams, PinnedMemoryIsReadWhenTheCopyRunsAndPageableWhenItIsAskedFor) {
+TEST_F(Streams, PinnedMemoryIsReadWhenTheCopyRunsAndPageableInTheCall) {
   DeviceArray<int> number(2);
   int pageable = 7;
   *pinned = 7;

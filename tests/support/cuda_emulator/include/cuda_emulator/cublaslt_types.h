@@ -155,7 +155,7 @@ enum cublasLtMatmulStages_t {
   CUBLASLT_MATMUL_STAGES_64xAUTO = 35,
 };
 
-// Semi-opaque: callers may own one, and never look inside.
+// Semi-opaque: callers may own one, but do not read its fields.
 
 struct cublasLtMatmulDescOpaque_t {
   std::int32_t compute_type = CUBLAS_COMPUTE_32F, scale_type = CUDA_R_32F;

@@ -3,7 +3,7 @@
 #include <atomic>
 #include <type_traits>
 
-/// Atomic operations of device code; each returns the old value. Atomic between devices' threads,
+/// Atomic operations of device code; each returns the old value. They are atomic across devices,
 /// too.
 
 namespace cuda_emulator {

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <cstdint>
 
-/// Arithmetic of device code. What CUDA rounds correctly is rounded correctly here; the fast
-/// approximations are the host's functions, so their last bits are not those of a GPU.
+/// Arithmetic of device code. Functions that CUDA rounds correctly are rounded correctly here; fast
+/// approximations are the host's functions, so their last bits differ from a GPU's.
 
 #define CUDA_EMULATOR_MIN_MAX(type)                            \
   constexpr type min(type a, type b) { return b < a ? b : a; } \

@@ -2,8 +2,8 @@
 
 #include "cuda_emulator/simt.h"
 
-/// Loads and stores with a hint for the caches, which the emulator checks for alignment and has no
-/// other use for.
+/// Loads and stores with a hint for the caches. The emulator checks their alignment and ignores the
+/// hint.
 
 namespace cuda_emulator {
 

@@ -2,7 +2,7 @@
 
 #include <cstddef>
 
-/// What CUDA says of a device.
+/// CUDA's properties of a device.
 
 struct CUuuid_st {
   char bytes[16];

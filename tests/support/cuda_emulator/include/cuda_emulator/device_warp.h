@@ -11,13 +11,13 @@
 
 namespace cuda_emulator {
 
-/// What a lane brings to a shuffle, and takes from it.
+/// A lane's operand and result of a shuffle.
 struct Shuffle {
   std::uint64_t value, result;
   int operand, width;
 };
 
-/// What a lane brings to a vote, a reduction or a match.
+/// A lane's operand of a vote, a reduction or a match.
 struct Vote {
   std::uint32_t value, result;
 };

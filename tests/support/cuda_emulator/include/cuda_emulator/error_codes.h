@@ -2,7 +2,8 @@
 
 #include <cstddef>
 
-/// CUDA's error codes, with its values. The messages of cudaGetErrorString are in src/errors.cpp.
+/// CUDA's error codes, with its values. The messages of cudaGetErrorString are in
+/// src/last_error.cpp.
 enum cudaError {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,

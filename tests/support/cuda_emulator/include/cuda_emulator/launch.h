@@ -10,16 +10,16 @@
 
 namespace cuda_emulator {
 
-/// A kernel with its arguments bound, called once per emulated thread.
+/// A kernel with bound arguments, called once per emulated thread.
 using KernelBody = std::function<void()>;
 
-/// Checks the launch as CUDA does and enqueues it. `parameter_bytes`: of all parameters together.
+/// Checks the launch as CUDA does and enqueues it. `parameter_bytes` is the size of all parameters.
 cudaError_t launch_kernel(const cudaLaunchConfig_t& config, const void* kernel,
                           std::size_t parameter_bytes, KernelBody body);
 
 }  // namespace cuda_emulator
 
-/// Copies the arguments, converted to the parameters' types, now: as CUDA does.
+/// Copies the arguments, converted to the parameters' types, at the call, as CUDA does.
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {

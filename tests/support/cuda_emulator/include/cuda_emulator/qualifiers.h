@@ -1,9 +1,9 @@
 #pragma once
 
-// The standard headers that spell __attribute__((__noinline__)) come before that word is a macro.
+// Standard headers that use __attribute__((__noinline__)) are included before it becomes a macro.
 #include <memory>
 
-/// CUDA's qualifiers, as a host compiler takes them.
+/// CUDA's qualifiers for a host compiler.
 #define __global__
 #define __device__
 #define __host__
@@ -17,8 +17,7 @@
 #define __cluster_dims__(...)
 
 /// The blocks of a launch run one after the other on one thread of the host. An alignment is
-/// written as
-/// `__shared__ __align__(16)` or `alignas(16) __shared__`.
+/// written as `__shared__ __align__(16)` or `alignas(16) __shared__`.
 #define __shared__ static thread_local
 
 #define __builtin_assume(condition) static_cast<void>(0)

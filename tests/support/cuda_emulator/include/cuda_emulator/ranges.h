@@ -13,14 +13,14 @@ struct Range {
   bool is_mark = false;
 };
 
-/// All that were opened since the start or forget_ranges(), of all threads, in order.
+/// All ranges of all threads since the start or forget_ranges(), in the order of opening.
 std::vector<Range> opened_ranges();
 void forget_ranges();
-/// Ranges of the calling thread that were not closed yet.
+/// The open ranges of the calling thread.
 int open_range_depth();
 
 void open_range(const char* domain, const char* name);
-/// Closes the innermost; its depth, or -1 where none is open.
+/// Closes the innermost range; returns its depth, or -1 where none is open.
 int close_range();
 void record_mark(const char* domain, const char* name);
 

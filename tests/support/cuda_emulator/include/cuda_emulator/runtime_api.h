@@ -6,9 +6,8 @@
 
 #include <cstddef>
 
-/// The functions of the CUDA runtime that Retinue uses, with CUDA's contracts: where those leave
-/// something open, the emulator takes the choice that shows a mistake. See the README of this
-/// folder.
+/// The functions of the CUDA runtime that Retinue uses, with CUDA's contracts. Where a contract
+/// leaves a choice, the emulator makes the one that reveals mistakes (the emulator's README.md).
 
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);

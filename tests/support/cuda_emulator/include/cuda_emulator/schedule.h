@@ -4,9 +4,9 @@
 
 namespace cuda_emulator {
 
-/// The order in which the emulator runs what a GPU would run at once: blocks of a grid, threads of
-/// a block between two rendezvous, independent nodes of a graph. A right kernel gives the same bits
-/// in every order; one that lacks a __syncthreads() does not.
+/// The order in which the emulator runs work that a GPU would run at once: blocks of a grid,
+/// threads of a block between two rendezvous, independent nodes of a graph. A correct kernel gives
+/// the same bits in every order; one that lacks a __syncthreads() does not.
 enum class Order { kAscending, kDescending, kRandom };
 
 struct Schedule {
@@ -14,11 +14,11 @@ struct Schedule {
   std::uint64_t seed = 0;  // of kRandom
 };
 
-/// At first what RETINUE_EMULATOR_SCHEDULE says: ascending (default), descending or a number, a
-/// seed.
+/// The current schedule. RETINUE_EMULATOR_SCHEDULE sets the first: ascending (default), descending
+/// or a number, the seed.
 Schedule schedule();
 
-/// For all kernels that start from now on, of all threads.
+/// Applies to all kernels that any thread starts from now on.
 void set_schedule(Schedule schedule);
 
 }  // namespace cuda_emulator

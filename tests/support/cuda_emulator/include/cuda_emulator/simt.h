@@ -5,8 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-/// What device code knows of its place. __thread and not thread_local: no wrapper around each
-/// access.
+/// A thread's place in the launch. __thread and not thread_local, which would wrap each access.
 extern __thread uint3 threadIdx;
 extern __thread uint3 blockIdx;
 extern __thread dim3 blockDim;
@@ -15,27 +14,28 @@ inline constexpr int warpSize = 32;
 
 namespace cuda_emulator {
 
-/// Something that lanes of a warp do together. Each brings operands; the last lane that arrives
-/// completes it for all lanes of the mask. operands[i] is null where lane i is not in the mask.
+/// An operation that lanes of a warp do together. Each lane has operands; the last lane to arrive
+/// completes the operation for all lanes of the mask. operands[i] is null where lane i is not in
+/// the mask.
 struct WarpOperation {
   const char* name;
   void (*complete)(std::uint32_t mask, void* const* operands);
-  bool needs_every_lane;  // also those that the block's last warp does not have
+  bool needs_every_lane;  // also lanes that the block's last warp lacks
 };
 
-/// Returns when all lanes of `mask` have come to the same operation with the same mask, and it is
+/// Returns when all lanes of `mask` have reached the same operation with the same mask, and it is
 /// complete.
 void warp_rendezvous(const WarpOperation& operation, std::uint32_t mask, void* operands);
 
 enum class BlockReduction { kNone, kCount, kAnd, kOr };
 
-/// Returns when all threads of the block are here, with the reduction of their predicates.
+/// Returns the reduction of the predicates when all threads of the block have arrived.
 int block_barrier(BlockReduction reduction, int predicate);
 
-/// Lets other threads of the block run, so that a loop that waits for them comes to an end.
+/// Lets other threads of the block run, so that a loop that waits for them can end.
 void yield_thread();
 
-/// The block's dynamic shared memory; ends the program where the launch asked for none.
+/// The block's dynamic shared memory; ends the program where the launch requested none.
 void* dynamic_shared_memory();
 
 /// Asynchronous copies of the running thread. Until it lands, a copy's destination holds NaN.

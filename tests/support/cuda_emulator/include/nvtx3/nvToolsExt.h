@@ -2,7 +2,7 @@
 
 #include "cuda_emulator/ranges.h"
 
-/// The plain ranges of NVTX 3, recorded: cuda_emulator/ranges.h.
+/// The plain ranges of NVTX 3; cuda_emulator/ranges.h records them.
 inline int nvtxRangePushA(const char* message) {
   cuda_emulator::open_range("", message);
   return cuda_emulator::open_range_depth() - 1;

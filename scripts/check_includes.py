@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks who includes whom: the folders' order, and where third-party headers may stand.
+"""Checks who includes whom: the folders' order, and where third-party headers are allowed.
 
     scripts/check_includes.py [ROOT]
 
@@ -12,7 +12,7 @@ import pathlib
 import re
 import sys
 
-# A folder may include itself and what stands left of it.
+# A folder may include itself and every folder left of it.
 TOP = ["parallel", "layers", "runtime", "launcher"]
 # Room -> the rooms of the same library that are directly left of it. A room may include itself and
 # everything left of it. A room is listed after those that it names, so the arrows have no circle.
@@ -65,7 +65,7 @@ FORBIDDEN = [
     ("runtime/engine/*", "iostream", "the engine prints nothing"),
     ("layers/*", "iostream", "layers print nothing"),
 ]
-# (header, files that may include it). What is named nowhere is the standard library or the system.
+# (header, files that may include it). Headers without a row are the standard library's or the system's.
 THIRD_PARTY = [
     ("cuda*", ["parallel/device/cuda/*", "parallel/comm/nccl/*", "layers/kernels/cuda/*", "tests/support/cuda_emulator/*"]),
     ("cublas*", ["layers/kernels/cuda/cublaslt_matmul.cpp", "tests/bench/cuda_*", "tests/support/cuda_emulator/*"]),
@@ -129,7 +129,7 @@ def breach(path, bracket, included):
     if bracket == "<":
         for header, files in THIRD_PARTY:
             if fnmatch.fnmatchcase(included, header):
-                return None if matches(path, files) else f"<{included}> may stand in {', '.join(files)} only"
+                return None if matches(path, files) else f"<{included}> is allowed in {', '.join(files)} only"
         return None
     here, there = path.split("/")[0], included.split("/")[0]
     if "/" not in included:

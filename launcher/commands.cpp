@@ -105,6 +105,7 @@ int run_rank(const Command& command, const runtime::RunOptions& run, const Job& 
                                        .node_rank = world.node_rank(),
                                        .node_size = world.node_size(),
                                        .deadline_s = deadline,
+                                       .waits_after_ops = waits_after_ops(),
                                        .log = log,
                                        .clock = clock,
                                        .launch_s = launch_s,

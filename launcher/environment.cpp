@@ -23,6 +23,7 @@ constexpr std::array kVariables = {
     Variable{"RETINUE_MPIRUN", "PATH", "the mpirun that starts ranks (default: mpirun in PATH)"},
     Variable{"RETINUE_DEADLINE_S", "X",
              "seconds that a rank waits for others before it gives up (default: 300)"},
+    Variable{"RETINUE_SYNC", "1", "on GPUs: wait for each op, so that an error names the op"},
     Variable{"RETINUE_TEST_DATA", "DIR",
              "at configuration: data for tests that is no part of the project"},
 };
@@ -93,6 +94,8 @@ double deadline_s(const Getenv& getenv) {
         fmt::format("[environment] RETINUE_DEADLINE_S wants seconds above 0, got '{}'.", *text));
   return seconds;
 }
+
+bool waits_after_ops(const Getenv& getenv) { return getenv("RETINUE_SYNC") == "1"; }
 
 std::vector<Host> parse_hosts(std::string_view list) {
   std::vector<Host> hosts;

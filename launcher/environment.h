@@ -36,6 +36,9 @@ double seconds_since_launch(bool launched);
 /// RETINUE_DEADLINE_S, or 300.
 double deadline_s(const Getenv& getenv = process_getenv);
 
+/// RETINUE_SYNC, which is 1 or not set.
+bool waits_after_ops(const Getenv& getenv = process_getenv);
+
 /// One machine of --hosts or --hostfile. 0 slots: not said.
 struct Host {
   std::string name = {};

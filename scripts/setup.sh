@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what Retinue is built from, on Debian 12 and Ubuntu 24.04. Prints it first, installs only
-# what is missing, and is done at once when nothing is.
+# Installs the packages that Retinue is built from, on Debian 12 and Ubuntu 24.04. Prints them first,
+# installs only missing ones, and ends at once when none is missing.
 #   scripts/setup.sh [--yes] [--video] [--dev]
 #     --yes    do not ask
 #     --video  FFmpeg's libraries, for builds that read video files
@@ -8,7 +8,7 @@
 # Without root and without sudo it prints the list and exits 1.
 set -euo pipefail
 
-# Every package stands here for something that CMakeLists.txt asks for.
+# CMakeLists.txt asks for every package in this list.
 build=(g++ cmake ninja-build pkg-config python3)
 core=(
   libopenmpi-dev openmpi-bin  # ranks
@@ -39,7 +39,7 @@ for argument in "$@"; do
 done
 
 if ! command -v apt-get >/dev/null; then
-  echo "[setup] this system has no apt. Install by your own means what Debian calls:" >&2
+  echo "[setup] this system has no apt. Install these Debian packages by other means:" >&2
   echo "  ${packages[*]}" >&2
   exit 1
 fi
@@ -51,7 +51,7 @@ for package in "${packages[@]}"; do
   fi
 done
 if [ ${#missing[@]} -eq 0 ]; then
-  echo "[setup] all ${#packages[@]} packages are there"
+  echo "[setup] all ${#packages[@]} packages are installed"
   exit 0
 fi
 
@@ -59,7 +59,7 @@ install=(apt-get install -y -q --no-install-recommends "${missing[@]}")
 as_root=()
 if [ "$(id -u)" != 0 ]; then
   if ! command -v sudo >/dev/null; then
-    echo "[setup] needs root and there is no sudo. Ask for:" >&2
+    echo "[setup] needs root and there is no sudo. Ask an administrator for:" >&2
     echo "  ${install[*]}" >&2
     exit 1
   fi
@@ -68,7 +68,7 @@ fi
 echo "[setup] installs: ${missing[*]}"
 if [ $yes = 0 ]; then
   if [ ! -t 0 ]; then
-    echo "[setup] nobody to ask: call it with --yes" >&2
+    echo "[setup] no terminal to ask on: call it with --yes" >&2
     exit 1
   fi
   read -r -p "[setup] go on? [y/N] " answer
@@ -86,4 +86,4 @@ run() {
 }
 run apt-get update -q
 run "${install[@]}"
-echo "[setup] installed ${#missing[@]} packages and what they need"
+echo "[setup] installed ${#missing[@]} packages and their dependencies"

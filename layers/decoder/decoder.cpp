@@ -48,8 +48,8 @@ void Decoder::forward(Context& ctx, const StepInputs& inputs, const VisualFeatur
     const auto tap = static_cast<std::int64_t>(i);
     const bool tapped = visual && tap < taps;
     if (!is_normed) layers_[i].input_layernorm().forward(ctx, x, normed);
-    // A layer's last residual takes the next norm along, except where DeepStack adds in between,
-    // and behind the last layer, where only some rows go on.
+    // A layer's last residual computes the next norm in the same pass. Not where DeepStack adds in
+    // between, and not after the last layer, where only some rows go on.
     is_normed = !tapped && i + 1 < layers_.size();
     layers_[i].forward(ctx, cos, sin, inputs, caches[i], x, normed,
                        is_normed ? &layers_[i + 1].input_layernorm() : nullptr);

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/model/golden_test.cpp.
+
 #include "layers/decoder/decoder_layer.h"
 #include "layers/modules/norm.h"
 #include "layers/modules/vocab_parallel_embedding.h"
@@ -21,11 +23,10 @@ class Decoder {
   Decoder(WeightStore& store, const TextConfig& config, const TensorAxis& axis);
 
   /// Every rank of the tensor axis enters, with the same inputs.
-  ///   features  rows that inputs.visual_sources points into; row i of them goes to token
-  ///   visual_rows[i]:
-  ///             the embedding over its placeholder, tap k onto the output of layer k
+  ///   features  rows that inputs.visual_sources names; source i belongs to token visual_rows[i]:
+  ///             its embedding replaces the placeholder, layer k adds its tap k to the output
   ///   caches    one per layer
-  ///   logits    [rows, vocab_per_rank] dtype of the model
+  ///   logits    [rows, vocab_per_rank]   dtype of the model
   /// Stages: embed_tokens, layer.K (after its DeepStack addition), norm.
   void forward(Context& ctx, const StepInputs& inputs, const VisualFeatures& features,
                std::int64_t taps, std::span<const ops::KvView> caches, TensorView logits) const;

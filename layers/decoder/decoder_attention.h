@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/model/golden_test.cpp.
+
 #include "layers/modules/norm.h"
 #include "layers/modules/parallel_linear.h"
 #include "layers/ops/kv_view.h"
@@ -11,14 +13,14 @@
 namespace retinue::layers {
 
 /// Grouped-query attention over the paged cache, heads split over the tensor axis: qkv, q and k
-/// norms per head, rotary, cache, attention, o_proj.  HF Qwen3VLTextAttention. With more ranks than
-/// KV heads each rank holds one, the same one on ranks / kv_heads of them.
+/// norms per head, rotary, cache, attention, o_proj. With more ranks than KV heads each rank holds
+/// one KV head, and ranks / kv_heads neighbours hold the same one.  HF Qwen3VLTextAttention.
 class DecoderAttention {
  public:
   DecoderAttention(WeightStore& store, const std::string& prefix, const TextConfig& config,
                    const TensorAxis& axis);
-  ///   x, y      [tokens, hidden]
-  ///   cos, sin  [tokens, head_dim / 2] f32
+  ///   x, y      [tokens, hidden]         every rank of the axis enters: o_proj sums over it
+  ///   cos, sin  [tokens, head_dim / 2]   f32
   void forward(Context& ctx, ConstTensorView x, ConstTensorView cos, ConstTensorView sin,
                const StepInputs& inputs, const ops::KvView& cache, TensorView y) const;
 

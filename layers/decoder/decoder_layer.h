@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/model/golden_test.cpp.
+
 #include "layers/decoder/decoder_attention.h"
 #include "layers/modules/gated_mlp.h"
 
@@ -7,16 +9,16 @@
 
 namespace retinue::layers {
 
-/// x += attention(input_layernorm(x)); x += mlp(post_attention_layernorm(x)).  HF
-/// Qwen3VLTextDecoderLayer.
+/// x += attention(input_layernorm(x)); x += mlp(post_attention_layernorm(x)).
+/// HF Qwen3VLTextDecoderLayer.
 class DecoderLayer {
  public:
   DecoderLayer(WeightStore& store, const std::string& prefix, const TextConfig& config,
                const TensorAxis& axis);
-  /// All [tokens, hidden], the same on every rank of the axis, all of which enter.
-  ///   x       in place
-  ///   normed  input_layernorm() of x on the way in; on the way out that of `next`, computed in the
-  ///           pass of the last residual. Without `next` nothing of use.
+  /// Every rank of the axis enters, with the same values.
+  ///   x       [tokens, hidden]   in place
+  ///   normed  [tokens, hidden]   in: input_layernorm() of x. Out: next(x), computed in the pass of
+  ///                              the last residual; without `next` undefined
   void forward(Context& ctx, ConstTensorView cos, ConstTensorView sin, const StepInputs& inputs,
                const ops::KvView& cache, TensorView x, TensorView normed,
                const RmsNorm* next) const;

@@ -8,7 +8,7 @@ namespace retinue::layers {
 
 PromptPositions prompt_positions(const ModelConfig& config, std::span<const std::int32_t> ids,
                                  std::span<const GridThw> grids) {
-  // A video's slices are blocks of their own.
+  // Each temporal slice of a video is a block of its own.
   std::vector<GridThw> blocks;
   for (const GridThw& grid : grids)
     for (std::int64_t t = 0; t < grid.frames; ++t) blocks.push_back({1, grid.rows, grid.columns});

@@ -16,10 +16,11 @@ struct PromptPositions {
   std::int32_t next = 0;
 };
 
-/// Text counts up on all axes. A visual block of rows × columns tokens, starting at p, has time p,
+/// Text counts up on all axes. A visual block of rows × columns tokens that starts at p has time p,
 /// height p + row, width p + column; the text after it goes on at p + max(rows, columns). A video
-/// is one such block per temporal slice. `grids`: of all visual items in prompt order. Throws:
-/// BugError when the placeholders are not those of the grids (prompt.h makes both).
+/// is one such block per temporal slice.
+///   grids   of all images and videos, in prompt order
+/// Throws: BugError when the placeholders do not match the grids (prompt.h makes both).
 PromptPositions prompt_positions(const ModelConfig& config, std::span<const std::int32_t> ids,
                                  std::span<const GridThw> grids);
 

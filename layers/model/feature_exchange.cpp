@@ -26,7 +26,7 @@ void exchange_features(Context& ctx, const TensorAxis& axis, std::span<const Exc
     if (!ctx.planning()) comm->all_gather(ctx.stream(), mine, all, rows_of);
     gathered = all;
   }
-  // Gathered rows lie rank by rank, each rank's in image order.
+  // Gathered rows are ordered by rank, and within a rank by image.
   std::vector<std::int64_t> next(rows_of.size());
   for (std::size_t r = 1; r < next.size(); ++r) next[r] = next[r - 1] + rows_of[r - 1];
   for (const ExchangedImage& image : images) {

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/model/invariance_test.cpp.
+
 #include "layers/modules/tensor_axis.h"
 #include "parallel/device/context.h"
 
@@ -15,11 +17,12 @@ struct ExchangedImage {
   std::int64_t first_row = 0;  ///< where its rows go in `features`
 };
 
-/// Brings every image's embeddings and DeepStack features to every rank of the replica. Entered by
-/// all ranks of the axis, also by those that encoded nothing.
+/// Brings every image's embeddings and DeepStack features to every rank of the replica. Every rank
+/// of the axis enters, also one that encoded nothing.
 ///   mine      [Σ visual_tokens of this rank's images, width]   in image order
-///   features  [capacity, width]   the rows of all images are written, at their first_row
-/// Order:    enqueued on ctx.stream().   Throws: BugError when the rows do not fit.
+///   features  [capacity, width]                                gets each image at its first_row
+/// Order:    enqueued on ctx.stream().
+/// Throws:   BugError when the rows do not fit.
 void exchange_features(Context& ctx, const TensorAxis& axis, std::span<const ExchangedImage> images,
                        ConstTensorView mine, TensorView features);
 

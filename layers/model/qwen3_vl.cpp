@@ -6,20 +6,20 @@ namespace retinue::layers {
 
 namespace {
 
-std::int64_t page_numel(const ModelConfig& config, const TensorAxis& axis,
-                        const ModelOptions& options) {
-  return ops::KvView::page_numel(options.kv_block_size,
-                                 DecoderAttention::kv_heads_per_rank(config.text, axis),
-                                 config.text.head_dim);
+std::int64_t block_numel(const ModelConfig& config, const TensorAxis& axis,
+                         const ModelOptions& options) {
+  return ops::KvView::block_numel(options.kv_block_size,
+                                  DecoderAttention::kv_heads_per_rank(config.text, axis),
+                                  config.text.head_dim);
 }
 
-/// Memory of the device, or, when planning, a view that only has a shape.
+/// Allocates on the device; a planning model gets a view without memory.
 TensorView place(Tensor& owner, bool planning, MemoryLedger& ledger, const Stream& stream,
                  DType dtype, Shape shape, MemoryTag tag) {
   if (planning) return {nullptr, dtype, shape};
   owner = Tensor(ledger, stream.device(), dtype, shape, tag);
-  // Pages and features that were never written are read under a probability of zero; they must be
-  // finite.
+  // Attention reads KV blocks that were never written, and multiplies them by a probability of
+  // zero: they must be finite.
   stream.zero(owner.view().bytes(), owner.view().size_bytes());
   return owner.view();
 }
@@ -28,7 +28,7 @@ TensorView place(Tensor& owner, bool planning, MemoryLedger& ledger, const Strea
 
 std::int64_t Qwen3Vl::kv_block_bytes(const ModelConfig& config, const TensorAxis& axis,
                                      const ModelOptions& options) {
-  return config.text.num_hidden_layers * page_numel(config, axis, options) *
+  return config.text.num_hidden_layers * block_numel(config, axis, options) *
          static_cast<std::int64_t>(size_bytes(options.dtype));
 }
 
@@ -45,12 +45,12 @@ Qwen3Vl::Qwen3Vl(Context& ctx, MemoryLedger& ledger, const ModelConfig& config,
 
   const std::int64_t kv_heads = DecoderAttention::kv_heads_per_rank(config.text, axis_);
   const std::int64_t layers = config.text.num_hidden_layers,
-                     page = page_numel(config, axis_, options);
+                     block = block_numel(config, axis_, options);
   const TensorView kv = place(kv_, source == nullptr, ledger, ctx.stream(), options.dtype,
-                              Shape{layers, options.kv_blocks, page}, MemoryTag::kKv);
+                              Shape{layers, options.kv_blocks, block}, MemoryTag::kKv);
   kv_bytes_ = static_cast<std::int64_t>(kv.size_bytes());
   for (std::int64_t i = 0; i < layers; ++i)
-    caches_.push_back({kv.rows(i, 1).reshape({options.kv_blocks, kv_heads, page / kv_heads}),
+    caches_.push_back({kv.rows(i, 1).reshape({options.kv_blocks, kv_heads, block / kv_heads}),
                        options.kv_block_size, kv_heads, config.text.head_dim});
   features_view_ =
       place(features_, source == nullptr, ledger, ctx.stream(), options.dtype,
@@ -70,8 +70,8 @@ void Qwen3Vl::encode(Context& ctx, ConstTensorView patches, std::span<const Grid
 void Qwen3Vl::zero_blocks(Context& ctx, std::span<const std::int32_t> blocks) {
   for (const ops::KvView& cache : caches_)
     for (const std::int32_t block : blocks) {
-      const TensorView page = cache.data.rows(block, 1);
-      ctx.stream().zero(page.bytes(), page.size_bytes());
+      const TensorView rows = cache.data.rows(block, 1);
+      ctx.stream().zero(rows.bytes(), rows.size_bytes());
     }
 }
 

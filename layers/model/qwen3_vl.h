@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/model/golden_test.cpp.
+
 #include "layers/decoder/decoder.h"
 #include "layers/model/feature_exchange.h"
 #include "layers/vision/vision_tower.h"
@@ -10,15 +12,15 @@
 
 namespace retinue::layers {
 
-/// What is fixed when a model is built.
+/// Fixed when a model is built.
 struct ModelOptions {
   DType dtype = DType::kBF16;
-  std::int64_t kv_blocks = 0;       ///< pages in the cache
-  std::int64_t kv_block_size = 32;  ///< tokens per page
+  std::int64_t kv_blocks = 0;       ///< KV blocks in the cache
+  std::int64_t kv_block_size = 32;  ///< tokens per KV block
   std::int64_t feature_rows = 0;    ///< visual tokens whose features are held at once
   bool ordered = true;  ///< row-parallel sums in the fixed tree; else one partial per rank, for a
                         ///< communicator that adds in an order of its own
-  std::vector<float> pixel_values;  ///< [channels, 256] what each byte stands for
+  std::vector<float> pixel_values;  ///< [channels, 256]: the value of each byte
 };
 
 /// One rank's share of a Qwen3-VL: the whole vision tower, a slice of the decoder, its key-value
@@ -33,15 +35,15 @@ class Qwen3Vl {
   /// Encodes this rank's images of one exchange and shares them with the replica.
   ///   patches  u8 rows of this rank's images, one image after the other
   ///   mine     their grids
-  ///   images   all images of the exchange; every rank enters with the same list, whoever owns them
+  ///   images   all images of the exchange, on every rank; every rank enters
   void encode(Context& ctx, ConstTensorView patches, std::span<const GridThw> mine,
               std::span<const ExchangedImage> images);
 
   /// One step of the decoder; every rank of the axis enters.   logits [rows, vocab_per_rank]
   void forward(Context& ctx, const StepInputs& inputs, TensorView logits);
 
-  /// Zeroes pages of the cache: numbers in them that are not finite would spoil whoever comes next,
-  /// who reads a whole tile. Rows of features are written before they are read.
+  /// Zeroes KV blocks. The next sequence in them reads whole tiles, and a number that is not finite
+  /// would poison it. (Rows of features need no zeroing: they are written before they are read.)
   void zero_blocks(Context& ctx, std::span<const std::int32_t> blocks);
 
   [[nodiscard]] std::span<const WeightStore::Product> products() const { return store_.products(); }
@@ -54,9 +56,9 @@ class Qwen3Vl {
   [[nodiscard]] std::int64_t weight_bytes() const { return store_.bytes(); }
   [[nodiscard]] std::int64_t kv_bytes() const { return kv_bytes_; }
   [[nodiscard]] std::int64_t feature_bytes() const { return feature_bytes_; }
-  /// All pages of this rank, as they stand.
+  /// The whole KV cache of this rank.
   [[nodiscard]] ConstTensorView kv() const { return kv_.view(); }
-  /// Bytes of one page over all layers of one rank.
+  /// Bytes of one KV block over all layers of one rank.
   static std::int64_t kv_block_bytes(const ModelConfig& config, const TensorAxis& axis,
                                      const ModelOptions& options);
 

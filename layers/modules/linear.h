@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/model/golden_test.cpp.
+
 #include "layers/ops/matmul.h"
 #include "layers/weights/weight_store.h"
 
@@ -7,13 +9,14 @@
 
 namespace retinue::layers {
 
-/// y = x · Wᵀ + b, whole on every rank.  torch.nn.Linear; bias as stored.
+/// y = x · Wᵀ + b, whole on every rank.  torch.nn.Linear.
 class Linear {
  public:
-  /// Reads PREFIX.weight of `shape` (dimension 0 by all others) and PREFIX.bias.
+  /// Reads PREFIX.weight of `shape`, as a matrix of dimension 0 by all others, and PREFIX.bias.
   Linear(WeightStore& store, const std::string& prefix, const Shape& shape);
 
-  ///   x [rows, inputs]   y [rows, outputs], rows may be strided
+  ///   x  [rows, inputs]
+  ///   y  [rows, outputs]   rows may be strided
   void forward(Context& ctx, ConstTensorView x, TensorView y) const {
     ops::matmul(ctx, x, weight_, bias_, y);
   }

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/model/golden_test.cpp.
+
 #include "layers/ops/add_layer_norm.h"
 #include "layers/ops/add_rms_norm.h"
 #include "layers/ops/layer_norm.h"

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/model/invariance_test.cpp.
+
 #include "layers/modules/tensor_axis.h"
 #include "layers/ops/matmul.h"
 #include "layers/weights/weight_store.h"
@@ -19,7 +21,8 @@ class ColumnParallelLinear {
     store.will_multiply({weight_, false, store.dtype()});
   }
 
-  ///   x [tokens, inputs]   y [tokens, outputs_per_rank]
+  ///   x  [tokens, inputs]
+  ///   y  [tokens, outputs_per_rank]
   void forward(Context& ctx, ConstTensorView x, TensorView y) const {
     ops::matmul(ctx, x, weight_, {}, y);
   }
@@ -30,15 +33,15 @@ class ColumnParallelLinear {
 };
 
 /// Splits inputs over the tensor axis and sums over it: every rank of the axis enters forward. The
-/// sum is cut into the model's leaves whatever the axis is, so its bits do not depend on it; f32
-/// travels.
+/// sum is cut into the model's leaves whatever the size of the axis, so its bits do not depend on
+/// that size; partials travel in f32.
 class RowParallelLinear {
  public:
   RowParallelLinear(WeightStore& store, const std::string& name, std::int64_t outputs,
                     std::int64_t inputs, const TensorAxis& axis);
 
-  ///   x [tokens, inputs_per_rank]   y [tokens, outputs], the same on every rank, in the dtype of
-  ///   x, or f32: not rounded yet
+  ///   x  [tokens, inputs_per_rank]
+  ///   y  [tokens, outputs]   dtype of x, or f32 (not rounded yet); the same on every rank
   void forward(Context& ctx, ConstTensorView x, TensorView y) const;
 
  private:
@@ -46,12 +49,12 @@ class RowParallelLinear {
   ops::PackedMatrix weight_;
 };
 
-/// The dtype in which a row-parallel sum reaches the residual: that of the model on one rank, f32
-/// on several, where it travelled in f32 and the residual can round it in passing. The bits are the
-/// same.
+/// The dtype in which a row-parallel sum reaches the residual: the model's on one rank. On several
+/// it is f32, in which the sum travelled: the residual rounds it in passing, to the same bits.
 DType branch_dtype(const TensorAxis& axis, DType model);
 
-/// Sums f32 partials over the axis, in place; the identity in a world of one or when planning.
+/// Sums f32 partials over the axis, in place: the identity on an axis of one and when planning.
+/// Every rank of the axis enters.
 void reduce_over(Context& ctx, const TensorAxis& axis, TensorView partial);
 
 }  // namespace retinue::layers

@@ -7,14 +7,14 @@
 
 namespace retinue::layers {
 
-/// This rank's place on the tensor axis: which slice of a sharded dimension is mine, and with whom
-/// row-parallel sums are shared. Without a communicator the axis is planned, not run.
+/// This rank's place on the tensor axis: its slice of a sharded dimension, and the communicator of
+/// row-parallel sums. Without a communicator the axis is planned, not run.
 struct TensorAxis {
   int rank = 0;
   int size = 1;
-  Communicator* comm = nullptr;      ///< null: planning, or a world of one
+  Communicator* comm = nullptr;      ///< null: planning, or an axis of one
   int leaves = 1;                    ///< of every row-parallel sum, over all ranks
-  Communicator* exchange = nullptr;  ///< of features; null: `comm`
+  Communicator* exchange = nullptr;  ///< of visual features; null: `comm`
 
   [[nodiscard]] Shard shard() const { return {rank, size}; }
   [[nodiscard]] std::int64_t per_rank(std::int64_t dim) const {
@@ -28,8 +28,8 @@ struct TensorAxis {
   }
 };
 
-/// Throws: UsageError when the model does not split over `tensor` ranks, naming what does not and
-/// what would.
+/// Throws: UsageError when the model does not split over `tensor` ranks, naming the dimension and
+/// the sizes that fit.
 void check_tensor_size(int tensor, std::int64_t heads, std::int64_t kv_heads,
                        std::int64_t intermediate, std::int64_t vocab, int leaves);
 

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/model/invariance_test.cpp.
+
 #include "layers/modules/tensor_axis.h"
 #include "layers/ops/matmul.h"
 #include "layers/weights/weight_store.h"
@@ -8,8 +10,8 @@
 
 namespace retinue::layers {
 
-/// A table [vocab, hidden] whose rows are split over the tensor axis; as an embedding every rank of
-/// the axis enters, as a head each rank computes its own logits. A tied model shares one table.
+/// A table [vocab, hidden] whose rows are split over the tensor axis. As an embedding every rank of
+/// the axis enters; as a head each rank computes its own logits. A tied model shares one table.
 class VocabParallelEmbedding {
  public:
   VocabParallelEmbedding(WeightStore& store, const std::string& name, std::int64_t vocab,
@@ -21,9 +23,11 @@ class VocabParallelEmbedding {
     store.will_multiply({table_, false, store.dtype()});
   }
 
-  ///   ids [tokens] i32   y [tokens, hidden], the same on every rank
+  ///   ids  [tokens]           i32
+  ///   y    [tokens, hidden]   the same on every rank; every rank enters
   void forward(Context& ctx, ConstTensorView ids, TensorView y) const;
-  ///   x [rows, hidden]   logits [rows, vocab_per_rank]
+  ///   x       [rows, hidden]
+  ///   logits  [rows, vocab_per_rank]
   void logits(Context& ctx, ConstTensorView x, TensorView logits) const {
     ops::matmul(ctx, x, table_, {}, logits);
   }

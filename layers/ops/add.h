@@ -6,10 +6,8 @@ namespace retinue::ops {
 
 /// y = a + b, one rounding: the residual.
 ///   a, y  [rows, width]  f32 | bf16   y may be a or b
-///   b     [rows, width]  dtype of a, or f32: a row-parallel sum that nobody has rounded yet
+///   b     [rows, width]  dtype of a, or f32: a row-parallel sum, not rounded yet
 /// Numerics: an f32 b is rounded to the dtype of a first, as cast would.
-/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
-/// or dtype.
 void add(Context& ctx, ConstTensorView a, ConstTensorView b, TensorView y);
 
 namespace detail {

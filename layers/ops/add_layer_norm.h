@@ -4,14 +4,11 @@
 
 namespace retinue::ops {
 
-/// x = x + branch; y = layer_norm(x): a residual and the norm that follows it, in one pass over
-/// memory.
+/// x = x + branch; y = layer_norm(x): a residual and the norm after it, in one pass over memory.
 ///   x, branch     [rows, hidden]  f32 | bf16   x in place; rows may be strided
 ///   weight, bias  [hidden]        dtype of x
-///   y             [rows, hidden]  dtype of x   neither x nor branch
+///   y             [rows, hidden]  dtype of x   overlaps neither x nor branch
 /// Numerics: the bits of add and layer_norm one after the other.
-/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
-/// or dtype.
 void add_layer_norm(Context& ctx, TensorView x, ConstTensorView branch, ConstTensorView weight,
                     ConstTensorView bias, float eps, TensorView y);
 

@@ -4,15 +4,12 @@
 
 namespace retinue::ops {
 
-/// x = x + branch; y = rms_norm(x): a residual and the norm that follows it, in one pass over
-/// memory.
+/// x = x + branch; y = rms_norm(x): a residual and the norm after it, in one pass over memory.
 ///   x       [tokens, hidden]  f32 | bf16   in place; rows may be strided
-///   branch  [tokens, hidden]  dtype of x, or f32: a row-parallel sum that nobody has rounded yet
+///   branch  [tokens, hidden]  dtype of x, or f32: a row-parallel sum, not rounded yet
 ///   weight  [hidden]          dtype of x
-///   y       [tokens, hidden]  dtype of x   neither x nor branch
+///   y       [tokens, hidden]  dtype of x   overlaps neither x nor branch
 /// Numerics: the bits of cast (of an f32 branch), add and rms_norm one after the other.
-/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
-/// or dtype.
 void add_rms_norm(Context& ctx, TensorView x, ConstTensorView branch, ConstTensorView weight,
                   float eps, TensorView y);
 

@@ -8,16 +8,13 @@
 namespace retinue::ops {
 
 /// y = softmax(q · kᵀ · scale) · v inside each segment: every row sees all rows of its own segment.
-/// Vaswani et al. 2017, arXiv:1706.03762; HF Qwen3VLVisionAttention (one segment per temporal
-/// slice).
-///   q, k, v     [patches, heads, head_dim]  f32 | bf16   rows may be strided (slices of one qkv)
-///   y           [patches, heads · head_dim] dtype of q
-///   cu_seqlens  [segments + 1]              prefix sums of the segments' lengths; host
-/// Numerics: f32 scores, maximum and sums; probabilities rounded to the dtype before they multiply
-/// v;
-///           keys in tiles of 128 and splits of 512 from the segment's start.
-/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
-/// or dtype.
+/// Vaswani et al. 2017, arXiv:1706.03762; HF Qwen3VLVisionAttention, where a segment is one
+/// temporal slice.
+///   q, k, v     [patches, heads, head_dim]   f32 | bf16   rows may be strided (slices of one qkv)
+///   cu_seqlens  [segments + 1]               prefix sums of the segments' lengths; on the host
+///   y           [patches, heads · head_dim]  dtype of q
+/// Numerics: scores, maximum and sums in f32; probabilities are rounded to the dtype before they
+///           multiply v; keys in tiles of 128 and splits of 512 from the segment's start.
 void attention(Context& ctx, ConstTensorView q, ConstTensorView k, ConstTensorView v,
                std::span<const std::int64_t> cu_seqlens, float scale, TensorView y);
 

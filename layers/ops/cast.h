@@ -5,9 +5,8 @@
 namespace retinue::ops {
 
 /// y = x in the dtype of y, rounded to nearest even.
-///   x  [rows, width]  f32 | bf16      y  [rows, width]  f32 | bf16
-/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
-/// or dtype.
+///   x  [rows, width]  f32 | bf16
+///   y  [rows, width]  f32 | bf16
 void cast(Context& ctx, ConstTensorView x, TensorView y);
 
 namespace detail {

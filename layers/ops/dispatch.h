@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/ops/plan_mode_test.cpp.
+
 #include "parallel/base/build_config.h"
 #include "parallel/base/check.h"
 #include "parallel/device/op_scope.h"
@@ -8,8 +10,8 @@
 
 namespace retinue::ops {
 
-/// The only place that asks which device this is: calls `kernel` with the backend's tag. In a build
-/// without CUDA that branch is never instantiated. A planning context runs no kernel.
+/// Calls `kernel` with the tag of the context's device: the only place that asks for the device. A
+/// build without CUDA does not instantiate that branch. A planning context runs no kernel.
 template <class Kernel>
 void on_backend(Context& ctx, const char* op, Kernel&& kernel) {
   if (ctx.planning()) return;

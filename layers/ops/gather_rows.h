@@ -6,10 +6,8 @@ namespace retinue::ops {
 
 /// y[i, :] = x[rows[i], :]: the rows that get logits.
 ///   x     [tokens, hidden]  any dtype   rows may be strided
-///   rows  [n] i32
+///   rows  [n]               i32
 ///   y     [n, hidden]       dtype of x
-/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
-/// or dtype.
 void gather_rows(Context& ctx, ConstTensorView x, ConstTensorView rows, TensorView y);
 
 namespace detail {

@@ -12,8 +12,6 @@ enum class Gelu {
 /// y = x · Φ(x), or its tanh form.  Hendrycks & Gimpel 2016, arXiv:1606.08415.
 ///   x, y  [rows, width]  f32 | bf16   y may be x
 /// Numerics: f32, one rounding.
-/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
-/// or dtype.
 void gelu(Context& ctx, ConstTensorView x, Gelu form, TensorView y);
 
 namespace detail {

@@ -8,7 +8,7 @@ void kv_write(Context& ctx, ConstTensorView k, ConstTensorView v, ConstTensorVie
               const KvView& cache) {
   check(cache.data.shape() ==
             Shape{cache.blocks(), cache.kv_heads_per_rank, 2 * cache.block_size * cache.head_dim},
-        "kv_write: pages are [blocks, kv_heads_per_rank, 2 · block_size · head_dim]");
+        "kv_write: the cache is [blocks, kv_heads_per_rank, 2 · block_size · head_dim]");
   check(k.shape() == Shape({k.dim(0), cache.kv_heads_per_rank, cache.head_dim}) &&
             k.shape() == v.shape(),
         "kv_write: k and v are [tokens, kv_heads_per_rank, head_dim]");

@@ -1,15 +1,16 @@
 #pragma once
 
+// Tested through tests/layers/ops/paged_attention_test.cpp.
+
 #include "layers/ops/kv_view.h"
 #include "parallel/device/context.h"
 
 namespace retinue::ops {
 
-/// Stores keys and values of this step's tokens in their pages.  vLLM's reshape_and_cache.
+/// Stores keys and values of this step's tokens in their KV blocks.  vLLM's reshape_and_cache.
 ///   k, v          [tokens, kv_heads_per_rank, head_dim]  f32 | bf16   rows may be strided
-///   slot_mapping  [tokens] i32: block · block_size + offset; a sequence's tokens in rising order
-/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
-/// or dtype.
+///   slot_mapping  [tokens]                               i32          block · block_size + offset;
+///                 the tokens of a sequence in rising order
 void kv_write(Context& ctx, ConstTensorView k, ConstTensorView v, ConstTensorView slot_mapping,
               const KvView& cache);
 

@@ -6,13 +6,10 @@ namespace retinue::ops {
 
 /// y = (x - mean(x)) / sqrt(var(x) + eps) · weight + bias, over the innermost dimension.
 /// Ba et al. 2016, arXiv:1607.06450; torch.nn.LayerNorm.
-///   x, y          [rows, hidden]   f32 | bf16   y may be x
-///   weight, bias  [hidden]         dtype of x
-/// Numerics: f32 statistics in two passes (mean, then squares about it), sixteen lanes and a fixed
-/// tree;
-///           one rounding at the end.
-/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
-/// or dtype.
+///   x, y          [rows, hidden]  f32 | bf16   y may be x
+///   weight, bias  [hidden]        dtype of x
+/// Numerics: f32 statistics in two passes (mean, then squares about it), in sixteen lanes and a
+///           fixed tree; one rounding at the end.
 void layer_norm(Context& ctx, ConstTensorView x, ConstTensorView weight, ConstTensorView bias,
                 float eps, TensorView y);
 

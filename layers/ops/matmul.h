@@ -18,23 +18,21 @@ struct PackedMatrix {
 /// Elements that a packed [outputs, inputs] matrix occupies, padding included.
 std::int64_t packed_numel(Device device, DType dtype, std::int64_t outputs, std::int64_t inputs);
 
-/// Puts `rows` [count, inputs] in place as outputs [first_output, first_output + count). Padding
-/// must have been zeroed. At load time only. On CUDA `rows` is host or device memory, enqueued: the
-/// caller leaves it as it is until ctx.stream() has passed.
+/// Puts `rows` [count, inputs] in place as outputs [first_output, first_output + count). The caller
+/// has zeroed the padding. For loading only. On CUDA `rows` may be host memory; the caller changes
+/// it only after ctx.stream() has passed this call.
 void pack_rows(Context& ctx, ConstTensorView rows, std::int64_t first_output,
                const PackedMatrix& w);
 
 /// y[t, n] = Σ_k x[t, k] · w[n, k] (+ bias[n])
-///   x     [tokens, inputs]   f32 | bf16   rows may be strided
-///   w     packed [outputs, inputs]        dtype of x
-///   bias  [outputs]          dtype of x   empty: none
-///   y     [tokens, outputs]  dtype of x, or f32
+///   x     [tokens, inputs]          f32 | bf16           rows may be strided
+///   w     packed [outputs, inputs]  dtype of x
+///   bias  [outputs]                 dtype of x           empty: none
+///   y     [tokens, outputs]         dtype of x, or f32
 /// Numerics: f32 accumulators, bias added in f32, one rounding. CPU: one accumulator per output
 ///           walks k upwards. CUDA: one algorithm of cuBLASLt per number of inputs serves every
 ///           shape. The bits of a row depend on that row alone, not on tokens, outputs or threads;
 ///           with a matmul_tuning in the context (matmul_tuning.h) they depend on tokens, too.
-/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
-/// or dtype.
 void matmul(Context& ctx, ConstTensorView x, const PackedMatrix& w, ConstTensorView bias,
             TensorView y);
 

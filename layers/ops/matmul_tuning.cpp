@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <any>
 #include <bit>
 #include <cerrno>
 #include <cstdio>
@@ -22,7 +23,7 @@ namespace retinue::ops {
 namespace {
 constexpr const char* kFormat = "retinue matmul tuning 1";
 
-/// The last line: damage anywhere before it shows.
+/// The checksum in the last line shows damage anywhere before it.
 std::string finalize(const std::string& text) {
   return fmt::format("end {:016x}\n", fnv1a64(text));
 }
@@ -45,7 +46,7 @@ MatmulTuning MatmulTuning::load(const std::string& path, const std::string& mach
                                 std::string& why_not) {
   std::ifstream file(path, std::ios::binary);
   if (!file) {
-    why_not = fmt::format("[matmul tuning] {} is not there", path);
+    why_not = fmt::format("[matmul tuning] {} does not exist", path);
     return {};
   }
   std::stringstream all;
@@ -95,7 +96,7 @@ void MatmulTuning::save(const std::string& path, const std::string& machine) con
     text += "\n";
   }
   text += finalize(text);
-  // Ranks of one host may write at once: each its own file, and the last name wins.
+  // Ranks of one host may write at once: each writes a file of its own, and the last rename wins.
   const std::string part = fmt::format("{}.{}.part", path, ::getpid());
   const auto fail = [&](const char* what) {
     const std::string reason = std::strerror(errno);
@@ -116,16 +117,23 @@ std::string MatmulTuning::default_path(const std::string& machine) {
   const char* cache = std::getenv("XDG_CACHE_HOME");
   const char* home = std::getenv("HOME");
   const std::string name = fmt::format("retinue/matmul-{:016x}.txt", fnv1a64(machine));
-  // A relative XDG_CACHE_HOME counts as none, as its specification says.
+  // The specification of XDG_CACHE_HOME wants a relative path ignored.
   if (cache != nullptr && *cache == '/') return fmt::format("{}/{}", cache, name);
   if (home != nullptr && *home != '\0') return fmt::format("{}/.cache/{}", home, name);
   return {};
 }
 
+const MatmulTuning* matmul_tuning(const Context& ctx) {
+  const auto* attached = std::any_cast<const MatmulTuning*>(&ctx.attachment());
+  return attached == nullptr ? nullptr : *attached;
+}
+
+void set_matmul_tuning(Context& ctx, const MatmulTuning* tuning) { ctx.attach(tuning); }
+
 MatmulTimer event_timer(Context& ctx) {
   return [&ctx](const std::function<void()>& work) {
     std::vector<double> seconds(5);
-    work();  // loads what the library loads lazily
+    work();  // the library loads its kernels lazily
     for (double& s : seconds) {
       Event begin(ctx.device()), end(ctx.device());
       begin.record(ctx.stream());

@@ -21,28 +21,28 @@ struct MatmulKind {
   friend auto operator<=>(const MatmulKind&, const MatmulKind&) = default;
 };
 
-/// Which of the vendor library's algorithms was fastest, per kind of product and bucket of rows:
-/// for contexts whose bits may depend on shapes. Filled by `tune_matmul` at start, kept in a file
-/// between starts, and only read afterwards.
+/// The vendor library's fastest algorithm per kind of product and bucket of rows, for contexts
+/// whose bits may depend on shapes. `tune_matmul` fills it at start, a file keeps it between
+/// starts, and products only read it.
 class MatmulTuning {
  public:
-  /// As the library serialises it; valid for one GPU, driver and library.
+  /// An algorithm as the library serialises it; valid for one GPU, driver and library.
   using Algorithm = std::array<std::uint64_t, 8>;
 
   /// Rows that share an algorithm: up to this power of two, above half of it.
   static std::int64_t bucket_of(std::int64_t rows);
-  /// Null: it was not timed.
+  /// Null where it was not timed.
   [[nodiscard]] const Algorithm* find(const MatmulKind& kind, std::int64_t rows) const;
   void put(const MatmulKind& kind, std::int64_t bucket, const Algorithm& algorithm);
   [[nodiscard]] std::size_t size() const { return algorithms_.size(); }
   friend bool operator==(const MatmulTuning&, const MatmulTuning&) = default;
 
-  /// What `save` wrote for the same machine. Otherwise nothing is taken, and `why_not` says for a
-  /// log why: no file, another machine's, or damaged. Never throws for what a file holds.
+  /// Loads what `save` wrote for the same machine. Otherwise the tuning is empty, and `why_not` is
+  /// the reason, for a log: no file, another machine's, or damaged. No content of a file throws.
   ///   machine  names GPU, driver and library (`matmul_machine`), one line
   [[nodiscard]] static MatmulTuning load(const std::string& path, const std::string& machine,
                                          std::string& why_not);
-  /// The file is whole or not there.   Throws: SystemError when the disk refuses.
+  /// The file is complete or absent.   Throws: SystemError when the disk refuses.
   void save(const std::string& path, const std::string& machine) const;
   /// $XDG_CACHE_HOME or ~/.cache, then retinue/matmul-<hash of machine>.txt; empty: neither is set.
   static std::string default_path(const std::string& machine);
@@ -51,15 +51,22 @@ class MatmulTuning {
   std::map<std::pair<MatmulKind, std::int64_t>, Algorithm> algorithms_;
 };
 
+/// The tuning that products on `ctx` go by, where bits may depend on shapes; null: one algorithm
+/// serves every shape.
+const MatmulTuning* matmul_tuning(const Context& ctx);
+/// `tuning` outlives the context.
+void set_matmul_tuning(Context& ctx, const MatmulTuning* tuning);
+
 /// Seconds that `work`, which enqueues on the stream, takes there.
 using MatmulTimer = std::function<double(const std::function<void()>& work)>;
-/// The median of five, by events on ctx's stream, which outlives it.
+/// Takes the median of five, by events on the stream of `ctx`, which outlives the timer.
 MatmulTimer event_timer(Context& ctx);
 
-/// Times what the library offers for products with `w` and up to `max_rows` rows, and puts the
-/// fastest of each bucket that `tuning` has not. Nothing to choose on CPU.
-/// Order:    enqueues and waits: at start only, never in a capture; takes activations and scratch
-/// of such a product.   Throws: SystemError when the library offers nothing.
+/// Times the library's algorithms for products with `w` and up to `max_rows` rows, and puts the
+/// fastest into each bucket that `tuning` lacks. Does nothing on CPU.
+/// Order:    enqueues and waits: for the start only, never in a capture. Takes the activations and
+///           the scratch of such a product.
+/// Throws:   SystemError when the library offers nothing.
 void tune_matmul(Context& ctx, const PackedMatrix& w, int leaves, bool bias, DType y,
                  std::int64_t max_rows, const MatmulTimer& timer, MatmulTuning& tuning);
 

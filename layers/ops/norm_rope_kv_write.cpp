@@ -7,7 +7,7 @@ namespace retinue::ops {
 void norm_rope_kv_write(Context& ctx, const QkvStep& s, const KvView& cache) {
   check(cache.data.shape() ==
             Shape{cache.blocks(), cache.kv_heads_per_rank, 2 * cache.block_size * cache.head_dim},
-        "norm_rope_kv_write: pages are [blocks, kv_heads_per_rank, 2 · block_size · head_dim]");
+        "norm_rope_kv_write: the cache is [blocks, kv_heads_per_rank, 2 · block_size · head_dim]");
   check(cache.head_dim % 16 == 0 && cache.head_dim <= 256,
         "norm_rope_kv_write: head_dim is 16 to 256 in sixteens");
   check(s.q.shape().rank() == 3 && s.q.dim(2) == cache.head_dim,

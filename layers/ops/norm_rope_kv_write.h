@@ -5,12 +5,12 @@
 
 namespace retinue::ops {
 
-/// What a step's projections are on their way to attention.
+/// A step's projections on their way to attention.
 struct QkvStep {
   TensorView q;              ///< [tokens, heads_per_rank, head_dim], in place
   ConstTensorView k;         ///< [tokens, kv_heads_per_rank, head_dim]
   ConstTensorView v;         ///< as k
-  ConstTensorView q_weight;  ///< [head_dim] of the norm of each head
+  ConstTensorView q_weight;  ///< [head_dim], of the norm of each head
   ConstTensorView k_weight;
   float eps = 0;
   ConstTensorView cos;           ///< [tokens, head_dim / 2] f32
@@ -18,13 +18,11 @@ struct QkvStep {
   ConstTensorView slot_mapping;  ///< [tokens] i32, as in kv_write
 };
 
-/// q = rope(rms_norm(q)); rope(rms_norm(k)) and v to their pages: all between the projection and
-/// attention, in one pass.  HF Qwen3VLTextAttention: q_norm, k_norm, apply_rotary_pos_emb, the
-/// cache's update.
-///   q, k, v, weights, pages  f32 | bf16, all alike   rows may be strided: parts of one projection
+/// q = rope(rms_norm(q)); stores rope(rms_norm(k)) and v in their KV blocks: all steps between the
+/// projection and attention, in one pass.
+/// HF Qwen3VLTextAttention: q_norm, k_norm, apply_rotary_pos_emb, the cache's update.
+///   q, k, v, weights, cache  f32 | bf16, all alike   rows may be strided: parts of one projection
 /// Numerics: the bits of rms_norm, rope (RopeRounding::kEachStep) and kv_write one after the other.
-/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
-/// or dtype.
 void norm_rope_kv_write(Context& ctx, const QkvStep& step, const KvView& cache);
 
 namespace detail {

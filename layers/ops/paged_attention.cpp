@@ -10,7 +10,8 @@ namespace detail {
 
 namespace {
 
-/// Rows (sequences times query heads) from which on a block per KV head of a sequence fills a GPU.
+/// From this many rows on (sequences times query heads), a thread block per KV head of a sequence
+/// fills a GPU.
 constexpr std::int64_t kSplitRows = 2048;
 
 constexpr std::int64_t splits_of(std::int64_t keys) {
@@ -27,7 +28,7 @@ std::size_t paged_attention_scratch_bytes(Device device, std::int64_t tokens, st
                                           std::int64_t heads, std::int64_t head_dim,
                                           std::int64_t max_keys) {
   if (device.type == DeviceType::kCpu || tokens == 0 || splits_of(max_keys) <= 1) return 0;
-  // Per row and split an output, its largest score and its sum.
+  // One output, its largest score and its sum per row and split.
   const std::int64_t rows = std::min(seqs * heads, kSplitRows);
   return static_cast<std::size_t>(rows * splits_of(max_keys) * (head_dim + 2)) * sizeof(float);
 }

@@ -6,12 +6,11 @@
 
 namespace retinue::ops {
 
-/// y = table of normalised values, one per channel and byte: (u8 / 255 - mean) / std, rounded once.
-///   patches  [patches, channels · per_channel] u8   channel-major inside a row
-///   values   [channels, 256]                        f32; host, constant of the processor
-///   y        [patches, channels · per_channel]      f32 | bf16
-/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
-/// or dtype.
+/// y = values[channel][byte]: each byte becomes (byte / 255 - mean) / std by a table.
+///   patches  [patches, channels · per_channel]  u8           channel-major inside a row
+///   values   [channels, 256]                    f32          host; constant of the processor
+///   y        [patches, channels · per_channel]  f32 | bf16
+/// Numerics: one rounding, of the table's value to the dtype of y.
 void patch_normalize(Context& ctx, ConstTensorView patches, std::span<const float> values,
                      TensorView y);
 

@@ -8,10 +8,8 @@ namespace retinue::ops {
 
 /// Row and column of each patch of one image or video in merge order, the same for every temporal
 /// slice.  HF Qwen3VLVisionModel.rot_pos_emb.
-///   positions  [2, frames · rows · columns] i32   rows, then columns; may be part of a wider table
-///   merge      spatial_merge_size: rows and columns are multiples of it
-/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
-/// or dtype.
+///   merge      spatial_merge_size                 divides rows and columns
+///   positions  [2, frames · rows · columns]  i32  rows, then columns; may be part of a wider table
 void patch_positions(Context& ctx, std::int64_t frames, std::int64_t rows, std::int64_t columns,
                      std::int64_t merge, TensorView positions);
 

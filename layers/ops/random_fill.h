@@ -7,8 +7,8 @@
 
 namespace retinue::ops {
 
-/// What a tensor of random weights is drawn from: element i is centre ± spread, evenly, a bf16
-/// value that random_bits(key, i) decides.
+/// The distribution of a random tensor: element i is uniform in centre ± spread, a bf16 value that
+/// random_bits(key, i) decides.
 struct RandomRule {
   std::uint64_t key = 0;
   double centre = 0;
@@ -21,12 +21,9 @@ inline float random_value(const RandomRule& rule, std::int64_t i) {
   return to_float(to_bfloat16(static_cast<float>(rule.centre + rule.spread * unit)));
 }
 
-/// y[r, c] = element first + r · width + c of the tensor: a slice of one whose rows have `width`
-/// elements.
+/// y[r, c] = element first + r · width + c: a slice of a tensor whose rows have `width` elements.
 ///   y  [rows, columns]  f32 | bf16   rows may be strided
 /// Numerics: f64, rounded to f32, then to bf16: the same bits on every device.
-/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
-/// or dtype.
 void random_fill(Context& ctx, const RandomRule& rule, std::int64_t first, std::int64_t width,
                  TensorView y);
 

@@ -6,12 +6,11 @@ namespace retinue::ops {
 
 /// y = round(x / sqrt(mean(x²) + eps)) · weight, over the innermost dimension.
 /// Zhang & Sennrich 2019, arXiv:1910.07467; HF Qwen3VLTextRMSNorm.
-///   x, y    [tokens, hidden] | [tokens, heads, head_dim]   f32 | bf16   rows may be strided; y may
-///   be x weight  [hidden] | [head_dim]                          dtype of x
+///   x, y    [tokens, hidden] | [tokens, heads, head_dim]  f32 | bf16   rows may be strided; y may
+///                                                                      be x
+///   weight  [hidden] | [head_dim]                         dtype of x
 /// Numerics: f32; the sum of squares in sixteen lanes, then a fixed tree; rounds to the dtype of x
 ///           before it multiplies by weight, as the reference does.
-/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
-/// or dtype.
 void rms_norm(Context& ctx, ConstTensorView x, ConstTensorView weight, float eps, TensorView y);
 
 namespace detail {

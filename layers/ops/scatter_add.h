@@ -4,14 +4,12 @@
 
 namespace retinue::ops {
 
-/// x[targets[i], :] += source[rows[i], :], one rounding: DeepStack.  Meng et al. 2024,
-/// arXiv:2406.04334; HF _deepstack_process.
+/// x[targets[i], :] += source[rows[i], :], one rounding: DeepStack.
+/// Meng et al. 2024, arXiv:2406.04334; HF _deepstack_process.
 ///   source   [features, hidden]  f32 | bf16   rows may be strided (one tap of VisualFeatures)
-///   rows     [n] i32             row of source
-///   targets  [n] i32             row of x, each at most once
+///   rows     [n]                 i32          row of source
+///   targets  [n]                 i32          row of x, each at most once
 ///   x        [tokens, hidden]    dtype of source
-/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
-/// or dtype.
 void scatter_add(Context& ctx, ConstTensorView source, ConstTensorView rows,
                  ConstTensorView targets, TensorView x);
 

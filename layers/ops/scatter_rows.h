@@ -4,14 +4,12 @@
 
 namespace retinue::ops {
 
-/// x[targets[i], :] = source[rows[i], :]: image embeddings over their placeholders.  HF
-/// masked_scatter.
+/// x[targets[i], :] = source[rows[i], :]: image embeddings over their placeholders.
+/// HF masked_scatter.
 ///   source   [features, hidden]  f32 | bf16   rows may be strided (one tap of VisualFeatures)
-///   rows     [n] i32             row of source
-///   targets  [n] i32             row of x, each at most once
+///   rows     [n]                 i32          row of source
+///   targets  [n]                 i32          row of x, each at most once
 ///   x        [tokens, hidden]    dtype of source
-/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
-/// or dtype.
 void scatter_rows(Context& ctx, ConstTensorView source, ConstTensorView rows,
                   ConstTensorView targets, TensorView x);
 

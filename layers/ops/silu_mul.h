@@ -4,13 +4,11 @@
 
 namespace retinue::ops {
 
-/// y = round(silu(gate)) · up, silu(x) = x · σ(x).  Shazeer 2020, arXiv:2002.05202; HF
-/// Qwen3VLTextMLP.
+/// y = round(silu(gate)) · up, silu(x) = x · σ(x).
+/// Shazeer 2020, arXiv:2002.05202; HF Qwen3VLTextMLP.
 ///   gate_up  [tokens, 2 · intermediate_per_rank]  f32 | bf16   gate, then up
 ///   y        [tokens, intermediate_per_rank]      dtype of gate_up
 /// Numerics: silu in f32, rounded to the dtype before the product, as in the reference.
-/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
-/// or dtype.
 void silu_mul(Context& ctx, ConstTensorView gate_up, TensorView y);
 
 namespace detail {

@@ -11,8 +11,6 @@ namespace retinue::ops {
 ///   logits  [rows, n]  f32 | bf16
 ///   values  [rows, k]  f32
 ///   ids     [rows, k]  i32   first_id + column
-/// Order:    enqueued on ctx.stream(); never blocks; may be captured.   Throws: BugError on shape
-/// or dtype.
 void top_k(Context& ctx, ConstTensorView logits, std::int64_t first_id, TensorView values,
            TensorView ids);
 

@@ -67,12 +67,12 @@ struct ModelConfig {
 
 /// Reads DIR/config.json of a dense Qwen3-VL, in the spelling of transformers 4.57 (rope_theta and
 /// rope_scaling) or 5 (rope_parameters).
-/// Throws: UsageError naming file and key for a missing or ill-typed key, sizes that do not fit
-/// each other,
-///         and for what is not served: mixture of experts, quantised checkpoints, other families.
+/// Throws: UsageError naming file and key for a missing key, a wrong type, sizes that do not fit
+///         each other, and models that are not served: mixture of experts, quantised checkpoints,
+///         other families.
 ModelConfig load_model_config(const std::string& model_dir);
 
-/// The same from the text of a config.json; `where` names it in messages.
+/// Reads the text of a config.json; `where` names it in messages.
 ModelConfig parse_model_config(std::string_view json, const std::string& where);
 
 }  // namespace retinue::layers

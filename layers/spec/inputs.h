@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/model/golden_test.cpp.
+
 #include "parallel/device/tensor.h"
 
 #include <cstdint>
@@ -28,7 +30,7 @@ struct Patches {
 struct StepInputs {
   ConstTensorView ids;             ///< [tokens]
   ConstTensorView positions;       ///< [3, tokens]: time, height, width
-  ConstTensorView slot_mapping;    ///< [tokens] where each token's key and value go
+  ConstTensorView slot_mapping;    ///< [tokens] slot of each token's key and value
   ConstTensorView block_table;     ///< [seqs, max_blocks]
   ConstTensorView cu_seqlens;      ///< [seqs + 1] prefix sums of the sequences' tokens in this step
   ConstTensorView seq_lens;        ///< [seqs] tokens in the cache, this step's included

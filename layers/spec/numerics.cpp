@@ -20,7 +20,7 @@ int reduction_leaves(const TextConfig& text) {
 
 namespace {
 
-/// Which kernels run: their bits differ from one kind of device to the next.
+/// Which kernels run: bits differ between kinds of devices.
 std::string kernels_of(const Context& ctx) {
   if (ctx.device().type == DeviceType::kCpu) return fmt::format("cpu {}", name(ctx.cpu_isa()));
   if constexpr (build::kCuda)
@@ -35,7 +35,7 @@ std::string kernels_of(const Context& ctx) {
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> numerics_constants(const Context& ctx) {
-  // 1: raised whenever a kernel changes the order of a sum or a rounding.
+  // The revision of the contract: raised when a kernel changes the order of a sum or a rounding.
   constexpr int kContract = 1;
   const bool cpu = ctx.device().type == DeviceType::kCpu;
   return {{"contract", std::to_string(kContract)},

@@ -10,16 +10,17 @@
 
 namespace retinue::layers {
 
-/// Parts that every row-parallel sum is cut into: 8, or the largest power of two below that divides
-/// the heads and the intermediate size in blocks of 32 columns. The tensor axis divides it.
+/// Parts of every row-parallel sum: 8, or the largest power of two below 8 that divides the heads
+/// and the intermediate size in blocks of 32 columns. The size of the tensor axis divides it.
 int reduction_leaves(const TextConfig& text);
 
-/// What decides bits on a device whatever the model: "kernels" → "cpu avx512-bf16", "leaves" → …
+/// The facts that decide bits on a device, whatever the model: "kernels" → "cpu avx512-bf16", …
 std::vector<std::pair<std::string, std::string>> numerics_constants(const Context& ctx);
 
 /// Everything that decides bits, as text, and its SHA-256: leaves, tiles, splits, dtype, kernel
-/// path, device type, revision of the contract. Tensor size, batch and replica count are not in it:
-/// equal fingerprints promise equal bits; but for sums that are not `ordered`, which promise none.
+/// path, device type, revision of the contract. Equal fingerprints promise equal bits, whatever the
+/// size of the tensor axis, the batch and the number of replicas; sums that are not `ordered`
+/// promise nothing.
 struct Numerics {
   std::string description;
   std::string fingerprint;

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/model/golden_test.cpp.
+
 #include "layers/modules/linear.h"
 #include "layers/modules/norm.h"
 #include "layers/spec/config.h"
@@ -14,7 +16,8 @@ class VisionPatchMerger {
  public:
   VisionPatchMerger(WeightStore& store, const std::string& prefix, const VisionConfig& config,
                     bool use_postshuffle_norm);
-  ///   x [patches, hidden], contiguous   y [patches / merge², out_hidden], rows may be strided
+  ///   x  [patches, hidden]                contiguous
+  ///   y  [patches / merge², out_hidden]   rows may be strided
   void forward(Context& ctx, ConstTensorView x, TensorView y) const;
 
  private:

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/model/golden_test.cpp.
+
 #include "layers/spec/config.h"
 #include "layers/spec/inputs.h"
 #include "layers/weights/weight_store.h"

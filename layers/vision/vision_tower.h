@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/model/golden_test.cpp.
+
 #include "layers/modules/linear.h"
 #include "layers/spec/config.h"
 #include "layers/spec/inputs.h"
@@ -17,10 +19,10 @@ namespace retinue::layers {
 /// HF Qwen3VLVisionModel.
 class VisionTower {
  public:
-  /// `pixel_values`: [channels, 256] f32, the value that each byte of a channel stands for.
+  ///   pixel_values  [channels, 256]   f32: the normalised value of each byte of a channel
   VisionTower(WeightStore& store, const VisionConfig& config, std::vector<float> pixel_values);
 
-  ///   patches   [Σ patches, patch_width] u8   the grids' patches one after the other, merge order
+  ///   patches   [Σ patches, patch_width]   u8   grid after grid, each in merge order
   ///   features  [Σ visual_tokens, (1 + taps) · hidden]
   /// Stages: vision.patch_embed, vision.pos_embed, vision.block.K, vision.deepstack.K,
   /// vision.merger.

@@ -60,8 +60,8 @@ void Checkpoint::add(const std::string& path) {
   files_.push_back(std::make_unique<SafetensorsFile>(path));
   for (const auto& [name, tensor] : files_.back()->tensors())
     if (const auto [at, fresh] = owner_.emplace(name, files_.back().get()); !fresh)
-      throw UsageError(fmt::format("[checkpoint] tensor {} stands in {} and in {}", name,
-                                   at->second->path(), path));
+      throw UsageError(
+          fmt::format("[checkpoint] tensor {} is in {} and in {}", name, at->second->path(), path));
 }
 
 const StoredTensor* Checkpoint::find(const std::string& name) const {

@@ -13,8 +13,7 @@ namespace retinue::layers {
 /// model.safetensors.index.json names.
 class Checkpoint {
  public:
-  /// Throws: UsageError for a missing shard, an index that lies, a tensor that stands in two
-  /// shards.
+  /// Throws: UsageError for a missing shard, a wrong index, or a tensor in two shards.
   explicit Checkpoint(const std::string& model_dir);
 
   /// Null when there is none of this name.

@@ -46,7 +46,7 @@ StoredType parse_type(const std::string& path, const std::string& tensor, const 
                  tensor, text));
 }
 
-/// Refuses a key that stands twice: nlohmann would keep the last without a word.
+/// Refuses a key that appears twice: nlohmann would silently keep the last one.
 nlohmann::json parse_json(const std::string& path, std::string_view text) {
   std::set<std::string> seen;
   std::string twice;
@@ -60,6 +60,57 @@ nlohmann::json parse_json(const std::string& path, std::string_view text) {
     fail(path, "the header is not a JSON object. Copy the file again.");
   if (!twice.empty()) fail(path, fmt::format("the header names tensor {} twice", twice));
   return header;
+}
+
+bool is_well_formed(const nlohmann::json& entry) {
+  const auto is_size = [](const nlohmann::json& value) { return value.is_number_unsigned(); };
+  return entry.is_object() && entry.contains("dtype") && entry["dtype"].is_string() &&
+         entry.contains("shape") && entry["shape"].is_array() &&
+         std::all_of(entry["shape"].begin(), entry["shape"].end(), is_size) &&
+         entry.contains("data_offsets") && entry["data_offsets"].is_array() &&
+         entry["data_offsets"].size() == 2 && is_size(entry["data_offsets"][0]) &&
+         is_size(entry["data_offsets"][1]);
+}
+
+Shape parse_shape(const std::string& path, const std::string& name, const nlohmann::json& dims) {
+  if (dims.size() > Shape::kMaxRank)
+    fail(path, fmt::format("tensor {} has {} dimensions, at most {} are served", name, dims.size(),
+                           +Shape::kMaxRank));
+  // No product may overflow: none passes 2^48, which is more than any file.
+  std::uint64_t count = 1;
+  std::vector<std::int64_t> shape;
+  for (const nlohmann::json& value : dims) {
+    const auto dim = value.get<std::uint64_t>();
+    if (dim > (std::uint64_t{1} << 48) || (dim > 0 && count > (std::uint64_t{1} << 48) / dim))
+      fail(path, fmt::format("tensor {} claims an impossible shape {}", name, dims.dump()));
+    shape.push_back(static_cast<std::int64_t>(dim));
+    count *= dim;
+  }
+  return Shape(shape);
+}
+
+StoredTensor parse_tensor(const std::string& path, const std::string& name,
+                          const nlohmann::json& entry, std::span<const std::byte> data) {
+  if (!is_well_formed(entry))
+    fail(path, fmt::format("tensor {} lacks a well-formed dtype, shape or data_offsets", name));
+  StoredTensor tensor;
+  tensor.type = parse_type(path, name, entry["dtype"].get<std::string>());
+  tensor.shape = parse_shape(path, name, entry["shape"]);
+  const auto begin = entry["data_offsets"][0].get<std::uint64_t>();
+  const auto end = entry["data_offsets"][1].get<std::uint64_t>();
+  const std::uint64_t wanted =
+      static_cast<std::uint64_t>(tensor.shape.numel()) * size_bytes(tensor.type);
+  if (begin > end || end > data.size())
+    fail(path, fmt::format("tensor {} lies at bytes {} to {} of {} bytes of data. The copy is "
+                           "incomplete; copy it again.",
+                           name, begin, end, data.size()));
+  if (end - begin != wanted)
+    fail(path,
+         fmt::format("tensor {} of shape {} and dtype {} takes {} bytes, the header gives it {}",
+                     name, entry["shape"].dump(), entry["dtype"].get<std::string>(), wanted,
+                     end - begin));
+  tensor.bytes = data.subspan(begin, end - begin);
+  return tensor;
 }
 
 }  // namespace
@@ -93,68 +144,11 @@ std::map<std::string, StoredTensor> parse_safetensors_header(const std::string& 
   const nlohmann::json root = parse_json(path, header);
   for (const auto& [name, entry] : root.items()) {
     if (name == "__metadata__") continue;
-    const auto is_size = [](const nlohmann::json& value) { return value.is_number_unsigned(); };
-    const bool well_formed = entry.is_object() && entry.contains("dtype") &&
-                             entry["dtype"].is_string() && entry.contains("shape") &&
-                             entry["shape"].is_array() &&
-                             std::all_of(entry["shape"].begin(), entry["shape"].end(), is_size) &&
-                             entry.contains("data_offsets") && entry["data_offsets"].is_array() &&
-                             entry["data_offsets"].size() == 2 &&
-                             is_size(entry["data_offsets"][0]) && is_size(entry["data_offsets"][1]);
-    if (!well_formed)
-      fail(path, fmt::format("tensor {} lacks a well-formed dtype, shape or data_offsets", name));
-    StoredTensor tensor;
-    tensor.type = parse_type(path, name, entry["dtype"].get<std::string>());
-    if (entry["shape"].size() > Shape::kMaxRank)
-      fail(path, fmt::format("tensor {} has {} dimensions, at most {} are served", name,
-                             entry["shape"].size(), +Shape::kMaxRank));
-    // Overflow-safe: no product may pass the size of the file.
-    std::uint64_t count = 1;
-    std::array<std::int64_t, Shape::kMaxRank> dims{};
-    for (std::size_t i = 0; i < entry["shape"].size(); ++i) {
-      const auto dim = entry["shape"][i].get<std::uint64_t>();
-      if (dim > (std::uint64_t{1} << 48) || (dim > 0 && count > (std::uint64_t{1} << 48) / dim))
-        fail(path,
-             fmt::format("tensor {} claims an impossible shape {}", name, entry["shape"].dump()));
-      dims[i] = static_cast<std::int64_t>(dim);
-      count *= dim;
+    const StoredTensor tensor = parse_tensor(path, name, entry, data);
+    if (const std::size_t size = tensor.bytes.size(); size > 0) {
+      const auto begin = static_cast<std::uint64_t>(tensor.bytes.data() - data.data());
+      ranges.emplace_back(begin, begin + size);
     }
-    switch (entry["shape"].size()) {
-      case 0:
-        tensor.shape = Shape{};
-        break;
-      case 1:
-        tensor.shape = Shape{dims[0]};
-        break;
-      case 2:
-        tensor.shape = Shape{dims[0], dims[1]};
-        break;
-      case 3:
-        tensor.shape = Shape{dims[0], dims[1], dims[2]};
-        break;
-      case 4:
-        tensor.shape = Shape{dims[0], dims[1], dims[2], dims[3]};
-        break;
-      default:
-        tensor.shape = Shape{dims[0], dims[1], dims[2], dims[3], dims[4]};
-        break;
-    }
-    const auto begin = entry["data_offsets"][0].get<std::uint64_t>();
-    const auto end = entry["data_offsets"][1].get<std::uint64_t>();
-    const std::uint64_t wanted = count * size_bytes(tensor.type);
-    if (begin > end || end > data.size())
-      fail(path,
-           fmt::format(
-               "tensor {} lies at bytes {} to {} of {} bytes of data. The copy is incomplete; copy "
-               "it again.",
-               name, begin, end, data.size()));
-    if (end - begin != wanted)
-      fail(path,
-           fmt::format("tensor {} of shape {} and dtype {} takes {} bytes, the header gives it {}",
-                       name, entry["shape"].dump(), entry["dtype"].get<std::string>(), wanted,
-                       end - begin));
-    if (wanted > 0) ranges.emplace_back(begin, end);
-    tensor.bytes = data.subspan(begin, end - begin);
     tensors.emplace(name, tensor);
   }
   std::sort(ranges.begin(), ranges.end());
@@ -204,7 +198,7 @@ void SafetensorsFile::read(const std::string& tensor, std::int64_t offset,
     if (got == 0)
       throw SystemError(
           fmt::format("[safetensors] {}: tensor {} ends at byte {} of {}: the file became shorter "
-                      "since it was opened. Is somebody copying it?",
+                      "since it was opened. Is a copy still running?",
                       path_, tensor, at, file_.size()));
     to = to.subspan(static_cast<std::size_t>(got));
     at += got;

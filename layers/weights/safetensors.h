@@ -11,7 +11,7 @@
 
 namespace retinue::layers {
 
-/// Element types that a safetensors file may hold and this reader serves.
+/// Element types that this reader serves.
 enum class StoredType : std::uint8_t { kF32, kF16, kBF16, kI64, kI32, kU8 };
 std::size_t size_bytes(StoredType type);
 /// As the header spells it: "BF16".
@@ -26,7 +26,8 @@ struct StoredTensor {
 
 /// A safetensors file, mapped into memory and open. Every claim of its header is checked against
 /// the file before anything is read: length, JSON, types, shapes, ranges that overlap, leave holes
-/// or end elsewhere. https://github.com/huggingface/safetensors, format description.
+/// or end elsewhere.
+/// https://github.com/huggingface/safetensors, format description.
 class SafetensorsFile {
  public:
   /// Throws: UsageError naming the file, what was claimed, what was found and what to do.
@@ -38,9 +39,10 @@ class SafetensorsFile {
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
 
-  /// Reads bytes of a tensor from `offset` on, past the mapping: a file that became shorter or a
-  /// disk that fails is an error here, where a read through the mapping would end the process.
-  /// Several threads may read at once. Throws: SystemError naming the file and the tensor.
+  /// Reads bytes of a tensor from `offset` on, not through the mapping: a file that became shorter
+  /// or a disk that fails is an error here, while a read through the mapping would end the process.
+  /// Several threads may read at once.
+  /// Throws: SystemError naming the file and the tensor.
   void read(const std::string& tensor, std::int64_t offset, std::span<std::byte> to) const;
 
  private:
@@ -54,7 +56,7 @@ class SafetensorsFile {
   std::map<std::string, StoredTensor> tensors_;
 };
 
-/// Parses a header that stands before `data`. For SafetensorsFile and its fuzzer.
+/// Parses the header of a file whose tensors are in `data`. For SafetensorsFile and its fuzzer.
 std::map<std::string, StoredTensor> parse_safetensors_header(const std::string& path,
                                                              std::string_view header,
                                                              std::span<const std::byte> data);

@@ -21,7 +21,7 @@ class SafetensorsWriter {
   /// Free text in the header's __metadata__.
   void add_metadata(const std::string& key, const std::string& value) { metadata_[key] = value; }
 
-  /// Writes beside `path` and renames: a file of that name is whole or was not touched.
+  /// Writes beside `path` and renames: a file of that name is complete or untouched.
   /// Throws: SystemError when it cannot be written.
   void write(const std::string& path) const;
 

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <deque>
 #include <filesystem>
+#include <functional>
 #include <future>
 #include <map>
 #include <sstream>
@@ -23,17 +24,18 @@
 namespace retinue::layers {
 namespace {
 
-/// Above all tags of jobs.
+/// Above the tags of jobs.
 constexpr int kChunkTag = Communicator::kMaxTag - 3;
-/// More readers per rank than that read no faster from one file system.
+/// More readers per rank read no faster from one file system.
 constexpr int kMostReaders = 4;
 /// Short stripes for small models, so that all ranks take part.
 constexpr std::int64_t kLeastStripeBytes = std::int64_t{16} << 10;
 
-/// Of each tensor, from its middle, to tell its contents from another's: one page of a file.
+/// Bytes from the middle of each tensor that tell its contents from another's. They lie in one or
+/// two pages of the file, so a sample costs about one read.
 constexpr std::size_t kSampleBytes = 256;
 
-/// The tensors that somebody needs, in the order of the files.
+/// The needed tensors, in the order of the files.
 struct Tensors {
   std::vector<std::string> names;
   std::vector<StoredMatrix> matrices;
@@ -42,7 +44,7 @@ struct Tensors {
 };
 
 Tensors tensors_in_file_order(const Checkpoint& checkpoint, std::span<const WeightNeed> needs) {
-  // By name of the file, which shards number, then by place in it.
+  // By the file's name, which has the shard's number, then by the place in it.
   std::map<std::pair<std::string, const std::byte*>, std::string> order;
   for (const WeightNeed& need : needs)
     order.try_emplace(
@@ -61,15 +63,15 @@ Tensors tensors_in_file_order(const Checkpoint& checkpoint, std::span<const Weig
   return tensors;
 }
 
-/// A line per tensor that two checkpoints share only if they are copies of one: fine-tuned weights
-/// have the header of those they came from.
+/// A line per tensor. Two checkpoints have the same lines only if they are copies of one: the
+/// header alone is not enough, because fine-tuned weights have the header of their base model.
 std::string described(const Checkpoint& checkpoint, const Tensors& tensors) {
   std::string text;
   for (const std::string& name : tensors.names) {
     const StoredTensor& stored = *checkpoint.find(name);
     const SafetensorsFile& file = checkpoint.file_of(name);
     std::vector<std::byte> sample(std::min(kSampleBytes, stored.bytes.size()));
-    // Past read_bytes(), which counts what is loaded.
+    // Not by read_bytes(), which counts the bytes loaded.
     const std::size_t middle = (stored.bytes.size() - sample.size()) / 2;
     file.read(name, static_cast<std::int64_t>(middle), sample);
     text += fmt::format("{}: {} {} {}, sample {:016x}\n",
@@ -80,9 +82,10 @@ std::string described(const Checkpoint& checkpoint, const Tensors& tensors) {
   return text;
 }
 
-/// Ranks that deal stripes of different files would send each other garbage, and stripes of
-/// different contents would make a model that nobody has.
-void agree_on(Communicator& readers, const Checkpoint& checkpoint, const Tensors& tensors) {
+/// Throws unless all ranks see the same checkpoint. Stripes of different files would be garbage,
+/// and stripes of different contents would mix two models.
+void check_same_checkpoint(Communicator& readers, const Checkpoint& checkpoint,
+                           const Tensors& tensors) {
   const std::string mine = described(checkpoint, tensors);
   const std::vector<std::uint64_t> all =
       gather_values(readers, xxh3_64(std::as_bytes(std::span(mine))));
@@ -104,14 +107,15 @@ void agree_on(Communicator& readers, const Checkpoint& checkpoint, const Tensors
                   other, got, wanted));
 }
 
-/// A slice as it travels.
+/// A slice in a message between ranks.
 struct WantedSlice {
   std::int64_t tensor = 0;
   WeightSlice slice;
 };
 
-/// What every rank wants. Ranks of the same place in their replicas want the same.
-struct Wishes {
+/// The slices that each rank wants. Ranks with the same place in their replicas want the same ones,
+/// which are held once.
+struct WantedByRank {
   std::vector<Wanted> kinds;
   std::vector<std::size_t> kind_of;  ///< of each rank
 
@@ -120,12 +124,12 @@ struct Wishes {
   }
 };
 
-Wishes share_wishes(Communicator& readers, const Tensors& tensors,
-                    std::span<const WeightNeed> needs) {
+WantedByRank share_wanted(Communicator& readers, const Tensors& tensors,
+                          std::span<const WeightNeed> needs) {
   std::vector<WantedSlice> mine;
   for (const WeightNeed& need : needs) {
     const WantedSlice slice{tensors.index.at(*need.name), need.slice};
-    // Tied weights travel once and are placed twice.
+    // Tied weights are sent once and placed twice.
     const bool known = std::ranges::any_of(mine, [&](const WantedSlice& other) {
       return other.tensor == slice.tensor && other.slice == slice.slice;
     });
@@ -133,26 +137,26 @@ Wishes share_wishes(Communicator& readers, const Tensors& tensors,
   }
   const std::vector<std::uint64_t> hashes =
       gather_values(readers, xxh3_64(std::as_bytes(std::span(mine))));
-  Wishes wishes;
+  WantedByRank all;
   std::map<std::uint64_t, std::size_t> seen;
   for (std::size_t rank = 0; rank < hashes.size(); ++rank) {
-    const auto [found, first] = seen.try_emplace(hashes[rank], wishes.kinds.size());
-    wishes.kind_of.push_back(found->second);
+    const auto [found, first] = seen.try_emplace(hashes[rank], all.kinds.size());
+    all.kind_of.push_back(found->second);
     if (!first) continue;
     std::vector<WantedSlice> theirs = mine;
     broadcast_container(readers, theirs, static_cast<int>(rank));
-    Wanted& wanted = wishes.kinds.emplace_back(tensors.names.size());
+    Wanted& wanted = all.kinds.emplace_back(tensors.names.size());
     for (const WantedSlice& slice : theirs)
       wanted[static_cast<std::size_t>(slice.tensor)].push_back(slice.slice);
   }
-  return wishes;
+  return all;
 }
 
-/// Puts parts where they are needed, through pinned memory.
-class Placing {
+/// Puts parts of stripes where the store needs them, through pinned memory.
+class PartPlacer {
  public:
-  Placing(Context& ctx, MemoryLedger& ledger, DType dtype, const Tensors& tensors,
-          std::span<const WeightNeed> needs, const PlaceRows& place)
+  PartPlacer(Context& ctx, MemoryLedger& ledger, DType dtype, const Tensors& tensors,
+             std::span<const WeightNeed> needs, const PlaceRows& place)
       : ctx_(ctx),
         dtype_(dtype),
         tensors_(tensors),
@@ -164,12 +168,12 @@ class Placing {
       of_tensor_[static_cast<std::size_t>(tensors.index.at(*needs[i].name))].push_back(i);
   }
 
-  /// Rows of a part from `from` on, `stride_bytes` apart.
+  /// Places the rows of a part; they lie at `from`, `stride_bytes` apart.
   void put(const StripePart& part, const std::byte* from, std::int64_t stride_bytes) {
     const auto tensor = static_cast<std::size_t>(part.tensor);
     const auto row_bytes = part.slice.columns * static_cast<std::int64_t>(size_bytes(dtype_));
     const std::int64_t at_once = static_cast<std::int64_t>(ring_.piece_bytes()) / row_bytes;
-    // On CPU what is placed has been read on return, and what needs no conversion no copy either.
+    // On CPU place_ has read the rows when it returns; rows that need no conversion need no copy.
     const bool as_it_is = ctx_.device().type == DeviceType::kCpu && stride_bytes == row_bytes &&
                           keeps_bits(tensors_.types[tensor], dtype_);
     for (const std::size_t need : of_tensor_[tensor]) {
@@ -206,68 +210,96 @@ class Placing {
   StagingRing ring_;
 };
 
-}  // namespace
+using Bytes = std::vector<std::byte>;
+/// CheckpointSource::read_bytes: a tensor's bytes from an offset on.
+using ReadBytes = std::function<void(const std::string&, std::int64_t, std::span<std::byte>)>;
 
-bool SharedCheckpointSource::deliver(Context& ctx, MemoryLedger& ledger, DType dtype,
-                                     std::span<const WeightNeed> needs, const PlaceRows& place) {
-  const int ranks = readers_.size(), rank = readers_.rank();
-  const Tensors tensors = tensors_in_file_order(checkpoint(), needs);
-  agree_on(readers_, checkpoint(), tensors);
-  const Wishes wishes = share_wishes(readers_, tensors, needs);
-  std::int64_t all_bytes = 0;
-  for (const StoredMatrix& matrix : tensors.matrices) all_bytes += matrix.rows * matrix.row_bytes();
-  const std::vector<Stripe> stripes =
-      cut_stripes(tensors.matrices, wishes.kinds,
-                  std::clamp(all_bytes / (8 * ranks), kLeastStripeBytes, kPieceBytes));
+/// Reads this rank's stripes, in order, on threads that run ahead of the exchange.
+class StripeReader {
+ public:
+  StripeReader(const Tensors& tensors, std::span<const Stripe> stripes, ReadBytes read_bytes,
+               int rank, int ranks, int threads)
+      : tensors_(tensors),
+        stripes_(stripes),
+        read_bytes_(std::move(read_bytes)),
+        threads_(static_cast<std::size_t>(std::clamp(threads, 1, kMostReaders))),
+        ranks_(ranks),
+        next_(rank) {
+    for (const Stripe& stripe : stripes) longest_ = std::max(longest_, stripe.bytes);
+    read_ahead();
+  }
 
-  const auto count = static_cast<std::int64_t>(stripes.size());
-  // Buffers of the longest stripe, used again and again: fresh pages cost more than reading them.
-  std::int64_t longest = 0;
-  for (const Stripe& stripe : stripes) longest = std::max(longest, stripe.bytes);
-  using Bytes = std::vector<std::byte>;
-  std::vector<Bytes> spare;
-  const auto read_stripe = [&](std::int64_t i, Bytes bytes) {
-    const Stripe& stripe = stripes[static_cast<std::size_t>(i)];
-    bytes.resize(static_cast<std::size_t>(longest));
+  /// The next stripe of this rank, whose number is rank plus a multiple of the number of ranks.
+  Bytes next() {
+    Bytes bytes = ahead_.front().get();
+    ahead_.pop_front();
+    read_ahead();
+    return bytes;
+  }
+  /// Takes a buffer back for another stripe.
+  void reuse(Bytes bytes) {
+    if (!bytes.empty()) spare_.push_back(std::move(bytes));
+  }
+
+ private:
+  void read_ahead() {
+    const auto count = static_cast<std::int64_t>(stripes_.size());
+    for (; ahead_.size() < threads_ && next_ < count; next_ += ranks_) {
+      Bytes bytes;
+      if (!spare_.empty()) bytes = std::move(spare_.back()), spare_.pop_back();
+      ahead_.push_back(std::async(std::launch::async, &StripeReader::read, this,
+                                  std::cref(stripes_[static_cast<std::size_t>(next_)]),
+                                  std::move(bytes)));
+    }
+  }
+
+  [[nodiscard]] Bytes read(const Stripe& stripe, Bytes bytes) const {
+    // Always as long as the longest: touching fresh pages of memory costs more than reading a file.
+    bytes.resize(static_cast<std::size_t>(longest_));
     std::span<std::byte> left = bytes;
     for (const Segment& segment : stripe.segments) {
       const auto tensor = static_cast<std::size_t>(segment.tensor);
-      const std::int64_t row_bytes = tensors.matrices[tensor].row_bytes();
+      const std::int64_t row_bytes = tensors_.matrices[tensor].row_bytes();
       const auto size = static_cast<std::size_t>(segment.rows * row_bytes);
-      read_bytes(tensors.names[tensor], segment.first_row * row_bytes, left.first(size));
+      read_bytes_(tensors_.names[tensor], segment.first_row * row_bytes, left.first(size));
       left = left.subspan(size);
     }
     return bytes;
-  };
-  // Own stripes that are read or being read, in order.
-  std::deque<std::future<Bytes>> ahead;
-  std::int64_t next = rank;
-  const auto read_ahead = [&] {
-    const auto readers = static_cast<std::size_t>(std::clamp(ctx.threads(), 1, kMostReaders));
-    for (; ahead.size() < readers && next < count; next += ranks) {
-      Bytes bytes;
-      if (!spare.empty()) bytes = std::move(spare.back()), spare.pop_back();
-      ahead.push_back(std::async(std::launch::async, read_stripe, next, std::move(bytes)));
-    }
-  };
+  }
 
-  Placing placing(ctx, ledger, dtype, tensors, needs, place);
-  const Stream host{Device{}};
-  Bytes chunk;
-  const auto chunk_of = [&](std::int64_t size) {
-    if (static_cast<std::int64_t>(chunk.size()) < size)
-      chunk.resize(static_cast<std::size_t>(size));
-    return TensorView(chunk.data(), DType::kU8, Shape{size});
-  };
-  const auto send_to = [&](int peer, std::int64_t mine, const Bytes& bytes) {
-    if (mine >= count) return;
-    const Stripe& stripe = stripes[static_cast<std::size_t>(mine)];
-    const TensorView message = chunk_of(chunk_bytes(tensors.matrices, stripe, wishes.of(peer)));
-    std::byte* to = message.bytes();
-    for_each_part(tensors.matrices, stripe, wishes.of(peer), [&](const StripePart& part) {
-      const std::int64_t row_bytes =
-          part.slice.columns *
-          tensors.matrices[static_cast<std::size_t>(part.tensor)].element_bytes;
+  const Tensors& tensors_;
+  std::span<const Stripe> stripes_;
+  const ReadBytes read_bytes_;
+  const std::size_t threads_;
+  const int ranks_;
+  std::int64_t next_;
+  std::int64_t longest_ = 0;
+  std::vector<Bytes> spare_;
+  std::deque<std::future<Bytes>> ahead_;  ///< last: its threads use all of the above
+};
+
+/// Sends and receives chunks: the parts of a stripe that one rank wants, packed.
+class ChunkExchange {
+ public:
+  ChunkExchange(Communicator& readers, const Tensors& tensors, const WantedByRank& wanted,
+                PartPlacer& placer)
+      : readers_(readers), tensors_(tensors), wanted_(wanted), placer_(placer) {}
+
+  /// Places the parts that this rank wants of a stripe that it has read itself.
+  void keep(const Stripe& stripe, const Bytes& bytes) {
+    for_each_part(tensors_.matrices, stripe, wanted_.of(readers_.rank()),
+                  [&](const StripePart& part) {
+                    placer_.put(part, bytes.data() + part.at_byte, part.stride_bytes);
+                  });
+  }
+
+  void send(int peer, const Stripe& stripe, const Bytes& bytes) {
+    const Wanted& theirs = wanted_.of(peer);
+    const TensorView chunk = buffer(chunk_bytes(tensors_.matrices, stripe, theirs));
+    if (chunk.numel() == 0) return;
+    std::byte* to = chunk.bytes();
+    for_each_part(tensors_.matrices, stripe, theirs, [&](const StripePart& part) {
+      const std::int64_t row_bytes = packed_row_bytes(part);
       const std::byte* from = bytes.data() + part.at_byte;
       if (row_bytes == part.stride_bytes) {
         to = std::copy_n(from, part.rows * row_bytes, to);
@@ -276,47 +308,85 @@ bool SharedCheckpointSource::deliver(Context& ctx, MemoryLedger& ledger, DType d
       for (std::int64_t row = 0; row < part.rows; ++row, from += part.stride_bytes)
         to = std::copy_n(from, row_bytes, to);
     });
-    if (message.numel() > 0) readers_.send(host, message, peer, kChunkTag);
-  };
-  const auto receive_from = [&](int peer, std::int64_t theirs) {
-    if (theirs >= count) return;
-    const Stripe& stripe = stripes[static_cast<std::size_t>(theirs)];
-    const Wanted& wanted = wishes.of(rank);
-    const TensorView message = chunk_of(chunk_bytes(tensors.matrices, stripe, wanted));
-    if (message.numel() == 0) return;
-    readers_.recv(host, message, peer, kChunkTag);
-    count_exchanged(message.numel());
-    const std::byte* at = message.bytes();
-    for_each_part(tensors.matrices, stripe, wanted, [&](const StripePart& part) {
-      const std::int64_t row_bytes =
-          part.slice.columns *
-          tensors.matrices[static_cast<std::size_t>(part.tensor)].element_bytes;
-      placing.put(part, at, row_bytes);
+    readers_.send(Stream{Device{}}, chunk, peer, kChunkTag);
+  }
+
+  /// Receives this rank's chunk of a stripe that `peer` has read, and places it. Returns its bytes.
+  std::int64_t receive(int peer, const Stripe& stripe) {
+    const Wanted& mine = wanted_.of(readers_.rank());
+    const TensorView chunk = buffer(chunk_bytes(tensors_.matrices, stripe, mine));
+    if (chunk.numel() == 0) return 0;
+    readers_.recv(Stream{Device{}}, chunk, peer, kChunkTag);
+    const std::byte* at = chunk.bytes();
+    for_each_part(tensors_.matrices, stripe, mine, [&](const StripePart& part) {
+      const std::int64_t row_bytes = packed_row_bytes(part);
+      placer_.put(part, at, row_bytes);
       at += part.rows * row_bytes;
     });
+    return chunk.numel();
+  }
+
+ private:
+  [[nodiscard]] std::int64_t packed_row_bytes(const StripePart& part) const {
+    return part.slice.columns *
+           tensors_.matrices[static_cast<std::size_t>(part.tensor)].element_bytes;
+  }
+  TensorView buffer(std::int64_t size) {
+    if (static_cast<std::int64_t>(buffer_.size()) < size)
+      buffer_.resize(static_cast<std::size_t>(size));
+    return {buffer_.data(), DType::kU8, Shape{size}};
+  }
+
+  Communicator& readers_;
+  const Tensors& tensors_;
+  const WantedByRank& wanted_;
+  PartPlacer& placer_;
+  Bytes buffer_;
+};
+
+}  // namespace
+
+bool SharedCheckpointSource::deliver(Context& ctx, MemoryLedger& ledger, DType dtype,
+                                     std::span<const WeightNeed> needs, const PlaceRows& place) {
+  const int ranks = readers_.size(), rank = readers_.rank();
+  const Tensors tensors = tensors_in_file_order(checkpoint(), needs);
+  check_same_checkpoint(readers_, checkpoint(), tensors);
+  const WantedByRank wanted = share_wanted(readers_, tensors, needs);
+  std::int64_t all_bytes = 0;
+  for (const StoredMatrix& matrix : tensors.matrices) all_bytes += matrix.rows * matrix.row_bytes();
+  const std::vector<Stripe> stripes =
+      cut_stripes(tensors.matrices, wanted.kinds,
+                  std::clamp(all_bytes / (8 * ranks), kLeastStripeBytes, kPieceBytes));
+  const auto stripe_at = [&](std::int64_t i) {
+    return static_cast<std::size_t>(i) < stripes.size() ? &stripes[static_cast<std::size_t>(i)]
+                                                        : nullptr;
   };
 
-  read_ahead();
-  for (std::int64_t first = 0; first < count; first += ranks) {
-    const std::int64_t mine = first + rank;
+  PartPlacer placer(ctx, ledger, dtype, tensors, needs, place);
+  ChunkExchange exchange(readers_, tensors, wanted, placer);
+  StripeReader reader(
+      tensors, stripes,
+      [this](const std::string& name, std::int64_t offset, std::span<std::byte> to) {
+        read_bytes(name, offset, to);
+      },
+      rank, ranks, ctx.threads());
+  for (std::int64_t first = 0; stripe_at(first) != nullptr; first += ranks) {
+    const Stripe* mine = stripe_at(first + rank);
     Bytes bytes;
-    if (mine < count) {
-      bytes = ahead.front().get();
-      ahead.pop_front();
-      read_ahead();
-      for_each_part(tensors.matrices, stripes[static_cast<std::size_t>(mine)], wishes.of(rank),
-                    [&](const StripePart& part) {
-                      placing.put(part, bytes.data() + part.at_byte, part.stride_bytes);
-                    });
+    if (mine != nullptr) {
+      bytes = reader.next();
+      exchange.keep(*mine, bytes);
     }
     for (int round = 0; round < round_robin_rounds(ranks); ++round) {
       const int peer = round_robin_peer(rank, round, ranks);
       if (peer == rank) continue;
-      if (rank < peer) send_to(peer, mine, bytes);
-      receive_from(peer, first + peer);
-      if (rank > peer) send_to(peer, mine, bytes);
+      // The lower rank sends first: if both did, two long messages could wait for each other.
+      if (mine != nullptr && rank < peer) exchange.send(peer, *mine, bytes);
+      if (const Stripe* theirs = stripe_at(first + peer); theirs != nullptr)
+        count_exchanged(exchange.receive(peer, *theirs));
+      if (mine != nullptr && rank > peer) exchange.send(peer, *mine, bytes);
     }
-    if (!bytes.empty()) spare.push_back(std::move(bytes));
+    reader.reuse(std::move(bytes));
   }
   ctx.stream().synchronize();
   return true;

@@ -6,7 +6,7 @@
 namespace retinue::layers {
 namespace {
 
-/// Rows of tensor `t` that somebody wants, as rising intervals that do not touch.
+/// The wanted rows of tensor `t`, as rising intervals that do not touch.
 std::vector<std::pair<std::int64_t, std::int64_t>> wanted_rows(std::span<const Wanted> wanted,
                                                                std::size_t t) {
   std::vector<std::pair<std::int64_t, std::int64_t>> all, joined;

@@ -7,8 +7,8 @@
 #include <span>
 #include <vector>
 
-/// How the bytes of a checkpoint are dealt to ranks that read it together, and who gets what of
-/// them. Pure functions of what all of these ranks know, so that each computes the same.
+/// How ranks that read a checkpoint together divide its bytes, and which rank gets which of them.
+/// Pure functions of facts that all of these ranks know, so that each computes the same.
 namespace retinue::layers {
 
 /// A stored tensor as a matrix of rows.
@@ -18,7 +18,7 @@ struct StoredMatrix {
   [[nodiscard]] std::int64_t row_bytes() const { return columns * element_bytes; }
 };
 
-/// Slices of each tensor that a rank wants, none twice. By tensor, in the order of the files.
+/// The slices that a rank wants, none twice: a list per tensor, tensors in the order of the files.
 using Wanted = std::vector<std::vector<WeightSlice>>;
 
 /// Whole rows of one tensor, read at once.
@@ -26,30 +26,32 @@ struct Segment {
   std::int64_t tensor = 0;
   std::int64_t first_row = 0, rows = 0;
 };
-/// What one rank reads at once.
+/// Segments that one rank reads at once.
 struct Stripe {
   std::vector<Segment> segments;
   std::int64_t bytes = 0;
 };
 
-/// Every row that somebody wants, once, in the order of the files, in stripes of at most
-/// `stripe_bytes`, but for rows that are longer. Stripe i is read by rank i modulo their number.
+/// Cuts the wanted rows, each once, in the order of the files, into stripes of at most
+/// `stripe_bytes`; a longer row is a stripe of its own. Rank i modulo the number of ranks reads
+/// stripe i.
 std::vector<Stripe> cut_stripes(std::span<const StoredMatrix> tensors,
                                 std::span<const Wanted> wanted, std::int64_t stripe_bytes);
 
-/// A piece of a stripe that is wanted: rows of a slice, its columns.
+/// A wanted piece of a stripe: some rows of a slice.
 struct StripePart {
   std::int64_t tensor = 0;
-  WeightSlice slice;           ///< the whole of it
+  WeightSlice slice;           ///< the whole slice
   std::int64_t first_row = 0;  ///< of the tensor
   std::int64_t rows = 0;
   std::int64_t at_byte = 0;       ///< in the stripe, of the first row's first wanted column
   std::int64_t stride_bytes = 0;  ///< in the stripe, from row to row
 };
-/// In a fixed order, which is that of a parcel: what travels to a rank, its parts one after the
-/// other, their rows close together.
+/// Calls `part` for each part that `wanted` has of the stripe, in the order in which a chunk holds
+/// them. A chunk is the message to one rank: its parts one after the other, without gaps.
 void for_each_part(std::span<const StoredMatrix> tensors, const Stripe& stripe,
                    const Wanted& wanted, const std::function<void(const StripePart&)>& part);
+/// Bytes of that chunk.
 std::int64_t chunk_bytes(std::span<const StoredMatrix> tensors, const Stripe& stripe,
                          const Wanted& wanted);
 

@@ -14,7 +14,7 @@ namespace retinue::layers {
 
 namespace {
 
-/// Of a file's bytes, how many are converted at once.
+/// Bytes of a file that are converted at once.
 constexpr std::int64_t kConvertedBytes = std::int64_t{256} << 10;
 
 /// IEEE binary16 to f32, exact.
@@ -139,7 +139,7 @@ void CheckpointSource::read(const std::string& name, const Shape& shape, const W
     read_rows(0, slice.rows, to.bytes(), to.row_stride());
     return;
   }
-  // Converted a few rows at a time, so that what was read is still in a cache.
+  // A few rows at a time, so that the bytes read are still in a cache when they are converted.
   const std::int64_t at_once =
       std::clamp<std::int64_t>(kConvertedBytes / (slice.columns * size), 1, slice.rows);
   std::vector<std::byte> stored(static_cast<std::size_t>(at_once * slice.columns * size));

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/weights/checkpoint_test.cpp.
+
 #include "layers/ops/random_fill.h"
 #include "layers/weights/checkpoint.h"
 #include "parallel/device/context.h"
@@ -32,24 +34,24 @@ struct WeightNeed {
   Shape shape;  ///< of the whole tensor
   WeightSlice slice;
 };
-/// Takes rows of a need, of its slice's columns, from its row `row` on. Their memory may be written
-/// again when what this enqueued on the context's stream has passed.
+/// Takes rows of a need, of its slice's columns, from its row `row` on. The caller may overwrite
+/// their memory once the context's stream has passed the work that this enqueued.
 using PlaceRows = std::function<void(std::size_t need, std::int64_t row, ConstTensorView rows)>;
 
-/// What reading cost this rank.
+/// Bytes that this rank read and received.
 struct WeightTraffic {
   std::int64_t read_bytes = 0;       ///< of tensors, from files
-  std::int64_t exchanged_bytes = 0;  ///< that came from other ranks
+  std::int64_t exchanged_bytes = 0;  ///< received from other ranks
 };
 
 /// Where weights come from, by Hugging Face's names.
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
-  /// Says that `name` will be read, whose whole shape must be `shape`.
+  /// Announces that `name` will be read; its whole shape must be `shape`.
   /// Throws: UsageError when it is missing, or of another shape or a type that holds no weights.
   virtual void require(const std::string& /*name*/, const Shape& /*shape*/) {}
-  /// The rule that a required tensor's elements follow, where they can be made instead of read.
+  /// The rule of a required tensor whose elements are computed and not read; else none.
   [[nodiscard]] virtual std::optional<ops::RandomRule> rule(const std::string& /*name*/,
                                                             const Shape& /*shape*/) const {
     return std::nullopt;
@@ -60,20 +62,21 @@ class WeightSource {
   virtual void read(const std::string& name, const Shape& shape, const WeightSlice& slice,
                     TensorView to) = 0;
   /// Delivers all needs in an order of its own, as `dtype`, and returns true; or returns false at
-  /// once, where read() is the only way. `needs` are what was required, of which rule() makes none.
+  /// once, where read() is the only way. `needs` are the required tensors without a rule().
   virtual bool deliver(Context& /*ctx*/, MemoryLedger& /*ledger*/, DType /*dtype*/,
                        std::span<const WeightNeed> /*needs*/, const PlaceRows& /*place*/) {
     return false;
   }
   [[nodiscard]] virtual WeightTraffic traffic() const { return {}; }
-  /// Called when everything has been required. Throws: UsageError naming tensors that nothing asked
-  /// for.
+  /// Called when everything has been required.
+  /// Throws: UsageError naming tensors that were not required.
   virtual void finish() = 0;
 };
 
 /// Whether stored elements are those of `dtype`, bit for bit.
 bool keeps_bits(StoredType type, DType dtype);
-/// Rows of stored elements, `stride_bytes` apart, as `to`'s dtype.   to [rows, columns] f32 | bf16
+/// Converts rows of stored elements, `stride_bytes` apart, to the dtype of `to`.
+///   to  [rows, columns]  f32 | bf16
 void convert_rows(StoredType type, const std::byte* from, std::int64_t stride_bytes, TensorView to);
 
 /// Reads from a checkpoint; each call touches only the bytes of its slice.
@@ -84,7 +87,7 @@ class CheckpointSource : public WeightSource {
   void read(const std::string& name, const Shape& shape, const WeightSlice& slice,
             TensorView to) override;
   void finish() override;
-  /// Names that may stand in a checkpoint without being used: a tied head.
+  /// Names that a checkpoint may hold unused: a tied head.
   void allow_unused(const std::string& name) { used_.insert(name); }
   [[nodiscard]] WeightTraffic traffic() const override { return {read_bytes_, exchanged_bytes_}; }
 
@@ -105,8 +108,9 @@ class CheckpointSource : public WeightSource {
 
 /// Weights of the true shape from a seed, the same on every machine and for every mesh: element i
 /// of a tensor comes from random_bits(mix64(seed ^ fnv1a64(name)), i) and is a bf16 value.
-///   *.bias 0 ± 0.1 · other vectors (norms) 1 ± 0.25 · matrices 0 ± sqrt(3 / inputs), which keeps
-///   variance
+///   *.bias                 0 ± 0.1
+///   other vectors (norms)  1 ± 0.25
+///   matrices               0 ± sqrt(3 / inputs), which keeps the variance
 class RandomSource final : public WeightSource {
  public:
   explicit RandomSource(std::uint64_t seed) : seed_(seed) {}

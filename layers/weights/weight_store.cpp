@@ -9,7 +9,7 @@
 namespace retinue::layers {
 
 namespace {
-/// More threads than that read no faster from one file system.
+/// More threads read no faster from one file system.
 constexpr int kMostReaders = 8;
 }  // namespace
 
@@ -47,7 +47,7 @@ ops::PackedMatrix WeightStore::matrix(const std::vector<MatrixPart>& parts,
   w.inputs = columns;
   for (const MatrixPart& part : parts) w.outputs += part.rows;
   w.data = allocate(Shape{ops::packed_numel(ctx_.device(), dtype_, w.outputs, w.inputs)});
-  // Padding must be zero; where there is none every element is written.
+  // Padding must be zero. Without padding every element is written anyway.
   if (source_ != nullptr && w.data.numel() != w.outputs * w.inputs)
     ctx_.stream().zero(w.data.bytes(), w.data.size_bytes());
   std::int64_t output = 0;

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/weights/weight_stream_test.cpp.
+
 #include "layers/ops/matmul.h"
 #include "layers/weights/weight_source.h"
 #include "parallel/device/context.h"
@@ -12,8 +14,8 @@
 
 namespace retinue::layers {
 
-/// Rows of one stored matrix that become consecutive outputs of a packed one: q, k and v of a fused
-/// qkv.
+/// Rows of one stored matrix that become consecutive outputs of a packed one, as q, k and v of a
+/// fused qkv.
 struct MatrixPart {
   std::string name;
   Shape shape;                 ///< of the whole tensor
@@ -22,35 +24,35 @@ struct MatrixPart {
 };
 
 /// Owns a rank's weights on its device; outlives the modules, which hold views. Modules ask for
-/// what they need by Hugging Face's names while they are built; load() then fills all of it, each
-/// rank reading only its slices. Without a source it plans: no memory, bytes are counted.
+/// tensors by Hugging Face's names while they are built; load() then fills all of them, and each
+/// rank reads only its slices. Without a source it plans: it counts bytes and allocates nothing.
 class WeightStore {
  public:
-  /// `source` may be null: plan. `dtype` is what weights become.
+  ///   source  null: plan
+  ///   dtype   of the weights on the device
   WeightStore(Context& ctx, MemoryLedger& ledger, WeightSource* source, DType dtype)
       : ctx_(ctx), ledger_(ledger), source_(source), dtype_(dtype) {}
 
-  /// Elements [first, first + count) of a vector. This and its like throw: UsageError when the
-  /// source has no such tensor.
+  /// Elements [first, first + count) of a vector.
+  /// Throws (as table() and matrix() do): UsageError when the source has no such tensor.
   ConstTensorView vector(const std::string& name, std::int64_t size, std::int64_t first,
                          std::int64_t count);
   ConstTensorView vector(const std::string& name, std::int64_t size) {
     return vector(name, size, 0, size);
   }
-  /// A whole matrix as it is stored (the table of positions).
+  /// A whole matrix, not packed (the table of positions).
   ConstTensorView table(const std::string& name, const Shape& shape);
-  /// A packed matrix from the parts' rows, of each the columns [first_column, first_column +
-  /// columns).
+  /// A packed matrix of the parts' rows, columns [first_column, first_column + columns) of each.
   ops::PackedMatrix matrix(const std::vector<MatrixPart>& parts, std::int64_t first_column,
                            std::int64_t columns);
 
-  /// Fills everything that was asked for, in that order; nothing is asked for afterwards. A source
-  /// that delivers does so in its own order; else files are read on several threads ahead of the
-  /// copies to the device; random weights are made there.
-  /// Throws: what the source throws when it cannot be read; SystemError when memory is short.
+  /// Fills all tensors that were asked for; a module asks for none afterwards. A source that
+  /// delivers does so in its own order. Otherwise several threads read files ahead of the copies to
+  /// the device. Random weights are computed on the device.
+  /// Throws: the source's error when it cannot be read; SystemError when memory is short.
   void load();
 
-  /// A product that a module will ask for, for those who time products before they are needed.
+  /// A product that a module will compute; tune_matmul times these at start.
   struct Product {
     ops::PackedMatrix weight;
     bool bias = false;
@@ -63,7 +65,7 @@ class WeightStore {
   [[nodiscard]] std::int64_t bytes() const { return bytes_; }
 
  private:
-  /// A slice and where it goes: the table, or, packed, the matrix from `first_output` on.
+  /// A slice and its destination: the table, or, packed, the matrix from `first_output` on.
   struct Order {
     std::string name;
     Shape shape;
@@ -75,13 +77,13 @@ class WeightStore {
 
   TensorView allocate(const Shape& shape);
   void order(Order order);
-  /// Rows of an order that are read or made at once.
+  /// Rows of an order that are read or computed at once.
   static std::int64_t rows_at_once(const Order& order, DType dtype);
   ConstTensorView table(const std::string& name, const Shape& shape, const WeightSlice& slice);
   void make(const Order& order, const ops::RandomRule& rule, Buffer& staging);
-  /// By this rank alone, slice by slice.
+  /// Reads by this rank alone, slice by slice.
   void read(std::span<const Order* const> orders);
-  /// Puts `rows` where the order's rows from `row` on go.
+  /// Puts `rows` at the destination of the order's rows from `row` on.
   void place(const Order& order, std::int64_t row, ConstTensorView rows);
 
   Context& ctx_;

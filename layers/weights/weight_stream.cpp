@@ -14,16 +14,16 @@ namespace retinue::layers {
 
 namespace {
 
-/// Pieces that may be on their way to the device while the next is enqueued.
+/// Pieces that may be in flight to the device while the next one is enqueued.
 constexpr std::size_t kInFlight = 2;
 
-/// Who has read what: the readers on one side, the thread that places on the other. Both sleep
-/// until there is something for them.
+/// The state that readers and the placing thread share: which pieces are read, which slots are
+/// free. Both sides sleep until there is work for them.
 class Progress {
  public:
   Progress(std::size_t pieces, std::size_t depth) : filled_(pieces), depth_(depth) {}
 
-  /// The next piece to read, once its place in the ring is free; past the last: there is none.
+  /// The next piece to read, once its slot in the ring is free; past the last when none is left.
   std::size_t take() {
     std::unique_lock lock(mutex_);
     if (next_ >= filled_.size()) return next_;
@@ -34,18 +34,18 @@ class Progress {
   void has_read(std::size_t piece, std::exception_ptr error) {
     const std::scoped_lock lock(mutex_);
     filled_[piece] = 1;
-    // A piece before this one may still fail, and is the one to speak of.
+    // An earlier piece may still fail, and its error is the one to report.
     if (error && piece < failed_) failed_ = piece, error_ = std::move(error);
     if (error_) next_ = filled_.size();
     changed_.notify_all();
   }
-  /// Waits for a piece. Throws: what its reader threw.
+  /// Waits for a piece. Throws: its reader's error.
   void await(std::size_t piece) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return filled_[piece] != 0; });
     if (piece == failed_) std::rethrow_exception(error_);
   }
-  /// The places of all pieces before `count` may be written again.
+  /// The slots of all pieces before `count` may be written again.
   void free(std::size_t count) {
     const std::scoped_lock lock(mutex_);
     freed_ = count;
@@ -69,8 +69,8 @@ class Progress {
   bool stopped_ = false;
 };
 
-/// Ends what runs beside the calling thread, however it leaves: readers first, then the device,
-/// which may still read the ring.
+/// However the calling thread leaves: ends the readers, then waits for the device, which may still
+/// read the ring.
 class Ending {
  public:
   Ending(Progress& progress, std::vector<std::jthread>& readers, const Stream& stream)
@@ -82,7 +82,7 @@ class Ending {
     try {
       stream_.synchronize();
     } catch (const Error&) {
-      // The error that brought us here is the one to report.
+      // The error that is unwinding is the one to report.
     }
   }
   Ending(const Ending&) = delete;

@@ -4,7 +4,7 @@
 
 namespace retinue {
 
-/// Time as an argument, so that tests can turn it.
+/// Time as an argument, so that tests control it.
 class Clock {
  public:
   virtual ~Clock() = default;
@@ -20,7 +20,7 @@ class SteadyClock final : public Clock {
   }
 };
 
-/// For tests: stands still until told otherwise.
+/// For tests: moves by advance() alone.
 class FakeClock final : public Clock {
  public:
   [[nodiscard]] double now_s() const override { return now_s_; }

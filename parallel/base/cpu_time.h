@@ -1,10 +1,12 @@
 #pragma once
 
+// Tested through tests/parallel/base/clock_test.cpp.
+
 #include <ctime>
 
 namespace retinue {
 
-/// Seconds of a processor that the calling thread has used so far.
+/// Processor seconds that the calling thread has used so far.
 inline double thread_cpu_s() {
   timespec time{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);

@@ -27,7 +27,7 @@ Log::~Log() {
 void Log::write(LogLevel level, std::string_view text, std::source_location where) {
   if (level < options_.level) return;
   const std::lock_guard lock(mutex_);
-  // A fault in a loop must not fill a disk: the same text again is counted, and the count is said.
+  // A fault in a loop must not fill a disk: repeated text is counted, and one line gives the count.
   if (text == last_text_ && level < LogLevel::kError) {
     ++repeats_;
     return;

@@ -12,8 +12,9 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
 /// One line per event:
 ///   I 14:02:11.482 r0005 dp1.tp1 caption.cpp:88] text
-/// level · local time · world rank · place in the mesh · source · text. A rank's lines go to
-/// `DIR/rank-0005.log` when a folder is given; rank 0, and every rank's errors, also go to stderr.
+/// level · local time · world rank · place in the mesh · source · text
+/// A rank's lines go to `DIR/rank-0005.log` when a folder is given; the lines of rank 0, and errors
+/// of every rank, also go to stderr.
 class Log {
  public:
   struct Options {
@@ -21,7 +22,7 @@ class Log {
     std::string place;  ///< "dp0.tp1"; empty before the mesh is known
     LogLevel level = LogLevel::kInfo;
     std::string directory;  ///< empty: no file
-    bool to_stderr = true;  ///< what this rank's lines below kError do
+    bool to_stderr = true;  ///< also lines below kError
   };
 
   explicit Log(Options options);

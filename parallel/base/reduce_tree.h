@@ -5,7 +5,7 @@
 
 namespace retinue {
 
-/// Number of leaves that every row-parallel sum is cut into; see DECISIONS.md 3.
+/// The most leaves of a row-parallel sum; see DECISIONS.md 3.
 inline constexpr int kMaxLeaves = 8;
 
 /// Combines `count` partials (a power of two) in the fixed tree ((0+1)+(2+3))+((4+5)+(6+7)).

@@ -8,8 +8,8 @@
 
 namespace retinue {
 
-/// Bad data is expected: a corrupt JPEG, a prompt that is too long. It is a value, so that one item
-/// never hurts another.
+/// Bad data is expected: a corrupt JPEG, a prompt that is too long. It is a value and not an
+/// exception, so that one item never hurts another.
 struct DataError {
   std::string stage;    ///< where it failed: "image", "prompt", "decode", …
   std::string message;  ///< what was wanted, what was got

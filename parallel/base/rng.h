@@ -5,8 +5,8 @@
 
 namespace retinue {
 
-/// Finalizer of splitmix64: a bijection whose output bits are well mixed.  Steele et al. 2014,
-/// OOPSLA.
+/// Finalizer of splitmix64: a bijection whose output bits are well mixed.
+/// Steele et al. 2014, OOPSLA.
 constexpr std::uint64_t mix64(std::uint64_t z) {
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
   z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
@@ -26,13 +26,13 @@ constexpr std::uint64_t random_bits(std::uint64_t key, std::uint64_t counter) {
   return mix64(key + (counter + 1) * 0x9E3779B97F4A7C15ULL);
 }
 
-/// Key for drawing the token at a position of a request: depends on nothing else, so that neither
-/// batch, arrival order nor rank count can change a sampled caption.
+/// Key for drawing the tokens of a request. It depends on nothing else, so that neither batch,
+/// order of arrival nor number of ranks can change a sampled caption.
 constexpr std::uint64_t sampling_key(std::uint64_t seed, std::uint64_t request) {
   return mix64(seed ^ mix64(request));
 }
 
-/// 53 bits to [0, 1).
+/// The upper 53 bits as a number in [0, 1).
 constexpr double to_unit_double(std::uint64_t bits) {
   return static_cast<double>(bits >> 11) * 0x1.0p-53;
 }

@@ -10,9 +10,9 @@ namespace retinue {
 /// errors="replace" and the Unicode standard (3.9, table 3-7) cut them.
 struct Utf8Step {
   char32_t code_point = 0xFFFD;
-  std::size_t bytes = 1;    ///< how far to go on, ≥ 1
+  std::size_t bytes = 1;    ///< to the next step, ≥ 1
   bool well_formed = true;  ///< false: `code_point` is a replacement
-  bool truncated = false;   ///< false unless more bytes could have completed the character
+  bool truncated = false;   ///< true: more bytes could have completed the character
 };
 
 /// Decodes the character at byte `at`, which must lie inside `text`.

@@ -9,25 +9,25 @@
 
 namespace retinue {
 
-/// One collective as this rank lived it.
+/// One collective, as this rank measured it.
 struct CollectiveCall {
-  std::int64_t bytes = 0;  ///< of its own contribution
-  double seconds = 0;      ///< from entering to leaving: others' lateness included
-  double cpu_s = 0;        ///< of the calling thread's processor meanwhile
+  std::int64_t bytes = 0;  ///< of this rank's contribution
+  double seconds = 0;      ///< from entering to leaving, with the wait for late ranks
+  double cpu_s = 0;        ///< processor time of the calling thread in it
 };
 
-/// Passes everything on to `inner` and notes what every all_reduce and all_gather took. The n-th
-/// call of all ranks of a group is the same collective, so that the least of their times is what it
-/// took once all had come. For host memory: on devices a call only enqueues.
+/// Passes every call to `inner` and records the time of each all_reduce and all_gather. The n-th
+/// call of all ranks of a group is the same collective, so the least of their times is the time
+/// without waiting for late ranks. For host memory: on devices a call only enqueues.
 ///   inner, clock, calls   outlive it
-///   most                  calls noted; later ones are passed on only
+///   most                  calls that are recorded; later ones only pass
 std::unique_ptr<Communicator> metered(Communicator& inner, const Clock& clock,
                                       std::vector<CollectiveCall>& calls,
                                       std::size_t most = std::size_t{1} << 22);
 
-/// For the question what communication costs: an all_reduce leaves x as it is, an all_gather moves
-/// this rank's rows alone and zeroes the others'. Shapes, checks of arguments and all other calls
-/// are `inner`'s. What is computed with it is wrong on purpose.
+/// Shows the cost of communication by leaving it out: all_reduce changes nothing, all_gather copies
+/// this rank's rows and zeroes the others'. It checks arguments as usual, and passes all other
+/// calls to `inner`. Results that are computed with it are wrong on purpose.
 ///   inner   outlives it
 std::unique_ptr<Communicator> without_wire(Communicator& inner);
 

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/parallel/comm/communicator_conformance_test.cpp.
+
 #include "parallel/device/stream.h"
 #include "parallel/device/tensor.h"
 
@@ -12,13 +14,13 @@
 
 namespace retinue {
 
-/// The ranks of one group and what they do together. Every rank of the group enters every
+/// The ranks of one group, and their collectives and messages. Every rank of the group enters every
 /// collective, in the same order, with shapes that agree; a group of one is valid and every
 /// collective is then the identity. Views are contiguous and lie in the memory that the transport
 /// serves (host or device).
-/// Order:   enqueued on the stream it is handed; for host memory it has finished on return.
-/// Threads: one thread at a time per communicator, abort() excepted; two communicators may be used
-///          by two threads at once.
+/// Order:   enqueued on the stream argument; for host memory it has finished on return.
+/// Threads: one thread at a time per communicator, except for abort(); two threads may use two
+///          communicators at once.
 /// Throws:  BugError on arguments that do not fit; SystemError naming rank, group and collective
 ///          when a peer is lost, has aborted, or does not arrive before the deadline. After either
 ///          the group is of no further use.
@@ -30,15 +32,17 @@ class Communicator {
 
   [[nodiscard]] int rank() const { return rank_; }
   [[nodiscard]] int size() const { return size_; }
-  /// "tensor", "data", "world": what messages call this group.
+  /// The name of this group in messages: "tensor", "data", "world".
   [[nodiscard]] std::string_view label() const { return label_; }
 
-  /// x := sum of every rank's x, in place, f32, added in the order of reduce_tree.h: the bits do
-  /// not depend on transport, message size or timing.  x [any] f32
+  /// x := sum of every rank's x, in place, added in f32 in the order of reduce_tree.h: the bits do
+  /// not depend on transport, message size or timing.
+  ///   x   [any]   f32
   virtual void all_reduce(const Stream& stream, TensorView x) = 0;
-  /// recv := the ranks' rows, one after the other.
-  ///   send [rows_per_rank[rank()], ...]   recv [Σ rows_per_rank, ...]   any dtype; a rank may give
-  ///   none; send may be this rank's rows of recv, and overlaps it nowhere else
+  /// recv := the rows of all ranks, one rank after the other.
+  ///   send  [rows_per_rank[rank()], ...]   any dtype; may be empty; may be this rank's rows of
+  ///                                        recv, and overlaps recv nowhere else
+  ///   recv  [Σ rows_per_rank, ...]         dtype of send
   virtual void all_gather(const Stream& stream, ConstTensorView send, TensorView recv,
                           std::span<const std::int64_t> rows_per_rank) = 0;
   /// As all_gather, but only `root` receives; elsewhere `recv` is ignored.
@@ -47,23 +51,23 @@ class Communicator {
   /// x := root's x.
   virtual void broadcast(const Stream& stream, TensorView x, int root) = 0;
   /// Point to point, matched in order per pair of ranks and tag, 0 <= tag < kMaxTag; both sides
-  /// name the same number of bytes. A message to oneself is buffered.
+  /// give the same number of bytes. A message of a rank to itself is buffered.
   virtual void send(const Stream& stream, ConstTensorView x, int to, int tag) = 0;
   virtual void recv(const Stream& stream, TensorView x, int from, int tag) = 0;
-  /// True when a message from `from` (or, with -1, from any rank) with this tag waits; `from` and
-  /// the number of bytes are written (of the first part, where a message is over 1 GiB). Polling
-  /// with probe() is the way to wait for longer than the deadline.
+  /// True when a message from `from` (or, with -1, from any rank) with this tag has arrived; writes
+  /// `from` and the number of bytes (of the first part, where a message is over 1 GiB). Poll with
+  /// probe() to wait for longer than the deadline.
   virtual bool probe(int& from, int tag, std::int64_t& bytes) = 0;
   /// Returns when every rank has entered.
   virtual void barrier() = 0;
-  /// Blocks until the stream and everything enqueued on it has finished, or throws SystemError
-  /// after the deadline or when a peer failed. The engine's one blocking call.
+  /// Blocks until everything enqueued on the stream has finished. Throws SystemError after the
+  /// deadline or when a peer failed. The engine's only blocking call.
   virtual void wait(const Stream& stream) = 0;
   /// Groups by colour (>= 0), ordered by key, then rank. Collective. `label` is copied.
   virtual std::unique_ptr<Communicator> split(int color, int key, std::string_view label) = 0;
-  /// Breaks this group, the group it came from and all groups split from that: whoever waits in or
-  /// enters one of them on this process throws SystemError with `reason`. Other processes hear of
-  /// it through watch.h. From any thread; the first reason stays.
+  /// Breaks this group, the group it came from and all groups split from that: every wait in one of
+  /// them, and every entry into one, throws SystemError with `reason` on this process. watch.h
+  /// informs other processes. Any thread may call it; the first reason stays.
   virtual void abort(std::string_view reason) = 0;
 
   static constexpr int kMaxTag = 1 << 20;

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/parallel/comm/sweep_test.cpp.
+
 #include "parallel/comm/communicator.h"
 
 #include <type_traits>

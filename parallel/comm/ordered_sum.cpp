@@ -10,11 +10,11 @@
 namespace retinue {
 namespace {
 
-// Partials up to this many are added in registers; more go through a small block on the stack.
+// Up to this many partials are added in registers; more go through a small buffer on the stack.
 constexpr std::size_t kUnrolled = 8;
 constexpr std::int64_t kBlock = 512;
 
-// reduce_tree(n) is: the tree of the largest power of two below n, plus the tree of the rest.
+// reduce_tree(n) = tree of the largest power of two below n + tree of the rest.
 template <std::size_t kCount>
 inline float tree(const std::array<const float*, kUnrolled>& parts, std::size_t first,
                   std::int64_t i) {
@@ -30,7 +30,7 @@ template <std::size_t kCount>
 void sum_in_registers(const float* const* parts, std::int64_t count, float* out) {
   std::array<const float*, kUnrolled> local{};
   std::copy_n(parts, kCount, local.begin());
-// An output that is one of the inputs meets it at the same index only, so lanes are independent.
+// Where the output is one of the inputs, both have the same index: lanes are independent.
 #pragma GCC ivdep
   for (std::int64_t i = 0; i < count; ++i) out[i] = tree<kCount>(local, 0, i);
 }

@@ -22,8 +22,8 @@ std::string BrokenFlag::reason() const {
 
 void Poll::pause_longer() {
   using std::chrono::duration;
-  // A peer that is late by this much is busy with something else: let the core go. With a core per
-  // rank the yields last longer, because a nap costs some 60 us of latency.
+  // A peer that is late by this much is busy with other work: give up the core. With a core per
+  // rank it yields for longer first, because a sleep costs some 60 us of latency.
   const duration<double> yields(policy_.spins > 0 ? 5e-3 : 0.5e-3);
   constexpr std::chrono::microseconds kNap(50);
 

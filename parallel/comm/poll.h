@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/parallel/comm/mpi/mpi_shared_reduce_test.cpp.
+
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -9,8 +11,7 @@
 
 namespace retinue {
 
-/// Set once, by whoever learns first that the ranks cannot go on; every wait of the process looks
-/// at it. Any thread may call anything.
+/// Set once the ranks cannot go on; every wait of the process checks it. Safe from any thread.
 class BrokenFlag {
  public:
   /// The first reason stays.
@@ -24,16 +25,17 @@ class BrokenFlag {
   std::string reason_;
 };
 
-/// How this process waits for others, decided once.
+/// How this process waits for other ranks; decided once.
 struct PollPolicy {
   double deadline_s = 300;
-  /// Looks before the first yield. 0 where ranks outnumber cores: a spinning rank then holds up the
-  /// one it waits for.
+  /// Checks before the first yield. 0 where ranks outnumber cores: a spinning rank would take the
+  /// core from the rank that it waits for.
   int spins = 0;
 };
 
-/// One wait of a rank for its peers on the host: spins, then yields, then naps. `while (!done)
-/// poll.pause();` Throws: SystemError at the deadline or once the flag is set.
+/// One wait of a rank for its peers on the host: spins, then yields, then sleeps briefly.
+///   while (!done) poll.pause();
+/// Throws: SystemError at the deadline or once the flag is set.
 class Poll {
  public:
   /// `who`: "[mpi] rank 1 of 4 in \"tensor\" (world rank 5, node07)"; `what`: "all_reduce". Both

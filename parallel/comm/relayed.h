@@ -1,10 +1,12 @@
 #pragma once
 
+// Tested through tests/parallel/comm/ablation_test.cpp.
+
 #include "parallel/comm/communicator.h"
 
 namespace retinue {
 
-/// Hands every call on to `inner`, which outlives it: for those that change one of them.
+/// Passes every call to `inner`, which outlives it. Subclasses change some of the calls.
 class Relayed : public Communicator {
  public:
   explicit Relayed(Communicator& inner)

@@ -4,13 +4,13 @@
 
 namespace retinue {
 
-/// What moving so many bytes took.
+/// The time that a message of some bytes took.
 struct TimedBytes {
   double bytes = 0;
   double seconds = 0;
 };
 
-/// t(S) = alpha + S / B: what a message costs before its first byte, and how fast bytes follow.
+/// t(S) = alpha + S / B: the cost of a message before its first byte, and the rate of its bytes.
 struct AlphaBeta {
   double alpha_s = 0;
   double bytes_per_s = 0;
@@ -20,12 +20,11 @@ struct AlphaBeta {
   double worst_error = 0;
 
   [[nodiscard]] double seconds(double bytes) const { return alpha_s + bytes / bytes_per_s; }
-  /// Where both parts cost the same: shorter messages wait for latency, longer for bandwidth.
+  /// The size at which both parts cost the same: latency dominates below, bandwidth above.
   [[nodiscard]] double balanced_bytes() const { return alpha_s * bytes_per_s; }
 };
 
-/// No line is steeper or flatter than this: noise may not give a negative latency, nor bytes that
-/// take no time.
+/// Bounds of the fit: noise must not give a negative latency, nor bytes that take no time.
 inline constexpr double kLeastAlphaSeconds = 1e-9;
 inline constexpr double kMostBytesPerSecond = 1e15;
 

@@ -6,9 +6,9 @@
 
 namespace retinue {
 
-/// Activations in stack order. The same sequence of calls gives the same addresses, which is what
-/// replaying a recorded step needs. In plan mode there is no memory: addresses are for arithmetic
-/// only, and the peak is recorded.
+/// Activations in stack order. The same sequence of calls gives the same addresses, as the replay
+/// of a recorded step needs. In plan mode there is no memory: addresses are for arithmetic only,
+/// and the peak is recorded.
 class Arena {
  public:
   static constexpr std::size_t kAlignment = Buffer::kAlignment;

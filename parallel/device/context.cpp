@@ -5,15 +5,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
 
 namespace retinue {
 
 Context::Context(Stream stream, int threads) : stream_(std::move(stream)), threads_(threads) {
   check(threads >= 1, "a context has at least one thread");
-  const char* sync = std::getenv("RETINUE_SYNC");
-  waits_after_ops_ = sync != nullptr && std::string_view(sync) == "1";
 }
 
 Context::Context(Device device, int threads, Buffer activations, Buffer scratch, Urgency urgency)

@@ -6,48 +6,46 @@
 #include "parallel/device/stream.h"
 #include "parallel/device/tensor.h"
 
+#include <any>
 #include <functional>
 #include <string_view>
+#include <utility>
 
 namespace retinue {
-
-namespace ops {
-class MatmulTuning;  // layers/ops/matmul_tuning.h; here only handed on
-}
 
 /// Called with a named intermediate result: ("layer", 3, x). Index -1: the name has none.
 using StageSink = std::function<void(std::string_view name, int index, ConstTensorView value)>;
 
-/// What one rank's ops run on: a device, a stream, an arena for activations and one fixed scratch
-/// region, borrowed for the length of one op. Passed first to every op and layer.
+/// The place where one rank's ops run: a device, a stream, an arena for activations, and one fixed
+/// scratch region that each op borrows while it runs. The first argument of every op and layer.
 class Context {
  public:
   /// A context that computes. `threads`: CPU threads for kernels of this rank.
   Context(Device device, int threads, Buffer activations, Buffer scratch,
           Urgency urgency = Urgency::kFirst);
-  /// A context that plans: no memory, no kernels, no collectives; records peaks.
+  /// A context that plans: it has no memory, runs no kernels and no collectives, and records peaks.
   static Context plan(Device device, int threads);
 
   [[nodiscard]] Device device() const { return stream_.device(); }
   [[nodiscard]] const Stream& stream() const { return stream_; }
   [[nodiscard]] int threads() const { return threads_; }
-  /// Which CPU kernels run; detected, or set by tests to hold the paths against each other.
+  /// Which CPU kernels run; detected, or set by tests that compare the paths.
   [[nodiscard]] CpuIsa cpu_isa() const { return cpu_isa_; }
   void set_cpu_isa(CpuIsa isa) { cpu_isa_ = isa; }
   [[nodiscard]] bool planning() const { return arena_.planning(); }
-  /// Whether each op is waited for, which names the one that failed. Set by RETINUE_SYNC=1.
+  /// Whether the host waits for each op, which names the op that failed. Off at first.
   [[nodiscard]] bool waits_after_ops() const { return waits_after_ops_; }
   void set_waits_after_ops(bool waits) { waits_after_ops_ = waits; }
 
-  /// What products were timed to be best with, where bits may depend on shapes; null: the one
-  /// algorithm that serves every shape. Outlives the context.
-  [[nodiscard]] const ops::MatmulTuning* matmul_tuning() const { return matmul_tuning_; }
-  void set_matmul_tuning(const ops::MatmulTuning* tuning) { matmul_tuning_ = tuning; }
+  /// One value of the library whose ops run here, which knows its type; empty at first. (Matmul
+  /// keeps its tuning in it.) An op that sees the context needs no further argument for it.
+  [[nodiscard]] const std::any& attachment() const { return attachment_; }
+  void attach(std::any value) { attachment_ = std::move(value); }
 
   /// An activation that lives until the enclosing Frame ends. 256-byte aligned, not initialised.
   TensorView alloc(const Shape& shape, DType dtype);
-  /// Bytes for one op's private use; two calls within one op overlap. Throws: BugError past the
-  /// plan.
+  /// Bytes for one op's private use; two calls within one op overlap.
+  /// Throws: BugError past the plan.
   std::byte* scratch(std::size_t size_bytes);
 
   [[nodiscard]] Arena& arena() { return arena_; }
@@ -67,7 +65,7 @@ class Context {
   Stream stream_;
   int threads_;
   bool waits_after_ops_ = false;
-  const ops::MatmulTuning* matmul_tuning_ = nullptr;
+  std::any attachment_;
   CpuIsa cpu_isa_ = detect_cpu_isa();
   Arena arena_;
   Buffer scratch_;

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/parallel/device/memory_test.cpp.
+
 #include <cstdint>
 #include <string>
 

@@ -18,7 +18,7 @@ void GraphCache::run(const Stream& stream, std::uint64_t key, const std::functio
           entry.graph = cuda::capture(stream.native(), work);
           ++recorded_;
         } else {
-          ++bisected_;
+          ++replayed_;
         }
         return cuda::launch(entry.graph.get(), stream.native());
       }

@@ -9,19 +9,20 @@
 
 namespace retinue {
 
-/// Work that is enqueued again and again: the first time it runs as it is written, the second time
-/// it is recorded, from then on the record is replayed with one call. On CPU every time is the
-/// first. What is recorded reads its inputs from the same addresses each time, allocates nothing,
-/// reads no device memory on the host and waits for nothing.
+/// Work that is enqueued again and again: the first time it runs directly, the second time it is
+/// recorded, and from then on the record is replayed with one call. (The first run may load
+/// kernels, which a capture cannot.) On CPU it always runs directly. Recorded work reads its inputs
+/// from the same addresses each time, allocates nothing, reads no device memory on the host, and
+/// waits for nothing.
 class GraphCache {
  public:
-  /// At most `capacity` records are kept; the one that was used longest ago goes first.
+  /// Keeps at most `capacity` records, and drops the least recently used one.
   explicit GraphCache(std::size_t capacity = 64) : capacity_(capacity) {}
 
   /// `key` names everything that decides which kernels run with which arguments.
   void run(const Stream& stream, std::uint64_t key, const std::function<void()>& work);
   [[nodiscard]] std::size_t recorded() const { return recorded_; }
-  [[nodiscard]] std::size_t replayed() const { return bisected_; }
+  [[nodiscard]] std::size_t replayed() const { return replayed_; }
 
  private:
   struct Entry {
@@ -31,7 +32,7 @@ class GraphCache {
   std::size_t capacity_;
   std::uint64_t clock_ = 0;
   std::size_t recorded_ = 0;
-  std::size_t bisected_ = 0;
+  std::size_t replayed_ = 0;
   std::map<std::uint64_t, Entry> entries_;
 };
 

@@ -40,14 +40,14 @@ std::string MemoryLedger::to_string() const {
 namespace {
 
 std::byte* allocate_host(std::size_t size_bytes) {
-  // Large blocks lie on huge pages: a panel of weights or a tile of rows spans many small ones, and
-  // neither the address translation nor the prefetchers of current cores cross those for nothing.
+  // Large buffers take huge pages: a panel of weights or a tile of rows spans many small ones, and
+  // crossing a page costs an address translation and stops the prefetchers of current cores.
   constexpr std::size_t kHugePage = std::size_t{2} << 20;
   const std::size_t alignment = size_bytes >= kHugePage ? kHugePage : Buffer::kAlignment;
   const std::size_t rounded = (size_bytes + alignment - 1) / alignment * alignment;
   if (rounded < size_bytes) return nullptr;
   void* data = std::aligned_alloc(alignment, rounded);
-  // Advice only: where the kernel has no huge page left it gives small ones.
+  // Only advice: a kernel without a free huge page gives small ones.
   if (data != nullptr && alignment == kHugePage) madvise(data, rounded, MADV_HUGEPAGE);
   return static_cast<std::byte*>(data);
 }

@@ -10,7 +10,7 @@
 
 namespace retinue {
 
-/// Who a byte belongs to; the memory plan and out-of-memory messages print bytes by tag.
+/// The owner of a byte; the memory plan and out-of-memory messages print bytes by tag.
 enum class MemoryTag : std::uint8_t { kWeights, kKv, kActivations, kScratch, kStaging, kFeatures };
 inline constexpr std::size_t kMemoryTags = 6;
 const char* name(MemoryTag tag);

@@ -9,7 +9,7 @@ namespace retinue {
 
 namespace {
 
-// Of NVML's documentation: every function returns 0 for success, a device is an opaque pointer.
+// From NVML's documentation: every function returns 0 for success, a device is an opaque pointer.
 using Handle = void*;
 constexpr int kSmClock = 1, kMemoryClock = 2;
 constexpr int kUncorrected = 1, kVolatile = 0;
@@ -23,7 +23,7 @@ struct Memory {
 
 Nvml::Nvml(const std::string& library) : library_(dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL)) {
   if (library_ == nullptr) {
-    absent_ = fmt::format("{} is not here", library);
+    absent_ = fmt::format("{} is not installed", library);
     return;
   }
   const auto start = reinterpret_cast<int (*)()>(symbol("nvmlInit_v2"));
@@ -63,7 +63,7 @@ NvmlFacts Nvml::facts(const std::string& pci_bus_id, std::string& error) const {
     error = fmt::format("NVML knows no GPU at {} (code {})", pci_bus_id, code);
     return facts;
   }
-  // A question that this driver or GPU does not answer leaves its -1.
+  // A fact that this driver or GPU does not give stays -1.
   const auto number = [&](const char* name, int& to) {
     unsigned value = 0;
     const auto get = reinterpret_cast<int (*)(Handle, unsigned*)>(symbol(name));

@@ -6,26 +6,26 @@
 
 namespace retinue {
 
-/// What the driver tells of one GPU. Numbers that it does not tell are -1.
+/// The driver's facts about one GPU. Unknown numbers are -1.
 struct NvmlFacts {
   std::string name;
   int sm_clock_mhz = -1, most_sm_clock_mhz = -1;
   int memory_clock_mhz = -1, most_memory_clock_mhz = -1;
-  /// Bits of nvmlClocksThrottleReasons that hold back a GPU that has work: kHeldBack and others.
+  /// Bits of nvmlClocksThrottleReasons: kHeldBack and others.
   std::int64_t throttle_reasons = -1;
   int ecc = -1;                          ///< 0 off, 1 on
-  std::int64_t uncorrected_errors = -1;  ///< of memory, since the driver was loaded
+  std::int64_t uncorrected_errors = -1;  ///< memory errors since the driver was loaded
   std::int64_t memory_bytes = -1, free_bytes = -1;
   int celsius = -1;
   double watts = -1, most_watts = -1;  ///< now, and the limit set
 };
 
-/// Reasons of nvml.h that are a fault or a limit of the machine: hardware slowdown 0x8, thermal
-/// 0x20 and 0x40, power brake 0x80. Idleness (0x1) and the usual power cap (0x4) are none.
+/// Throttle reasons that show a fault or a limit of the machine: hardware slowdown 0x8, thermal
+/// 0x20 and 0x40, power brake 0x80. Idleness (0x1) and the usual power cap (0x4) are normal.
 inline constexpr std::int64_t kHeldBack = 0xE8;
 
-/// The NVIDIA management library, loaded when it is asked for and not linked: a machine without it
-/// is as good as any.  https://docs.nvidia.com/deploy/nvml-api
+/// The NVIDIA management library, loaded at run time and not linked, so that machines without it
+/// run the same program.  https://docs.nvidia.com/deploy/nvml-api
 class Nvml {
  public:
   /// `library`: another file for tests.
@@ -34,11 +34,11 @@ class Nvml {
   Nvml(const Nvml&) = delete;
   Nvml& operator=(const Nvml&) = delete;
 
-  /// Why nothing can be asked; empty when it can.
+  /// Why the library is not available; empty when it is.
   [[nodiscard]] const std::string& absent() const { return absent_; }
   /// "560.35.03"; empty when absent.
   [[nodiscard]] std::string driver_version() const;
-  /// The GPU at "0000:17:00.0". `error`: why nothing is known, else empty.
+  /// The GPU at "0000:17:00.0". `error`: why no fact is known, else empty.
   [[nodiscard]] NvmlFacts facts(const std::string& pci_bus_id, std::string& error) const;
 
  private:

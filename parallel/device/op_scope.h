@@ -1,12 +1,14 @@
 #pragma once
 
+// Tested through tests/layers/ops/plan_mode_test.cpp.
+
 #include "parallel/device/context.h"
 
 namespace retinue {
 
 /// Around the calls that enqueue one op: a named range for profilers, and the place where a refused
-/// launch is noticed. With RETINUE_SYNC=1, or where the context says so, it also waits for the op,
-/// so that a kernel that fails is named and not one after it. Nothing on CPU.
+/// launch is noticed. Where the context waits after ops, it also waits for this one, so that the
+/// error names the kernel that failed and not a later one. Does nothing on CPU.
 class OpScope {
  public:
   OpScope(const Context& ctx, const char* op);

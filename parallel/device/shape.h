@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 
 namespace retinue {
@@ -15,7 +16,8 @@ class Shape {
   static constexpr int kMaxRank = 5;
 
   Shape() = default;
-  Shape(std::initializer_list<std::int64_t> dims) {
+  Shape(std::initializer_list<std::int64_t> dims) : Shape(std::span(dims.begin(), dims.size())) {}
+  explicit Shape(std::span<const std::int64_t> dims) {
     check(dims.size() <= kMaxRank, "a shape has at most five dimensions");
     for (const std::int64_t dim : dims) {
       check(dim >= 0, "a dimension is negative");

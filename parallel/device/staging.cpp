@@ -24,7 +24,7 @@ std::byte* upload(Context& ctx, std::byte* staged, std::size_t size_bytes) {
 }
 
 const std::byte* download(const Context& ctx, ConstTensorView value, std::byte* staged) {
-  check(value.is_contiguous(), "what is downloaded is contiguous");
+  check(value.is_contiguous(), "download wants a contiguous value");
   if (ctx.device().type == DeviceType::kCpu) return value.bytes();
   ctx.stream().copy(staged, value.bytes(), value.size_bytes());
   return staged;

@@ -7,15 +7,15 @@
 
 namespace retinue {
 
-/// Host memory in front of a device, two pieces that are used in turn: one is filled while what was
-/// enqueued from the other still runs.
+/// Host memory in front of a device, in two pieces that are used in turn: the host fills one while
+/// the copies from the other still run.
 class StagingRing {
  public:
   StagingRing(MemoryLedger& ledger, Device device, std::size_t piece_bytes);
 
-  /// The next piece, once everything that was enqueued from it has passed.
+  /// The next piece. Waits until the copies that were enqueued from it have finished.
   std::byte* next();
-  /// Called when all that reads or writes the piece has been enqueued.
+  /// Called when every copy from or to the piece has been enqueued.
   void enqueued(const Stream& stream) { passed_[piece_].record(stream); }
   [[nodiscard]] std::size_t piece_bytes() const { return piece_bytes_; }
   /// Host bytes of a ring.
@@ -28,12 +28,12 @@ class StagingRing {
   std::size_t piece_ = 1;
 };
 
-/// Where kernels find `staged`: itself on CPU; on another device a copy that is enqueued, in memory
-/// of the enclosing Frame. Planning, `staged` may be null.
+/// Returns the address at which kernels read `staged`: on CPU `staged` itself; on another device an
+/// enqueued copy in memory of the enclosing Frame. While planning, `staged` may be null.
 std::byte* upload(Context& ctx, std::byte* staged, std::size_t size_bytes);
 
-/// Where the host finds a contiguous `value` once the stream has been waited for: itself on CPU;
-/// else `staged`, which a copy to is enqueued.
+/// Returns the address at which the host reads a contiguous `value` after waiting for the stream:
+/// on CPU the value itself; else `staged`, to which a copy is enqueued.
 const std::byte* download(const Context& ctx, ConstTensorView value, std::byte* staged);
 
 }  // namespace retinue

@@ -11,8 +11,8 @@
 
 namespace retinue {
 
-/// Borrowed elements: dense inside dimension 0, whose rows lie `row_stride` elements apart, so that
-/// a slice of columns is a view too. By value; not stored past a call, weights excepted.
+/// Borrowed elements. Each row of dimension 0 is dense; rows lie `row_stride` elements apart, so
+/// that a slice of columns is a view too. Passed by value. Only weights store one past a call.
 template <class Byte>
 class BasicTensorView {
  public:
@@ -61,7 +61,7 @@ class BasicTensorView {
   /// The same elements under another shape. Throws: BugError when strided or of another size.
   [[nodiscard]] BasicTensorView reshape(Shape shape) const {
     check(is_contiguous() && shape.numel() == numel(),
-          "reshape wants the same, contiguous elements");
+          "reshape wants contiguous elements and keeps their number");
     return {data_, dtype_, shape};
   }
 

@@ -82,7 +82,7 @@ Topology read_topology(const std::string& synthetic) {
     const hwloc_obj_t core = hwloc_get_ancestor_obj_by_type(machine.get(), HWLOC_OBJ_CORE, pu);
     Core& found = by_object[core != nullptr ? core : pu];
     found.cpus.push_back(static_cast<int>(pu->os_index));
-    // Of several nodes (HBM beside DRAM), the first one is DRAM.
+    // Where a core has several nodes (HBM beside DRAM), the first one is DRAM.
     found.node = std::max(0, hwloc_bitmap_first(pu->nodeset));
   }
   Topology topology;

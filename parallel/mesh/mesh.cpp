@@ -27,13 +27,13 @@ Mesh::Mesh(Communicator& world, MeshShape shape) : world_(world), shape_(shape) 
     throw BugError(fmt::format("[mesh] {} x {} ranks wanted, the world has {}", shape.data,
                                shape.tensor, world.size()));
   tensor_ = world.split(data_index(), tensor_index(), "tensor");
-  data_ = world.split(tensor_index(), data_index(), is_leader() ? "leads" : "data");
+  data_ = world.split(tensor_index(), data_index(), is_leader() ? "leaders" : "data");
 }
 
 std::string Mesh::place() const { return fmt::format("dp{}.tp{}", data_index(), tensor_index()); }
 
 Communicator& Mesh::leaders() const {
-  check(is_leader(), "leads() on a rank that leads no replica");
+  check(is_leader(), "leaders() on a rank that is no leader");
   return *data_;
 }
 

@@ -7,7 +7,7 @@
 
 namespace retinue {
 
-/// How many replicas, and how many ranks share one.
+/// The number of replicas, and of ranks that share one.
 struct MeshShape {
   int data = 1;
   int tensor = 1;
@@ -16,8 +16,8 @@ struct MeshShape {
   friend bool operator==(MeshShape, MeshShape) = default;
 };
 
-/// `ranks` cut into replicas of `tensor` ranks. The same on every rank, before any collective.
-/// What the model says to `tensor` (heads, leaves) the model checks.
+/// Cuts `ranks` into replicas of `tensor` ranks. Every rank computes the same, before any
+/// collective. The model checks by itself whether `tensor` divides its heads and leaves.
 /// Throws: UsageError when they do not divide.
 MeshShape mesh_shape(int ranks, int tensor);
 
@@ -27,9 +27,9 @@ constexpr bool tensor_stays_on_node(MeshShape shape, int ranks_per_node) {
   return shape.tensor <= ranks_per_node && ranks_per_node % shape.tensor == 0;
 }
 
-/// world → data × tensor, packed: world rank = data_index · tensor + tensor_index, so that a
-/// replica's ranks are neighbours on one node. Rank 0 of a replica is its lead; world rank 0 is the
-/// coordinator.
+/// world → data × tensor, packed: world rank = data_index · tensor + tensor_index, so that the
+/// ranks of a replica are neighbours on one node. Rank 0 of a replica is its leader; world rank 0
+/// is the coordinator.
 class Mesh {
  public:
   /// Collective over `world`, which outlives the mesh. Throws: BugError when the sizes differ.
@@ -40,7 +40,7 @@ class Mesh {
   [[nodiscard]] int tensor_index() const { return world_.rank() % shape_.tensor; }
   [[nodiscard]] bool is_leader() const { return tensor_index() == 0; }
   [[nodiscard]] bool is_coordinator() const { return world_.rank() == 0; }
-  /// "dp1.tp0": what log lines call this rank.
+  /// "dp1.tp0": the rank's name in log lines.
   [[nodiscard]] std::string place() const;
 
   [[nodiscard]] Communicator& world() const { return world_; }
@@ -48,8 +48,8 @@ class Mesh {
   [[nodiscard]] Communicator& tensor() const { return *tensor_; }
   /// The ranks with this tensor_index, one of each replica; rank = data_index().
   [[nodiscard]] Communicator& data() const { return *data_; }
-  /// The leads of all replicas, coordinator first: data() of tensor_index 0.
-  /// Throws: BugError on a rank that leads nothing.
+  /// The leaders of all replicas, coordinator first: data() of tensor_index 0.
+  /// Throws: BugError on a rank that is no leader.
   [[nodiscard]] Communicator& leaders() const;
 
  private:

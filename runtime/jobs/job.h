@@ -16,7 +16,8 @@ struct Session {
   Communicator& world;
   int node_rank = 0;  ///< among the ranks of this host
   int node_size = 1;
-  double deadline_s = 300;  ///< of collectives
+  double deadline_s = 300;       ///< of collectives
+  bool waits_after_ops = false;  ///< on GPUs, to name the op that failed
   Log& log;
   const Clock& clock;
   double launch_s = 0;  ///< as in StartUp, before the job was entered

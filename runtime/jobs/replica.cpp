@@ -103,7 +103,8 @@ RankShare take_share(const Session& session, const RunOptions& options, const Mo
   RankShare share{.threads = thread_count(options, session.node_size),
                   .device = model.device,
                   .memory_bytes = 0,
-                  .deadline_s = session.deadline_s};
+                  .deadline_s = session.deadline_s,
+                  .waits_after_ops = session.waits_after_ops};
   if constexpr (build::kCuda)
     if (model.device.type == DeviceType::kCuda) {
       take_device(session, options, share);
@@ -180,6 +181,7 @@ Replica::Replica(const RunOptions& options, const ModelFiles& model, const Mesh&
         Buffer(ledger_, device, static_cast<std::size_t>(plan_.vision_scratch_bytes),
                MemoryTag::kScratch),
         Urgency::kBackground);
+  for (Context* ctx : contexts()) ctx->set_waits_after_ops(share.waits_after_ops);
   layers::ModelOptions parts;
   parts.dtype = model.dtype;
   parts.kv_blocks = plan_.limits.kv_blocks;
@@ -221,8 +223,8 @@ void Replica::tune() {
                      std::clamp<std::int64_t>(fit, 1, std::max<std::int64_t>(most, 1)),
                      ops::event_timer(ctx), tuning_);
   }
-  ctx_->set_matmul_tuning(&tuning_);
-  if (vision_ != nullptr) vision_->set_matmul_tuning(&tuning_);
+  ops::set_matmul_tuning(*ctx_, &tuning_);
+  if (vision_ != nullptr) ops::set_matmul_tuning(*vision_, &tuning_);
   tuning_text_ = fmt::format("{} products timed, {} known before ({})", tuning_.size(),
                              known.size(), known.size() > 0 ? path : why_not);
   if (tuning_ == known || path.empty()) return;

@@ -37,6 +37,7 @@ struct RankShare {
   Device device;
   std::int64_t memory_bytes = 0;  ///< of the device; taken before any rank of the host allocates
   double deadline_s = 300;        ///< of collectives
+  bool waits_after_ops = false;   ///< as in Context
 };
 /// Collective over the session's world. On GPUs a rank takes the one of its number on the host.
 /// Throws: UsageError where there are fewer GPUs than ranks and they are not told to share.

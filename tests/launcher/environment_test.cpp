@@ -30,6 +30,12 @@ TEST(Environment, ReadsTheDeadline) {
     EXPECT_THROW(deadline_s(fake({{"RETINUE_DEADLINE_S", bad}})), UsageError) << bad;
 }
 
+TEST(Environment, WaitsAfterOpsOnRequest) {
+  EXPECT_FALSE(waits_after_ops(fake({})));
+  EXPECT_FALSE(waits_after_ops(fake({{"RETINUE_SYNC", "0"}})));
+  EXPECT_TRUE(waits_after_ops(fake({{"RETINUE_SYNC", "1"}})));
+}
+
 TEST(Environment, VariablesAreRetinues) {
   for (const Variable& variable : variables()) EXPECT_TRUE(variable.name.starts_with("RETINUE_"));
 }

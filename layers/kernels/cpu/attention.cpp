@@ -46,34 +46,34 @@ void attention(Cpu, Context& ctx, ConstTensorView q, ConstTensorView k, ConstTen
       longest = std::max(longest, cu_seqlens[static_cast<std::size_t>(s) + 1] -
                                       cu_seqlens[static_cast<std::size_t>(s)]);
     const std::int64_t per_thread = head_bytes(q.dtype(), longest, head_dim);
-    // One piece of work is one head of one segment: its keys and values are laid out once, by the
-    // thread that uses them.
+    // A piece of work is one head of one segment: the thread that computes it lays out its keys and
+    // values once.
     parallel_for(ctx, segments * heads, 1, [&](std::int64_t begin, std::int64_t end) {
       T* keys = reinterpret_cast<T*>(scratch + omp_get_thread_num() * per_thread);
       T* values = keys + round_up(longest, kTile) * head_dim;
-      thread_local std::vector<const T*> key_pages, value_pages;
+      thread_local std::vector<const T*> key_blocks, value_blocks;
       thread_local std::vector<std::int64_t> row_keys;
       for (std::int64_t item = begin; item < end; ++item) {
         const auto segment = static_cast<std::size_t>(item / heads);
         const std::int64_t head = item % heads;
         const std::int64_t first = cu_seqlens[segment], length = cu_seqlens[segment + 1] - first;
-        key_pages.clear(), value_pages.clear();
-        const std::int64_t value_page = kTile * round_up(head_dim, kPanel);
-        for (std::int64_t page = 0; page * kTile < length; ++page) {
-          T* key_page = keys + page * kTile * head_dim;
-          T* values_of_page = values + page * value_page;
-          const std::int64_t in_page = std::min(kTile, length - page * kTile);
-          for (std::int64_t j = 0; j < in_page; ++j) {
-            const std::int64_t row = first + page * kTile + j;
+        key_blocks.clear(), value_blocks.clear();
+        const std::int64_t value_numel = kTile * round_up(head_dim, kPanel);
+        for (std::int64_t block = 0; block * kTile < length; ++block) {
+          T* key_block = keys + block * kTile * head_dim;
+          T* value_block = values + block * value_numel;
+          const std::int64_t in_block = std::min(kTile, length - block * kTile);
+          for (std::int64_t j = 0; j < in_block; ++j) {
+            const std::int64_t row = first + block * kTile + j;
             kernels.write_token({k.data<T>() + row * k.row_stride() + head * head_dim,
                                  v.data<T>() + row * v.row_stride() + head * head_dim, head_dim, j,
-                                 kTile, key_page, values_of_page});
+                                 kTile, key_block, value_block});
           }
-          key_pages.push_back(key_page), value_pages.push_back(values_of_page);
+          key_blocks.push_back(key_block), value_blocks.push_back(value_block);
         }
         row_keys.assign(static_cast<std::size_t>(length), length);
         kernels.attention({q.data<T>() + first * q.row_stride() + head * head_dim, q.row_stride(),
-                           length, head_dim, key_pages.data(), value_pages.data(), kTile,
+                           length, head_dim, key_blocks.data(), value_blocks.data(), kTile,
                            row_keys.data(), scale,
                            y.data<T>() + first * y.row_stride() + head * head_dim, y.row_stride()});
       }
@@ -88,20 +88,43 @@ void kv_write(Cpu, Context& ctx, ConstTensorView k, ConstTensorView v, ConstTens
     const simd::Kernels<T>& kernels = simd::kernels<T>(ctx.cpu_isa());
     const std::int64_t head_dim = cache.head_dim, block = cache.block_size;
     const std::int64_t head_numel = 2 * block * head_dim;
-    // A head's tokens stay on one thread: two tokens of a pair share a word.
+    // One thread writes all tokens of a head: two tokens of a pair share a word.
     parallel_for(ctx, cache.kv_heads_per_rank, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t head = begin; head < end; ++head)
         for (std::int64_t t = 0; t < k.dim(0); ++t) {
           const std::int64_t slot = slot_mapping.data<std::int32_t>()[t];
-          T* page =
+          T* keys =
               cache.data.data<T>() + slot / block * cache.data.row_stride() + head * head_numel;
           kernels.write_token({k.data<T>() + t * k.row_stride() + head * head_dim,
                                v.data<T>() + t * v.row_stride() + head * head_dim, head_dim,
-                               slot % block, block, page, page + block * head_dim});
+                               slot % block, block, keys, keys + block * head_dim});
         }
     });
   });
 }
+
+namespace {
+
+/// A piece of work: some tokens of one sequence with one KV head. The query heads of a group share
+/// keys, so they are rows of one block: of one token in decode, of several tokens in prefill.
+struct Piece {
+  std::int64_t seq, kv_head, first, tokens;
+};
+
+/// Late tokens first: they see the most keys, so the longest pieces start first.
+void cut_into_pieces(std::span<const std::int32_t> starts, std::int64_t kv_heads,
+                     std::int64_t most_tokens, std::vector<Piece>& pieces) {
+  pieces.clear();
+  for (std::size_t s = 0; s + 1 < starts.size(); ++s)
+    for (std::int64_t h = 0; h < kv_heads; ++h)
+      for (std::int64_t end = starts[s + 1]; end > starts[s];) {
+        const std::int64_t count = std::min<std::int64_t>(most_tokens, end - starts[s]);
+        end -= count;
+        pieces.push_back({static_cast<std::int64_t>(s), h, end, count});
+      }
+}
+
+}  // namespace
 
 void paged_attention(Cpu, Context& ctx, ConstTensorView q, const KvView& cache,
                      ConstTensorView block_table, ConstTensorView cu_seqlens,
@@ -115,28 +138,15 @@ void paged_attention(Cpu, Context& ctx, ConstTensorView q, const KvView& cache,
     const auto* starts = cu_seqlens.data<std::int32_t>();
     const auto* lengths = seq_lens.data<std::int32_t>();
 
-    // The query heads of a group share keys, so they are rows of one block: of one token in decode,
-    // of several tokens in prefill. A piece of work is some tokens of one sequence with one KV
-    // head.
-    struct Piece {
-      std::int64_t seq, kv_head, first, tokens;
-    };
-    // Kept for the next step, like all lists here: a step asks for no memory.
+    // The list keeps its memory for the next step, as all lists here do: a step allocates nothing.
     thread_local std::vector<Piece> list;
-    std::vector<Piece>& pieces = list;  // of this thread, for all that share the work
-    pieces.clear();
-    const std::int64_t tokens_per_piece = std::max<std::int64_t>(1, 64 / group);
-    for (std::int64_t s = 0; s < seq_lens.numel(); ++s)
-      for (std::int64_t h = 0; h < cache.kv_heads_per_rank; ++h)
-        for (std::int64_t t = starts[s + 1]; t > starts[s];
-             t -= std::min<std::int64_t>(tokens_per_piece, t - starts[s])) {
-          const std::int64_t count = std::min<std::int64_t>(tokens_per_piece, t - starts[s]);
-          pieces.push_back({s, h, t - count, count});
-        }
+    std::vector<Piece>& pieces = list;  // of this thread; the others read it through this reference
+    cut_into_pieces(std::span(starts, static_cast<std::size_t>(seq_lens.numel()) + 1),
+                    cache.kv_heads_per_rank, std::max<std::int64_t>(1, 64 / group), pieces);
     parallel_for(
         ctx, static_cast<std::int64_t>(pieces.size()), 1,
         [&](std::int64_t begin, std::int64_t end) {
-          thread_local std::vector<const T*> key_pages, value_pages;
+          thread_local std::vector<const T*> key_blocks, value_blocks;
           thread_local std::vector<T> rows, out;
           thread_local std::vector<std::int64_t> row_keys;
           for (std::int64_t i = begin; i < end; ++i) {
@@ -144,15 +154,16 @@ void paged_attention(Cpu, Context& ctx, ConstTensorView q, const KvView& cache,
             // Position of the piece's first token in its sequence.
             const std::int64_t position =
                 lengths[piece.seq] - (starts[piece.seq + 1] - piece.first);
-            const std::int64_t pages =
+            const std::int64_t blocks =
                 (position + piece.tokens + cache.block_size - 1) / cache.block_size;
-            key_pages.clear(), value_pages.clear();
-            for (std::int64_t p = 0; p < pages; ++p) {
+            key_blocks.clear(), value_blocks.clear();
+            for (std::int64_t p = 0; p < blocks; ++p) {
               const std::int64_t id =
                   block_table.data<std::int32_t>()[piece.seq * block_table.row_stride() + p];
-              const T* page =
+              const T* keys =
                   cache.data.data<T>() + id * cache.data.row_stride() + piece.kv_head * head_numel;
-              key_pages.push_back(page), value_pages.push_back(page + cache.block_size * head_dim);
+              key_blocks.push_back(keys),
+                  value_blocks.push_back(keys + cache.block_size * head_dim);
             }
             const std::int64_t width = group * head_dim;
             rows.resize(static_cast<std::size_t>(piece.tokens * width)), out.resize(rows.size());
@@ -165,7 +176,7 @@ void paged_attention(Cpu, Context& ctx, ConstTensorView q, const KvView& cache,
                 row_keys[static_cast<std::size_t>(t * group + g)] = position + t + 1;
             }
             kernels.attention({rows.data(), head_dim, piece.tokens * group, head_dim,
-                               key_pages.data(), value_pages.data(), cache.block_size,
+                               key_blocks.data(), value_blocks.data(), cache.block_size,
                                row_keys.data(), scale, out.data(), head_dim});
             for (std::int64_t t = 0; t < piece.tokens; ++t)
               std::memcpy(y.data<T>() + (piece.first + t) * y.row_stride() + piece.kv_head * width,

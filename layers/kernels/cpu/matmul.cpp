@@ -12,8 +12,7 @@ namespace {
 
 constexpr std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 constexpr std::int64_t pair(DType dtype) { return dtype == DType::kBF16 ? 2 : 1; }
-/// Rows that one sweep over a block of panels takes: their packed form should stay in the
-/// last-level cache.
+/// Rows per sweep over a block of panels: their packed form should stay in the last-level cache.
 constexpr std::int64_t kRowsPerSweep = 2048;
 /// Panels per piece of work, a multiple of every tile width of the micro-kernels but one.
 constexpr std::int64_t kPanelGrain = 24;
@@ -46,7 +45,7 @@ void pack_rows(Cpu, Context& ctx, ConstTensorView rows, std::int64_t first_outpu
     const std::int64_t last_output = first_output + rows.dim(0);
     const std::int64_t first_panel = first_output / simd::kPanel;
     const std::int64_t panels = round_up(last_output, simd::kPanel) / simd::kPanel - first_panel;
-    // A panel's rows together: what is written is then one stream, and a cache line has one writer.
+    // A panel's rows together: the writes are then one stream, and a cache line has one writer.
     parallel_for(ctx, panels, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t p = first_panel + begin; p < first_panel + end; ++p) {
         const std::int64_t n = std::max(first_output, p * simd::kPanel);

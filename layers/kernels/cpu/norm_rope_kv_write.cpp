@@ -14,7 +14,7 @@ void norm_rope_kv_write(Cpu, Context& ctx, const QkvStep& s, const KvView& cache
     const std::int64_t tokens = s.q.dim(0), heads = s.q.dim(1), d = cache.head_dim;
     const std::int64_t kv_heads = cache.kv_heads_per_rank, block = cache.block_size;
     const auto* slots = s.slot_mapping.data<std::int32_t>();
-    // Two tokens of a pair share a word of the page: both belong to the piece of the first.
+    // Two tokens of a pair share a word of the KV block: both belong to the piece of the first.
     const auto after_pair = [&](std::int64_t t) {
       const bool second = t > 0 && t < tokens && slots[t] % 2 == 1 && slots[t - 1] == slots[t] - 1;
       return second ? t + 1 : t;
@@ -32,11 +32,11 @@ void norm_rope_kv_write(Cpu, Context& ctx, const QkvStep& s, const KvView& cache
         for (std::int64_t h = 0; h < heads; ++h) norm_and_turn(q + h * d, s.q_weight, q + h * d);
         const T* k = s.k.data<T>() + t * s.k.row_stride();
         const T* v = s.v.data<T>() + t * s.v.row_stride();
-        T* page = cache.data.data<T>() + slots[t] / block * cache.data.row_stride();
-        for (std::int64_t h = 0; h < kv_heads; ++h, page += 2 * block * d) {
+        T* keys = cache.data.data<T>() + slots[t] / block * cache.data.row_stride();
+        for (std::int64_t h = 0; h < kv_heads; ++h, keys += 2 * block * d) {
           norm_and_turn(k + h * d, s.k_weight, key.data());
           kernels.write_token(
-              {key.data(), v + h * d, d, slots[t] % block, block, page, page + block * d});
+              {key.data(), v + h * d, d, slots[t] % block, block, keys, keys + block * d});
         }
       }
     };

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/ops/matmul_test.cpp.
+
 #include "parallel/base/check.h"
 #include "parallel/device/context.h"
 
@@ -10,8 +12,8 @@
 
 namespace retinue::ops {
 
-/// body(begin, end) over [0, count) in pieces of at least `grain`, on the context's threads. Pieces
-/// are handed out as threads become free: no result may depend on which thread does what.
+/// Runs body(begin, end) over [0, count) in pieces of at least `grain`, on the context's threads. A
+/// free thread takes the next piece: no result may depend on which thread computes what.
 template <class Body>
 void parallel_for(const Context& ctx, std::int64_t count, std::int64_t grain, Body&& body) {
   if (count <= 0) return;

@@ -23,8 +23,8 @@ struct Axis {
   std::vector<std::int64_t> low, high;
   std::vector<float> fraction;
 
-  /// torch.linspace(0, side - 1, count) in f32: counted from the nearer end, the second half with a
-  /// fused multiply-add, which is where its bits come from.
+  /// torch.linspace(0, side - 1, count) in f32, bit for bit: counted from the nearer end, the
+  /// second half with a fused multiply-add.
   Axis(std::int64_t side, std::int64_t count) {
     const auto end = static_cast<float>(side - 1);
     const float step = count > 1 ? end / static_cast<float>(count - 1) : 0;
@@ -52,8 +52,8 @@ void rope_table(Cpu, Context& ctx, ConstTensorView positions,
         const auto at = static_cast<std::size_t>(slot);
         const std::int32_t position =
             positions.data<std::int32_t>()[axis_of_slot[at] * positions.row_stride() + t];
-        // The f32 product is part of the reference, its rounding included; sine and cosine of it
-        // are taken in double so that no library's f32 version decides bits.
+        // The f32 product with its rounding is part of the reference. Sine and cosine are computed
+        // in double, so that no library's f32 version decides bits.
         const auto angle = static_cast<double>(inv_freq[at] * static_cast<float>(position));
         float c = static_cast<float>(std::cos(angle)) * scale;
         float s = static_cast<float>(std::sin(angle)) * scale;

@@ -14,22 +14,22 @@ namespace {
 
 using Units = std::uint64_t;
 
-/// e^(x - top) in whole units; 0 for what is out.
+/// e^(x - top) in whole units; 0 where x has been cut.
 Units units_of(float x, float top) {
   return static_cast<Units>(std::exp(static_cast<double>(x) - static_cast<double>(top)) *
                             kSampleUnits);
 }
 
-/// Puts -inf in place of all but what top-k, top-p and min-p keep.
+/// Replaces every value that top-k, top-p or min-p cut by -inf.
 void cut(std::vector<float>& x, float top, const SampleRow& row) {
-  constexpr float kMaxCrashes = -std::numeric_limits<float>::infinity();
+  constexpr float kCut = -std::numeric_limits<float>::infinity();
   if (row.top_k > 0 && static_cast<std::size_t>(row.top_k) < x.size()) {
     std::vector<float> sorted = x;
     const auto last = sorted.begin() + (row.top_k - 1);
     std::nth_element(sorted.begin(), last, sorted.end(), std::greater<>());
     const float least = *last;
     for (float& value : x)
-      if (value < least) value = kMaxCrashes;  // ties of the k-th stay
+      if (value < least) value = kCut;  // equals of the k-th stay
   }
   if (row.top_p < 1) {
     std::vector<std::size_t> order(x.size());
@@ -40,17 +40,17 @@ void cut(std::vector<float>& x, float top, const SampleRow& row) {
     for (const float value : x) total += units_of(value, top);
     const auto limit = static_cast<Units>((1 - row.top_p) * static_cast<double>(total));
     Units cumulative = 0;
-    // From the least likely up, while the sum stays within 1 - p; the most likely always stays.
+    // Cuts from the least likely up, while the sum of the cut stays within 1 - p. The most likely
+    // id always stays.
     for (std::size_t i = 0; i + 1 < order.size(); ++i) {
       cumulative += units_of(x[order[i]], top);
       if (cumulative > limit) break;
-      x[order[i]] = kMaxCrashes;
+      x[order[i]] = kCut;
     }
   }
   if (row.min_p > 0)
     for (float& value : x)
-      if (std::exp(static_cast<double>(value) - static_cast<double>(top)) < row.min_p)
-        value = kMaxCrashes;
+      if (std::exp(static_cast<double>(value) - static_cast<double>(top)) < row.min_p) value = kCut;
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ void top_k(Cpu, Context& ctx, ConstTensorView logits, std::int64_t first_id, Ten
       thread_local std::vector<std::int32_t> order;
       for (std::int64_t row = begin; row < end; ++row) {
         const T* x = logits.data<T>() + row * logits.row_stride();
-        // As infinity NaN keeps the order strict, and is seen by who looks at the largest.
+        // NaN counts as infinity: that keeps the order strict, and the largest value shows it.
         const auto key = [&](std::int32_t i) {
           const float v = to_float(x[i]);
           return v == v ? v : __builtin_inff();

@@ -9,11 +9,11 @@ namespace {
 
 using namespace retinue::cuda;
 
-/// Segments of one launch, by value: the list may go before the kernel runs.
+/// Segments of one launch, by value: the list may be gone when the kernel runs.
 struct Segments {
   static constexpr int kMost = 512;
   int count;
-  int starts[kMost + 1];  ///< first patch of each, and the end of the last
+  int starts[kMost + 1];  ///< first patch of each segment, and the end of the last
 };
 
 struct Operands {

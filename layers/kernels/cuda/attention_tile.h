@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/ops/attention_test.cpp.
+
 #include "layers/kernels/cuda/attention_warp.h"
 #include "layers/kernels/cuda/ptx.h"
 #include "parallel/device/tensor.h"
@@ -11,17 +13,17 @@
 ///
 /// Keys are walked from 0 in tiles of 32 or 64 with a running maximum (Milakov & Gimelshein 2018,
 /// arXiv:1805.02867); every 512 keys a new partial result starts, and partial results are merged in
-/// ascending order, the first one with nothing (which leaves it as it is). Masked keys add exact
-/// zeros and masked splits are skipped per row, so a row's bits depend on that row's keys alone,
-/// and not on whether one block merges the splits or each has a block and `merge` comes later
-/// (arXiv:2311.01282).
+/// ascending order, the first one with nothing (which leaves it unchanged). Masked keys add exact
+/// zeros and masked splits are skipped per row, so a row's bits depend on that row's keys alone.
+/// They do not depend on whether one thread block merges the splits, or each split has a thread
+/// block and `merge` runs later (arXiv:2311.01282).
 namespace retinue::cuda {
 
-/// Which of a launch's tiles a block has. Sequence s owns the tiles from rows_before(s) / 64 + s
-/// on; that leaves room for all of its rows, and needs no sum over the sequences before it.
+/// The tile of a thread block. Sequence s owns the tiles from rows_before(s) / 64 + s on: that
+/// leaves room for all of its rows, and needs no sum over the sequences before it.
 struct AttentionTilePlace {
   int sequence;
-  int first_row;  ///< may lie behind the sequence's last row: nothing to do then
+  int first_row;  ///< past the sequence's last row where the tile has no rows
 };
 template <class RowsBefore>
 __device__ AttentionTilePlace find_attention_tile(int tile, int sequences,
@@ -51,7 +53,7 @@ struct KeyAndValue {
   const __nv_bfloat16* value;
 };
 
-/// Eight channels to shared memory, zeros where there are none.
+/// Copies eight channels to shared memory, zeros past the last channel.
 __device__ __forceinline__ void copy_channels(__nv_bfloat16* to, const __nv_bfloat16* from,
                                               int channel, bool valid, const AttentionWork& work) {
   if (work.aligned) {
@@ -63,7 +65,7 @@ __device__ __forceinline__ void copy_channels(__nv_bfloat16* to, const __nv_bflo
     to[i] = valid && channel + i < work.head_dim ? from[channel + i] : __float2bfloat16(0.0F);
 }
 
-/// All keys of [first_key, end_key) against this block's rows; the splits merged in order.
+/// All keys of [first_key, end_key) against the rows of this thread block; splits merge in order.
 ///   query(row)      -> const __nv_bfloat16*  asked for rows of the tile that exist
 ///   key_value(key)  -> KeyAndValue           asked for keys below end_key
 ///   row_keys(row)   -> int                   keys that the row sees, counted from key 0
@@ -83,7 +85,7 @@ __device__ __forceinline__ void attend(const AttentionWork& work, const Query& q
     __nv_bfloat16* const values = keys + kAttentionTile<kDim> * kStride;
     for (int i = thread; i < kAttentionTile<kDim> * kChunks; i += kAttentionThreads) {
       const int row = i / kChunks, channel = i % kChunks * 8;
-      // Values behind the end are multiplied by probabilities of zero and must not be NaN.
+      // Values past the end are multiplied by probabilities of zero and must not be NaN.
       const bool valid = tile_key + row < work.end_key;
       const KeyAndValue from = key_value(valid ? tile_key + row : work.first_key);
       copy_channels(keys + row * kStride + channel, from.key, channel, valid, work);
@@ -106,7 +108,7 @@ __device__ __forceinline__ void attend(const AttentionWork& work, const Query& q
     const int row = warp * 16 + lane / 4 + 8 * h;
     seen[h] = row < work.rows ? row_keys(row) : 0;
   }
-  // Rows see more and more keys: the last one decides whether this warp needs a tile.
+  // The last row sees the most keys: it decides whether this warp needs a tile.
   const int last_row = min(warp * 16 + 15, work.rows - 1);
   const int warp_seen = warp * 16 < work.rows ? row_keys(last_row) : 0;
 
@@ -116,7 +118,7 @@ __device__ __forceinline__ void attend(const AttentionWork& work, const Query& q
   for (int key = work.first_key; key < work.end_key; key += kAttentionTile<kDim>, stage ^= 1) {
     const int next = key + kAttentionTile<kDim>;
     if (next < work.end_key) load(next, stage ^ 1);
-    copy_async_commit();  // empty behind the last tile, so that one may always be under way
+    copy_async_commit();  // empty after the last tile, so that the wait below always leaves one
     copy_async_wait<1>();
     __syncthreads();
     if (key < warp_seen) {

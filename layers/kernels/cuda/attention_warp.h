@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/ops/attention_test.cpp.
+
 #include "layers/kernels/cuda/ptx.h"
 #include "layers/ops/paged_attention.h"
 
@@ -18,8 +20,8 @@ constexpr int kAttentionRows = 64;
 template <int kDim>
 constexpr int kAttentionTile = kDim > 128 ? 32 : 64;
 
-/// A row's share in shared memory is 16 bytes longer than its channels: eight rows of a matrix then
-/// lie in different banks.
+/// A row takes 16 bytes more in shared memory than its channels: eight rows of a matrix then lie in
+/// different banks.
 template <int kDim>
 constexpr int kAttentionStride = kDim + 8;
 /// Queries, and two stages of keys and values.
@@ -28,7 +30,7 @@ constexpr std::size_t kAttentionSharedBytes =
     (kAttentionRows + std::size_t{4} * kAttentionTile<kDim>)*kAttentionStride<kDim> *
     sizeof(__nv_bfloat16);
 
-/// How much of two results goes into their merger.
+/// The factors of two results in their merger.
 struct MergeWeights {
   float largest, keep, add;
 };
@@ -37,13 +39,13 @@ __device__ __forceinline__ MergeWeights merge_weights(float total_largest, float
   const float base = largest == -INFINITY ? 0.0F : largest;
   return {largest, exp2_approx(total_largest - base), exp2_approx(partial_largest - base)};
 }
-/// For sums as for outputs.
+/// Merges sums and outputs alike.
 __device__ __forceinline__ float merge(const MergeWeights& weights, float total, float partial) {
   return __fmaf_rn(partial, weights.add, total * weights.keep);
 }
 
-/// What a lane holds of its warp's 16 rows, in the layout of an mma's result: [h] is row lane / 4 +
-/// 8 h.
+/// A lane's part of its warp's 16 rows, in the layout of an mma's result: [h] is for row
+/// lane / 4 + 8 h.
 template <int kDim>
 struct AttentionState {
   float largest[2];  ///< of the scores, times log2(e)

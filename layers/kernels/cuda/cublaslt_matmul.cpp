@@ -20,11 +20,10 @@
 // cuBLASLt counts columns first. Our row-major w [outputs, inputs] is its A, transposed; x [rows,
 // inputs] its B; y [rows, outputs] its D: m is outputs, n is rows.
 //
-// The bits of a row must not depend on how many rows or outputs there are, so the heuristic, whose
-// answer does depend on them, is asked once per length of a sum, for a fixed reference shape, and
-// its answer serves every shape (`pinned_algorithm`). Neither may they depend on addresses:
-// operands that are not as aligned as that algorithm wants are copied to scratch and multiplied
-// there by the same algorithm.
+// The bits of a row must not depend on the number of rows or outputs, but the heuristic's answer
+// does. So it is asked once per length of a sum, for a fixed reference shape, and its answer serves
+// every shape (`pinned_algorithm`). Nor may bits depend on addresses: operands that are
+// less aligned than that algorithm wants are copied to scratch, and it multiplies them there.
 
 namespace retinue::cuda {
 
@@ -47,7 +46,7 @@ struct DestroyPreference {
 };
 using Preference = std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, DestroyPreference>;
 
-/// What decides the bits of a sum, and with it the algorithm.
+/// The facts that decide the bits of a sum, and so the algorithm.
 struct SumKind {
   std::int64_t inputs = 0;  ///< of one leaf
   DType y = DType::kBF16;
@@ -55,7 +54,7 @@ struct SumKind {
   friend auto operator<=>(const SumKind&, const SumKind&) = default;
 
   /// Bytes to which rows and leaves of w and x are aligned. A leaf may begin in the middle of a
-  /// row, so this follows from its length and is the same wherever it lies.
+  /// row, so this follows from the leaf's length and not from its address.
   [[nodiscard]] std::size_t operand_alignment() const {
     const auto bytes = static_cast<std::size_t>(inputs) * 2 | 16;
     return bytes & (~bytes + 1);
@@ -128,11 +127,11 @@ class Descriptors {
   cublasLtMatrixLayoutOpaque_t w_, x_, y_;
 };
 
-/// A problem as dense as problems come, for choosing algorithms.
+/// A problem without gaps between rows, for choosing algorithms.
 Problem dense_problem(const SumKind& kind, const Extent& shape) {
   const std::int64_t stride = leading_dimension(kind.inputs * shape.leaves);
   const std::int64_t y_stride = leading_dimension(shape.outputs);
-  // Never read: only its alignment counts.
+  // Not read: only its alignment counts.
   const void* bias = reinterpret_cast<const void*>(std::uintptr_t{256});  // NOLINT
   return {kind, shape, stride, stride, y_stride, y_stride * shape.rows, bias};
 }
@@ -146,7 +145,7 @@ bool serves(cublasLtHandle_t handle, const Problem& problem,
          result.state == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= kMatmulWorkspaceBytes;
 }
 
-/// Whether cuBLASLt can run the algorithm on the smallest and largest shapes that we may have.
+/// Whether cuBLASLt can run the algorithm on the smallest and on the largest shape of a model.
 bool serves_every_shape(cublasLtHandle_t handle, const SumKind& kind,
                         const cublasLtMatmulAlgo_t& algorithm) {
   for (const int leaves : {1, 2, 4, 8}) {
@@ -159,7 +158,7 @@ bool serves_every_shape(cublasLtHandle_t handle, const SumKind& kind,
   return true;
 }
 
-/// Whether a sum stays in one piece: parts that meet through memory are cut by shape.
+/// Whether a sum stays in one piece: where it is split, the split depends on the shape.
 bool keeps_sums_whole(const cublasLtMatmulAlgo_t& algorithm) {
   std::uint32_t splits = 0, scheme = 0;
   std::size_t written = 0;
@@ -171,7 +170,7 @@ bool keeps_sums_whole(const cublasLtMatmulAlgo_t& algorithm) {
          splits <= 1 && scheme == CUBLASLT_REDUCTION_SCHEME_NONE;
 }
 
-/// What the heuristic offers for a problem, most promising first.
+/// The algorithms that the heuristic offers for a problem, most promising first.
 ///   schemes  CUBLASLT_REDUCTION_SCHEME_…: how parts of a sum may meet
 std::vector<cublasLtMatmulAlgo_t> offered(cublasLtHandle_t handle, const Problem& problem,
                                           std::uint32_t schemes) {
@@ -207,7 +206,7 @@ std::vector<cublasLtMatmulAlgo_t> offered(cublasLtHandle_t handle, const Problem
 /// The best of the heuristic's algorithms for a prefill of 2048 rows that serves every shape.
 /// Throws: SystemError when there is none; never another algorithm for some shapes.
 cublasLtMatmulAlgo_t choose_algorithm(cublasLtHandle_t handle, const SumKind& kind) {
-  // Of two leaves where there may be leaves, so that their strides are part of the question.
+  // With two leaves where there may be leaves, so that the heuristic sees their strides.
   const Problem asked = dense_problem(kind, {2048, 4096, kind.y == DType::kF32 ? 2 : 1});
   const auto algorithms = offered(handle, asked, CUBLASLT_REDUCTION_SCHEME_NONE);
   for (const cublasLtMatmulAlgo_t& algorithm : algorithms)
@@ -219,9 +218,9 @@ cublasLtMatmulAlgo_t choose_algorithm(cublasLtHandle_t handle, const SumKind& ki
                   algorithms.size(), kind.inputs, name(kind.y), kind.bias ? " with bias" : ""));
 }
 
-/// One handle per process and device, and what was chosen with it. A handle holds no state of a
-/// call and may be used by all threads. It is never destroyed: at the end of a process the driver
-/// may be gone first.
+/// One handle per process and device, and the algorithms chosen with it. A handle holds no state of
+/// a call and serves all threads. It is never destroyed: at the end of a process the driver may be
+/// gone first.
 struct DeviceState {
   std::mutex mutex;
   cublasLtHandle_t handle = nullptr;
@@ -260,7 +259,7 @@ void multiply(Context& ctx, const Problem& p, const Operands& o,
                "cublasLtMatmul");
 }
 
-/// What runs for a kind of product.
+/// How a kind of product runs.
 struct Plan {
   bool own_sums;  ///< leaves, or a bias on f32, which cuBLASLt adds to bf16 results only
   SumKind sum;
@@ -274,7 +273,7 @@ Plan plan_of(const ops::MatmulKind& kind) {
 bool is_aligned(const void* data, std::size_t alignment) {
   return reinterpret_cast<std::uintptr_t>(data) % alignment == 0;
 }
-/// Whether each row begins aligned. Says nothing of what lies behind the view.
+/// Whether each row begins aligned. Memory past the view may be anything.
 bool rows_are_aligned(ConstTensorView view, std::size_t alignment) {
   const std::size_t stride = static_cast<std::size_t>(view.row_stride()) * size_bytes(view.dtype());
   return is_aligned(view.bytes(), alignment) && stride % alignment == 0;
@@ -332,7 +331,7 @@ void matmul(Cuda, Context& ctx, const MatmulArgs& a) {
                           to.row_stride(),
                           leaf_stride,
                           bias};
-    const MatmulTuning* tuning = ctx.matmul_tuning();
+    const MatmulTuning* tuning = matmul_tuning(ctx);
     const auto* tuned = tuning == nullptr ? nullptr : tuning->find(product, count);
     multiply(ctx, problem, {x.bytes(), a.w.data.bytes(), to.bytes(), a.scratch},
              tuned != nullptr ? std::bit_cast<cublasLtMatmulAlgo_t>(*tuned)
@@ -352,13 +351,13 @@ void tune_matmul(Cuda, Context& ctx, const PackedMatrix& w, const MatmulKind& ki
   for (std::int64_t bucket = 1; bucket <= MatmulTuning::bucket_of(max_rows); bucket *= 2) {
     const MatmulScratch scratch =
         matmul_scratch(std::min(bucket, max_rows), kind.inputs, kind.outputs, kind.leaves);
-    // A product of more rows runs in pieces of so many.
+    // A product of more rows runs in pieces of this size.
     const std::int64_t rows = own_sums ? scratch.chunk : std::min(bucket, max_rows);
     if (tuning.find(kind, rows) != nullptr) continue;
     Frame frame(ctx);
     std::byte* const workspace = ctx.scratch(scratch.bytes);
     const TensorView x = ctx.alloc({rows, leading_dimension(kind.inputs)}, DType::kBF16);
-    ctx.stream().zero(x.bytes(), x.size_bytes());  // not all zeros, which would be faster than life
+    ctx.stream().zero(x.bytes(), x.size_bytes());  // all zeros would run faster than real data
     ctx.stream().copy(x.bytes(), w.data.bytes(), std::min(x.size_bytes(), w.data.size_bytes()));
     std::byte* const y = own_sums
                              ? workspace + scratch.sums
@@ -397,7 +396,7 @@ std::string matmul_machine_on_cuda(Device device) {
 
 void pack_rows(Cuda, Context& ctx, ConstTensorView rows, std::int64_t first_output,
                const PackedMatrix& w) {
-  // Weights come before products: the handle, which may allocate, is never made within a capture.
+  // Packing comes before products, so the handle, which may allocate, is not made in a capture.
   (void)cuda::state_of(ctx.device());
   const std::int64_t stride = cuda::leading_dimension(w.inputs);
   const std::int64_t element = static_cast<std::int64_t>(size_bytes(w.data.dtype()));

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/ops/matmul_tuning_test.cpp.
+
 #include <string>
 
 namespace retinue::cuda {

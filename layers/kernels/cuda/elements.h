@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/ops/add_test.cpp.
+
 #include "layers/kernels/cuda/launch.h"
 #include "parallel/base/check.h"
 #include "parallel/device/tensor.h"
@@ -9,7 +11,7 @@
 #include <cuda_bf16.h>
 #include <type_traits>
 
-/// What row-wise kernels share: elements in f32 and back, vectors of them, one thread per vector.
+/// Shared by row-wise kernels: elements in f32 and back, vectors of them, one thread per vector.
 namespace retinue::cuda {
 
 __device__ __forceinline__ float to_f32(float x) { return x; }
@@ -45,8 +47,8 @@ __device__ __forceinline__ void store(T* to, const Vector<T, kCount>& x) {
 /// Elements per vector where all operands are aligned.
 constexpr int kVector = 8;
 
-/// Elements [first, first + kVector) of a row that ends at `width`, zeros behind its end: a vector
-/// with kVectors, one by one without.
+/// Elements [first, first + kVector) of a row that ends at `width`, zeros past its end: loaded as a
+/// vector with kVectors, one by one without.
 template <bool kVectors, class T>
 __device__ __forceinline__ Vector<T, kVector> load_run(const T* row, std::int64_t first,
                                                        std::int64_t width) {

@@ -1,4 +1,4 @@
-// Ops whose elements do not see each other: activations, the residual, casts.
+// Element-wise ops: activations, the residual, casts.
 #include "layers/kernels/cuda/elements.h"
 #include "layers/ops/add.h"
 #include "layers/ops/cast.h"

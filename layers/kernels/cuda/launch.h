@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/ops/add_test.cpp.
+
 #include "parallel/device/context.h"
 #include "parallel/device/cuda/error.h"
 
@@ -23,7 +25,7 @@ struct Grid {
 };
 
 /// Enqueues a kernel on the context's stream. A grid without blocks enqueues nothing.
-///   shared_bytes  dynamic shared memory; above 48 KiB the kernel is told so
+///   shared_bytes  dynamic shared memory; above 48 KiB the launch raises the kernel's limit
 /// Throws: BugError when the grid does not fit, SystemError when the launch is refused.
 template <class... Parameters, class... Arguments>
 void launch(Context& ctx, void (*kernel)(Parameters...), Grid grid, int threads,

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/ops/matmul_test.cpp.
+
 #include <cstdint>
 
 /// Where elements lie on CUDA, for code with and without CUDA's headers.

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/ops/matmul_test.cpp.
+
 #include "layers/kernels/cuda/layout.h"
 
 #include <algorithm>
@@ -9,7 +11,7 @@
 /// How a product on CUDA divides its scratch, for code with and without CUDA's headers.
 namespace retinue::cuda {
 
-/// What cuBLASLt may use beside its operands: NVIDIA's recommendation for Hopper.
+/// cuBLASLt's workspace: NVIDIA's recommendation for Hopper.
 inline constexpr std::size_t kMatmulWorkspaceBytes = std::size_t{32} << 20;
 
 /// Regions in bytes from the start; each begins 256-byte aligned. `chunk` rows at a time pass
@@ -25,7 +27,7 @@ struct MatmulScratch {
 
 constexpr MatmulScratch matmul_scratch(std::int64_t rows, std::int64_t inputs, std::int64_t outputs,
                                        int leaves) {
-  // Without leaves only operands that are not aligned pass through, which a model has none of.
+  // Without leaves only unaligned operands pass through, and a model has none.
   const std::int64_t limit = std::int64_t{leaves > 1 ? 128 : 16} << 20;
   const std::int64_t sum_bytes = leading_dimension(outputs) * 4 * leaves;
   const std::int64_t x_bytes = leading_dimension(inputs) * 2;

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/ops/matmul_test.cpp.
+
 #include "parallel/device/context.h"
 
 namespace retinue::cuda {

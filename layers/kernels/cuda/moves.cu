@@ -1,4 +1,4 @@
-// Ops that take rows from one place to another: gathers, scatters, the embedding, the cache.
+// Ops that move rows: gathers, scatters, the embedding, the cache.
 #include "layers/kernels/cuda/elements.h"
 #include "layers/kernels/cuda/layout.h"
 #include "layers/ops/embedding.h"
@@ -13,7 +13,7 @@ namespace {
 
 using namespace cuda;
 
-/// to[targets[i], :] = from[rows[i], :] in units of any bytes; without indices i itself.
+/// to[targets[i], :] = from[rows[i], :] in units of any size; without an index list, i is the row.
 template <class Unit>
 struct Copy {
   const Unit* from;
@@ -94,14 +94,14 @@ template <class T, int kCount>
 struct WriteToken {
   const T *k, *v;
   const std::int32_t* slot_mapping;
-  T* pages;
-  std::int64_t k_stride, v_stride, page_stride, block_size, head_dim;
+  T* kv_blocks;
+  std::int64_t k_stride, v_stride, kv_block_stride, block_size, head_dim;
 
   __device__ void operator()(std::int64_t token, std::int64_t vector) const {
     const std::int64_t channel = vector * kCount;
     const std::int64_t head = channel / head_dim, inside = channel % head_dim;
     const std::int64_t slot = slot_mapping[token];
-    T* keys = pages + slot / block_size * page_stride + head * 2 * block_size * head_dim +
+    T* keys = kv_blocks + slot / block_size * kv_block_stride + head * 2 * block_size * head_dim +
               slot % block_size * head_dim + inside;
     store(keys, load<kCount>(k + token * k_stride + channel));
     store(keys + block_size * head_dim, load<kCount>(v + token * v_stride + channel));

@@ -1,5 +1,5 @@
-// All between the projection and attention. A group of lanes, a power of two of them, has a head:
-// each one run of kVector channels, so that a head is read once and turned in registers.
+// All steps between the projection and attention. A group of lanes, a power of two, computes a
+// head: each lane holds a run of kVector channels, so that a head is read once, into registers.
 #include "layers/kernels/cuda/elements.h"
 #include "layers/ops/norm_rope_kv_write.h"
 
@@ -19,8 +19,8 @@ struct Step {
   const T *k, *v, *q_weight, *k_weight;
   const float *cos, *sin;
   const std::int32_t* slot_mapping;
-  T* pages;
-  std::int64_t q_stride, k_stride, v_stride, cos_stride, sin_stride, page_stride;
+  T* kv_blocks;
+  std::int64_t q_stride, k_stride, v_stride, cos_stride, sin_stride, kv_block_stride;
   int heads, kv_heads, head_dim, block_size;
   int lanes;  ///< per head
   float eps;
@@ -38,7 +38,7 @@ __device__ __forceinline__ Vector<T, kVector> from_lane(const Vector<T, kVector>
   return theirs;
 }
 
-/// A block has a token and some of its heads: those of q, then those of k, then those of v.
+/// A thread block computes some heads of a token: first the heads of q, then of k, then of v.
 template <class T, bool kVectors>
 __global__ void __launch_bounds__(kBlock) norm_rope_kv_write_kernel(Step<T> s) {
   const std::int64_t token = blockIdx.x;
@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(kBlock) norm_rope_kv_write_kernel(Step<T> s) {
   const int run = static_cast<int>(threadIdx.x) % s.lanes, first = run * kVector;
   const bool is_q = head < s.heads, is_k = !is_q && head < s.heads + s.kv_heads;
   const int kv_head = is_k ? head - s.heads : head - s.heads - s.kv_heads;  // unless is_q
-  // Lanes without work go along: shuffles are for whole warps.
+  // Lanes without work stay: shuffles need whole warps.
   const bool works = head < s.heads + 2 * s.kv_heads && first < s.head_dim;
   T* q = s.q + token * s.q_stride + static_cast<std::int64_t>(head) * s.head_dim;
   const T* kv = (is_k ? s.k + token * s.k_stride : s.v + token * s.v_stride) +
@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(kBlock) norm_rope_kv_write_kernel(Step<T> s) {
   Vector<T, kVector> x;
   for (int i = 0; i < kVector; ++i) x.at[i] = from_f32<T>(0.0F);
   if (works) x = load_run<kVectors, T>(is_q ? q : kv, first, s.head_dim);
-  // As in norms.cu: runs, then the tree. There a warp has a head, and its idle lanes add zeros.
+  // The order of norms.cu: runs, then the tree. There a warp has a head, and idle lanes add zeros.
   float squares = 0;
   for (int i = 0; i < kVector; ++i) {
     const float value = to_f32(x.at[i]);
@@ -70,7 +70,7 @@ __global__ void __launch_bounds__(kBlock) norm_rope_kv_write_kernel(Step<T> s) {
     for (int i = 0; i < kVector; ++i)
       x.at[i] = from_f32<T>(to_f32(by.at[i]) * rounded<T>(to_f32(x.at[i]) * scale));
   }
-  // Channel j turns with j + head_dim / 2: half of the head's runs away.
+  // Channel j turns with j + head_dim / 2, which is half of the head's runs away.
   const int half = s.head_dim / 2, half_runs = half / kVector;
   const bool low = run < half_runs;
   const int partner = low ? run + half_runs : run - half_runs;
@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(kBlock) norm_rope_kv_write_kernel(Step<T> s) {
   } else {
     const std::int64_t at = s.slot_mapping[token];
     const std::int64_t head_numel = static_cast<std::int64_t>(s.block_size) * s.head_dim;
-    T* keys = s.pages + at / s.block_size * s.page_stride + kv_head * 2 * head_numel +
+    T* keys = s.kv_blocks + at / s.block_size * s.kv_block_stride + kv_head * 2 * head_numel +
               at % s.block_size * s.head_dim;
     store_run<kVectors>(is_k ? keys : keys + head_numel, first, s.head_dim, turned);
   }

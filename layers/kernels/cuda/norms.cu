@@ -1,6 +1,6 @@
-// rms_norm and layer_norm, alone or after a residual: a warp per short row (a head), a block per
-// long one. A thread sums runs of kVector neighbours, the threads' sums meet in a fixed tree; the
-// order is one of the width alone, whether or not the row allows vector loads.
+// rms_norm and layer_norm, alone or after a residual: a warp per short row (a head), a thread block
+// per long one. A thread sums runs of kVector neighbours, and the threads' sums meet in a fixed
+// tree. The order depends on the width alone, not on whether the row allows vector loads.
 #include "layers/kernels/cuda/elements.h"
 #include "layers/ops/add_layer_norm.h"
 #include "layers/ops/add_rms_norm.h"
@@ -15,7 +15,7 @@ using namespace cuda;
 
 constexpr int kWarp = 32;
 constexpr int kBlock = 256;
-/// Longer rows are given to a block.
+/// A thread block takes each longer row.
 constexpr std::int64_t kLongestOfAWarp = 1024;
 
 /// y = norm(x), or x += branch and then y = norm(x).
@@ -32,7 +32,7 @@ struct Rows {
   const T *weight, *bias;
   float eps;
 };
-/// The branch of a norm without one.
+/// The type of the branch of a norm without one.
 struct None {};
 
 enum class Norm { kRms, kLayer };
@@ -58,7 +58,7 @@ template <Norm kNorm, class T, class Branch, int kThreads, bool kVectors>
 __global__ void __launch_bounds__(kBlock) norm_kernel(Rows<T, Branch> r) {
   const std::int64_t row =
       static_cast<std::int64_t>(blockIdx.x) * (blockDim.x / kThreads) + threadIdx.x / kThreads;
-  if (row >= r.rows) return;  // the same for all threads that share a row
+  if (row >= r.rows) return;  // the same for all threads of a row
   const std::int64_t outer = row / r.heads, inner = row % r.heads * r.width;
   const T* x = r.x + outer * r.x_stride + inner;
   T* y = r.y + outer * r.y_stride + inner;
@@ -120,7 +120,7 @@ struct Operands {
   TensorView y;
 };
 
-/// A branch and the x that takes it up are given together.
+/// A branch comes with the x that it is added to.
 template <Norm kNorm, class T, class Branch>
 void norm(Context& ctx, const Operands& o, const Branch* branch = nullptr,
           const ConstTensorView& branch_view = {}, T* sum = nullptr) {

@@ -7,12 +7,12 @@ namespace {
 
 using namespace retinue::cuda;
 
-/// A page of one KV head holds its keys [block_size, head_dim] and then its values, row-major.
+/// A KV block of one KV head: its keys [block_size, head_dim], then its values, row-major.
 struct Operands {
   const __nv_bfloat16* q;
   std::int64_t q_stride;
   const __nv_bfloat16* pages;
-  std::int64_t page_stride;
+  std::int64_t kv_block_stride;
   const std::int32_t* block_table;
   std::int64_t table_stride;
   const std::int32_t* cu_seqlens;
@@ -21,21 +21,22 @@ struct Operands {
   std::int64_t y_stride;
   float* partials;  ///< [seqs, heads, splits, head_dim + 2]: output, largest, sum
   int seqs, heads, group, block_size, head_dim;
-  int splits;        ///< the most that a sequence can have; 0: every block merges its own
-  int split_blocks;  ///< blocks with one split of one sequence each; they come first
+  int splits;        ///< the most of a sequence; 0: every thread block merges its own
+  int split_blocks;  ///< thread blocks with one split of one sequence each; these come first
   float scale_log2;
   bool aligned;
 
-  /// Where the partial result of a split begins.
+  /// The address of a split's partial result.
   __device__ float* partial(int sequence, int head, int split) const {
     return partials +
            ((static_cast<std::int64_t>(sequence) * heads + head) * splits + split) * (head_dim + 2);
   }
 };
 
-/// A block has one KV head and a tile of rows; a row is a token and one of the heads that share the
-/// KV head, so that in decode a block's rows are the heads. Sequences with one token leave their
-/// splits to blocks of their own where there are few.
+/// A thread block has one KV head and a tile of rows; a row is a token and one of the heads that
+/// share the KV head, so that in decode the rows are the heads. Where rows are few, each split of a
+/// sequence with one token has a thread block of its own. One function, because all parts share the
+/// state in registers.
 template <int kDim>
 __global__ void __launch_bounds__(kAttentionThreads) paged_attention_kernel(const Operands o) {
   const int kv_head = static_cast<int>(blockIdx.y), block = static_cast<int>(blockIdx.x);
@@ -80,7 +81,7 @@ __global__ void __launch_bounds__(kAttentionThreads) paged_attention_kernel(cons
   attend<kDim>(
       work, [&](int row) { return o.q + token_of(row) * o.q_stride + head_of(row) * o.head_dim; },
       [&](int key) {
-        const __nv_bfloat16* const at = o.pages + table[key / o.block_size] * o.page_stride +
+        const __nv_bfloat16* const at = o.pages + table[key / o.block_size] * o.kv_block_stride +
                                         2 * kv_head * values + key % o.block_size * o.head_dim;
         return KeyAndValue{at, at + values};
       },
@@ -100,7 +101,7 @@ __global__ void __launch_bounds__(kAttentionThreads) paged_attention_kernel(cons
   });
 }
 
-/// One block per head and sequence with one token; a thread has a channel.
+/// A thread block per head and sequence with one token; a thread has a channel.
 __global__ void merge_splits_kernel(const Operands o) {
   const int sequence = static_cast<int>(blockIdx.x), head = static_cast<int>(blockIdx.y);
   const int channel = static_cast<int>(threadIdx.x);

@@ -9,13 +9,14 @@ using namespace cuda;
 
 constexpr int kThreads = 256;
 constexpr int kBytes = 256;  // values of a byte
-/// Channels whose values travel with a launch, in its parameters.
+/// Channels whose tables fit into the parameters of a launch.
 constexpr std::int64_t kChannelsPerLaunch = 3;
 struct Values {
   float of[kChannelsPerLaunch * kBytes];
 };
 
-/// A block per patch, which copies the values first: threads read different ones.
+/// A thread block per patch. It copies the table to shared memory, since threads read different
+/// entries.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     patch_normalize_kernel(const std::uint8_t* patches, std::int64_t patches_stride,

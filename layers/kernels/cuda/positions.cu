@@ -10,14 +10,14 @@ namespace {
 
 using namespace cuda;
 
-/// Slots that travel with a launch, in its parameters.
+/// Slots that fit into the parameters of a launch.
 constexpr std::int64_t kSlotsPerLaunch = 128;
 struct Slots {
   std::int32_t axis[kSlotsPerLaunch];
   float inv_freq[kSlotsPerLaunch];
 };
 
-/// A block per token, a thread per slot.
+/// A thread block per token, a thread per slot.
 __global__ void __launch_bounds__(kSlotsPerLaunch)
     rope_table_kernel(const std::int32_t* positions, std::int64_t positions_stride,
                       const __grid_constant__ Slots slots, int count, float scale, bool to_bf16,
@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(kSlotsPerLaunch)
   const int slot = static_cast<int>(threadIdx.x);
   if (slot >= count) return;
   const std::int32_t position = positions[slots.axis[slot] * positions_stride + token];
-  // The f32 product is part of the reference, its rounding included; see kernels/cpu/positions.cpp.
+  // The f32 product with its rounding is part of the reference; see kernels/cpu/positions.cpp.
   const auto angle = static_cast<double>(slots.inv_freq[slot] * static_cast<float>(position));
   float c = static_cast<float>(cos(angle)) * scale;
   float s = static_cast<float>(sin(angle)) * scale;

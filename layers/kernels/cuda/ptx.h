@@ -1,15 +1,15 @@
 #pragma once
 
+// Tested through tests/layers/ops/attention_test.cpp.
+
 #include <cstdint>
 
 /// Every PTX instruction that the kernels use, one function each; no other file holds inline
 /// assembly. "A warp operation": all 32 lanes of a warp call it together. Needs nvcc; compute
 /// capability 8.0.
 ///
-/// Numerics: `mma_bf16_16x8x16` multiplies exactly and accumulates in f32; the hardware does not
-/// say in
-///   which order it adds the 16 products, so a result is one of a kind of GPU and not of this
-///   contract.
+/// Numerics: `mma_bf16_16x8x16` multiplies exactly and accumulates in f32. NVIDIA does not document
+///           the order in which it adds the 16 products, so results may differ between GPUs.
 namespace retinue::cuda {
 
 namespace detail {
@@ -52,7 +52,7 @@ __device__ __forceinline__ void copy_async_commit() {
   asm volatile("cp.async.commit_group;" ::: "memory");
 }
 
-/// Waits until at most the newest `kPending` groups of this thread are under way.
+/// Waits until at most the newest `kPending` groups of this thread are in flight.
 template <int kPending>
 __device__ __forceinline__ void copy_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
@@ -127,8 +127,8 @@ __device__ __forceinline__ void griddep_wait() {
 #endif
 }
 
-/// Lets the kernel after this one start once all blocks have said so or ended. It sees this
-/// kernel's writes only after its griddep_wait.
+/// Lets the next kernel start once every thread block has called this or ended. The next kernel
+/// sees this one's writes only after its griddep_wait.
 __device__ __forceinline__ void griddep_launch_dependents() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");

@@ -9,7 +9,7 @@ using namespace cuda;
 
 constexpr int kThreads = 256;
 
-/// As in parallel/base/rng.h, whose functions are the host's.
+/// The functions of parallel/base/rng.h, for the device.
 __device__ __forceinline__ std::uint64_t mixed(std::uint64_t z) {
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
   z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;

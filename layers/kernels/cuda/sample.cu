@@ -1,6 +1,6 @@
-// A block per row, a thread per run of neighbouring ids. Every sum is one of integers, so that no
-// order shows: counts, and probabilities in units (layers/ops/sample.h). Cuts are found digit by
-// digit of the values' order (a radix select), not by sorting.
+// A thread block per row, a thread per run of neighbouring ids. Every sum is of integers (counts,
+// and probabilities in units: layers/ops/sample.h), so the order of adding does not show. Cuts are
+// found digit by digit of the values' order (a radix select), not by sorting.
 #include "layers/kernels/cuda/elements.h"
 #include "layers/ops/sample.h"
 
@@ -10,7 +10,7 @@ namespace {
 
 using namespace cuda;
 
-constexpr int kThreads = 512;  // twice as many would have to spill
+constexpr int kThreads = 512;  // 1024 would spill registers
 constexpr int kWarp = 32;
 constexpr int kDigitBits = 8;
 constexpr int kDigits = 1 << kDigitBits;
@@ -145,7 +145,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 
   const auto order = [&](std::int64_t i) { return order_of(scaled(i)); };
-  std::uint32_t least = 0;  // of top-k; ties of the k-th stay
+  std::uint32_t least = 0;  // of top-k; equals of the k-th stay
   Units below = 0;
   if (p.top_k > 0 && p.top_k < n)
     least = select(

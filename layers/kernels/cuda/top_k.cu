@@ -23,7 +23,7 @@ __device__ __forceinline__ unsigned long long larger(unsigned long long a, unsig
   return a > b ? a : b;
 }
 
-/// The largest of this thread's elements of the row that comes after `last`; 0: there is none.
+/// The largest of this thread's elements that comes after `last`; 0: there is none.
 template <class T>
 __device__ __forceinline__ unsigned long long best_after(const T* row, std::int64_t n,
                                                          unsigned long long last) {
@@ -36,8 +36,8 @@ __device__ __forceinline__ unsigned long long best_after(const T* row, std::int6
   return best;
 }
 
-/// A block per row. Each thread knows the best of its elements that has not been taken; the owner
-/// of the winner looks for its next.
+/// A thread block per row. Each thread knows its best element that is not taken yet; the owner of
+/// the winner looks for its next one.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     top_k_kernel(const T* logits, std::int64_t stride, std::int64_t n, std::int64_t k,

@@ -21,17 +21,17 @@
 namespace retinue {
 namespace {
 
-/// What all groups split from one share: one lock, one place to wake, one reason to stop.
+/// Shared by all groups that were split from one: one lock, one condition, one reason to stop.
 struct Family {
   std::mutex mutex;
   std::condition_variable changed;
-  std::string broken;  ///< why the family cannot go on; empty while it can
+  std::string broken;  ///< why no rank can go on; empty while all can
   double deadline_s = 300;
 };
 
 struct Group;
 
-/// What a rank publishes when it enters a collective; peers read it between the two meetings.
+/// A rank's arguments of a collective. Peers read them between enter() and leave().
 struct Entry {
   std::string_view collective = "";
   DType dtype = DType::kU8;
@@ -51,9 +51,9 @@ struct Group {
 
   std::shared_ptr<Family> family;
   std::vector<Entry> entries;
-  std::vector<int> left;  ///< ranks whose communicator is gone, the first to go first
+  std::vector<int> left;  ///< ranks whose communicator is destroyed, in that order
   int arrived = 0;
-  std::atomic<std::uint64_t> meetings = 0;  ///< changes under the lock, is watched without it
+  std::atomic<std::uint64_t> meetings = 0;  ///< changes under the lock, is read without it
   std::map<std::tuple<int, int, int>, std::deque<std::vector<std::byte>>> mail;  ///< from, to, tag
 };
 
@@ -75,7 +75,7 @@ class LocalCommunicator final : public Communicator {
            .dtype = x.dtype(),
            .agree_bytes = x.size_bytes(),
            .recv = x.bytes()});
-    // Each rank sums one slice and writes it into everyone's x: nobody else touches that slice.
+    // Each rank sums one slice and writes it into the x of every rank: slices have one writer.
     const auto [begin, end] = detail::slice_of_count(x.numel(), rank(), size());
     parts_.clear();
     for (const Entry& peer : group_->entries)
@@ -178,7 +178,7 @@ class LocalCommunicator final : public Communicator {
     std::ranges::stable_sort(members, {},
                              [&](int peer) { return group_->entries[index(peer)].key; });
     const int count = static_cast<int>(members.size());
-    // Only the founder writes this field, and the others read it after they have met again.
+    // Only the founder writes this field, and the others read it after the next meeting.
     if (rank() == founder)
       group_->entries[index(founder)].child = std::make_shared<Group>(group_->family, count);
     leave("split");
@@ -210,7 +210,8 @@ class LocalCommunicator final : public Communicator {
       throw SystemError(fmt::format("{} {} given up: {}", who(), what, family().broken));
   }
 
-  /// Waits for `done` under the lock; `needed` is the rank without which it cannot come, -1: all.
+  /// Waits for `done` under the lock.
+  ///   needed   the rank without which it cannot come true; -1: every rank
   template <class Done>
   void wait_until(std::unique_lock<std::mutex>& lock, std::string_view what, int needed,
                   Done done) {
@@ -219,7 +220,7 @@ class LocalCommunicator final : public Communicator {
                               std::chrono::duration<double>(family().deadline_s));
     while (!done()) {
       throw_if_broken(what);
-      // In order of leaving: whoever left because another had left is not the one to name.
+      // The first to leave is the one to name: others may have left because of it.
       for (const int peer : group_->left)
         if (needed == -1 || needed == peer)
           throw SystemError(
@@ -233,7 +234,7 @@ class LocalCommunicator final : public Communicator {
     }
   }
 
-  /// Returns when every rank of the group has come here as often as this one.
+  /// A barrier.
   void meet(std::string_view what) {
     std::unique_lock lock(family().mutex);
     meet(lock, what);
@@ -254,7 +255,7 @@ class LocalCommunicator final : public Communicator {
     }
     wait_until(lock, what, -1, [&] { return group_->meetings != meeting; });
   }
-  /// Peers that compute the same are there in a moment, sooner than a sleeper would be woken.
+  /// Spins first: peers with the same work arrive sooner than a sleeping thread would wake.
   void watch_for(std::uint64_t meeting) const {
     const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(100);
     while (group_->meetings.load(std::memory_order_relaxed) == meeting &&
@@ -262,7 +263,7 @@ class LocalCommunicator final : public Communicator {
     }
   }
 
-  /// Publishes `entry`, waits for all, and compares: every rank sees the same entries, so either
+  /// Publishes `entry`, waits for all, and compares. Every rank sees the same entries, so either
   /// all go on or all throw.
   void enter(Entry entry) {
     const std::string_view what = entry.collective;
@@ -283,7 +284,7 @@ class LocalCommunicator final : public Communicator {
             other.collective, other.agree_bytes, name(other.dtype), other.root));
     }
   }
-  /// Nobody may change what it published before all have read it.
+  /// A rank may change its published memory only after all have read it.
   void leave(std::string_view what) { meet(what); }
 
   void collect(TensorView recv, std::span<const std::int64_t> rows_per_rank) {

@@ -8,10 +8,10 @@
 
 namespace retinue {
 
-/// Ranks as threads of one process: element r is to be used by one thread, as rank r. Host memory.
-/// A rank that enters another collective than its peers, or the same with other shapes, ends all of
-/// them with a BugError naming both. A rank that destroys its communicator has left: whoever then
-/// needs it throws SystemError naming it, so a test whose rank threw ends instead of hanging.
+/// Ranks as threads of one process: one thread uses element r, as rank r. Host memory. When ranks
+/// enter different collectives, or one collective with different shapes, all of them throw a
+/// BugError naming both. A rank that destroys its communicator has left: a peer that needs it
+/// throws SystemError naming it, so a test whose rank threw ends and does not hang.
 std::vector<std::unique_ptr<Communicator>> make_local_group(int size, std::string_view label,
                                                             double deadline_s = 300);
 

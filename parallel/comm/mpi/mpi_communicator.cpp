@@ -21,7 +21,7 @@ namespace {
 // messages in order, and all ranks enter collectives in the same order.
 enum Tag : int { kExchangeTag, kBroadcastTag, kBarrierTag, kFirstUserTag };
 
-// Between hosts: up to here all partials go to everybody, in one exchange instead of two.
+// Between hosts: up to this size every rank receives all partials, in one exchange and not two.
 constexpr std::size_t kGatherBytes = 64 * 1024;
 // A long all_reduce between hosts goes in pieces, so that its scratch stays small.
 constexpr std::int64_t kPieceElements = 4 * 1024 * 1024;
@@ -32,16 +32,20 @@ std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
 
 class MpiCommunicator final : public Communicator {
  public:
-  MpiCommunicator(std::shared_ptr<MpiSession> session, MPI_Comm comm, int rank, int size,
-                  bool one_host, std::string_view label, const MpiOptions& options)
-      : Communicator(rank, size, label),
+  struct Place {
+    int rank = 0, size = 0;
+    bool one_host = false;  ///< all ranks of the group are on one host
+  };
+  MpiCommunicator(std::shared_ptr<MpiSession> session, MPI_Comm comm, Place place,
+                  std::string_view label, const MpiOptions& options)
+      : Communicator(place.rank, place.size, label),
         session_(std::move(session)),
         comm_(comm),
-        one_host_(one_host),
+        one_host_(place.one_host),
         options_(options),
         broken_(options.survives_abort ? session_->never_broken : session_->broken),
-        who_(fmt::format("[mpi] rank {} of {} in \"{}\" (world rank {}, {})", rank, size, label,
-                         session_->world_rank, session_->host)) {}
+        who_(fmt::format("[mpi] rank {} of {} in \"{}\" (world rank {}, {})", place.rank,
+                         place.size, label, session_->world_rank, session_->host)) {}
 
   void all_reduce(const Stream& stream, TensorView x) override {
     check_all_reduce(*this, stream, DeviceType::kCpu, x);
@@ -119,7 +123,7 @@ class MpiCommunicator final : public Communicator {
     return true;
   }
 
-  // Dissemination: in round k everybody hears of 2^k more ranks.  Hensgen et al. 1988.
+  // Dissemination: round k informs every rank of 2^k more ranks.  Hensgen et al. 1988.
   void barrier() override {
     throw_if_broken("barrier");
     for (int distance = 1; distance < size(); distance *= 2) {
@@ -134,7 +138,7 @@ class MpiCommunicator final : public Communicator {
 
   std::unique_ptr<Communicator> split(int color, int key, std::string_view label) override {
     check(color >= 0, "split wants a colour of at least 0");
-    barrier();  // MPI_Comm_split has no deadline: enter it when all have come
+    barrier();  // MPI_Comm_split has no deadline: enter it when all ranks are here
     MPI_Comm part = MPI_COMM_NULL;
     RETINUE_MPI_CHECK(MPI_Comm_split(comm_, color, key, &part));
     return make_mpi_communicator(session_, part, label, options_);
@@ -156,13 +160,13 @@ class MpiCommunicator final : public Communicator {
 
   void recv_own(TensorView x, int tag) {
     const auto own = std::ranges::find(own_mail_, tag, &std::pair<int, Bytes>::first);
-    check(own != own_mail_.end(), "recv from oneself before the send would never end");
+    check(own != own_mail_.end(), "a rank receives from itself only what it has sent");
     check(own->second.size() == x.size_bytes(), "a message to oneself has another size");
     std::ranges::copy(own->second, x.bytes());
     own_mail_.erase(own);
   }
 
-  /// Rows of all ranks to `root`, or to all with -1.
+  /// Collects the rows of all ranks on `root`, or on every rank with -1.
   void collect(ConstTensorView send, TensorView recv, std::span<const std::int64_t> rows_per_rank,
                int root, std::string_view what) {
     MpiRequests requests(comm_);
@@ -179,7 +183,7 @@ class MpiCommunicator final : public Communicator {
     }
     if (send.size_bytes() > 0)
       for (int step = 1; step < size(); ++step) {
-        const int peer = (rank() + step) % size();  // so that not all turn to rank 0 first
+        const int peer = (rank() + step) % size();  // not all ranks send to rank 0 first
         if (root == -1 || root == peer)
           requests.send(send.bytes(), send.size_bytes(), peer, kExchangeTag);
       }
@@ -190,7 +194,7 @@ class MpiCommunicator final : public Communicator {
     const int place = (rank() - root + size()) % size();
     const auto rank_at = [&](int at) { return (at + root) % size(); };
     MpiRequests requests(comm_);
-    int reach = 1;  // places below this have it
+    int reach = 1;  // places below this have x
     while (reach <= place) reach *= 2;
     if (place > 0) {
       requests.recv(x.bytes(), x.size_bytes(), rank_at(place - reach / 2), kBroadcastTag);
@@ -219,7 +223,7 @@ class MpiCommunicator final : public Communicator {
       post(s + 1);
       if (place > 0) ahead[s % 2].wait(poll("broadcast"));
       if (place + 1 == size()) continue;
-      sends.wait(poll("broadcast"));  // one segment in flight behind the one that arrives
+      sends.wait(poll("broadcast"));  // one segment leaves while the next arrives
       sends.send(x.bytes() + s * kSegmentBytes, bytes_of(s), (rank() + 1) % size(), kBroadcastTag);
     }
     sends.wait(poll("broadcast"));
@@ -272,7 +276,7 @@ class MpiCommunicator final : public Communicator {
 
   static std::byte* bytes(float* values) { return reinterpret_cast<std::byte*>(values); }
 
-  /// The window is made at the first all_reduce, which all ranks enter: most groups never sum.
+  /// Makes the window at the first all_reduce, which all ranks enter: most groups never sum.
   SharedReduce& shared() {
     if (shared_) return *shared_;
     barrier();
@@ -316,15 +320,16 @@ std::unique_ptr<Communicator> make_mpi_communicator(std::shared_ptr<MpiSession> 
     session->comms.push_back(comm);
   }
   RETINUE_MPI_CHECK(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN));
-  int rank = 0, size = 0, on_host = 0;
-  RETINUE_MPI_CHECK(MPI_Comm_rank(comm, &rank));
-  RETINUE_MPI_CHECK(MPI_Comm_size(comm, &size));
+  MpiCommunicator::Place place;
+  int on_host = 0;
+  RETINUE_MPI_CHECK(MPI_Comm_rank(comm, &place.rank));
+  RETINUE_MPI_CHECK(MPI_Comm_size(comm, &place.size));
   MPI_Comm host = MPI_COMM_NULL;
   RETINUE_MPI_CHECK(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host));
   RETINUE_MPI_CHECK(MPI_Comm_size(host, &on_host));
   RETINUE_MPI_CHECK(MPI_Comm_free(&host));
-  return std::make_unique<MpiCommunicator>(std::move(session), comm, rank, size, on_host == size,
-                                           label, options);
+  place.one_host = on_host == place.size;
+  return std::make_unique<MpiCommunicator>(std::move(session), comm, place, label, options);
 }
 
 }  // namespace retinue::detail

@@ -59,8 +59,8 @@ void MpiRequests::wait(Poll poll) {
     if (code == MPI_ERR_IN_STATUS) {
       for (const MPI_Status& status : statuses_) {
         if (status.MPI_ERROR == MPI_ERR_TRUNCATE)
-          throw BugError(
-              fmt::format("[mpi] rank {} sent more than was asked for", status.MPI_SOURCE));
+          throw BugError(fmt::format("[mpi] rank {} sent more bytes than this rank expects",
+                                     status.MPI_SOURCE));
         if (status.MPI_ERROR != MPI_ERR_PENDING) mpi_check(status.MPI_ERROR, "MPI_Testall");
       }
     }
@@ -73,7 +73,7 @@ void MpiRequests::wait(Poll poll) {
     int got = 0;
     RETINUE_MPI_CHECK(MPI_Get_count(&statuses_[i], MPI_BYTE, &got));
     if (got != expected_bytes_[i])
-      throw BugError(fmt::format("[mpi] rank {} sent {} bytes, {} were asked for",
+      throw BugError(fmt::format("[mpi] rank {} sent {} bytes, this rank expects {}",
                                  statuses_[i].MPI_SOURCE, got, expected_bytes_[i]));
   }
   requests_.clear();

@@ -1,7 +1,9 @@
 #pragma once
 
-// Internal to mpi_*.cpp, and the one header that needs <mpi.h>: what the communicators of one
-// process share.
+// Tested through tests/parallel/comm/communicator_conformance_test.cpp.
+
+// Internal to mpi_*.cpp, and the only header that needs <mpi.h>: the state that the communicators
+// of one process share.
 
 #include "parallel/comm/communicator.h"
 #include "parallel/comm/mpi/mpi_communicator.h"
@@ -19,7 +21,7 @@
 
 namespace retinue::detail {
 
-/// Throws SystemError with MPI's own words when `code` is none of success.
+/// Throws SystemError with MPI's own text unless `code` is MPI_SUCCESS.
 void mpi_check(int code, const char* command,
                std::source_location where = std::source_location::current());
 #define RETINUE_MPI_CHECK(command) ::retinue::detail::mpi_check((command), #command)
@@ -32,25 +34,25 @@ struct MpiSession {
   std::string host;
   int world_rank = 0;
 
-  /// Freed at the world's end, in the order of creation, which is the same on all ranks of a group:
-  /// freeing may wait for peers, and a destructor that runs while an exception unwinds must not.
+  /// Freed at the world's end, in the order of creation, which is the same on all ranks of a group.
+  /// Freeing may wait for peers, so no destructor does it: one may run while an exception unwinds.
   std::mutex mutex;
   std::vector<MPI_Comm> comms;
   std::vector<MPI_Win> windows;
 };
 
-/// Takes over `comm`. Collective over it.
+/// Owns `comm` from now on. Collective over it.
 std::unique_ptr<Communicator> make_mpi_communicator(std::shared_ptr<MpiSession> session,
                                                     MPI_Comm comm, std::string_view label,
                                                     const MpiOptions& options);
 
-/// Messages in flight that end together. Any size: long ones travel in parts.
+/// Messages in flight that are waited for together. Of any size: long ones are sent in parts.
 class MpiRequests {
  public:
   static constexpr std::size_t kPartBytes = std::size_t{1} << 30;
 
   explicit MpiRequests(MPI_Comm comm) : comm_(comm) {}
-  /// Cancels what has not arrived, so that nothing is written after an exception.
+  /// Cancels messages that have not arrived, so that MPI writes nothing after an exception.
   ~MpiRequests();
   MpiRequests(const MpiRequests&) = delete;
   MpiRequests& operator=(const MpiRequests&) = delete;

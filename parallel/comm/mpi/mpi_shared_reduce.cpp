@@ -21,9 +21,9 @@ std::int64_t whole_lines(std::int64_t elements) {
 }
 
 /// Copies past the caches. A plain store to a line that a peer read last must first take it from
-/// the peer's cache, one at a time; measured on two cores of a Zen 4 guest, 1.3 MB took 0.6 ms that
-/// way in the guest's slow moments and 0.13 ms this way, and 10 MB never took longer.
-/// The barrier's fence makes it visible.
+/// the peer's cache, one line at a time. On two cores of a Zen 4 guest 1.3 MB took up to 0.6 ms by
+/// plain stores and 0.13 ms this way, and 10 MB never took longer. The barrier's fence orders
+/// these stores.
 void copy_past_caches(const float* from, const float* end, float* to) {
   constexpr int kLine = 16;
   while (from != end && reinterpret_cast<std::uintptr_t>(to) % kLineBytes != 0) *to++ = *from++;
@@ -69,7 +69,7 @@ void SharedReduce::barrier(Poll poll) {
   const auto counter = [&](int rank) {
     return std::atomic_ref(*reinterpret_cast<std::uint64_t*>(memory_ + rank * kLineBytes));
   };
-  _mm_sfence();  // what went past the caches is ordered by nothing else
+  _mm_sfence();  // nothing else orders the stores past the caches
   ++epoch_;
   counter(rank_).store(epoch_, std::memory_order_release);
   for (int peer = 0; peer < size_; ++peer)
@@ -85,8 +85,9 @@ void SharedReduce::all_reduce(std::span<float> x, const PollPolicy& policy,
     sum_long(x, poll);
 }
 
-// One barrier: everybody publishes, everybody sums. Whoever comes again writes the other area, and
-// for a third time only after the second barrier, when all have read the first.
+// One barrier: every rank publishes, then every rank sums. The next call writes the other area. The
+// call after that writes this one again, but only after the next call's barrier, when all ranks
+// have read it.
 void SharedReduce::sum_short(std::span<float> x, Poll poll) {
   std::ranges::copy(x, short_area(turn_, rank_));
   barrier(poll);
@@ -97,8 +98,7 @@ void SharedReduce::sum_short(std::span<float> x, Poll poll) {
 }
 
 // A pipeline with one barrier per phase: in phase p a rank publishes block p, sums its slice of
-// block p - 1 and takes the others' slices of block p - 2. Its own slice it neither publishes nor
-// takes: it reads and writes x there.
+// block p - 1 and copies the others' slices of block p - 2. Its own slice it reads and writes in x.
 void SharedReduce::sum_long(std::span<float> x, Poll poll) {
   const auto count = static_cast<std::int64_t>(x.size());
   const std::int64_t blocks = (count + blocks_.block - 1) / blocks_.block;

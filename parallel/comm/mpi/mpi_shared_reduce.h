@@ -10,12 +10,12 @@
 
 namespace retinue {
 
-/// Ordered all-reduce of the ranks of one host, through memory that all of them map. Each rank
-/// sums its slice of every block in the order of reduce_tree.h, and blocks are pipelined. Knows no
-/// MPI: the window is mpi_communicator.cpp's, a test maps it for threads.
+/// Ordered all-reduce of the ranks of one host, through memory that all of them map. Each rank sums
+/// its slice of every block in the order of reduce_tree.h, and blocks are pipelined. Knows no MPI:
+/// mpi_communicator.cpp makes the window, and a test maps memory for threads.
 class SharedReduce {
  public:
-  /// How long blocks are. Bits do not depend on it.
+  /// Lengths of blocks. Bits do not depend on them.
   struct Blocks {
     std::int64_t block = 128 * 1024;        ///< elements per block of a long message
     std::int64_t short_message = 8 * 1024;  ///< up to here every rank sums everything itself
@@ -27,7 +27,7 @@ class SharedReduce {
   SharedReduce(std::byte* memory, int rank, int size, const Blocks& blocks);
 
   /// x := sum of every rank's x. All ranks enter, with as many elements.
-  /// Throws: SystemError by `poll` when a peer does not come; the memory is then of no more use.
+  /// Throws: SystemError when a peer does not arrive (poll.h); the memory is then unusable.
   void all_reduce(std::span<float> x, const PollPolicy& policy, const BrokenFlag& broken,
                   std::string_view who);
 

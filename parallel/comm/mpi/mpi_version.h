@@ -1,10 +1,12 @@
 #pragma once
 
+// Tested through tests/launcher/info_test.cpp.
+
 #include <string>
 
 namespace retinue {
 
-/// What the MPI library says of itself, in one line; MPI need not have been started.
+/// The MPI library's name and version, in one line. MPI need not have been started.
 std::string mpi_library_version();
 
 }  // namespace retinue

@@ -15,7 +15,7 @@
 namespace retinue {
 namespace {
 
-// With a core per rank a peer comes within some microseconds: 2,000 looks are about 50 us on Zen 4.
+// With a core per rank a peer arrives within microseconds: 2,000 checks take about 50 us on Zen 4.
 constexpr int kSpins = 2000;
 
 bool is_set(const char* variable) { return std::getenv(variable) != nullptr; }
@@ -26,7 +26,7 @@ std::string host_name() {
   return name.data();
 }
 
-/// Cores that the ranks of this host may use between them, however they are bound.
+/// CPUs that the ranks of this host may use in total, however they are bound.
 int cores_of(MPI_Comm node) {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -46,7 +46,7 @@ bool World::launched() {
   const char* tasks = std::getenv("SLURM_STEP_NUM_TASKS");
   if (tasks != nullptr && is_set("SLURM_STEP_ID") && std::atoi(tasks) > 1)
     throw UsageError(
-        "[mpi] srun started several tasks without telling MPI: each would be a world of its own. "
+        "[mpi] srun started several tasks without PMIx: each would be a world of its own. "
         "Use srun --mpi=pmix.");
   return false;
 }
@@ -80,8 +80,8 @@ World::World(const Options& options) : host_(host_name()), exceptions_(std::unca
 
 World::~World() {
   comm_.reset();
-  // Peers may never come to the end of a world that is broken or that an exception unwinds: then
-  // this process only leaves, and mpirun ends the rest.
+  // Peers may never reach the end of a broken world: then this process only leaves, and mpirun ends
+  // the rest.
   if (!mpi_ || mpi_->session->broken.is_set() || std::uncaught_exceptions() > exceptions_) return;
   detail::MpiSession& session = *mpi_->session;
   for (MPI_Win& window : session.windows) MPI_Win_free(&window);

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/parallel/comm/mpi/watch_test.cpp.
+
 #include "parallel/comm/communicator.h"
 #include "parallel/comm/mpi/mpi_communicator.h"
 
@@ -9,11 +11,11 @@
 
 namespace retinue {
 
-/// All ranks of this launch, from MPI's start to its end. One per process; communicators made from
-/// it must not be used after it.
+/// All ranks of this launch, from MPI's start to its end. One per process; it outlives the
+/// communicators that it makes.
 ///
-/// Started plainly, without mpirun or srun, it is a world of one and MPI is not started at all:
-/// that saves 0.1 to 0.4 s and works on hosts where MPI would look for interfaces.
+/// Without mpirun or srun it is a world of one, and MPI is not started at all: that saves 0.1 to
+/// 0.4 s, and works on hosts where MPI would search for network interfaces.
 class World {
  public:
   struct Options {
@@ -24,8 +26,8 @@ class World {
   /// where every task would be a world of its own.
   explicit World(const Options& options);
   World() : World(Options()) {}
-  /// Ends MPI, together with all ranks; a world that is broken (Communicator::abort) or that an
-  /// exception unwinds only leaves.
+  /// Ends MPI, together with all ranks. A broken world (Communicator::abort), and one that an
+  /// exception unwinds, only leaves: its peers may never come.
   ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;
@@ -36,13 +38,13 @@ class World {
   [[nodiscard]] Communicator& comm() const { return *comm_; }
   [[nodiscard]] int rank() const { return comm_->rank(); }
   [[nodiscard]] int size() const { return comm_->size(); }
-  /// Among the ranks of this host.
+  /// This rank's number among the ranks of this host, and how many those are.
   [[nodiscard]] int node_rank() const { return node_rank_; }
   [[nodiscard]] int node_size() const { return node_size_; }
   [[nodiscard]] const std::string& host() const { return host_; }
 
-  /// All ranks again, with an order of messages of its own: for another thread, or another way to
-  /// sum. Collective.
+  /// A second group of all ranks, whose messages are matched separately: for another thread, or
+  /// another way to sum. Collective.
   std::unique_ptr<Communicator> duplicate(std::string_view label, const MpiOptions& options = {});
 
   /// Ends all ranks at once, without unwinding. Never returns.

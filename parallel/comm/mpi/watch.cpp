@@ -25,21 +25,21 @@ using Steady = std::chrono::steady_clock;
 
 constexpr int kTag = 0;
 constexpr double kBeatEvery_s = 1;
-// Below the eager limit of every transport: the message leaves even if nobody reads it.
+// Below the eager limit of every transport: a message leaves even if no rank receives it.
 constexpr std::size_t kMaxText = 2000;
 
 enum class Kind : std::int32_t {
   kAlive,   // to the next rank, every second
   kFailed,  // to all
   kDone,    // to rank 0: this rank has finished
-  kLeave    // from rank 0: all have
+  kLeave    // from rank 0: all ranks have finished
 };
 
 struct Header {
   Kind kind = Kind::kAlive;
   std::int32_t rank = 0;
   std::int32_t exit_code = 0;
-  std::int32_t host_bytes = 0;  ///< the text is the host, then the message
+  std::int32_t host_bytes = 0;  ///< length of the host in the text; the message follows
   double time_s = 0;
 };
 
@@ -104,24 +104,24 @@ class Watch::Thread {
       try {
         look();
       } catch (const std::exception& error) {
-        // The watch's own transport is broken: this rank can only speak for itself.
-        if (!first_heard_) hear({comm_->rank(), 75, wall_clock_s(), host_, error.what()});
-        deaf_ = true;
+        // The watch's own transport is broken: only this rank learns of it.
+        if (!first_noted_) note({comm_->rank(), 75, wall_clock_s(), host_, error.what()});
+        transport_broken_ = true;
       }
-      settle(lock);
+      report_when_due(lock);
       if (!leave_code_)
         wake_.wait_for(lock, std::chrono::duration<double>(options_.poll_s),
-                       [&] { return stop.stop_requested() || news(); });
+                       [&] { return stop.stop_requested() || has_message(); });
     }
   }
 
-  /// Something of this rank's own is to be told.
-  bool news() const {
+  /// This rank has something to send.
+  bool has_message() const {
     return (own_failure_ && !failure_reported_) || (own_code_ && !finish_reported_);
   }
 
   void look() {
-    if (deaf_) return;
+    if (transport_broken_) return;
     if (own_failure_ && !failure_reported_) {
       failure_reported_ = true;
       report_failure(*own_failure_);
@@ -131,15 +131,15 @@ class Watch::Thread {
       if (comm_->rank() == 0)
         count_done(*own_code_);
       else
-        tell(0, {.kind = Kind::kDone, .exit_code = *own_code_});
+        send(0, {.kind = Kind::kDone, .exit_code = *own_code_});
     }
     beat();
     std::int64_t bytes = 0;
     for (int from = -1; comm_->probe(from, kTag, bytes); from = -1) take(from, bytes);
-    // Not before failures have settled, here and, as long, elsewhere.
-    if (done_ == comm_->size() && !leave_code_ && (!first_heard_ || reported_)) {
+    // Only after hold_s without a failure still to report, here and on the other ranks.
+    if (done_ == comm_->size() && !leave_code_ && (!first_noted_ || reported_)) {
       for (int peer = 1; peer < comm_->size(); ++peer)
-        tell(peer, {.kind = Kind::kLeave, .exit_code = worst_});
+        send(peer, {.kind = Kind::kLeave, .exit_code = worst_});
       leave_code_ = worst_;
       wake_.notify_all();
     }
@@ -147,25 +147,25 @@ class Watch::Thread {
 
   void beat() {
     if (comm_->size() == 1 || options_.silence_s <= 0) return;
-    // A process that was stopped and goes on must not blame its neighbour.
-    if (seconds_since(last_look_) > options_.silence_s / 4) last_heard_ = Steady::now();
+    // A process that was stopped and continues must not blame its neighbour.
+    if (seconds_since(last_look_) > options_.silence_s / 4) last_received_ = Steady::now();
     last_look_ = Steady::now();
     if (seconds_since(last_beat_) >= kBeatEvery_s) {
       last_beat_ = Steady::now();
-      tell((comm_->rank() + 1) % comm_->size(), {.kind = Kind::kAlive});
+      send((comm_->rank() + 1) % comm_->size(), {.kind = Kind::kAlive});
     }
-    if (seconds_since(last_heard_) < options_.silence_s || first_heard_) return;
+    if (seconds_since(last_received_) < options_.silence_s || first_noted_) return;
     const int peer = (comm_->rank() + comm_->size() - 1) % comm_->size();
     report_failure({peer, 75, wall_clock_s(), "host unknown",
-                    fmt::format("[watch] not heard of for {} s: the process hangs or its host is "
-                                "lost. Seen from rank {} ({}).",
+                    fmt::format("[watch] silent for {} s: the process hangs or its host is "
+                                "lost. Reported by rank {} ({}).",
                                 options_.silence_s, comm_->rank(), host_)});
   }
 
   void report_failure(const RankFailure& failure) {
-    hear(failure);
+    note(failure);
     for (int step = 1; step < comm_->size(); ++step)
-      tell((comm_->rank() + step) % comm_->size(),
+      send((comm_->rank() + step) % comm_->size(),
            {.kind = Kind::kFailed,
             .rank = failure.rank,
             .exit_code = failure.exit_code,
@@ -174,7 +174,7 @@ class Watch::Thread {
            failure.host + failure.message);
   }
 
-  void tell(int peer, const Header& header, const std::string& text = {}) {
+  void send(int peer, const Header& header, const std::string& text = {}) {
     std::vector<std::uint8_t> bytes(sizeof(Header) + text.size());
     std::memcpy(bytes.data(), &header, sizeof(Header));
     std::ranges::copy(text, bytes.begin() + sizeof(Header));
@@ -194,9 +194,9 @@ class Watch::Thread {
     std::memcpy(&header, bytes.data(), sizeof(Header));
     const std::string text(bytes.begin() + sizeof(Header), bytes.end());
     const auto host_bytes = static_cast<std::size_t>(header.host_bytes);
-    if (header.kind == Kind::kAlive) last_heard_ = Steady::now();
+    if (header.kind == Kind::kAlive) last_received_ = Steady::now();
     if (header.kind == Kind::kFailed)
-      hear({header.rank, header.exit_code, header.time_s, text.substr(0, host_bytes),
+      note({header.rank, header.exit_code, header.time_s, text.substr(0, host_bytes),
             text.substr(host_bytes)});
     if (header.kind == Kind::kDone) count_done(header.exit_code);
     if (header.kind == Kind::kLeave) {
@@ -210,25 +210,25 @@ class Watch::Thread {
     worst_ = worse_exit_code(worst_, exit_code);
   }
 
-  void hear(RankFailure failure) {
+  void note(RankFailure failure) {
     worst_ = worse_exit_code(worst_, failure.exit_code);
-    if (!first_heard_) first_heard_ = Steady::now();
+    if (!first_noted_) first_noted_ = Steady::now();
     if (!first_ || is_earlier(failure, *first_)) first_ = std::move(failure);
   }
 
-  /// Reports once earlier failures had time to arrive; lets this rank go once the others had time
-  /// to report, too.
-  void settle(std::unique_lock<std::mutex>& lock) {
-    if (!first_heard_) return;
-    const double age_s = seconds_since(*first_heard_);
-    if (!reported_ && (age_s >= options_.settle_s || leave_code_)) {
+  /// Reports once earlier failures had time to arrive; releases this rank once the others had time
+  /// to report as well.
+  void report_when_due(std::unique_lock<std::mutex>& lock) {
+    if (!first_noted_) return;
+    const double age_s = seconds_since(*first_noted_);
+    if (!reported_ && (age_s >= options_.hold_s || leave_code_)) {
       reported_ = true;
       const RankFailure first = *first_;
       lock.unlock();
       callbacks_.on_failure(first);
       lock.lock();
     }
-    if (leave_code_ || age_s < options_.settle_s + options_.leave_s) return;
+    if (leave_code_ || age_s < options_.hold_s + options_.leave_s) return;
     if (own_code_) {
       leave_code_ = worse_exit_code(worst_, *own_code_);
       wake_.notify_all();
@@ -243,17 +243,18 @@ class Watch::Thread {
   const Options options_;
   const Callbacks callbacks_;
 
-  std::mutex mutex_;  ///< everything below
+  std::mutex mutex_;  ///< guards everything below
   std::condition_variable wake_;
   std::optional<RankFailure> own_failure_, first_;
   std::optional<int> own_code_, leave_code_;
-  std::optional<Steady::time_point> first_heard_;
+  std::optional<Steady::time_point> first_noted_;
   bool failure_reported_ = false, finish_reported_ = false, reported_ = false, overdue_ = false;
-  bool deaf_ = false;
+  bool transport_broken_ = false;
   int worst_ = 0;
   int done_ = 0;  ///< ranks that have finished; counted on rank 0
-  Steady::time_point last_beat_ = Steady::now(), last_heard_ = last_beat_, last_look_ = last_beat_;
-  std::jthread thread_;  ///< last: it uses all of the above
+  Steady::time_point last_beat_ = Steady::now(), last_received_ = last_beat_,
+                     last_look_ = last_beat_;
+  std::jthread thread_;  ///< last: it uses all members above
 };
 
 Watch::Watch(std::unique_ptr<Communicator> comm, std::string host, const Options& options,
@@ -276,7 +277,7 @@ int run_ranks(World& world, const std::function<int()>& body,
       std::fflush(stderr);
     };
   Watch::Options options;
-  if (world.size() == 1) options.settle_s = 0;
+  if (world.size() == 1) options.hold_s = 0;
   Watch watch(world.duplicate("watch", {.survives_abort = true}), world.host(), options,
               {.on_failure =
                    [&](const RankFailure& first) {

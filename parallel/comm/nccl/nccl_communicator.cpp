@@ -25,7 +25,7 @@ namespace retinue {
 namespace {
 
 constexpr int kArrivalTag = Communicator::kMaxTag - 1;
-// At an orderly end peers are seconds behind at most; a stuck one must not hold this rank for long.
+// At an orderly end peers are seconds behind at most; a stuck peer must not hold this rank longer.
 constexpr double kGoodbyeSeconds = 10;
 
 std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
@@ -37,8 +37,8 @@ TensorView bytes_view(std::vector<std::byte>& bytes) {
   return {bytes.data(), DType::kU8, Shape{static_cast<std::int64_t>(bytes.size())}};
 }
 
-/// Calls of one ncclGroup: after the first that fails the rest is skipped, and the group is closed
-/// whatever happens, because the library counts openings per thread.
+/// Calls of one ncclGroup. After the first failure it skips the rest; the group is closed in any
+/// case, because the library counts open groups per thread.
 class Calls {
  public:
   template <class Call>
@@ -53,22 +53,29 @@ class Calls {
 
 class NcclCommunicator final : public Communicator {
  public:
-  NcclCommunicator(Communicator& host, std::unique_ptr<Communicator> owned_host, Device device,
-                   Reduce reduce, std::string_view label, double deadline_s,
-                   std::shared_ptr<BrokenFlag> broken)
+  /// Shared by a communicator and all groups split from it.
+  struct Family {
+    Device device;
+    Reduce reduce;
+    double deadline_s;
+    std::shared_ptr<BrokenFlag> broken;
+  };
+
+  NcclCommunicator(Communicator& host, std::unique_ptr<Communicator> owned_host,
+                   std::string_view label, const Family& family)
       : Communicator(host.rank(), host.size(), label),
         owned_host_(std::move(owned_host)),
         host_(host),
-        device_(device),
-        reduce_(reduce),
-        policy_{.deadline_s = deadline_s},
-        broken_(std::move(broken)),
+        device_(family.device),
+        reduce_(family.reduce),
+        policy_{.deadline_s = family.deadline_s},
+        broken_(family.broken),
         who_(fmt::format("[nccl] rank {} of {} in \"{}\" ({})", rank(), size(), label,
-                         to_string(device))) {
-    check(device.type == DeviceType::kCuda, "NCCL serves CUDA devices");
+                         to_string(device_))) {
+    check(device_.type == DeviceType::kCuda, "NCCL serves CUDA devices");
     check(size() <= 64, "an NCCL group has at most 64 ranks");
-    cuda::use_device(device.index);
-    scratch_ = Buffer(ledger_, device, nccl_scratch_bytes(size(), reduce), MemoryTag::kScratch);
+    cuda::use_device(device_.index);
+    scratch_ = Buffer(ledger_, device_, nccl_scratch_bytes(size(), reduce_), MemoryTag::kScratch);
     if (size() == 1) return;  // every collective is the identity
     try {
       create(meet());
@@ -79,7 +86,7 @@ class NcclCommunicator final : public Communicator {
   }
 
   ~NcclCommunicator() override {
-    // Whoever leaves by an exception waits for nobody.
+    // A rank that leaves by an exception waits for no peer.
     if (std::uncaught_exceptions() > 0 || broken_->is_set() || !say_goodbye()) give_up();
   }
 
@@ -167,7 +174,7 @@ class NcclCommunicator final : public Communicator {
     enter(stream, "recv");
     std::vector<std::byte> bytes(x.size_bytes());
     host_.recv(host_stream_, bytes_view(bytes), from, tag);
-    // A copy from memory that is not pinned may wait for the stream, and has no deadline.
+    // A copy from pageable memory may wait for the stream, without a deadline: wait() first.
     wait(stream);
     stream.copy(x.bytes(), bytes.data(), bytes.size());
   }
@@ -183,7 +190,7 @@ class NcclCommunicator final : public Communicator {
   }
 
   void wait(const Stream& stream) override {
-    check(stream.device() == device_, "wait was handed a stream of another device");
+    check(stream.device() == device_, "wait wants a stream of the communicator's device");
     const std::string what = fmt::format("wait, last {}", last_collective_);
     until(what, [&] { return stream.finished(); });
     throw_if_broken(what);
@@ -193,14 +200,14 @@ class NcclCommunicator final : public Communicator {
     throw_if_broken("split");
     auto part = host_.split(color, key, label);
     Communicator& host = *part;
-    return std::make_unique<NcclCommunicator>(host, std::move(part), device_, reduce_, label,
-                                              policy_.deadline_s, broken_);
+    return std::make_unique<NcclCommunicator>(
+        host, std::move(part), label, Family{device_, reduce_, policy_.deadline_s, broken_});
   }
 
   void abort(std::string_view reason) override {
     broken_->set(reason);
     host_.abort(reason);
-    // A thread that is inside a call of NCCL aborts as soon as it comes out and sees the flag.
+    // A thread inside a call of NCCL holds the lock: it aborts by itself when it sees the flag.
     if (const std::unique_lock lock(mutex_, std::try_to_lock); lock.owns_lock()) give_up_locked();
   }
 
@@ -209,7 +216,8 @@ class NcclCommunicator final : public Communicator {
     return static_cast<cudaStream_t>(stream.native());
   }
 
-  /// Rank 0 hears of everybody, then tells the id: so it can say who is missing.
+  /// Every rank reports its arrival to rank 0, which then broadcasts the id: at the deadline rank 0
+  /// can name the missing ranks.
   ncclUniqueId meet() {
     std::vector<std::byte> hello(1);
     if (rank() != 0) {
@@ -254,11 +262,11 @@ class NcclCommunicator final : public Communicator {
                    "ncclCommInitRankConfig");
     }
     try {
-      settle();
+      finish_call();
     } catch (const SystemError& error) {
       throw SystemError(fmt::format("{} All {} ranks had arrived.", error.what(), size()));
     }
-    // Nobody goes on, and perhaps aborts, while another still waits for the creation to end.
+    // No rank goes on, and perhaps aborts, while another still waits for the creation to end.
     host_.barrier();
   }
 
@@ -277,13 +285,13 @@ class NcclCommunicator final : public Communicator {
   }
 
   void enter(const Stream& stream, std::string_view collective) {
-    check(stream.device() == device_, "a collective was handed a stream of another device");
+    check(stream.device() == device_, "a collective wants a stream of the communicator's device");
     throw_if_broken(collective);
     last_collective_ = collective;
   }
 
-  /// Polls `done` until it is true. Whatever ends it otherwise aborts NCCL first, so that nothing
-  /// on the device waits for a peer any more.
+  /// Polls `done` until it is true. Every other end aborts NCCL first, so that no kernel on the
+  /// device still waits for a peer.
   template <class Done>
   void until(std::string_view what, Done&& done) {
     try {
@@ -315,9 +323,9 @@ class NcclCommunicator final : public Communicator {
     }
   }
 
-  /// Without blocking, a call may go on after it has returned, and no other may come before it
-  /// ends. It waits for connections, not for what is enqueued.
-  void settle() {
+  /// A non-blocking call may still run when it returns, and no other call may start before it ends.
+  /// Waits for that end (of connections), not for enqueued work.
+  void finish_call() {
     until(last_collective_, [&] { return comm_state() == ncclSuccess; });
     throw_if_broken(last_collective_);
   }
@@ -338,7 +346,7 @@ class NcclCommunicator final : public Communicator {
       give_up();
       throw;
     }
-    settle();
+    finish_call();
   }
 
   static void copy_own(const Stream& stream, ConstTensorView send, std::byte* to) {
@@ -346,7 +354,7 @@ class NcclCommunicator final : public Communicator {
       stream.copy(to, send.bytes(), send.size_bytes());
   }
 
-  /// Every rank's bytes to all, one after the other.
+  /// Gathers every rank's bytes on all ranks, one rank after the other.
   void gather_bytes(const Stream& stream, const std::byte* send, std::byte* recv,
                     const std::vector<std::size_t>& bytes) {
     const bool equal = std::ranges::all_of(bytes, [&](std::size_t n) { return n == bytes[0]; });
@@ -407,7 +415,7 @@ class NcclCommunicator final : public Communicator {
                  reinterpret_cast<std::byte*>(x), bytes);
   }
 
-  /// x := the sum of the partials in the scratch, a stride apart, and x, which is this rank's.
+  /// x := x + the partials of the other ranks, which lie in the scratch, `stride` elements apart.
   void sum(const Stream& stream, std::int64_t stride, float* x, std::int64_t count) {
     cuda::use_device(device_.index);
     cuda::ordered_sum(
@@ -424,7 +432,7 @@ class NcclCommunicator final : public Communicator {
     if (comm_ != nullptr) (void)ncclCommAbort(std::exchange(comm_, nullptr));
   }
 
-  /// Ends in order, or says that it could not in time.
+  /// Ends in order; false when that fails or takes too long.
   bool say_goodbye() noexcept {
     const std::lock_guard lock(mutex_);
     if (comm_ == nullptr) return true;
@@ -440,7 +448,7 @@ class NcclCommunicator final : public Communicator {
     return true;
   }
 
-  std::unique_ptr<Communicator> owned_host_;  ///< of groups made by split()
+  std::unique_ptr<Communicator> owned_host_;  ///< for groups made by split()
   Communicator& host_;
   const Stream host_stream_{Device{}};
   Device device_;
@@ -459,8 +467,9 @@ class NcclCommunicator final : public Communicator {
 
 std::unique_ptr<Communicator> make_nccl(Communicator& host, Device device, Reduce reduce,
                                         std::string_view label, double deadline_s) {
-  return std::make_unique<NcclCommunicator>(host, nullptr, device, reduce, label, deadline_s,
-                                            std::make_shared<BrokenFlag>());
+  return std::make_unique<NcclCommunicator>(
+      host, nullptr, label,
+      NcclCommunicator::Family{device, reduce, deadline_s, std::make_shared<BrokenFlag>()});
 }
 
 void share_device_for_tests(int rank, Log& log) {

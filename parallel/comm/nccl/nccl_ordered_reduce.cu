@@ -10,17 +10,17 @@ namespace retinue::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kLevels = 7;  // of the tree over at most 64 partials, and its root
+constexpr int kLevels = 7;  // levels of the tree over at most 64 partials, root included
 
 __device__ float plus(float a, float b) { return a + b; }
 __device__ float4 plus(float4 a, float4 b) {
   return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
 }
 
-// Partials arrive in the order of their ranks and are carried as in a binary counter: level l holds
-// the sum of 2^l neighbours that waits for the sum of the next 2^l. That is reduce_tree for every
-// count. With kRanks > 0 the loops unroll and the levels are registers; 0: `parts.ranks` at run
-// time.
+// Adds partials in the order of their ranks and carries as a binary counter does: level l holds the
+// sum of 2^l neighbours until the sum of the next 2^l is there. That is reduce_tree for every
+// count. With kRanks > 0 the loops unroll and the levels are registers; 0: the number is
+// `parts.ranks`.
 template <int kRanks, class Value>
 __global__ void __launch_bounds__(kThreads)
     ordered_sum_kernel(OrderedParts parts, std::int64_t count, Value* out) {
@@ -45,7 +45,7 @@ __global__ void __launch_bounds__(kThreads)
       }
     }
   }
-  // What waits is added from the right: the smaller sums are of the higher ranks.
+  // The levels that are left are added from the right: the higher ranks have the smaller sums.
   Value sum{};
   bool any = false;
 #pragma unroll

@@ -1,11 +1,13 @@
 #pragma once
 
+// Tested through tests/parallel/comm/nccl/nccl_communicator_test.cpp.
+
 #include <cstdint>
 
 namespace retinue::cuda {
 
-/// One f32 partial per rank on one device. That of rank r lies at scratch + r · stride; this rank's
-/// lies at `own`, wherever that is.
+/// One f32 partial per rank on one device. The partial of rank r is at scratch + r · stride, except
+/// this rank's, which is at `own`.
 struct OrderedParts {
   const float* scratch = nullptr;
   std::int64_t stride = 0;

@@ -1,12 +1,14 @@
 #pragma once
 
+// Tested through tests/layers/ops/matmul_test.cpp.
+
 #include <cstdint>
 #include <string_view>
 
 namespace retinue {
 
-/// Instruction sets that the CPU kernels are compiled for, each a superset of the one before. Which
-/// one runs decides bits (it is in the numerics fingerprint), so all ranks of a job must agree.
+/// Instruction sets that the CPU kernels are compiled for, each a superset of the one before. The
+/// choice decides bits (it is in the numerics fingerprint), so all ranks of a job must agree.
 enum class CpuIsa : std::uint8_t { kBaseline, kAvx2, kAvx512, kAvx512Bf16 };
 inline constexpr int kCpuIsas = 4;
 
@@ -24,7 +26,7 @@ constexpr std::string_view name(CpuIsa isa) {
   return "?";
 }
 
-/// The widest that this machine runs.
+/// The widest one that this machine supports.
 CpuIsa detect_cpu_isa();
 
 }  // namespace retinue

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/parallel/comm/nccl/nccl_communicator_test.cpp.
+
 #include <cuda_runtime.h>
 
 namespace retinue::cuda {

@@ -53,7 +53,7 @@ std::string pci_bus_id(int index) {
   std::array<char, 32> bus{};
   check_cuda(cudaDeviceGetPCIBusId(bus.data(), static_cast<int>(bus.size()), index),
              "cudaDeviceGetPCIBusId");
-  // sysfs writes it in small letters.
+  // sysfs writes it in lower case.
   std::string id = bus.data();
   for (char& c : id)
     if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');

@@ -1,18 +1,20 @@
 #pragma once
 
+// Tested through tests/parallel/comm/nccl/nccl_communicator_test.cpp.
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 
-/// What the rest of `parallel/device` asks of the CUDA runtime, free of its headers; handles travel
-/// as void*. Declared in every build, defined in those with a CUDA backend: callers stand behind
+/// The CUDA runtime for the rest of `parallel/device`, without CUDA's headers; handles are void*.
+/// Declared in every build, defined in builds with a CUDA backend: callers are inside
 /// `if constexpr (build::kCuda)`.
-/// Throws: SystemError naming the call and CUDA's own name and text of the error.
+/// Throws: SystemError with the call, and CUDA's own name and text of the error.
 namespace retinue::cuda {
 
-/// How many devices this process can use, and when none, why.
+/// The number of devices that this process can use; when it is 0, the reason.
 struct Availability {
   int devices = 0;
   std::string reason;
@@ -27,18 +29,18 @@ struct DeviceFacts {
   std::int64_t l2_bytes = 0;
   std::string pci_bus_id;  ///< "0000:17:00.0", as in /sys/bus/pci/devices
 };
-/// Leaves the current device as it is, and a device that nobody uses without a context.
+/// Keeps the current device, and makes no context on the device.
 DeviceFacts device_facts(int index);
-/// 13000 is 13.0. The driver's is the newest runtime that it serves; 0: there is no driver.
+/// 13000 is 13.0. driver_version() is the newest runtime that the driver serves; 0: no driver.
 int driver_version();
 int runtime_version();
-/// Without making a context on the device, as device_facts() does.
+/// Makes no context on the device.
 std::string pci_bus_id(int index);
 /// Whether a kernel on `from` can read the memory of `to`, over NVLink or PCIe.
 bool can_access_peer(int from, int to);
 /// Makes `index` the calling thread's current device.
 void use_device(int index);
-/// Memory of `index` that nobody has taken; makes it the calling thread's current device.
+/// Free memory of `index`; makes it the calling thread's current device.
 std::int64_t free_bytes(int index);
 
 /// Null when there is no memory left.
@@ -48,7 +50,7 @@ void release(int device, void* data) noexcept;
 void* allocate_pinned(std::size_t size_bytes);
 void release_pinned(void* data) noexcept;
 
-/// Of the device's greatest priority, or of its least.
+/// A stream of the device's greatest priority, or of its least.
 std::shared_ptr<void> make_stream(int device, bool background);
 void copy(void* stream, void* to, const void* from, std::size_t size_bytes);
 void copy_rows(void* stream, void* to, std::size_t to_pitch, const void* from,

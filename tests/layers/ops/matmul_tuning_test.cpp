@@ -49,7 +49,7 @@ TEST(MatmulTuning, ComesBackFromItsFile) {
   std::string why_not = "not asked";
   EXPECT_EQ(MatmulTuning::load(path, kMachine, why_not), some_tuning());
   EXPECT_EQ(why_not, "");
-  some_tuning().save(path, kMachine);  // over what is there
+  some_tuning().save(path, kMachine);  // over the first file
   EXPECT_EQ(MatmulTuning::load(path, kMachine, why_not).size(), 3U);
 }
 
@@ -60,7 +60,7 @@ TEST(MatmulTuning, TakesNothingOfAnotherMachineAndSaysSo) {
   EXPECT_EQ(MatmulTuning::load(folder.path("a"), "Another GPU", why_not).size(), 0U);
   EXPECT_NE(why_not.find("Some GPU"), std::string::npos) << why_not;
   EXPECT_EQ(MatmulTuning::load(folder.path("absent"), kMachine, why_not).size(), 0U);
-  EXPECT_NE(why_not.find("not there"), std::string::npos) << why_not;
+  EXPECT_NE(why_not.find("does not exist"), std::string::npos) << why_not;
 }
 
 TEST(MatmulTuning, TakesNothingOfAFileThatIsCutOrChangedAnywhere) {
@@ -98,7 +98,7 @@ struct Way {
   bool bias;
 };
 
-TEST(TuneMatmul, TakesTheFastestThatIsOffered) {
+TEST(TuneMatmul, TakesTheFastestOfTheOfferedAlgorithms) {
   constexpr std::int64_t kInputs = 256, kOutputs = 40, kRows = 3;
   for_each_isa([&](Context& ctx) {
     auto x = Guarded<BFloat16>::random({kRows, kInputs}, 1);
@@ -126,17 +126,17 @@ TEST(TuneMatmul, TakesTheFastestThatIsOffered) {
       EXPECT_NE(taken[0], taken[1]);
       EXPECT_NE(taken[1], taken[2]);
 
-      // Whatever is taken computes the product.
+      // Every choice computes the product.
       MatmulTuning tuning;
       for (const std::int64_t bucket : {1, 4}) tuning.put(kind, bucket, taken[2]);
-      ctx.set_matmul_tuning(&tuning);
+      set_matmul_tuning(ctx, &tuning);
       Guarded<BFloat16> y({kRows, kOutputs});
       if (way.leaves == 1)
         ops::matmul(ctx, x, w.matrix(), way.bias ? ConstTensorView(bias.view()) : ConstTensorView{},
                     y);
       else
         ops::matmul_tree(ctx, x, w.matrix(), way.leaves, y);
-      ctx.set_matmul_tuning(nullptr);
+      set_matmul_tuning(ctx, nullptr);
       const auto want =
           matmul_reference(x.doubles(), rows.doubles(), way.bias ? bias.doubles() : Doubles{},
                            kRows, kOutputs, kInputs);

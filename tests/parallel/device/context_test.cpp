@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <any>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,7 @@ TEST(Context, HandsStagesToItsSink) {
   MemoryLedger ledger;
   Context ctx = context_of(ledger, 1024, 0);
   const TensorView x = ctx.alloc({2, 3}, DType::kF32);
-  ctx.stage("layer", 3, x);  // nobody listens
+  ctx.stage("layer", 3, x);  // there is no sink yet
   std::vector<std::string> seen;
   ctx.set_stage_sink([&](std::string_view name, int index, ConstTensorView value) {
     seen.push_back(std::string(name) + "/" + std::to_string(index) + value.shape().to_string());
@@ -40,6 +41,13 @@ TEST(Context, HandsStagesToItsSink) {
   ctx.stage("layer", 3, x);
   ctx.stage("logits", x);
   EXPECT_EQ(seen, (std::vector<std::string>{"layer/3[2, 3]", "logits/-1[2, 3]"}));
+}
+
+TEST(Context, HandsAnAttachmentOn) {
+  Context ctx = Context::plan({}, 1);
+  EXPECT_FALSE(ctx.attachment().has_value());
+  ctx.attach(7);
+  EXPECT_EQ(std::any_cast<int>(ctx.attachment()), 7);
 }
 
 TEST(Context, NeedsAThread) { EXPECT_THROW(Context::plan({}, 0), BugError); }

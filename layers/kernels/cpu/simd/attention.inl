@@ -14,18 +14,18 @@
 namespace retinue::ops::simd {
 namespace {
 
-/// Puts one token's key and value of one head into a page. The value after an even key is cleared:
-/// it is multiplied by a probability of zero until its own token arrives, and must not be a stale
-/// NaN.
+/// Puts one token's key and value of one head into a KV block. Clears the value after an even key:
+/// until its own token arrives it is multiplied by a probability of zero, and a stale NaN
+/// would show.
 template <class T>
-void write_token(const TokenToPage<T>& t) {
+void write_token(const TokenToBlock<T>& t) {
   constexpr int kStep = kPair<T>;
   // A key is an output of q · kᵀ, its channels are the inner dimension.
-  T* to = t.key_page + t.key / kPanel * kPanel * t.head_dim + t.key % kPanel * kStep;
+  T* to = t.key_block + t.key / kPanel * kPanel * t.head_dim + t.key % kPanel * kStep;
   for (std::int64_t c = 0; c < t.head_dim; c += kStep, to += kPanel * kStep)
     std::memcpy(to, t.k + c, kStep * sizeof(T));
-  // For a value it is the other way round.
-  to = t.value_page + t.key / kStep * kPanel * kStep;
+  // For a value, channels are the outputs and keys the inner dimension.
+  to = t.value_block + t.key / kStep * kPanel * kStep;
   for (std::int64_t c = 0; c < t.head_dim; c += kPanel, to += t.block_keys * kPanel) {
     const std::int64_t left = t.head_dim - c;
     const Vf value = left >= kPanel ? load(t.v + c) : load_part(t.v + c, left);
@@ -97,8 +97,8 @@ class AttentionRows {
     constexpr int kGroup = kTilePanels<rows> >= 2 ? 2 : 1;
     const std::int64_t stride = b_.head_dim * kPanel;
     for (std::int64_t at = 0; at < count;) {
-      const std::int64_t page = (key + at) / b_.block_keys, inside = (key + at) % b_.block_keys;
-      const T* w = b_.key_pages[page] + inside / kPanel * stride;
+      const std::int64_t block = (key + at) / b_.block_keys, inside = (key + at) % b_.block_keys;
+      const T* w = b_.key_blocks[block] + inside / kPanel * stride;
       const std::int64_t left =
           b_.block_keys - inside < count - at ? b_.block_keys - inside : count - at;
       std::int64_t done = 0;
@@ -125,7 +125,7 @@ class AttentionRows {
     for (int r = 0; r < rows; ++r) {
       const std::int64_t seen = b_.row_keys[first_ + r] - key;
       const auto visible = static_cast<std::int32_t>(seen < 0 ? 0 : (seen < count ? seen : count));
-      // Vectors that are seen in part, or not at all, are masked where they lie.
+      // Masks vectors of which a row sees a part or nothing.
       for (std::int64_t v = visible / kPanel; v < vectors; ++v) {
         float* score = &scores_[r][v * kPanel];
         const Vi index = lane + static_cast<std::int32_t>(v * kPanel);
@@ -136,7 +136,7 @@ class AttentionRows {
         largest = max(load(&scores_[r][v * kPanel]) * b_.scale, largest);
       found[r] = max_lanes(largest);
     }
-    // Lane r is row r from here on.
+    // From here on, lane r is row r.
     const Vf after = max(found, partial_.largest);
     const Vf base = select(after == kNone, Vf{}, after);  // nothing seen: e^(-inf - 0) is 0
     shrink_ = exp(partial_.largest - base);
@@ -168,11 +168,11 @@ class AttentionRows {
     const std::int64_t stride = b_.block_keys * kPanel;
     Ahead nothing;
     for (std::int64_t at = 0; at < count;) {
-      const std::int64_t page = (key + at) / b_.block_keys, inside = (key + at) % b_.block_keys;
+      const std::int64_t block = (key + at) / b_.block_keys, inside = (key + at) % b_.block_keys;
       const std::int64_t left =
           b_.block_keys - inside < count - at ? b_.block_keys - inside : count - at;
       accumulate<T, rows, panels, kAttentionTile>(
-          probabilities_[0] + at, b_.value_pages[page] + panel * stride + inside * kPanel, stride,
+          probabilities_[0] + at, b_.value_blocks[block] + panel * stride + inside * kPanel, stride,
           (left + kStep - 1) / kStep, acc, nothing);
       at += left;
     }

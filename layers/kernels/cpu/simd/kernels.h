@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/ops/matmul_test.cpp.
+
 #include "parallel/device/cpu/isa.h"
 #include "parallel/device/dtype.h"
 
@@ -9,9 +11,10 @@ namespace retinue::ops::simd {
 
 /// Weights and keys lie in panels of sixteen outputs: element (n, k) of T at
 ///   panel n/16, then k / pair, then n%16, then k%pair      pair = 2 for bf16, 1 for f32
-/// so that one load brings sixteen outputs' next operand(s), for one row as for many.
+/// so that one load brings the next operand(s) of sixteen outputs, for one row as for many.
 inline constexpr int kPanel = 16;
-/// Of a block of more rows than one tile holds, tiles start at these under every instruction set.
+/// In a block of several tiles of rows, every tile starts at a multiple of this, under every
+/// instruction set.
 inline constexpr int kTileRowsMultiple = 8;
 template <class T>
 inline constexpr int kPair = sizeof(T) == 2 ? 2 : 1;
@@ -19,10 +22,10 @@ inline constexpr int kPair = sizeof(T) == 2 ? 2 : 1;
 /// y[m, n] = Σ_k x[m, k] · w[n, k] (+ bias[n]) for a block of rows and panels.
 template <class T>
 struct MatmulBlock {
-  const T* x;             ///< rows packed by pack_rows, of all of K
+  const T* x;             ///< rows packed by pack_rows, over all of K
   const T* panels;        ///< first panel of the block
   std::int64_t k;         ///< a multiple of kPair<T> (zero-padded)
-  std::int64_t leaf_k;    ///< K is cut into leaves of this many, combined in the fixed tree
+  std::int64_t leaf_k;    ///< length of a leaf of K; leaves are combined in the fixed tree
   std::int64_t rows;      ///< rows of the block
   std::int64_t columns;   ///< outputs of the block; the last panel may be partly used
   const T* bias;          ///< [columns] or null
@@ -31,15 +34,15 @@ struct MatmulBlock {
   bool y_is_f32;          ///< else y is T
 };
 
-/// Rows in the order in which a MatmulBlock wants them: tile by tile, in each k / pair, then row,
-/// then k%pair. A block's rows may be packed in parts, of multiples of kTileRowsMultiple but for
-/// the last, which has more of them unless it is the only one.
+/// Packs rows in the order in which a MatmulBlock reads them: tile by tile, in each k / pair, then
+/// row, then k%pair. A block's rows may be packed in parts. Every part but the last has a multiple
+/// of kTileRowsMultiple rows; the last has more than that, unless it is the only part.
 template <class T>
 struct RowPacking {
   const T* x;
   std::int64_t x_stride;
   std::int64_t rows;
-  std::int64_t all_rows;  ///< of the block of which these are a part
+  std::int64_t all_rows;  ///< of the whole block
   std::int64_t k;         ///< as given
   std::int64_t padded_k;  ///< rounded up to kPair<T>
   T* packed;              ///< [rows · padded_k]
@@ -52,24 +55,24 @@ struct AttentionBlock {
   std::int64_t q_stride;
   std::int64_t rows;
   std::int64_t head_dim;
-  const T* const* key_pages;  ///< page j holds keys [j · block_keys, …) in panels
-  const T* const* value_pages;
+  const T* const* key_blocks;  ///< block j holds keys [j · block_keys, …) in panels
+  const T* const* value_blocks;
   std::int64_t block_keys;       ///< a multiple of 16 that divides 128
   const std::int64_t* row_keys;  ///< [rows] keys that a row sees: its own position + 1, or all
   float scale;
   T* y;  ///< [rows, head_dim] at y_stride
   std::int64_t y_stride;
 };
-/// One token's key and value of one head, and its place in a page.
+/// One token's key and value of one head, and its place in a KV block.
 template <class T>
-struct TokenToPage {
+struct TokenToBlock {
   const T* k;  ///< [head_dim]
   const T* v;
   std::int64_t head_dim;  ///< a multiple of kPair<T>
-  std::int64_t key;       ///< place in the page
+  std::int64_t key;       ///< place in the KV block
   std::int64_t block_keys;
-  T* key_page;
-  T* value_page;
+  T* key_block;
+  T* value_block;
 };
 /// One head's pairs (low[j], high[j]) turned by (cos[j], sin[j]); with each_step both products are
 /// rounded to T before they are added.
@@ -91,7 +94,7 @@ struct Kernels {
   void (*pack_rows)(const RowPacking<T>&);
   void (*matmul)(const MatmulBlock<T>&);
   void (*attention)(const AttentionBlock<T>&);
-  void (*write_token)(const TokenToPage<T>&);
+  void (*write_token)(const TokenToBlock<T>&);
   void (*rotate)(const Rotation<T>&);
   /// n elements each; y may be x. silu_mul: gate and up → y.
   void (*silu_mul)(const T* gate, const T* up, T* y, std::int64_t n);

@@ -37,7 +37,7 @@ RETINUE_INLINE Vf dot_step(Vf acc, const BFloat16* w, const BFloat16* x) {
 #endif
 
 /// How many accumulators of sixteen lanes the registers hold, how many rows share a tile, and how
-/// many do where one tile is then all: weights pass the caches once.
+/// many rows share it where one tile can hold all: weights then pass the caches once.
 #if defined(__AVX512F__)
 inline constexpr int kAccumulators = 24;
 inline constexpr int kTileRows = 8;
@@ -51,7 +51,7 @@ inline constexpr int kAccumulators = 2;
 inline constexpr int kTileRows = 2;
 inline constexpr int kOnlyTileRows = 2;
 #endif
-/// Eight panels are as many streams as the prefetchers of current cores follow.
+/// Prefetchers of current cores follow eight streams: eight panels.
 template <int rows>
 inline constexpr int kTilePanels = kAccumulators / rows < 8 ? kAccumulators / rows : 8;
 
@@ -69,13 +69,13 @@ struct LeafTree {
   }
 };
 
-/// Packed rows follow each other tile by tile, too many for the inner caches and in a stream too
-/// slow for the prefetchers to keep alive: asked for this far ahead they are there (with the
-/// loop over rows outside, 0.84 → 0.94 of the peak at 1024 rows of 5120, Zen 4).
+/// How far ahead packed rows are prefetched. They are too many for the inner caches, and their
+/// stream is too slow for the hardware prefetchers to keep alive (with the loop over rows outside,
+/// 0.84 → 0.94 of the peak at 1024 rows of 5120, Zen 4).
 inline constexpr int kRowPrefetchBytes = 2048;
 inline constexpr int kLine = 64;
 
-/// Cache lines asked for ahead of their use: `lines` at every step, from `at` on.
+/// Cache lines to prefetch: `lines` at every step, from `at` on.
 struct Ahead {
   const char* at = nullptr;
   int lines = 0;
@@ -97,8 +97,8 @@ RETINUE_INLINE void accumulate(const T* x, const T* w, std::int64_t panel_stride
       __builtin_prefetch(reinterpret_cast<const char*>(x) + kRowPrefetchBytes);
       ahead.step();
     }
-    // Rows outside: one row's operand at a time needs a register, the panels' operands keep
-    // theirs.
+    // Rows outside: only one row's operand needs a register at a time, and the panels' operands
+    // keep theirs.
 #pragma GCC unroll 32
     for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 32
@@ -148,8 +148,8 @@ void tile(const MatmulBlock<T>& b, std::int64_t row, std::int64_t panel, Ahead a
   }
 }
 
-/// How tall the next tile is when so many of all rows are left: kTileRows, and the last two share
-/// evenly: the few sums of a tile of one or two rows wait for each other. (A step of 11 rows as
+/// The height of the next tile when so many rows are left: kTileRows, and the last two tiles share
+/// evenly. A tile of one or two rows has few sums, which wait for each other. (A step of 11 rows as
 /// 8 + 2 + 1 took a tenth longer than one of 12 as 8 + 4, Zen 4.)
 RETINUE_INLINE std::int64_t tile_rows(std::int64_t all, std::int64_t left) {
   if (all <= kOnlyTileRows) return all;
@@ -158,8 +158,8 @@ RETINUE_INLINE std::int64_t tile_rows(std::int64_t all, std::int64_t left) {
 }
 
 /// All rows against the panels [panel, panel + panels), which stay in cache while the rows stream.
-/// Meanwhile the next panels come from memory, in equal parts beside each tile: so a few dozen rows
-/// take the longer of reading weights and multiplying, and not the sum.
+/// Meanwhile the next panels are prefetched, in equal parts beside each tile: a few dozen rows then
+/// take the longer of reading weights and multiplying, and not their sum.
 template <class T, int tallest, int panels>
 class PanelGroup {
  public:
@@ -182,7 +182,7 @@ class PanelGroup {
       if (wanted < rows) return run_tile<rows - 1>(row, wanted);
     tile<T, rows, panels>(block_, row, panel_, ahead());
   }
-  /// Of the next panels, the part that comes beside the current tile.
+  /// The part of the next panels that is prefetched beside the current tile.
   Ahead ahead() const {
     const auto lines_before = [&](std::int64_t tile) {
       return (tile * panels + tiles_ - 1) / tiles_;
@@ -199,7 +199,7 @@ class PanelGroup {
   std::int64_t tile_ = 0;
 };
 
-/// As many panels at once as fill the registers beside the tallest tile, which is the first.
+/// Takes as many panels at once as fill the registers beside the tallest tile, which is the first.
 template <class T, int tallest>
 void matmul_block_of(const MatmulBlock<T>& b) {
   if constexpr (tallest > 1)

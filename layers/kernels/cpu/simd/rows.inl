@@ -110,7 +110,8 @@ RETINUE_INLINE float sum_row(std::int64_t n, Term&& term) {
   return sum_lanes(sum);
 }
 
-/// `first(i, count)` is what the row has at i, asked once and in order: it may still be writing x.
+/// `first(i, count)` returns the row's values at i. It is called once per i, in order, because it
+/// may still be writing x.
 template <class T, class First>
 RETINUE_INLINE void rms_norm_row(const T* x, const T* weight, float eps, T* y, std::int64_t n,
                                  First&& first) {
@@ -124,7 +125,7 @@ RETINUE_INLINE void rms_norm_row(const T* x, const T* weight, float eps, T* y, s
     store_lanes(y + i, load_lanes(weight + i, count) * normed, count);
   });
 }
-/// As above.
+/// layer_norm, with `first` as above.
 template <class T, class First>
 RETINUE_INLINE void layer_norm_row(const T* x, const T* weight, const T* bias, float eps, T* y,
                                    std::int64_t n, First&& first) {
@@ -145,7 +146,7 @@ RETINUE_INLINE void layer_norm_row(const T* x, const T* weight, const T* bias, f
   });
 }
 
-/// Puts x + branch into x, and gives what is there now.
+/// Puts x + branch into x, and returns it.
 template <class T, class Branch>
 RETINUE_INLINE Vf add_at(T* x, const Branch* branch, std::int64_t i, std::int64_t count) {
   const Vf sum = round_to(sum_at(x, branch, i, count), x);
@@ -156,12 +157,12 @@ RETINUE_INLINE Vf add_at(T* x, const Branch* branch, std::int64_t i, std::int64_
   return sum;
 }
 
-/// As infinity NaN keeps the order strict, and is seen by who looks at the largest.
+/// NaN counts as infinity: that keeps the order strict, and the largest value shows it.
 RETINUE_INLINE Vf order_key(Vf x) { return select(x == x, x, splat(__builtin_inff())); }
 
 template <class T>
 std::int64_t largest(const T* x, std::int64_t n) {
-  // The block that has it first, then its place there.
+  // Finds the first sixteen that hold it, then its place among them.
   constexpr std::int64_t kBlock = 64 * kLanes;
   float most = -__builtin_inff();
   std::int64_t block = 0;

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/ops/gelu_test.cpp.
+
 // Sixteen floats as one value, for the sources in this folder only. Each of those sources is
 // compiled once per instruction set; everything here has internal linkage, so that no object built
 // for a wide set can lend a function to one built for a narrow set.
@@ -36,7 +38,7 @@ inline constexpr __mmask16 kAll = 0xFFFF;
 
 /// mask lanes are all ones or all zeros.
 RETINUE_INLINE Vf select(Vi mask, Vf yes, Vf no) { return mask ? yes : no; }
-/// The second where they compare neither way: max(limit, x) lets a NaN in x through.
+/// Returns the second where the two do not compare: max(limit, x) lets a NaN in x through.
 RETINUE_INLINE Vf max(Vf a, Vf b) {
 #if defined(__AVX512F__)
   return reinterpret_cast<Vf>(
@@ -98,7 +100,7 @@ RETINUE_INLINE void store(BFloat16* p, Vf x) {
   const Vh half = __builtin_convertvector(x != x ? nan : rounded, Vh);
   std::memcpy(p, &half, sizeof half);
 }
-/// The same for values of which none below the normal numbers matters: those may become zero.
+/// The same, but subnormal values may become zero.
 RETINUE_INLINE void store_normal(float* p, Vf x) { store(p, x); }
 RETINUE_INLINE void store_normal(BFloat16* p, Vf x) {
 #if defined(__AVX512BF16__)
@@ -108,13 +110,13 @@ RETINUE_INLINE void store_normal(BFloat16* p, Vf x) {
   store(p, x);
 #endif
 }
-/// For what round_to gave of a computed value: its NaN are quiet, and stay NaN without looking.
+/// For results of round_to on a computed value: their NaN are quiet, so NaN needs no test.
 RETINUE_INLINE void store_rounded(float* p, Vf x) { store(p, x); }
 RETINUE_INLINE void store_rounded(BFloat16* p, Vf x) {
   const Vh half = __builtin_convertvector(as_bits(x) >> 16, Vh);
   std::memcpy(p, &half, sizeof half);
 }
-/// Rounds to T and back: what storing and loading would give.
+/// Rounds to T and back, as storing and loading would.
 RETINUE_INLINE Vf round_to(Vf x, const float*) { return x; }
 RETINUE_INLINE Vf round_to(Vf x, const BFloat16*) {
   const Vu bits = as_bits(x);

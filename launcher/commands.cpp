@@ -23,7 +23,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
@@ -39,13 +38,6 @@ void print(std::string_view text) {
   std::fflush(stdout);
 }
 
-LogLevel level_of(std::string_view name) {
-  constexpr std::array<std::string_view, 4> kNames = {"debug", "info", "warning", "error"};
-  const auto found = std::find(kNames.begin(), kNames.end(), name);
-  retinue::check(found != kNames.end(), "a log level that the table let through");
-  return static_cast<LogLevel>(found - kNames.begin());
-}
-
 Log::Options log_options(const LaunchOptions& launch, int tensor, const World& world) {
   if (!launch.log_dir.empty()) {
     std::error_code error;
@@ -58,7 +50,7 @@ Log::Options log_options(const LaunchOptions& launch, int tensor, const World& w
           .place = tensor > 0
                        ? fmt::format("dp{}.tp{}", world.rank() / tensor, world.rank() % tensor)
                        : "",
-          .level = level_of(launch.log_level),
+          .level = launch.log_level,
           .directory = launch.log_dir,
           .to_stderr = world.rank() == 0 && !launch.quiet};
 }
@@ -66,7 +58,7 @@ Log::Options log_options(const LaunchOptions& launch, int tensor, const World& w
 /// Whether ranks go to GPUs, as far as can be said before the model is known.
 bool uses_gpus(const runtime::RunOptions& run) {
   if constexpr (build::kCuda)
-    return run.device == "cuda" || (run.device == "auto" && cuda::availability().devices > 0);
+    return run.device == DeviceType::kCuda || (!run.device && cuda::availability().devices > 0);
   else
     return false;
 }
@@ -126,7 +118,7 @@ int run_rank(const Command& command, const runtime::RunOptions& run, const Job& 
 
 /// Starts ranks when this is a plain call for several; otherwise runs `job` as one of them.
 int start(const Command& command, const runtime::RunOptions& run, const Job& job) {
-  if (run.device == "cuda" && !build::kCuda)
+  if (run.device == DeviceType::kCuda && !build::kCuda)
     throw UsageError("[--device] cuda: this build has no CUDA. Use --device cpu.");
   const std::int64_t retries = command.options.launch.retries;
   if (retries < 0) throw UsageError("[--retries] wants how often to start again, 0 for never");

@@ -3,6 +3,7 @@
 #include "parallel/base/check.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -27,27 +28,11 @@ struct Plain<std::optional<T>> {
   throw UsageError(fmt::format("{} wants {}, got {}.", where, wanted, got));
 }
 
-/// The words that an option admits; none when it takes any text.
-std::vector<std::string_view> choices(const Option& option) {
-  const auto is_word = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '|';
-  };
-  if (option.type.empty() || !std::all_of(option.type.begin(), option.type.end(), is_word))
-    return {};
-  std::vector<std::string_view> arguments;
-  for (std::string_view rest = option.type;;) {
-    const std::size_t bar = rest.find('|');
-    arguments.push_back(rest.substr(0, bar));
-    if (bar == std::string_view::npos) return arguments;
-    rest.remove_prefix(bar + 1);
-  }
-}
-
-void check_choice(const Option& option, std::string_view text, std::string_view where) {
-  const auto arguments = choices(option);
-  if (!arguments.empty() && std::find(arguments.begin(), arguments.end(), text) == arguments.end())
-    refuse(where, option.type, fmt::format("'{}'", text));
-}
+/// One function for the members that have a form in text, one for pointers to all others.
+template <class... F>
+struct Overloaded : F... {
+  using F::operator()...;
+};
 
 template <class T>
 T number(const Option& option, std::string_view text, std::string_view where) {
@@ -70,6 +55,11 @@ std::string text_of(double value) { return fmt::format("{}", value); }
 
 }  // namespace
 
+void detail::refuse_name(std::string_view where, const std::vector<std::string_view>& names,
+                         std::string_view got) {
+  refuse(where, fmt::format("{}", fmt::join(names, "|")), fmt::format("'{}'", got));
+}
+
 std::string key_of(const Option& option) {
   std::string key(option.name);
   std::replace(key.begin(), key.end(), '-', '_');
@@ -83,23 +73,22 @@ bool is_list(const Option& option) {
 }
 
 void set_from_text(const Option& option, std::string_view text, std::string_view where) {
-  std::visit(
-      [&](auto* target) {
-        using T = std::remove_pointer_t<decltype(target)>;
-        if constexpr (std::is_same_v<T, bool>) {
-          if (text != "true" && text != "false")
-            refuse(where, "true or false", fmt::format("'{}'", text));
-          *target = text == "true";
-        } else if constexpr (std::is_same_v<T, std::string>) {
-          check_choice(option, text, where);
-          *target = text;
-        } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
-          target->emplace_back(text);
-        } else {
-          *target = number<typename Plain<T>::type>(option, text, where);
-        }
-      },
-      option.target);
+  std::visit(Overloaded{[&](const TextForm& form) { form.read(text, where); },
+                        [&](auto* target) {
+                          using T = std::remove_pointer_t<decltype(target)>;
+                          if constexpr (std::is_same_v<T, bool>) {
+                            if (text != "true" && text != "false")
+                              refuse(where, "true or false", fmt::format("'{}'", text));
+                            *target = text == "true";
+                          } else if constexpr (std::is_same_v<T, std::string>) {
+                            *target = text;
+                          } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+                            target->emplace_back(text);
+                          } else {
+                            *target = number<typename Plain<T>::type>(option, text, where);
+                          }
+                        }},
+             option.target);
 }
 
 void set_from_json(const Option& option, std::string_view json, std::string_view where) {
@@ -111,7 +100,8 @@ void set_from_json(const Option& option, std::string_view json, std::string_view
   if (is_flag(option)) {
     if (!value.is_boolean()) refuse(where, "true or false", value.dump());
     set_from_text(option, value.dump(), where);
-  } else if (std::holds_alternative<std::string*>(option.target)) {
+  } else if (std::holds_alternative<std::string*>(option.target) ||
+             std::holds_alternative<TextForm>(option.target)) {
     set_from_text(option, text_in(value), where);
   } else if (is_list(option)) {
     if (!value.is_array()) return set_from_text(option, text_in(value), where);
@@ -132,58 +122,66 @@ std::vector<std::string> arguments_of(const Table& now, const Table& standard) {
     const Option& option = now.options[i];
     const std::string flag = "--" + std::string(option.name);
     std::visit(
-        [&](const auto* target) {
-          using T = std::remove_const_t<std::remove_pointer_t<decltype(target)>>;
-          if (*target == *std::get<T*>(standard.options[i].target)) return;
-          if constexpr (std::is_same_v<T, bool>)
-            arguments.push_back(flag);
-          else if constexpr (std::is_same_v<T, std::string>)
-            arguments.insert(arguments.end(), {flag, *target});
-          else if constexpr (std::is_same_v<T, std::vector<std::string>>)
-            for (const std::string& value : *target)
-              arguments.insert(arguments.end(), {flag, value});
-          else if constexpr (std::is_arithmetic_v<T>)
-            arguments.insert(arguments.end(), {flag, fmt::format("{}", *target)});
-          else
-            arguments.insert(arguments.end(), {flag, fmt::format("{}", **target)});
-        },
+        Overloaded{[&](const TextForm& form) {
+                     const std::string text = form.text();
+                     if (text != std::get<TextForm>(standard.options[i].target).text())
+                       arguments.insert(arguments.end(), {flag, text});
+                   },
+                   [&](const auto* target) {
+                     using T = std::remove_const_t<std::remove_pointer_t<decltype(target)>>;
+                     if (*target == *std::get<T*>(standard.options[i].target)) return;
+                     if constexpr (std::is_same_v<T, bool>)
+                       arguments.push_back(flag);
+                     else if constexpr (std::is_same_v<T, std::string>)
+                       arguments.insert(arguments.end(), {flag, *target});
+                     else if constexpr (std::is_same_v<T, std::vector<std::string>>)
+                       for (const std::string& value : *target)
+                         arguments.insert(arguments.end(), {flag, value});
+                     else if constexpr (std::is_arithmetic_v<T>)
+                       arguments.insert(arguments.end(), {flag, fmt::format("{}", *target)});
+                     else
+                       arguments.insert(arguments.end(), {flag, fmt::format("{}", **target)});
+                   }},
         option.target);
   }
   return arguments;
 }
 
 bool has_value(const Option& option) {
-  return std::visit(
-      [](const auto* target) {
-        using T = std::remove_const_t<std::remove_pointer_t<decltype(target)>>;
-        if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, std::vector<std::string>>)
-          return !target->empty();
-        else if constexpr (std::is_arithmetic_v<T>)
-          return true;
-        else
-          return target->has_value();
-      },
-      option.target);
+  return std::visit(Overloaded{[](const TextForm& form) { return !form.text().empty(); },
+                               [](const auto* target) {
+                                 using T =
+                                     std::remove_const_t<std::remove_pointer_t<decltype(target)>>;
+                                 if constexpr (std::is_same_v<T, std::string> ||
+                                               std::is_same_v<T, std::vector<std::string>>)
+                                   return !target->empty();
+                                 else if constexpr (std::is_arithmetic_v<T>)
+                                   return true;
+                                 else
+                                   return target->has_value();
+                               }},
+                    option.target);
 }
 
 std::string default_text(const Option& option) {
   if (!option.fallback.empty()) return std::string(option.fallback);
   if (!has_value(option)) return "";
-  return std::visit(
-      [](const auto* target) -> std::string {
-        using T = std::remove_const_t<std::remove_pointer_t<decltype(target)>>;
-        if constexpr (std::is_same_v<T, bool>)
-          return *target ? "on" : "off";
-        else if constexpr (std::is_same_v<T, std::string>)
-          return *target;
-        else if constexpr (std::is_same_v<T, std::vector<std::string>>)
-          return target->front();
-        else if constexpr (std::is_arithmetic_v<T>)
-          return text_of(static_cast<double>(*target));
-        else
-          return text_of(static_cast<double>(**target));
-      },
-      option.target);
+  return std::visit(Overloaded{[](const TextForm& form) { return form.text(); },
+                               [](const auto* target) -> std::string {
+                                 using T =
+                                     std::remove_const_t<std::remove_pointer_t<decltype(target)>>;
+                                 if constexpr (std::is_same_v<T, bool>)
+                                   return *target ? "on" : "off";
+                                 else if constexpr (std::is_same_v<T, std::string>)
+                                   return *target;
+                                 else if constexpr (std::is_same_v<T, std::vector<std::string>>)
+                                   return target->front();
+                                 else if constexpr (std::is_arithmetic_v<T>)
+                                   return text_of(static_cast<double>(*target));
+                                 else
+                                   return text_of(static_cast<double>(**target));
+                               }},
+                    option.target);
 }
 
 }  // namespace retinue::launcher

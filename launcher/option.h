@@ -1,6 +1,12 @@
 #pragma once
 
+#include "parallel/base/named.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -9,16 +15,53 @@
 
 namespace retinue::launcher {
 
+/// A member that has a form in text: an enum, or a small value type.
+struct TextForm {
+  /// Reads the member. `where` begins the message. Throws: UsageError.
+  std::function<void(std::string_view text, std::string_view where)> read;
+  std::function<std::string()> text;  ///< the member; empty: not given
+};
+
+namespace detail {
+[[noreturn]] void refuse_name(std::string_view where, const std::vector<std::string_view>& names,
+                              std::string_view got);
+}
+
+/// The form of a member that has one of the values in `names`, a table of static storage.
+template <class T, std::size_t N>
+TextForm by_name(T& member, const std::array<Named<T>, N>& names) {
+  return {.read =
+              [&member, &names](std::string_view text, std::string_view where) {
+                const auto found = std::ranges::find(names, text, &Named<T>::name);
+                if (found == names.end()) {
+                  std::vector<std::string_view> known;
+                  for (const Named<T>& one : names)
+                    if (!one.name.empty()) known.push_back(one.name);
+                  detail::refuse_name(where, known, text);
+                }
+                member = found->value;
+              },
+          .text = [&member, &names] { return std::string(name_in(names, member)); }};
+}
+
+/// The form of a member that `parse` reads and its text() writes.
+template <class T>
+TextForm by_form(T& member, T (*parse)(std::string_view)) {
+  return {
+      .read = [&member, parse](std::string_view text, std::string_view) { member = parse(text); },
+      .text = [&member] { return member.text(); }};
+}
+
 /// The member that an option fills.
 using Target = std::variant<bool*, int*, std::int64_t*, std::uint64_t*, double*, std::string*,
                             std::vector<std::string>*, std::optional<std::int64_t>*,
-                            std::optional<std::uint64_t>*, std::optional<double>*>;
+                            std::optional<std::uint64_t>*, std::optional<double>*, TextForm>;
 
 /// One row of a table: the flag `--name`, and the key of --config, which is the name with
 /// underscores. A bool is set by the bare flag; a vector takes the flag several times.
 struct Option {
   std::string_view name;       ///< "max-new-tokens"
-  std::string_view type = {};  ///< as help shows it: "N", "DIR"; lower-case "a|b" admits just these
+  std::string_view type = {};  ///< as help shows it: "N", "DIR", "a|b"
   std::string_view unit = {};  ///< "tokens"; empty: none
   /// What holds when it is not given; empty: the value in the struct.
   std::string_view fallback = {};

@@ -1,5 +1,7 @@
 #include "launcher/options.h"
 
+#include "runtime/jobs/option_names.h"
+
 #include <algorithm>
 #include <initializer_list>
 #include <utility>
@@ -26,13 +28,13 @@ Table model_table(RunOptions& options) {
                .type = "checkpoint|random[:SEED]",
                .help = "random: weights of the true shape from a seed; then only config.json and "
                        "the text files are needed",
-               .target = &options.weights},
+               .target = by_form(options.weights, runtime::parse_weights)},
               {.name = "weights-read",
                .type = "auto|once|each",
                .help = "once: each byte of the checkpoint is read by one rank, which sends it to "
                        "those that want it; each: every rank reads what it wants itself; auto: "
                        "once on several hosts, each on one",
-               .target = &options.weights_read},
+               .target = by_name(options.weights_read, runtime::kWeightsReadNames)},
               {.name = "tensor-parallel",
                .type = "N",
                .unit = "ranks",
@@ -42,17 +44,17 @@ Table model_table(RunOptions& options) {
               {.name = "device",
                .type = "auto|cpu|cuda",
                .help = "cuda fails where there is none; it never falls back",
-               .target = &options.device},
+               .target = by_name(options.device, runtime::kDeviceNames)},
               {.name = "dtype",
                .type = "auto|bfloat16|float32",
                .help = "compute type; auto: the checkpoint's; float32 on CPU only",
-               .target = &options.dtype},
+               .target = by_name(options.dtype, runtime::kDtypeNames)},
               {.name = "reduce",
                .type = "ordered|nccl",
                .fallback = "ordered on CPU; retinue info names it on CUDA",
                .help = "how row-parallel sums are combined; ordered: the same bits for every "
                        "layout",
-               .target = &options.reduce},
+               .target = by_name(options.reduce, runtime::kReduceNames)},
               {.name = "threads",
                .type = "N",
                .fallback = "cores / ranks of the host",
@@ -109,16 +111,16 @@ Table engine_table(RunOptions& options) {
                .type = "white|drop",
                .help = "transparent pixels: composited on white, or their alpha dropped as "
                        "transformers does",
-               .target = &options.alpha},
+               .target = by_name(options.alpha, runtime::kAlphaNames)},
               {.name = "exif",
                .type = "apply|ignore",
                .help = "the orientation that a JPEG carries",
-               .target = &options.exif},
+               .target = by_name(options.exif, runtime::kExifNames)},
               {.name = "video-prompt",
                .type = "inner|outer",
                .help = "outer: keep the outer vision_start and vision_end around a video's frames "
                        "(later transformers); inner: 4.57",
-               .target = &options.video_prompt},
+               .target = by_name(options.video_prompt, runtime::kVideoPromptNames)},
               {.name = "isolate-decode",
                .help = "decode images and videos in helper processes with 4 GiB and 60 s each: one "
                        "that crashes, hangs or grows fails its item and nothing else",
@@ -139,7 +141,7 @@ Table sampling_table(SamplingOptions& options) {
                .type = "model",
                .fallback = "the flags below",
                .help = "model: what generation_config.json says; flags still win",
-               .target = &options.sampling},
+               .target = by_name(options.sampling, runtime::kSamplingNames)},
               {.name = "temperature",
                .type = "X",
                .fallback = "0",
@@ -208,7 +210,7 @@ Table caption_table(CaptionOptions& options) {
            .help =
                "image, video, folder, glob, jsonl, openai, webdataset (or tar) or parquet, where "
                "the content does not tell",
-           .target = &options.input_format},
+           .target = by_name(options.input_format, runtime::kInputFormatNames)},
           {.name = "output",
            .type = "DIR",
            .fallback = "required",
@@ -219,7 +221,7 @@ Table caption_table(CaptionOptions& options) {
            .type = "jsonl|webdataset|parquet",
            .help = "what is written beside captions.jsonl: nothing, tar archives, or "
                    "captions.parquet; asked again of a finished job, it runs nothing",
-           .target = &options.output_format},
+           .target = by_name(options.output_format, runtime::kOutputFormatNames)},
           {.name = "prompt",
            .type = "TEXT",
            .help = "what is asked about each item that brings no prompt of its own",
@@ -237,7 +239,7 @@ Table caption_table(CaptionOptions& options) {
           {.name = "shard",
            .type = "I/N",
            .help = "this job takes part I of N, I from 0",
-           .target = &options.shard},
+           .target = by_form(options.shard, runtime::parse_shard)},
           {.name = "shuffle",
            .type = "SEED",
            .fallback = "input order",
@@ -253,7 +255,7 @@ Table caption_table(CaptionOptions& options) {
            .type = "N|P%",
            .fallback = "no budget",
            .help = "stop with exit code 4 when more items fail",
-           .target = &options.max_failures},
+           .target = by_form(options.max_failures, runtime::parse_failure_budget)},
           {.name = "fsync-interval-ms",
            .type = "N",
            .unit = "ms",
@@ -276,7 +278,7 @@ Table caption_table(CaptionOptions& options) {
            .help = "for studies: skip sums and features between ranks (answers are wrong, so "
                    "--ignore-eos must fix their length), decode all pixels before the clock "
                    "starts, or show no pictures",
-           .target = &options.ablation},
+           .target = by_name(options.ablation, runtime::kAblationNames)},
           {.name = "top-logprobs",
            .type = "N",
            .unit = "tokens",
@@ -369,7 +371,7 @@ Table launch_table(LaunchOptions& options) {
           {.name = "log-level",
            .type = "debug|info|warning|error",
            .help = "least level that is logged",
-           .target = &options.log_level},
+           .target = by_name(options.log_level, kLogLevelNames)},
           {.name = "log-dir",
            .type = "DIR",
            .fallback = "no files",

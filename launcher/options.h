@@ -1,15 +1,24 @@
 #pragma once
 
 #include "launcher/option.h"
+#include "parallel/base/log.h"
+#include "parallel/base/named.h"
 #include "runtime/doctor/doctor.h"
 #include "runtime/jobs/options.h"
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace retinue::launcher {
+
+inline constexpr auto kLogLevelNames =
+    std::to_array<Named<LogLevel>>({{"debug", LogLevel::kDebug},
+                                    {"info", LogLevel::kInfo},
+                                    {"warning", LogLevel::kWarning},
+                                    {"error", LogLevel::kError}});
 
 /// What the launcher itself needs for a verb that runs; all else goes to the job.
 struct LaunchOptions {
@@ -20,7 +29,7 @@ struct LaunchOptions {
   bool print_launch = false;
   std::int64_t retries = 0;
   std::string config = {};
-  std::string log_level = "info";
+  LogLevel log_level = LogLevel::kInfo;
   std::string log_dir = {};
   bool quiet = false;
   bool no_progress = false;

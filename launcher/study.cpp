@@ -75,7 +75,7 @@ study::Provenance provenance_of(const Command& command, bool gpus) {
   p.hosts = static_cast<int>(std::max<std::size_t>(1, launch.hosts.size()));
   p.cores = launch.cores.logical * p.hosts;
   p.merge_unit = model.vision.merge_unit();
-  p.work = study::work_of(model, caption.run.dtype == "float32" ? 4 : 2);
+  p.work = study::work_of(model, caption.run.dtype == DType::kF32 ? 4 : 2);
   p.price_per_hour = flags.price_per_hour;
   std::optional<study::Peaks> known;
   if constexpr (build::kCuda)
@@ -133,7 +133,7 @@ study::RunOutcome start_run(const Command& command, const study::RunRequest& req
   if (cell.max_sequences > 0) add("--max-sequences", std::to_string(cell.max_sequences));
   if (cell.max_pixels > 0) add("--max-pixels", std::to_string(cell.max_pixels));
   add("--ablation", study::name(cell.ablation));
-  add("--log-level", flags.log_level);
+  add("--log-level", std::string(name_in(kLogLevelNames, flags.log_level)));
   if (!flags.log_dir.empty()) add("--log-dir", flags.log_dir + "/" + cell.id());
   if (flags.share_device) arguments.emplace_back("--share-device");
   arguments.insert(arguments.end(), {"--profile", "--quiet", "--no-progress"});

@@ -8,10 +8,8 @@
 #include "runtime/media/content.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -21,7 +19,6 @@
 #include <set>
 #include <span>
 #include <sys/stat.h>
-#include <tuple>
 #include <utility>
 
 namespace retinue::runtime {
@@ -160,19 +157,20 @@ bool add_manifest(const std::string& path, ItemSink& sink) {
   return detail::read_manifest(file, path, fs::path(path).parent_path().string(), sink);
 }
 
-bool add_file(const std::string& path, const std::string& format, ItemSink& sink) {
-  if (format == "image" || format == "video") {
+bool add_file(const std::string& path, std::optional<InputFormat> format, ItemSink& sink) {
+  if (format == InputFormat::kImage || format == InputFormat::kVideo) {
     Item item = item_of_file(path);
-    item.media[0].kind = format == "video" ? MediaKind::kVideo : MediaKind::kImage;
+    item.media[0].kind = format == InputFormat::kVideo ? MediaKind::kVideo : MediaKind::kImage;
     return sink.add(std::move(item));
   }
-  if (format == "jsonl" || format == "openai") return add_manifest(path, sink);
-  if (format == "parquet") return read_parquet(path, sink);
+  if (format == InputFormat::kManifest || format == InputFormat::kOpenAiBatch)
+    return add_manifest(path, sink);
+  if (format == InputFormat::kParquet) return read_parquet(path, sink);
   const Kind kind = kind_of_content(first_bytes(path));
   if (kind == Kind::kCompressed)
     refuse(path, "is compressed: parts of it cannot be read where they lie. Unpack it first.");
   // Also an empty or damaged archive, or one of the older format, which has no mark.
-  if (kind == Kind::kTar || format == "tar" || format == "webdataset" || extension(path) == ".tar")
+  if (kind == Kind::kTar || format == InputFormat::kWebDataset || extension(path) == ".tar")
     return read_webdataset(path, sink);
   switch (kind) {
     case Kind::kManifest:
@@ -187,7 +185,7 @@ bool add_file(const std::string& path, const std::string& format, ItemSink& sink
   return sink.add(item_of_file(path));
 }
 
-bool add_glob(const std::string& pattern, const std::string& format, ItemSink& sink) {
+bool add_glob(const std::string& pattern, std::optional<InputFormat> format, ItemSink& sink) {
   glob_t found{};
   const int rc = ::glob(pattern.c_str(), GLOB_BRACE, nullptr, &found);
   std::vector<std::string> paths;
@@ -201,37 +199,37 @@ bool add_glob(const std::string& pattern, const std::string& format, ItemSink& s
   return true;
 }
 
-std::pair<std::uint64_t, std::uint64_t> parse_shard(const std::string& text) {
-  std::uint64_t index = 0, count = 0;
+}  // namespace
+
+Shard parse_shard(std::string_view text) {
+  if (text.empty()) return {};
+  Shard shard;
   const auto slash = text.find('/');
   const char* end = text.data() + text.size();
-  if (slash != std::string::npos) {
-    const auto left = std::from_chars(text.data(), text.data() + slash, index);
-    const auto right = std::from_chars(text.data() + slash + 1, end, count);
+  if (slash != std::string_view::npos) {
+    const auto left = std::from_chars(text.data(), text.data() + slash, shard.index);
+    const auto right = std::from_chars(text.data() + slash + 1, end, shard.count);
     if (left.ec == std::errc() && left.ptr == text.data() + slash && right.ec == std::errc() &&
-        right.ptr == end && index < count)
-      return {index, count};
+        right.ptr == end && shard.index < shard.count)
+      return shard;
   }
   throw UsageError(fmt::format("[--shard] wanted I/N with I from 0 to N - 1, got '{}'", text));
 }
 
-}  // namespace
+std::string Shard::text() const {
+  return *this == Shard{} ? "" : fmt::format("{}/{}", index, count);
+}
 
 void list_items(const SourceOptions& options, std::istream& standard_input, ItemSink& sink) {
-  constexpr std::array<std::string_view, 10> kFormats = {
-      "", "image", "video", "folder", "glob", "jsonl", "openai", "webdataset", "tar", "parquet"};
-  if (std::ranges::find(kFormats, options.format) == kFormats.end())
-    throw UsageError(fmt::format("[--input-format] wanted one of{}, got {}",
-                                 fmt::join(kFormats, " "), options.format));
   if (options.inputs.empty()) throw UsageError("[--input] names nothing to read");
   for (const std::string& input : options.inputs) {
     std::error_code error;
     bool more = true;
     if (input == "-")
       more = detail::read_manifest(standard_input, "-", fs::current_path().string(), sink);
-    else if (options.format != "glob" && fs::is_directory(input, error))
+    else if (options.format != InputFormat::kGlob && fs::is_directory(input, error))
       more = add_folder(input, sink);
-    else if (options.format != "glob" && fs::exists(input, error))
+    else if (options.format != InputFormat::kGlob && fs::exists(input, error))
       more = add_file(input, options.format, sink);
     else
       more = add_glob(input, options.format, sink);
@@ -242,8 +240,8 @@ void list_items(const SourceOptions& options, std::istream& standard_input, Item
 ItemSelection selection_of(const SourceOptions& options) {
   ItemSelection selection;
   selection.shuffle = options.shuffle;
-  if (!options.shard.empty())
-    std::tie(selection.shard, selection.shards) = parse_shard(options.shard);
+  selection.shard = options.shard.index;
+  selection.shards = options.shard.count;
   if (options.limit < 0) throw UsageError("[--limit] wants a number of items, 0 for all");
   selection.limit = static_cast<std::uint64_t>(options.limit);
   return selection;

@@ -7,15 +7,38 @@
 #include <istream>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace retinue::runtime {
 
+/// What an input is, where its content does not show it.
+enum class InputFormat {
+  kImage,
+  kVideo,
+  kFolder,
+  kGlob,
+  kManifest,
+  kOpenAiBatch,
+  kWebDataset,
+  kParquet
+};
+
+/// The part `index`, from 0, of `count` equal parts of the items.
+struct Shard {
+  std::uint64_t index = 0, count = 1;
+  /// As parse_shard reads it.
+  [[nodiscard]] std::string text() const;
+  friend bool operator==(const Shard&, const Shard&) = default;
+};
+/// "I/N", or "" for all items. Throws: UsageError for anything else.
+Shard parse_shard(std::string_view text);
+
 struct SourceOptions {
   std::vector<std::string> inputs;
-  std::string format;      ///< --input-format; empty: read from the content
-  std::int64_t limit = 0;  ///< 0: all
-  std::string shard;       ///< "I/N", I from 0
+  std::optional<InputFormat> format;  ///< --input-format; none: read from the content
+  std::int64_t limit = 0;             ///< 0: all
+  Shard shard;
   std::optional<std::uint64_t> shuffle;
 };
 
@@ -31,7 +54,7 @@ struct SourceOptions {
 /// served (compressed archives).
 void list_items(const SourceOptions& options, std::istream& standard_input, ItemSink& sink);
 
-/// --shuffle, --shard and --limit. Throws: UsageError naming the one that is ill-formed.
+/// --shuffle, --shard and --limit. Throws: UsageError for a negative limit.
 ItemSelection selection_of(const SourceOptions& options);
 
 /// What list_items gives, selected, as a table in `folder`; without one in files without a name.

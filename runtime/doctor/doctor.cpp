@@ -181,9 +181,9 @@ void look_at_links(const Session& session, const DoctorOptions& options, MeshSha
   if constexpr (build::kCuda)
     if (gpus) {
       if (options.run.share_device) share_device_for_tests(world.rank(), session.log);
-      const Reduce reduce = options.run.reduce == "ordered" ? Reduce::kOrdered : Reduce::kLibrary;
       const Stream stream(device);
-      const auto comm = make_nccl(mesh.tensor(), device, reduce, "tensor", session.deadline_s);
+      const auto comm =
+          make_nccl(mesh.tensor(), device, options.run.reduce, "tensor", session.deadline_s);
       own = as_facts(sweep_collectives(*comm, mesh.tensor(), stream, session.clock, sweep), group,
                      first, device);
     }

@@ -75,7 +75,7 @@ void look_at_model(const Session& session, const RunOptions& options, RankFacts&
   facts.model = options.model;
   try {
     load_model_files(options);
-    if (options.weights == "checkpoint") {
+    if (!options.weights.random) {
       // Opens every shard and holds its header against its length.
       const layers::Checkpoint checkpoint(options.model);
       facts.weights_bytes = 0;
@@ -86,7 +86,7 @@ void look_at_model(const Session& session, const RunOptions& options, RankFacts&
     facts.model_error = error.what();
   }
   facts.model_identity = model_identity(options);
-  if (options.weights == "checkpoint")
+  if (!options.weights.random)
     facts.read =
         read_rate(options.model, session.world.rank(), session.world.size(), session.clock);
 }
@@ -108,8 +108,8 @@ void look_at_gpu(const Device& device, const Places& places, RankFacts& facts) {
 Device device_of_rank(const RunOptions& options, int node_rank, std::string& error) {
   cuda::Availability gpus{.devices = 0, .reason = "this build has no CUDA"};
   if constexpr (build::kCuda) gpus = cuda::availability();
-  if (options.device == "cuda" && gpus.devices == 0) error = gpus.reason;
-  if (options.device == "cpu" || gpus.devices == 0) return {};
+  if (options.device == DeviceType::kCuda && gpus.devices == 0) error = gpus.reason;
+  if (options.device == DeviceType::kCpu || gpus.devices == 0) return {};
   return {DeviceType::kCuda, node_rank % gpus.devices};
 }
 

@@ -75,46 +75,28 @@ void read_generation(const std::string& folder, ModelFiles& model) {
       model.eos_ids = read_ids((*at)["eos_token_id"], config_path);
 }
 
-void check_choice(const char* flag, const std::string& value,
-                  std::initializer_list<const char*> known) {
-  std::string list;
-  for (const char* name : known) {
-    if (value == name) return;
-    list += (list.empty() ? "" : ", ") + std::string(name);
-  }
-  throw UsageError(fmt::format("[{}] is '{}', wanted one of {}", flag, value, list));
-}
-
 void check_options(const RunOptions& options) {
   if (options.model.empty()) throw UsageError("[--model] names no checkpoint folder");
-  check_choice("--device", options.device, {"auto", "cpu", "cuda"});
-  check_choice("--dtype", options.dtype, {"auto", "bfloat16", "float32"});
-  check_choice("--reduce", options.reduce, {"ordered", "nccl"});
-  check_choice("--alpha", options.alpha, {"white", "drop"});
-  check_choice("--exif", options.exif, {"apply", "ignore"});
-  check_choice("--video-prompt", options.video_prompt, {"inner", "outer"});
   if (options.tensor_parallel < 0)
     throw UsageError("[--tensor-parallel] wants a number of ranks, 0 to choose");
 }
 
 /// --device and --dtype, which depend on each other: GPUs compute in bfloat16 only.
 void choose_device(const RunOptions& options, ModelFiles& model) {
-  model.dtype = options.dtype == "auto"       ? model.config.dtype
-                : options.dtype == "bfloat16" ? DType::kBF16
-                                              : DType::kF32;
+  model.dtype = options.dtype.value_or(model.config.dtype);
   cuda::Availability gpus{.devices = 0, .reason = "this build has no CUDA"};
   if constexpr (build::kCuda) gpus = cuda::availability();
   const bool serves = model.dtype == DType::kBF16;
-  if (options.device == "cuda") {
+  if (options.device == DeviceType::kCuda) {
     if (gpus.devices == 0)
       throw UsageError(fmt::format("[--device] cuda: {}. Use --device cpu.", gpus.reason));
     if (!serves)
       throw UsageError(
           "[--dtype] is float32, which is for CPUs. Use --dtype bfloat16 with --device cuda.");
   }
-  const bool gpu = options.device != "cpu" && gpus.devices > 0 && serves;
+  const bool gpu = options.device != DeviceType::kCpu && gpus.devices > 0 && serves;
   model.device = Device{gpu ? DeviceType::kCuda : DeviceType::kCpu, 0};
-  model.ordered = options.reduce == "ordered";
+  model.ordered = options.reduce == Reduce::kOrdered;
   if (!model.ordered && !gpu)
     throw UsageError("[--reduce] nccl: this device is a CPU. Use --reduce ordered.");
 }
@@ -137,7 +119,7 @@ void apply_pixel_flags(const RunOptions& options, VisionProcessorSpec& spec) {
 /// Throws: UsageError where random weights stand in for those of a folder that lacks more than
 /// them.
 void check_small_files(const RunOptions& options) {
-  if (options.weights == "checkpoint") return;
+  if (!options.weights.random) return;
   std::string missing;
   for (const char* name : {"config.json", "tokenizer.json", "preprocessor_config.json"})
     if (!std::filesystem::exists(options.model + "/" + name))
@@ -146,13 +128,13 @@ void check_small_files(const RunOptions& options) {
     throw UsageError(fmt::format(
         "[--weights] {}: {} lacks {}. Only the weights are made: copy the checkpoint's small files "
         "(configurations, tokenizer, chat template) there.",
-        options.weights, options.model, missing));
+        options.weights.text(), options.model, missing));
 }
 
 }  // namespace
 
 std::string model_identity(const RunOptions& options) {
-  std::string all = options.weights + "\n";
+  std::string all = options.weights.text() + "\n";
   for (const char* name :
        {"config.json", "generation_config.json", "preprocessor_config.json",
         "video_preprocessor_config.json", "tokenizer.json", "tokenizer_config.json",
@@ -161,7 +143,7 @@ std::string model_identity(const RunOptions& options) {
       all += fmt::format("{} {}\n", name, sha256_hex(*text));
   std::vector<std::string> weights;
   std::error_code error;
-  if (options.weights == "checkpoint")
+  if (!options.weights.random)
     for (const auto& entry : std::filesystem::directory_iterator(options.model, error))
       if (entry.path().extension() == ".safetensors")
         weights.push_back(
@@ -203,10 +185,9 @@ ModelFiles load_model_files(const RunOptions& options) {
         fmt::format("[model] {}: preprocessor_config.json and config.json name different patches. "
                     "Copy both from one checkpoint.",
                     folder));
-  model.image.alpha = options.alpha == "white" ? Alpha::kWhite : Alpha::kDrop;
-  model.image.exif_orientation =
-      options.exif == "apply" ? ExifOrientation::kApply : ExifOrientation::kIgnore;
-  model.prompt.video = options.video_prompt == "inner" ? VideoPrompt::kInner : VideoPrompt::kOuter;
+  model.image.alpha = options.alpha;
+  model.image.exif_orientation = options.exif;
+  model.prompt.video = options.video_prompt;
   model.prompt.tokens = {static_cast<std::int32_t>(model.config.image_token_id),
                          static_cast<std::int32_t>(model.config.video_token_id),
                          static_cast<std::int32_t>(model.config.vision_start_token_id),
@@ -247,12 +228,9 @@ std::optional<SamplingFault> fault_of(const Sampling& sampling) {
 }  // namespace
 
 Sampling resolve_sampling(const SamplingOptions& options, const ModelFiles& model) {
-  if (!options.sampling.empty() && options.sampling != "model")
-    throw UsageError(
-        fmt::format("[--sampling] is '{}', wanted 'model' or nothing", options.sampling));
   Sampling sampling;
   SamplingParams& params = sampling.params;
-  if (options.sampling == "model") params = model.generation;
+  if (options.sampling == SamplingDefaults::kModel) params = model.generation;
   params.temperature = options.temperature.value_or(params.temperature);
   params.top_p = options.top_p.value_or(params.top_p);
   params.top_k = options.top_k.value_or(params.top_k);

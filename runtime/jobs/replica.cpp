@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <thread>
 #include <unistd.h>
 
@@ -22,7 +21,7 @@ namespace {
 std::unique_ptr<layers::WeightSource> open_weights(const RunOptions& options,
                                                    const layers::ModelConfig& config,
                                                    Communicator* loaders) {
-  if (options.weights == "checkpoint") {
+  if (!options.weights.random) {
     std::unique_ptr<layers::CheckpointSource> source;
     if (loaders != nullptr)
       source = std::make_unique<layers::SharedCheckpointSource>(options.model, *loaders);
@@ -31,18 +30,7 @@ std::unique_ptr<layers::WeightSource> open_weights(const RunOptions& options,
     if (config.text.tie_word_embeddings) source->allow_unused("lm_head.weight");
     return source;
   }
-  const std::string_view text = options.weights;
-  std::uint64_t seed = 0;
-  bool ok = text == "random";
-  if (text.starts_with("random:")) {
-    const char* end = text.data() + text.size();
-    const auto [at, error] = std::from_chars(text.data() + 7, end, seed);
-    ok = error == std::errc() && at == end;
-  }
-  if (!ok)
-    throw UsageError(fmt::format("[--weights] is '{}', wanted checkpoint, random or random:SEED",
-                                 options.weights));
-  return std::make_unique<layers::RandomSource>(seed);
+  return std::make_unique<layers::RandomSource>(options.weights.seed.value_or(0));
 }
 
 /// The smallest of the ranks' budgets: limits must be equal on all ranks of an axis.
@@ -127,7 +115,7 @@ EngineSizing sizing_for(const RunOptions& options, const ModelFiles& model,
   sizing.kv_memory_gib = options.kv_memory_gib;
   sizing.max_new_tokens = std::max(
       max_new_tokens, std::min(items.max_new_tokens, model.config.text.max_position_embeddings));
-  sizing.reduce = options.reduce == "nccl" ? Reduce::kLibrary : Reduce::kOrdered;
+  sizing.reduce = options.reduce;
   sizing.max_items = items.max_media;
   sizing.max_text_tokens = std::max(sizing.max_text_tokens, items.max_text_bytes);
   if (items.images > 0) sizing.max_image_pixels = model.processor.image.max_pixels;
@@ -137,7 +125,9 @@ EngineSizing sizing_for(const RunOptions& options, const ModelFiles& model,
 
 Communicator* loaders(const Session& session, const RunOptions& options, Communicator& together) {
   const bool several_hosts = session.node_size < session.world.size();
-  const bool once = options.weights_read == "auto" ? several_hosts : options.weights_read == "once";
+  const bool once = options.weights_read == WeightsRead::kAuto
+                        ? several_hosts
+                        : options.weights_read == WeightsRead::kOnce;
   return once ? &together : nullptr;
 }
 

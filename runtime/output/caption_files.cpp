@@ -138,14 +138,6 @@ class Parquet : public CaptionFiles {
 
 }  // namespace
 
-OutputFormat parse_output_format(const std::string& name) {
-  if (name == "jsonl") return OutputFormat::kJsonl;
-  if (name == "webdataset") return OutputFormat::kWebDataset;
-  if (name == "parquet") return OutputFormat::kParquet;
-  throw UsageError(
-      fmt::format("[--output-format] is '{}', wanted jsonl, webdataset or parquet", name));
-}
-
 std::string webdataset_key(std::string_view id) {
   std::string key;
   for (std::size_t i = 0; i < id.size(); ++i) {

@@ -10,9 +10,6 @@ namespace retinue::runtime {
 /// What stands in the folder of a finished job beside captions.jsonl.
 enum class OutputFormat { kJsonl, kWebDataset, kParquet };
 
-/// "jsonl", "webdataset" or "parquet".   Throws: UsageError for another.
-OutputFormat parse_output_format(const std::string& name);
-
 /// One form in which finished records stand in the folder of a job. A file is written whole or not
 /// at all; the same records in the same order give the same bytes.
 class CaptionFiles {

@@ -108,6 +108,24 @@ TEST_F(CommandLine, RefusesWhatDoesNotFit) {
   EXPECT_THAT(refusal({"--logprobs=maybe"}), HasSubstr("true or false"));
 }
 
+TEST_F(CommandLine, RefusesValuesThatHaveNoSuchNameAndListsTheNames) {
+  EXPECT_THAT(refusal({"--dtype", "f16"}), HasSubstr("auto|bfloat16|float32, got 'f16'"));
+  EXPECT_THAT(refusal({"--reduce", "tree"}), HasSubstr("ordered|nccl, got"));
+  EXPECT_THAT(refusal({"--alpha", "black"}), HasSubstr("white|drop, got"));
+  EXPECT_THAT(refusal({"--exif", "no"}), HasSubstr("apply|ignore, got"));
+  EXPECT_THAT(refusal({"--video-prompt", "x"}), HasSubstr("inner|outer, got"));
+  EXPECT_THAT(refusal({"--sampling", "file"}), HasSubstr("--sampling wants model, got 'file'"));
+  EXPECT_THAT(refusal({"--input-format", "vidoe"}),
+              AllOf(HasSubstr("--input-format"), HasSubstr("|tar|parquet, got 'vidoe'")));
+  EXPECT_THAT(refusal({"--output-format", "xml"}), HasSubstr("jsonl|webdataset|parquet, got"));
+  EXPECT_THAT(refusal({"--ablation", "no-pixels"}),
+              HasSubstr("none|null-collectives|preloaded-pixels|text-only, got"));
+  EXPECT_THAT(refusal({"--log-level", "loud"}), HasSubstr("debug|info|warning|error, got"));
+  EXPECT_THAT(refusal({"--weights", "random:x"}), HasSubstr("--weights"));
+  EXPECT_THAT(refusal({"--shard", "3/3"}), HasSubstr("--shard"));
+  EXPECT_THAT(refusal({"--max-failures", "101%"}), HasSubstr("--max-failures"));
+}
+
 TEST_F(CommandLine, NamesWhatIsMissing) {
   EXPECT_THAT(refusal({"--input", "a", "--output", "o"}), HasSubstr("--model DIR is required"));
   EXPECT_THAT(refusal({"--model", "m", "--output", "o"}), HasSubstr("--input PATH is required"));

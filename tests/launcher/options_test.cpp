@@ -1,5 +1,7 @@
 #include "launcher/options.h"
 
+#include "parallel/base/check.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -116,6 +118,25 @@ TEST(Options, EveryVerbHasTables) {
   for (const Verb& verb : verbs()) EXPECT_FALSE(tables_of(verb.name, options).empty()) << verb.name;
 }
 
+// A row's type is written by hand: it shows the names that the option admits, in their order.
+TEST(Options, TypesOfNamedValuesListTheirNames) {
+  CommandOptions options;
+  for (const Verb& verb : verbs())
+    for (const Table& table : tables_of(verb.name, options))
+      for (const Option& option : table.options) {
+        if (!std::holds_alternative<TextForm>(option.target) ||
+            option.type.find_first_of("[/NA") != option.type.npos)
+          continue;
+        try {
+          set_from_text(option, "no such name", "here");
+          ADD_FAILURE() << option.name;
+        } catch (const UsageError& error) {
+          EXPECT_THAT(error.what(),
+                      testing::HasSubstr("wants " + std::string(option.type) + ", got"));
+        }
+      }
+}
+
 TEST(Options, WordsSayWhatDiffersFromTheDefaultsAndReadBackAlike) {
   CommandOptions now, standard;
   now.check.caption.input = {"a b", "c"};
@@ -123,13 +144,17 @@ TEST(Options, WordsSayWhatDiffersFromTheDefaultsAndReadBackAlike) {
   now.check.caption.run.max_pixels = 4096;
   now.check.caption.sampling.temperature = 0.25;
   now.check.caption.sampling.ignore_eos = true;
+  now.check.caption.run.weights = {.random = true, .seed = 7};
+  now.check.caption.run.device = DeviceType::kCpu;
+  now.check.caption.run.alpha = runtime::Alpha::kDrop;
   std::vector<std::string> arguments;
   const auto tables = run_tables(now), defaults = run_tables(standard);
   for (std::size_t i = 0; i < tables.size(); ++i)
     for (const std::string& word : arguments_of(tables[i], defaults[i])) arguments.push_back(word);
-  EXPECT_THAT(arguments, testing::ElementsAre("--input", "a b", "--input", "c", "--threads", "3",
-                                              "--temperature", "0.25", "--ignore-eos",
-                                              "--max-pixels", "4096"));
+  EXPECT_THAT(arguments,
+              testing::ElementsAre("--input", "a b", "--input", "c", "--weights", "random:7",
+                                   "--device", "cpu", "--threads", "3", "--temperature", "0.25",
+                                   "--ignore-eos", "--max-pixels", "4096", "--alpha", "drop"));
 }
 
 TEST(Options, AStudyReadsWhatItsRunsReadButNotWhatItSaysItself) {

@@ -64,10 +64,10 @@ std::string golden_config(const std::string& config) {
 runtime::RunOptions golden_run(const std::string& config) {
   runtime::RunOptions options;
   options.model = golden_config(config);
-  options.weights = "random:20251";
-  options.device = "cpu";
-  options.dtype = "float32";
-  options.alpha = "drop";
+  options.weights = {.random = true, .seed = 20251};
+  options.device = DeviceType::kCpu;
+  options.dtype = DType::kF32;
+  options.alpha = runtime::Alpha::kDrop;
   options.threads = 1;
   options.max_batch_tokens = 256;
   options.max_sequences = 8;

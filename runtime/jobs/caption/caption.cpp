@@ -6,6 +6,7 @@
 #include "runtime/jobs/caption/report.h"
 #include "runtime/jobs/host_memory.h"
 #include "runtime/jobs/job_messages.h"
+#include "runtime/jobs/option_names.h"
 #include "runtime/jobs/replica.h"
 #include "runtime/status/status_board.h"
 #include "runtime/status/status_file.h"
@@ -29,14 +30,14 @@ struct StatusPublishing {
 
 StatusPublishing begin_status(const Session& session, const CaptionJob& job, const Mesh& mesh) {
   if (!mesh.is_coordinator()) return {};
-  auto board =
-      std::make_unique<StatusBoard>(JobStatus::Job{.model = job.options.run.model,
-                                                   .output = job.options.output,
-                                                   .dtype = std::string(name(job.model.dtype)),
-                                                   .device = job.options.run.device,
-                                                   .input = job.options.input,
-                                                   .mesh = mesh.shape()},
-                                    session.clock);
+  auto board = std::make_unique<StatusBoard>(
+      JobStatus::Job{.model = job.options.run.model,
+                     .output = job.options.output,
+                     .dtype = std::string(name(job.model.dtype)),
+                     .device = std::string(name_in(kDeviceNames, job.options.run.device)),
+                     .input = job.options.input,
+                     .mesh = mesh.shape()},
+      session.clock);
   if (session.monitor != nullptr) board->add_sink(*session.monitor);
   return {.file = nullptr, .board = std::move(board)};
 }
@@ -106,7 +107,7 @@ class Work {
         replica_(job.options.run, job.model, mesh, loaders(session, job.options.run, session.world),
                  share, sizing_, prefetcher_, session.clock,
                  {.longest_first = job.options.longest_first},
-                 {.null_collectives = job.options.ablation == "null-collectives",
+                 {.null_collectives = job.options.ablation == AblationKind::kNullCollectives,
                   .calls = profile_ != nullptr ? &profile_->calls() : nullptr}) {
     const double with_nccl_s = job.start_up.communicators_s + replica_.start_up().communicators_s;
     job.start_up += replica_.start_up();
@@ -137,7 +138,9 @@ class Work {
   }
 
  private:
-  [[nodiscard]] bool preloads() const { return job_.options.ablation == "preloaded-pixels"; }
+  [[nodiscard]] bool preloads() const {
+    return job_.options.ablation == AblationKind::kPreloadedPixels;
+  }
 
   Outcome leader(const StopSignal& signal, Progress& progress) {
     std::optional<CaptionCoordinator> coordinator;

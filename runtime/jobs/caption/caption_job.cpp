@@ -1,11 +1,10 @@
 #include "runtime/jobs/caption/caption_job.h"
 
-#include "runtime/output/caption_files.h"
+#include "runtime/jobs/option_names.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <charconv>
 #include <fstream>
 #include <utility>
 
@@ -26,18 +25,6 @@ JobPrompt read_prompt(const CaptionOptions& options) {
   return prompt;
 }
 
-/// "N" or "P%" of `items`.
-std::int64_t parse_failures(const std::string& text, std::int64_t items) {
-  if (text.empty()) return std::numeric_limits<std::int64_t>::max();
-  double value = 0;
-  const bool percent = text.ends_with('%');
-  const char* end = text.data() + text.size() - (percent ? 1 : 0);
-  const auto [at, error] = std::from_chars(text.data(), end, value);
-  if (error != std::errc() || at != end || !(value >= 0) || value > (percent ? 100.0 : 1e15))
-    throw UsageError(fmt::format("[--max-failures] is '{}', wanted a number of items or P%", text));
-  return static_cast<std::int64_t>(percent ? value / 100.0 * static_cast<double>(items) : value);
-}
-
 /// The words of a question without its pictures and clips.
 void show_nothing(Item& item) {
   item.media.clear();
@@ -55,14 +42,7 @@ void show_nothing(Item& item) {
 }
 
 void check_ablation(const CaptionOptions& options) {
-  const std::string& ablation = options.ablation;
-  if (ablation != "none" && ablation != "null-collectives" && ablation != "preloaded-pixels" &&
-      ablation != "text-only")
-    throw UsageError(
-        fmt::format("[--ablation] is '{}', wanted none, null-collectives, preloaded-pixels or "
-                    "text-only",
-                    ablation));
-  if (ablation == "null-collectives" && !options.sampling.ignore_eos)
+  if (options.ablation == AblationKind::kNullCollectives && !options.sampling.ignore_eos)
     throw UsageError(
         "[--ablation] null-collectives: its answers are wrong, and would end where no answer does. "
         "Give --ignore-eos, so that all have --max-new-tokens.");
@@ -72,16 +52,17 @@ void check_ablation(const CaptionOptions& options) {
 
 Item CaptionJob::item(std::size_t index) const {
   Item item = items.item(index);
-  if (options.ablation == "text-only") show_nothing(item);
+  if (options.ablation == AblationKind::kTextOnly) show_nothing(item);
   return item;
 }
 
 bool CaptionJob::is_garbled() const {
-  return options.ablation == "null-collectives" || options.ablation == "text-only";
+  return options.ablation == AblationKind::kNullCollectives ||
+         options.ablation == AblationKind::kTextOnly;
 }
 
 std::int64_t CaptionJob::failures_allowed() const {
-  return parse_failures(options.max_failures, static_cast<std::int64_t>(items.size()));
+  return options.max_failures.of(static_cast<std::int64_t>(items.size()));
 }
 
 CaptionJob prepare_caption(const CaptionOptions& options) {
@@ -93,8 +74,6 @@ CaptionJob prepare_caption(const CaptionOptions& options) {
   if (options.top_logprobs < 0 || options.top_logprobs > kMostTopLogprobs)
     throw UsageError(fmt::format("[--top-logprobs] is {}, wanted 0 to {}", options.top_logprobs,
                                  kMostTopLogprobs));
-  parse_failures(options.max_failures, 0);
-  parse_output_format(options.output_format);
   check_ablation(options);
   ModelFiles model = load_model_files(options.run);
   Sampling sampling = resolve_sampling(options.sampling, model);
@@ -136,18 +115,19 @@ Json to_json(const Sampling& sampling) {
 Json signature_of(const CaptionJob& job) {
   Json json;
   json["model"] = job.model.identity;
-  json["weights"] = job.options.run.weights;
+  json["weights"] = job.options.run.weights.text();
   json["dtype"] = name(job.model.dtype);
   json["prompt"] = job.prompt.prompt;
   json["system"] = job.prompt.system;
   json["sampling"] = to_json(job.sampling);
   json["pixels"] = {{"min_pixels", job.model.processor.image.min_pixels},
                     {"max_pixels", job.model.processor.image.max_pixels},
-                    {"alpha", job.options.run.alpha},
-                    {"exif", job.options.run.exif},
-                    {"video_prompt", job.options.run.video_prompt}};
+                    {"alpha", name_in(kAlphaNames, job.options.run.alpha)},
+                    {"exif", name_in(kExifNames, job.options.run.exif)},
+                    {"video_prompt", name_in(kVideoPromptNames, job.options.run.video_prompt)}};
   json["logprobs"] = job.options.logprobs;
-  if (job.options.ablation != "none") json["ablation"] = job.options.ablation;
+  if (job.options.ablation != AblationKind::kNone)
+    json["ablation"] = name_in(kAblationNames, job.options.ablation);
   json["top_logprobs"] = job.options.top_logprobs;
   json["items"] = {{"count", job.items.size()}, {"sha256", job.items.sha256()}};
   return json;

@@ -151,14 +151,14 @@ void print_plan(const CaptionJob& job, const Chosen& chosen, std::int64_t memory
 int run_check(const CaptionOptions& options, int ranks, int ranks_per_node, double gpu_memory_gib,
               std::FILE* out) {
   // A plan for GPUs needs none.
-  const bool cuda = options.run.device == "cuda";
+  const bool cuda = options.run.device == DeviceType::kCuda;
   CaptionOptions on_host = options;
-  if (cuda) on_host.run.device = "cpu", on_host.run.reduce = "ordered";
+  if (cuda) on_host.run.device = DeviceType::kCpu, on_host.run.reduce = Reduce::kOrdered;
   CaptionJob job = prepare_caption(on_host);
   if (cuda) {
     if (!(gpu_memory_gib > 0))
       throw UsageError("[--gpu-memory-gib] a plan for --device cuda wants the memory of one GPU");
-    if (options.run.dtype == "float32")
+    if (options.run.dtype == DType::kF32)
       throw UsageError("[--dtype] float32 is for CPUs. Use bfloat16 with --device cuda.");
     job.model.device = Device{DeviceType::kCuda, 0};
   }

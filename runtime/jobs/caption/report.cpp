@@ -101,8 +101,7 @@ int finalize_job(const JobFolder& folder, const CaptionJob& job, const MeshShape
   const std::int64_t done = journal.done_count(), failed = journal.failed_count();
   const bool finished = done + failed == static_cast<std::int64_t>(job.items.size());
   const int code = exit_code_of(job, finished, failed, stop_code);
-  folder.finalize(journal, input_order(job), finished,
-                  parse_output_format(job.options.output_format));
+  folder.finalize(journal, input_order(job), finished, job.options.output_format);
   // A run that found everything done has nothing to report over the run that did it.
   const bool worked =
       std::any_of(job.open.begin(), job.open.end(), [](auto open) { return open != 0; });

@@ -2,6 +2,7 @@
 
 #include "parallel/base/check.h"
 #include "parallel/base/rng.h"
+#include "runtime/jobs/option_names.h"
 
 #include <fmt/format.h>
 
@@ -81,19 +82,7 @@ std::vector<Scaling> parse_scaling(std::string_view text) {
   throw UsageError(fmt::format("[--scaling] is '{}', wanted strong, weak or both", text));
 }
 
-const char* name(Ablation ablation) {
-  switch (ablation) {
-    case Ablation::kNone:
-      return "none";
-    case Ablation::kNullCollectives:
-      return "null-collectives";
-    case Ablation::kPreloadedPixels:
-      return "preloaded-pixels";
-    case Ablation::kTextOnly:
-      return "text-only";
-  }
-  return "";
-}
+const char* name(Ablation ablation) { return name_in(runtime::kAblationNames, ablation).data(); }
 
 std::vector<Ablation> parse_ablations(std::string_view text) {
   if (text.empty() || text == "none") return {};

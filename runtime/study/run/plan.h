@@ -1,5 +1,7 @@
 #pragma once
 
+#include "runtime/jobs/options.h"
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -31,8 +33,8 @@ const char* name(Scaling scaling);
 /// "strong", "weak" or "both". Throws: UsageError.
 std::vector<Scaling> parse_scaling(std::string_view text);
 
-/// What a run leaves out, under caption's names for it.
-enum class Ablation { kNone, kNullCollectives, kPreloadedPixels, kTextOnly };
+using Ablation = runtime::AblationKind;
+/// As --ablation has it.
 const char* name(Ablation ablation);
 /// "none", or a list of the others. Throws: UsageError.
 std::vector<Ablation> parse_ablations(std::string_view text);

@@ -134,7 +134,7 @@ TEST_F(Source, ShardsPartTheItemsAndShufflingKeepsOrdinals) {
   std::vector<std::string> parts;
   for (const char* shard : {"0/3", "1/3", "2/3"}) {
     SourceOptions options;
-    options.shard = shard;
+    options.shard = parse_shard(shard);
     options.shuffle = 5;
     for (const Item& item : list({folder_.path("in")}, options)) parts.push_back(item.id);
   }
@@ -156,13 +156,6 @@ TEST_F(Source, ShardsPartTheItemsAndShufflingKeepsOrdinals) {
   EXPECT_THAT(ids(list({folder_.path("in")}, limited)), ElementsAre("in/C.PNG", "in/a.png"));
 }
 
-TEST_F(Source, AnUnknownFormatIsRefused) {
-  SourceOptions options;
-  options.format = "vidoe";
-  EXPECT_THAT(refusal({folder_.path("in")}, options),
-              testing::AllOf(HasSubstr("--input-format"), HasSubstr("vidoe")));
-}
-
 TEST_F(Source, ClipsAreKnownByContentAndThenByName) {
   const std::string mp4 = std::string("\0\0\0\x18", 4) + "ftypisom and more";
   const std::string heic = std::string("\0\0\0\x18", 4) + "ftypheic and more";
@@ -182,7 +175,7 @@ TEST_F(Source, ClipsAreKnownByContentAndThenByName) {
     }
   }
   SourceOptions options;
-  options.format = "image";
+  options.format = InputFormat::kImage;
   EXPECT_EQ(list({folder_.path("v/2.mp4")}, options)[0].media[0].kind, MediaKind::kImage);
 }
 
@@ -192,10 +185,19 @@ TEST_F(Source, NothingToReadIsNoSuccess) {
   EXPECT_THAT(refusal({folder_.path("missing")}), HasSubstr("no such file"));
   EXPECT_THAT(refusal({manifest("\n")}), HasSubstr("nothing"));
   EXPECT_THAT(refusal({}), HasSubstr("--input"));
-  for (const char* shard : {"3/3", "a/2", "1", "-1/2", "0/0", "1/2x"}) {
-    SourceOptions options;
-    options.shard = shard;
-    EXPECT_THAT(refusal({folder_.path("in")}, options), HasSubstr("--shard")) << shard;
+}
+
+TEST(Shard, IsReadFromItsFormAlone) {
+  EXPECT_EQ(parse_shard("2/3"), (Shard{.index = 2, .count = 3}));
+  EXPECT_EQ((Shard{.index = 2, .count = 3}).text(), "2/3");
+  EXPECT_EQ(parse_shard(Shard{}.text()), Shard{});
+  for (const char* text : {"3/3", "a/2", "1", "-1/2", "0/0", "1/2x"}) {
+    try {
+      parse_shard(text);
+      ADD_FAILURE() << text;
+    } catch (const UsageError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("--shard"));
+    }
   }
 }
 

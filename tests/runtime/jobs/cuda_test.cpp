@@ -21,10 +21,10 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-RunOptions on_cuda(const std::string& config, int tensor, const std::string& reduce = "ordered") {
+RunOptions on_cuda(const std::string& config, int tensor, Reduce reduce = Reduce::kOrdered) {
   RunOptions options = test::golden_run(config);
-  options.device = "cuda";
-  options.dtype = "bfloat16";
+  options.device = DeviceType::kCuda;
+  options.dtype = DType::kBF16;
   options.reduce = reduce;
   options.tensor_parallel = tensor;
   return options;
@@ -33,7 +33,7 @@ RunOptions on_cuda(const std::string& config, int tensor, const std::string& red
 class CudaTrace : public testing::TestWithParam<std::tuple<std::string, std::string>> {
  protected:
   /// Traces the case and returns the digest of its logits.
-  std::string trace(int ranks, int tensor, const std::string& reduce = "ordered") {
+  std::string trace(int ranks, int tensor, Reduce reduce = Reduce::kOrdered) {
     TraceOptions options;
     options.ask.run = on_cuda(config_, tensor, reduce);
     options.ask.messages =
@@ -82,13 +82,13 @@ TEST_P(CudaTrace, OrderedSumsGiveTheSameLogitsOnEveryMesh) {
 TEST_P(CudaTrace, SumsInTheOrderOfTheLibraryAreWithinTheSameError) {
   // What is timed at the start is kept there.
   setenv("XDG_CACHE_HOME", folder_.path("cache").c_str(), 1);
-  trace(2, 2, "nccl");
+  trace(2, 2, Reduce::kLibrary);
   expect_reference();
   const std::filesystem::directory_iterator kept(folder_.path("cache/retinue"));
   ASSERT_NE(kept, std::filesystem::directory_iterator());
   EXPECT_THAT(kept->path().filename().string(), testing::StartsWith("matmul-"));
   const auto written = kept->last_write_time();
-  trace(2, 2, "nccl");
+  trace(2, 2, Reduce::kLibrary);
   EXPECT_EQ(kept->last_write_time(), written) << "the second start times nothing";
 }
 
@@ -125,12 +125,12 @@ class CudaCaption : public testing::Test {
   }
 
   /// Of a checkpoint, which the golden models of several heads have not: the captioner's.
-  std::string captions_of_checkpoint(int data, int tensor, const std::string& weights_read) {
+  std::string captions_of_checkpoint(int data, int tensor, WeightsRead weights_read) {
     const std::string name = "checkpoint." + std::to_string(runs_++);
     CaptionOptions options;
     options.run = on_cuda("gqa8-tied", tensor);
     options.run.model = test::source_folder() + "/configs/models/emoji-captioner";
-    options.run.weights = "checkpoint";
+    options.run.weights = {};
     options.run.weights_read = weights_read;
     options.sampling.max_new_tokens = 9;
     options.input = {manifest()};
@@ -187,12 +187,14 @@ TEST_F(CudaCaption, SampledIsTheSameOnEveryMesh) {
 }
 
 TEST_F(CudaCaption, OfWeightsReadTogetherIsThatOfEachRanksOwnOnEveryMesh) {
-  const std::string one = captions_of_checkpoint(1, 1, "each");
+  const std::string one = captions_of_checkpoint(1, 1, WeightsRead::kEach);
   EXPECT_EQ(std::ranges::count(one, '\n'), 4);
   for (const auto& [data, tensor] : {std::pair{2, 1}, std::pair{1, 2}}) {
-    EXPECT_EQ(captions_of_checkpoint(data, tensor, "each"), one) << data << " x " << tensor;
+    EXPECT_EQ(captions_of_checkpoint(data, tensor, WeightsRead::kEach), one)
+        << data << " x " << tensor;
     EXPECT_EQ(exchanged_bytes_, 0);
-    EXPECT_EQ(captions_of_checkpoint(data, tensor, "once"), one) << data << " x " << tensor;
+    EXPECT_EQ(captions_of_checkpoint(data, tensor, WeightsRead::kOnce), one)
+        << data << " x " << tensor;
     EXPECT_GT(exchanged_bytes_, 0);
   }
 }
@@ -213,7 +215,7 @@ TEST(CudaJob, RefusesRanksWithoutADeviceOfTheirOwn) {
 
 TEST(CudaJob, RefusesFloat32) {
   RunOptions options = on_cuda("gqa8-tied", 1);
-  options.dtype = "float32";
+  options.dtype = DType::kF32;
   try {
     (void)load_model_files(options);
     FAIL() << "wanted a UsageError";

@@ -98,7 +98,7 @@ TEST_F(Ask, RandomWeightsStillWantTheSmallFilesAndSayWhich) {
   AskOptions asked = options();
   std::filesystem::copy(asked.run.model + "/config.json", folder_.path("config.json"));
   asked.run.model = folder_.path();
-  asked.run.weights = "random";
+  asked.run.weights = {.random = true};
   EXPECT_THAT(refusal(asked), testing::AllOf(HasSubstr("--weights"), HasSubstr("copy"),
                                              HasSubstr("tokenizer.json, preprocessor_config.json"),
                                              testing::Not(HasSubstr("lacks config.json"))));
@@ -142,13 +142,9 @@ TEST_F(Options, MessagesNameTheFlag) {
   using Sample = SamplingOptions;
   EXPECT_EQ(refusal([](Run&, Sample&) {}), "");
   EXPECT_THAT(refusal([](Run& r, Sample&) { r.model = "/missing"; }), HasSubstr("--model"));
-  EXPECT_THAT(refusal([](Run& r, Sample&) { r.device = "cuda"; }), HasSubstr("--device"));
-  EXPECT_THAT(refusal([](Run& r, Sample&) { r.device = "tpu"; }), HasSubstr("--device"));
-  EXPECT_THAT(refusal([](Run& r, Sample&) { r.dtype = "f16"; }), HasSubstr("--dtype"));
-  EXPECT_THAT(refusal([](Run& r, Sample&) { r.reduce = "nccl"; }), HasSubstr("--reduce"));
-  EXPECT_THAT(refusal([](Run& r, Sample&) { r.alpha = "black"; }), HasSubstr("--alpha"));
-  EXPECT_THAT(refusal([](Run& r, Sample&) { r.exif = "no"; }), HasSubstr("--exif"));
-  EXPECT_THAT(refusal([](Run& r, Sample&) { r.video_prompt = "x"; }), HasSubstr("--video-prompt"));
+  EXPECT_THAT(refusal([](Run& r, Sample&) { r.device = DeviceType::kCuda; }),
+              HasSubstr("--device"));
+  EXPECT_THAT(refusal([](Run& r, Sample&) { r.reduce = Reduce::kLibrary; }), HasSubstr("--reduce"));
   EXPECT_THAT(refusal([](Run& r, Sample&) { r.max_pixels = 100; }), HasSubstr("pixels"));
   EXPECT_THAT(refusal([](Run& r, Sample&) { r.min_pixels = 0; }), HasSubstr("--min-pixels"));
   EXPECT_THAT(refusal([](Run&, Sample& s) { s.temperature = -1; }), HasSubstr("--temperature"));
@@ -160,7 +156,6 @@ TEST_F(Options, MessagesNameTheFlag) {
   EXPECT_THAT(refusal([](Run&, Sample& s) { s.max_new_tokens = 0; }),
               HasSubstr("--max-new-tokens"));
   EXPECT_THAT(refusal([](Run&, Sample& s) { s.stop = {""}; }), HasSubstr("--stop"));
-  EXPECT_THAT(refusal([](Run&, Sample& s) { s.sampling = "file"; }), HasSubstr("--sampling"));
 }
 
 TEST_F(Options, SamplingComesFromTheModelOnRequestAndFlagsWin) {
@@ -168,7 +163,7 @@ TEST_F(Options, SamplingComesFromTheModelOnRequestAndFlagsWin) {
   EXPECT_EQ(model.eos_ids, (std::vector<std::int32_t>{456, 454}));
   SamplingOptions options;
   EXPECT_EQ(resolve_sampling(options, model).params.temperature, 0);
-  options.sampling = "model";
+  options.sampling = SamplingDefaults::kModel;
   options.top_p = 0.5;
   options.ignore_eos = true;
   const Sampling sampling = resolve_sampling(options, model);
@@ -221,7 +216,7 @@ TEST_F(Check, WarnsOfAReplicaThatSpansHosts) {
 
 TEST_F(Check, PlansForGpusThatAreNotHere) {
   CaptionOptions asked = options();
-  asked.run.device = "cuda", asked.run.dtype = "bfloat16";
+  asked.run.device = DeviceType::kCuda, asked.run.dtype = DType::kBF16;
   asked.run.tensor_parallel = 2;
   const std::string text = check_of(asked, 2, 80);
   for (const char* line : {"77.600 GiB may be used", "  driver and libraries ", "  NCCL "})

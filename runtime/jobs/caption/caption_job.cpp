@@ -21,7 +21,7 @@ JobPrompt read_prompt(const CaptionOptions& options) {
   if (!file)
     throw UsageError(fmt::format("[--prompt-file] {}: cannot be read", options.prompt_file));
   prompt.prompt.assign((std::istreambuf_iterator<char>(file)), {});
-  // The line end that editors leave is no part of the question.
+  // Editors end a file with a line end, which is no part of the prompt.
   while (prompt.prompt.ends_with('\n') || prompt.prompt.ends_with('\r')) prompt.prompt.pop_back();
   return prompt;
 }
@@ -36,22 +36,6 @@ std::int64_t parse_failures(const std::string& text, std::int64_t items) {
   if (error != std::errc() || at != end || !(value >= 0) || value > (percent ? 100.0 : 1e15))
     throw UsageError(fmt::format("[--max-failures] is '{}', wanted a number of items or P%", text));
   return static_cast<std::int64_t>(percent ? value / 100.0 * static_cast<double>(items) : value);
-}
-
-/// The words of a question without its pictures and clips.
-void show_nothing(Item& item) {
-  item.media.clear();
-  if (item.messages.empty()) return;
-  Json messages = Json::parse(item.messages);
-  for (Json& message : messages) {
-    if (!message.is_object() || !message.contains("content") || !message["content"].is_array())
-      continue;
-    Json text = Json::array();
-    for (const Json& part : message["content"])
-      if (part.is_object() && part.value("type", "") == "text") text.push_back(part);
-    message["content"] = std::move(text);
-  }
-  item.messages = messages.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 void check_ablation(const CaptionOptions& options) {
@@ -69,16 +53,6 @@ void check_ablation(const CaptionOptions& options) {
 }
 
 }  // namespace
-
-Item CaptionJob::item(std::size_t index) const {
-  Item item = items.item(index);
-  if (options.ablation == "text-only") show_nothing(item);
-  return item;
-}
-
-bool CaptionJob::is_garbled() const {
-  return options.ablation == "null-collectives" || options.ablation == "text-only";
-}
 
 std::int64_t CaptionJob::failures_allowed() const {
   return parse_failures(options.max_failures, static_cast<std::int64_t>(items.size()));

@@ -54,7 +54,7 @@ void judge_deaths(const Session& session, const CrashAttribution& crash_attribut
     }
     const Item item = job.items.item(static_cast<std::size_t>(index));
     if (crashes.size() < CrashAttribution::kMaxCrashes) {
-      job.attributed.insert(index);
+      job.attributed_items.insert(index);
       session.log.warning(
           fmt::format("[strike] {}: {}; it runs alone, once more", item.id, shown(crashes)));
       continue;
@@ -74,12 +74,12 @@ void judge_deaths(const Session& session, const CrashAttribution& crash_attribut
   }
   if (journal != nullptr) journal->close();
   for (const std::int64_t index : crash_attribution.suspects())
-    if (is_open(index) && !job.attributed.contains(index)) job.suspects.insert(index);
-  if (!job.suspects.empty())
+    if (is_open(index) && !job.attributed_items.contains(index)) job.suspect_items.insert(index);
+  if (!job.suspect_items.empty())
     session.log.warning(
         fmt::format("[suspects] a rank died with {} items in flight: they run first, half of them "
                     "at a time",
-                    job.suspects.size()));
+                    job.suspect_items.size()));
 }
 
 /// Which items this run has to do, and how many earlier ones did.
@@ -134,7 +134,7 @@ void share_job(Communicator& world, CaptionJob& job) {
   broadcast_value(world, job.done_before);
   broadcast_value(world, job.failed_before);
   broadcast_value(world, job.epoch);
-  for (std::set<std::int64_t>* set : {&job.attributed, &job.suspects}) {
+  for (std::set<std::int64_t>* set : {&job.attributed_items, &job.suspect_items}) {
     std::vector<std::int64_t> packed_set(set->begin(), set->end());
     broadcast_container(world, packed_set);
     set->insert(packed_set.begin(), packed_set.end());

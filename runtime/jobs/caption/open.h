@@ -1,4 +1,5 @@
 #pragma once
+// Tested through tests/runtime/jobs/caption/caption_test.cpp.
 
 #include "parallel/comm/communicator.h"
 #include "runtime/jobs/caption/caption_job.h"

@@ -44,12 +44,14 @@ void Profile::stepped(const EngineStats& now) {
   step_s_ = time;
 }
 
-void Profile::ended(std::int64_t prompt_tokens, std::int64_t completion_tokens,
-                    std::int64_t patches, bool stopped) {
+void Profile::ended(const Completion& completion, std::span<const MediaHeader> headers) {
   ++ended_count_;
-  if (ended_.size() < kMost)
-    ended_.push_back(
-        {prompt_tokens, completion_tokens, patches, stopped, clock_.now_s() - begin_s_});
+  if (ended_.size() >= kMost) return;
+  std::int64_t patches = 0;
+  for (const MediaHeader& header : headers) patches += header.grid.grid_thw.patches();
+  ended_.push_back({completion.prompt_tokens, static_cast<std::int64_t>(completion.ids.size()),
+                    patches, completion.finish_reason == FinishReason::kStop,
+                    clock_.now_s() - begin_s_});
 }
 
 void Profile::end() { end_s_ = clock_.now_s(); }

@@ -1,12 +1,15 @@
 #pragma once
+// Tested through tests/runtime/jobs/caption/caption_test.cpp.
 
 #include "parallel/base/clock.h"
 #include "parallel/comm/ablation.h"
 #include "parallel/mesh/mesh.h"
 #include "runtime/decode/prefetcher.h"
 #include "runtime/engine/engine.h"
+#include "runtime/media/media_decoder.h"
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,9 +29,8 @@ class Profile {
   void begin();
   /// After each step; `stats` are the engine's counters since its start.
   void stepped(const EngineStats& stats);
-  /// A record was made. `stopped`: by a token of its own, beyond `completion_tokens`.
-  void ended(std::int64_t prompt_tokens, std::int64_t completion_tokens, std::int64_t patches,
-             bool stopped);
+  /// A record was made, of a request with these images and videos.
+  void ended(const Completion& completion, std::span<const MediaHeader> headers);
   /// The work is done: this rank's, on rank 0 that of all, durable.
   void end();
 
@@ -54,7 +56,7 @@ class Profile {
   };
   struct Ended {
     std::int64_t prompt_tokens, completion_tokens, patches;
-    bool stopped;
+    bool stopped;  ///< by a token of its own, which `completion_tokens` does not count
     double at_s;
   };
   /// Of a long job the first so many steps and records are kept; the file says how many there were.

@@ -1,10 +1,11 @@
 #pragma once
+// Tested through tests/parallel/comm/ablation_test.cpp.
 
 #include "parallel/comm/communicator.h"
 
 namespace retinue {
 
-/// Hands every call on to `inner`, which outlives it: for those that change one of them.
+/// Forwards every call to `inner`, which outlives it. A base for decorators.
 class Relayed : public Communicator {
  public:
   explicit Relayed(Communicator& inner)

@@ -25,7 +25,8 @@
 namespace retinue::runtime {
 namespace {
 
-/// Publishes the job's status on rank 0, to the monitor and to DIR/status.json; empty on other ranks.
+/// Publishes the job's status on rank 0, to the monitor and to DIR/status.json; empty on other
+/// ranks.
 struct StatusPublisher {
   std::unique_ptr<StatusFile> file;
   std::unique_ptr<StatusBoard> board;  // after the file, to which it publishes to its end
@@ -64,7 +65,8 @@ Progress::Options progress_of(const CaptionJob& job, const MeshShape& mesh) {
           .terminal = isatty(STDERR_FILENO) == 1};
 }
 
-/// Runs `work`; an error that may be an item's fault leaves a crash report before it ends this rank.
+/// Runs `work`; an error that may be an item's fault leaves a crash report before it ends this
+/// rank.
 void report_crashes(CrashReporter& crash, const std::function<void()>& work) {
   try {
     work();
@@ -80,7 +82,7 @@ void report_crashes(CrashReporter& crash, const std::function<void()>& work) {
   }
 }
 
-/// What the work came to: this replica's, on rank 0 all replicas'. Empty on ranks that do not lead.
+/// The outcome of the work: this replica's, on rank 0 that of all. Empty on ranks that do not lead.
 struct Outcome {
   Counts counts;
   int stop_code = 0;  ///< as CaptionLeader has it
@@ -191,8 +193,8 @@ class Work {
     }
   }
 
-  /// Around the communicators of the tensor axis. On a device a call only enqueues, so that its time
-  /// says nothing.
+  /// Around the communicators of the tensor axis. On a device a call only enqueues, so that its
+  /// time says nothing.
   [[nodiscard]] std::vector<WrapCommunicator> wrappers() {
     std::vector<WrapCommunicator> wrappers = ablation_.communicators();
     if (profile_ != nullptr && share_.device.type == DeviceType::kCpu)

@@ -18,9 +18,9 @@
 
 namespace retinue::runtime {
 
-/// What rank 0 does for all replicas of a caption job, beside leading its own: hands out the items,
-/// gathers every rank's state, publishes it, and decides when the job has to stop. Rank 0's leader
-/// calls it between steps of its engine (CoordinatorLink), so nothing here waits.
+/// Rank 0's service to all replicas of a caption job: it hands out the items, gathers and publishes
+/// every rank's state, and decides when the job has to stop. Rank 0's leader calls it between steps
+/// of its engine (CoordinatorLink), so nothing here waits.
 class CaptionCoordinator {
  public:
   /// All arguments outlive it. `thumbnails` null: no monitor shows any.

@@ -17,7 +17,7 @@
 namespace retinue::runtime {
 
 /// The line between the leader of a replica and the coordinator on rank 0. One implementation calls
-/// the coordinator of the same process, the other sends messages; the leader cannot tell which it
+/// the coordinator of the same process, the other sends messages; the leader does not know which it
 /// has. The leader calls between steps of its engine, so nothing here waits.
 class CoordinatorLink {
  public:

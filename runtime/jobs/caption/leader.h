@@ -38,14 +38,15 @@ class CaptionLeader {
     Profile* profile = nullptr;   ///< null: none is kept
   };
 
-  /// What `parts` names outlives it.
+  /// Everything that `parts` names outlives it.
   explicit CaptionLeader(Parts parts);
 
-  /// Runs until this replica's items have ended or the job stops; on rank 0, until all replicas' have.
+  /// Runs until this replica's items have ended or the job stops; on rank 0, until all replicas'
+  /// have.
   /// Throws: SystemError when a disk or a peer is lost.
   void run();
 
-  /// Of this replica; on rank 0 of all.
+  /// This replica's; on rank 0 the sum over all replicas.
   [[nodiscard]] Counts counts() const { return parts_.link.total(own()); }
   /// 0, or the exit code with which the job was stopped before its end: 4 or 75.
   [[nodiscard]] int stop_code() const { return stop_code_; }

@@ -8,8 +8,8 @@
 
 namespace retinue::runtime {
 
-/// Pixels that were decoded ahead of a run; everything else comes from the source behind it. Used by
-/// one thread at a time.
+/// Pixels that were decoded ahead of a run; everything else comes from the source behind it. Used
+/// by one thread at a time.
 class PreloadedPixels final : public PixelSource {
  public:
   /// `inner` outlives it.

@@ -18,7 +18,7 @@
 
 namespace retinue::runtime {
 
-/// What a record needs of a request beside its completion; kept while the engine has it.
+/// The part of a record that the engine does not return; kept while the request is in flight.
 struct InFlight {
   std::vector<MediaHeader> headers;
   std::string sha256;                ///< moves into the record
@@ -53,13 +53,13 @@ class RecordWriter {
   /// Everything is durable and counted; nothing may follow.
   void close();
 
-  /// Of durable entries alone.
+  /// Counts durable entries alone.
   [[nodiscard]] const Counts& counts() const { return counts_; }
   /// Spent on handing records to the journal.
   [[nodiscard]] double write_s() const { return write_s_; }
 
  private:
-  /// What an entry adds to the counts once it is durable.
+  /// The share of an entry in the counts, added once it is durable.
   struct Ended {
     std::int64_t entry = 0;
     bool done = false;

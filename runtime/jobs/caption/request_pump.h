@@ -25,11 +25,11 @@ using ItemReader = std::function<Item(std::size_t index)>;
 RequestQueue::Make request_maker(const CaptionJob& job, ItemReader items);
 
 /// Keeps the engine's window filled: claims items from rank 0, has their requests prepared on other
-/// threads, submits them in order. Items under suspicion of a crash come first, in the groups of the
-/// bisection. A leader's own, between steps of the engine; nothing here waits.
+/// threads, submits them in order. Items under suspicion of a crash come first, in the groups of
+/// the bisection. A leader's own, between steps of the engine; nothing here waits.
 class RequestPump {
  public:
-  /// For an item that the engine never had: it cannot be prepared, or the engine refuses it.
+  /// Called for an item that the engine never had: its request cannot be prepared, or is refused.
   using OnFailure = std::function<void(std::size_t item, const DataError& error)>;
   struct Parts {
     const Session& session;
@@ -43,7 +43,7 @@ class RequestPump {
     OnFailure on_failure;
   };
 
-  /// What `parts` names outlives it.
+  /// Everything that `parts` names outlives it.
   explicit RequestPump(Parts parts);
 
   /// Fills the window. Drains the engine once no item is left to come.

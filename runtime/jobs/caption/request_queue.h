@@ -40,7 +40,7 @@ class RequestQueue {
   std::optional<Entry> next();
   /// All that was given out has ended: a stop that has been reached is lifted.
   void pass();
-  /// What making requests took so far, summed over the threads.
+  /// Time spent on preparing so far, summed over the threads.
   struct Times {
     double seconds = 0;
     double cpu_s = 0;

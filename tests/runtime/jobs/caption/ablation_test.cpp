@@ -29,7 +29,7 @@ CaptionJob job_with(const std::string& ablation) {
   return job;
 }
 
-Item question() {
+Item illustrated_item() {
   Item item;
   item.media.push_back({MediaKind::kImage, {MediaFile("a.png")}, 0.0});
   item.messages = R"([{"role":"user","content":[{"type":"image"},{"type":"text","text":"Hi"}]}])";
@@ -50,14 +50,14 @@ TEST(Ablation, NoneHandsEveryPartBackAsItIs) {
   NoPixels pixels;
   EXPECT_EQ(&ablation.pixels(pixels), &pixels);
   EXPECT_TRUE(ablation.communicators().empty());
-  EXPECT_EQ(ablation.items([](std::size_t) { return question(); })(0).media.size(), 1U);
+  EXPECT_EQ(ablation.items([](std::size_t) { return illustrated_item(); })(0).media.size(), 1U);
   EXPECT_EQ(finish_reason(ablation), "stop");
 }
 
 TEST(Ablation, TextOnlyLeavesTheTextAndMarksTheRecord) {
   const CaptionJob job = job_with("text-only");
   const Ablation ablation(job, 0);
-  const Item item = ablation.items([](std::size_t) { return question(); })(0);
+  const Item item = ablation.items([](std::size_t) { return illustrated_item(); })(0);
   EXPECT_TRUE(item.media.empty());
   const Json content = Json::parse(item.messages)[0]["content"];
   ASSERT_EQ(content.size(), 1U);

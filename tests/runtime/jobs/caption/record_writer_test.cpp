@@ -6,6 +6,12 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
 namespace retinue::runtime {
 namespace {
 
@@ -14,7 +20,10 @@ using testing::HasSubstr;
 
 class Writer : public testing::Test {
  protected:
-  Writer() { job_.items = ItemTable::of(std::vector<Item>(4)); }
+  Writer() {
+    std::filesystem::create_directories(folder_.path("journal"));
+    job_.items = ItemTable::of(std::vector<Item>(4));
+  }
 
   CaptionOptions options() {
     CaptionOptions options;

@@ -4,8 +4,6 @@
 #include "parallel/base/cpu_time.h"
 #include "runtime/failure/crash_report.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <exception>
 #include <utility>
@@ -32,7 +30,6 @@ Prefetcher::~Prefetcher() = default;
 
 void Prefetcher::prefetch(std::uint64_t key) {
   const std::lock_guard lock(mutex_);
-  if (ready_.contains(key)) return;  // preloaded
   queue_.push_back(key);
   wake_.notify_one();
 }
@@ -73,26 +70,6 @@ PrefetchState Prefetcher::state() {
   state.queued = static_cast<std::int64_t>(queue_.size());
   state.ready = static_cast<std::int64_t>(ready_.size());
   return state;
-}
-
-void Prefetcher::preload(std::int64_t most_bytes) {
-  std::int64_t bytes = 0;
-  PrefetchState spent;
-  for (std::size_t index = 0; index < items_.size(); ++index) {
-    const std::size_t media = items_.item(index).media.size();
-    for (std::size_t i = 0; i < media; ++i) {
-      const std::uint64_t key = media_key(index, i);
-      Result<layers::Patches> patches = decode(key, nullptr, spent);
-      if (patches.ok()) bytes += static_cast<std::int64_t>(patches->pixels.size());
-      if (bytes > most_bytes)
-        throw UsageError(fmt::format(
-            "[--ablation] preloaded-pixels: the pixels of {} of {} items take {:.1f} GiB, more "
-            "than a rank may use here. Give a smaller --limit.",
-            index + 1, items_.size(), static_cast<double>(bytes) / 1073741824.0));
-      const std::lock_guard lock(mutex_);
-      ready_.insert_or_assign(key, std::move(patches));
-    }
-  }
 }
 
 PrefetchTimes Prefetcher::times() {

@@ -61,9 +61,6 @@ class Prefetcher final : public PixelSource {
   using Watch = std::function<void(std::uint64_t key, const layers::Patches& patches)>;
   void watch(Watch watch);
   [[nodiscard]] PrefetchState state();
-  /// For studies: decodes the pixels of every item of the table before it returns; prefetch() then
-  /// finds them ready. Throws: UsageError when they take more than `most_bytes`.
-  void preload(std::int64_t most_bytes);
   [[nodiscard]] PrefetchTimes times();
 
  private:

@@ -29,9 +29,9 @@ std::vector<ContentKey> block_keys(const Request& request, const layers::PromptP
   const std::span<const std::int32_t> ids = request.ids, places = positions.values;
   std::vector<ContentKey> keys;
   ContentKey key{};
-  // Which item the page's visual tokens belong to; they come in prompt order.
-  std::size_t item = 0;
-  std::int64_t item_begin = 0;
+  // The image of the visual token at hand; they come in prompt order.
+  std::size_t image = 0;
+  std::int64_t image_begin = 0;
   for (std::size_t begin = 0; begin + block <= tokens; begin += block) {
     Sha256 hash;
     hash.update(std::as_bytes(std::span(key)));
@@ -40,12 +40,12 @@ std::vector<ContentKey> block_keys(const Request& request, const layers::PromptP
       update(hash, places.subspan(axis * tokens + begin, block));
     for (std::size_t at = begin; at < begin + block; ++at) {
       if (feature_of[at] < 0) continue;
-      while (feature_of[at] - item_begin >= visual_tokens[item])
-        item_begin += visual_tokens[item++];
-      const ContentKey& content = request.items[item].content;
+      while (feature_of[at] - image_begin >= visual_tokens[image])
+        image_begin += visual_tokens[image++];
+      const ContentKey& content = request.images[image].content;
       if (content == ContentKey{}) return keys;
       hash.update(std::as_bytes(std::span(content)));
-      const auto row = static_cast<std::int32_t>(feature_of[at] - item_begin);
+      const auto row = static_cast<std::int32_t>(feature_of[at] - image_begin);
       update(hash, std::span(&row, 1));
     }
     const std::string hex = hash.finish_hex();

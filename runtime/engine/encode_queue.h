@@ -10,34 +10,34 @@
 
 namespace retinue::runtime {
 
-/// Predicted cost of encoding: linear in patches with attention's square, patches · (patches + α)
-/// summed over temporal slices, which do not attend to each other. α is where both are equal: the
-/// FLOPs per patch of a block's matrices over those of one attended key.
+/// Predicted cost of encoding: patches · (patches + α) per temporal slice, summed, since slices do
+/// not attend to each other. At α patches attention costs as much as the matrices: α is the FLOPs
+/// per patch of a layer's matrices over those of one attended key.
 double encode_cost(const layers::GridThw& grid, double alpha);
 
-/// Deals items to the ranks of a replica, longest first, each to the rank with the least
+/// Assigns images to the ranks of a replica: the costliest first, each to the rank with the least
 /// outstanding cost (Graham 1969), so that one large image does not hold up its replica.
 class EncodeQueue {
  public:
   EncodeQueue(int ranks, double alpha) : load_(static_cast<std::size_t>(ranks)), alpha_(alpha) {}
 
-  struct Item {
+  struct Image {
     std::uint64_t key = 0;
     layers::GridThw grid;
   };
-  /// Owners of newly submitted items; ties go to the earlier item and the lower rank.
-  std::vector<OwnedItem> deal(std::span<const Item> items);
-  [[nodiscard]] int owner(std::uint64_t key) const { return claimed_.at(key).owner; }
-  /// The item is encoded or dropped: its cost no longer waits.
+  /// Owners of new images; ties go to the earlier image and the lower rank.
+  std::vector<OwnedImage> assign(std::span<const Image> images);
+  [[nodiscard]] int owner(std::uint64_t key) const { return assigned_.at(key).owner; }
+  /// The image is encoded or dropped: its cost is no longer outstanding.
   void done(std::uint64_t key);
 
  private:
-  struct Claimed {
+  struct Assigned {
     int owner;
     double cost;
   };
   std::vector<double> load_;
-  std::map<std::uint64_t, Claimed> claimed_;
+  std::map<std::uint64_t, Assigned> assigned_;
   double alpha_;
 };
 

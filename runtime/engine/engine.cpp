@@ -33,7 +33,7 @@ class Engine::Leader {
         const RankReport::Entry& entry = report.entries[static_cast<std::size_t>(i)];
         if (entry.failed == 0) {
           if (Sequence* sequence = scheduler_.pixels_arrived(entry.key, entry.grid))
-            // A file that changed between the prompt and its pixels: its own fault.
+            // The file changed between the reading of its header and of its pixels.
             fail(sequence, {"image", "the pixels have another size than the prompt was made for"});
         } else if (Sequence* sequence = scheduler_.pixels_failed(entry.key)) {
           fail(sequence, {entry.stage.data(), entry.message.data()});
@@ -54,8 +54,8 @@ class Engine::Leader {
     scheduler_.plan(plan, rows_);
   }
 
-  /// Samples, ends what has ended. Of the plan made last, or with one made meanwhile, of the one
-  /// before it.
+  /// Samples, and ends sequences that are complete. `result` belongs to the plan made last; with
+  /// `ahead`, the plan made since, to the one before it.
   void take_result(const StepResult& result, StepPlan* ahead) {
     PlanRows& rows = ahead != nullptr ? rows_before_ : rows_;
     for (std::size_t i = 0; i < rows.argmax.size(); ++i) {
@@ -116,7 +116,7 @@ class Engine::Leader {
   }
   std::vector<Completion> poll() { return std::exchange(finished_, {}); }
   [[nodiscard]] std::int64_t live() const { return scheduler_.live(); }
-  [[nodiscard]] std::int64_t waiting_pixels() const { return scheduler_.ready_items(); }
+  [[nodiscard]] std::int64_t waiting_pixels() const { return scheduler_.ready_images(); }
   [[nodiscard]] const SchedulerStats& stats() const { return scheduler_.stats(); }
 
  private:
@@ -144,7 +144,7 @@ class Engine::Leader {
     completion.finish_reason = reason;
     completion.finished_s = clock_.now_s() - s->submitted_s;
     if (s->request.hash_logits) completion.logits_sha256 = s->logits_hash.finish_hex();
-    // Of the token that ended it nothing is kept.
+    // The token that ended it leaves nothing behind.
     completion.top_logprobs.resize(completion.ids.size() *
                                    static_cast<std::size_t>(s->request.top_logprobs));
     rows_.forget(s), rows_before_.forget(s);
@@ -166,7 +166,7 @@ class Engine::Leader {
   bool draining_ = false;
 };
 
-/// Gives EngineRank the name that the header promises.
+/// EngineRank with the buffers that its steps reuse.
 class Engine::Rank : public EngineRank {
  public:
   using EngineRank::EngineRank;
@@ -191,23 +191,23 @@ Engine::Engine(Context& ctx, MemoryLedger& ledger, layers::Qwen3Vl& model,
 Engine::~Engine() = default;
 
 std::optional<DataError> Engine::submit(Request request) {
-  check(leader_ != nullptr, "requests go to the lead");
+  check(leader_ != nullptr, "requests go to the leader");
   return leader_->submit(std::move(request));
 }
 void Engine::drain() {
-  check(leader_ != nullptr, "the lead drains");
+  check(leader_ != nullptr, "the leader drains");
   leader_->drain();
 }
 void Engine::cancel() {
-  check(leader_ != nullptr, "the lead cancels");
+  check(leader_ != nullptr, "the leader cancels");
   leader_->cancel();
 }
 bool Engine::cancel(std::uint64_t id) {
-  check(leader_ != nullptr, "the lead cancels");
+  check(leader_ != nullptr, "the leader cancels");
   return leader_->cancel(id);
 }
 std::vector<Completion> Engine::poll() {
-  check(leader_ != nullptr, "completions are at the lead");
+  check(leader_ != nullptr, "completions are at the leader");
   return leader_->poll();
 }
 std::int64_t Engine::live() const { return leader_ != nullptr ? leader_->live() : 0; }
@@ -220,7 +220,7 @@ void Engine::make_plan(StepPlan& plan) {
   stats.wait_s += reported - begin;
   if (leader_ == nullptr) return;
   leader_->take_reports(rank_->reports);
-  // Those that no plan has taken up since the last one.
+  // Images that no plan has taken up since the last one.
   stats.pixels_waited_s += static_cast<double>(waiting_pixels_) * (reported - planned_s_);
   leader_->encodes_passed(rank_->encodes_passed());
   leader_->plan(plan);
@@ -233,7 +233,7 @@ bool Engine::step() {
   EngineStats& stats = rank.stats();
   const double entered = clock_.now_s();
   if (!planned_) make_plan(rank.plan);
-  // Nothing to do until pixels arrive: leave the cores to those who decode them.
+  // Idle until pixels arrive: leave the cores to the threads that decode them.
   if (leader_ != nullptr && rank.plan.idle() && !rank.plan.stop)
     std::this_thread::sleep_for(std::chrono::microseconds(200));
   const double begin = clock_.now_s();

@@ -16,7 +16,7 @@ namespace retinue::runtime {
 
 struct StepPlan;
 
-/// What bounds a replica; from the memory plan (engine_plan.h).
+/// The limits of a replica, from the memory plan (engine_plan.h).
 struct EngineLimits {
   std::int64_t max_batch_tokens = 2048;  ///< rows of one decoder step
   std::int64_t max_sequences = 32;       ///< running at once
@@ -24,9 +24,9 @@ struct EngineLimits {
   std::int64_t kv_blocks = 0;
   std::int64_t kv_block_tokens = 32;
   std::int64_t max_item_patches = 0;  ///< of one image or video
-  std::int64_t encode_patches = 0;    ///< a rank encodes per step, at least max_item_patches
+  std::int64_t encode_patches = 0;    ///< per rank and step, at least max_item_patches
   std::int64_t feature_rows = 0;      ///< visual tokens held at once
-  std::int64_t max_logit_rows = 0;    ///< of one step that get logits, at least max_sequences
+  std::int64_t max_logit_rows = 0;    ///< per step, at least max_sequences
 };
 
 /// How the lead plans; nothing here changes a bit of any result.
@@ -59,23 +59,24 @@ class Engine {
  public:
   /// Every rank of the axis builds one, with equal limits. `control` joins the ranks of the axis in
   /// host memory; it, `pixels` and `clock` outlive the engine, as do the contexts.
-  ///   vision  where images are encoded, its stream beside that of `ctx`; null: on `ctx`
+  ///   vision  encodes images, on a stream beside that of `ctx`; null: `ctx` does
   Engine(Context& ctx, MemoryLedger& ledger, layers::Qwen3Vl& model, const EngineLimits& limits,
          Communicator& control, PixelSource& pixels, const Clock& clock,
          const EngineOptions& options = {}, Context* vision = nullptr);
   ~Engine();
 
-  /// Leader only. Nothing when accepted; the reason when it can never run (too long, grid too large).
+  /// Leader only. Nothing when accepted; else why it can never run (too long, grid too large).
   std::optional<DataError> submit(Request request);
   /// Leader only: no more requests will come; the engine ends when all are done.
   void drain();
   /// Leader only: ends every live request now; each completes with an error of stage "cancelled".
   void cancel();
-  /// Leader only: the same for one request, by the id that it was submitted with. Whether it lived.
+  /// Leader only: the same for one request, by its id. Whether it was live.
   bool cancel(std::uint64_t id);
   /// Leader only: finished requests since the last call.
   std::vector<Completion> poll();
-  /// Leader only: requests submitted and not finished. A job keeps this at a few times max_sequences.
+  /// Leader only: requests submitted and not finished. A job keeps this at a few times
+  /// max_sequences.
   [[nodiscard]] std::int64_t live() const;
 
   /// All ranks of the axis, in step: plan, exchange, decode, sample. False when drained.
@@ -87,7 +88,7 @@ class Engine {
  private:
   class Leader;
   class Rank;
-  /// Every rank says which pixels it has; the lead plans.
+  /// Every rank reports which pixels it has; the leader plans.
   void make_plan(StepPlan& plan);
 
   std::unique_ptr<Leader> leader_;  ///< null on other ranks
@@ -95,7 +96,7 @@ class Engine {
   const Clock& clock_;
   bool plans_ahead_;
   bool planned_ = false;             ///< the next step has its plan
-  std::int64_t waiting_pixels_ = 0;  ///< lead: items, since planned_s_
+  std::int64_t waiting_pixels_ = 0;  ///< leader: images with pixels and no encoding, at planned_s_
   double planned_s_ = 0;
 };
 

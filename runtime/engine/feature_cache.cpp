@@ -29,18 +29,18 @@ void FeatureRows::release(std::int64_t first, std::int64_t count) {
   used_.erase(found);
 }
 
-Feature& FeatureCache::use(const VisualItem& item, std::int64_t visual_tokens) {
-  const bool shares = share_ && item.content != ContentKey{};
+Feature& FeatureCache::use(const RequestImage& image, std::int64_t visual_tokens) {
+  const bool shares = share_ && image.content != ContentKey{};
   const auto same = std::ranges::find_if(features_, [&](const Feature& feature) {
-    return feature.grid == item.grid &&
-           (feature.key == item.key || (shares && feature.content == item.content));
+    return feature.grid == image.grid &&
+           (feature.key == image.key || (shares && feature.content == image.content));
   });
   if (same != features_.end()) {
     ++same->users;
     return *same;
   }
   Feature feature;
-  feature.key = item.key, feature.content = item.content, feature.grid = item.grid;
+  feature.key = image.key, feature.content = image.content, feature.grid = image.grid;
   feature.visual_tokens = visual_tokens;
   feature.users = 1;
   return features_.emplace_back(feature);
@@ -59,7 +59,7 @@ std::list<Feature>::iterator FeatureCache::take_rows(std::list<Feature>::iterato
   }
   rows_.release(at->first_row, at->visual_tokens);
   at->first_row = -1;
-  // Pixels that were not encoded yet are still there.
+  // Encoding consumes the pixels; a feature that was not encoded still has them.
   if (at->state >= Feature::State::kEncoding)
     at->state = Feature::State::kAwaited, at->assigned = false;
   return next;
@@ -73,10 +73,10 @@ void FeatureCache::tidy() {
 }
 
 void FeatureCache::release(Feature& feature, const std::function<void(Feature&)>& gone) {
-  check(feature.users > 0, "a feature is released by one who uses it");
+  check(feature.users > 0, "a feature is released by one of its users");
   feature.last_used = ++clock_;
   if (--feature.users > 0) return;
-  // Its pixels are on their way: until they have come nobody may ask for them again.
+  // Its pixels are on their way: a second request for the same key would be ambiguous.
   if (feature.state == Feature::State::kAwaited && feature.assigned) return;
   if (share_ && feature.state >= Feature::State::kEncoding && feature.content != ContentKey{})
     return;
@@ -124,7 +124,7 @@ void FeatureCache::check_accounts(std::span<const Feature* const> used,
           "a feature has as many users and pins as sequences name it");
     if (feature.first_row >= 0) rows += feature.visual_tokens;
   }
-  check(rows == rows_.used(), "rows that are taken are those of the features");
+  check(rows == rows_.used(), "every row that is taken belongs to a feature");
 }
 
 Feature* FeatureCache::find(std::uint64_t key) {

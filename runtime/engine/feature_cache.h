@@ -29,56 +29,55 @@ class FeatureRows {
   std::vector<Range> used_;  ///< in order
 };
 
-/// An image or video that sequences use: on its way as pixels, being encoded, or encoded, with rows
-/// of the feature buffer.
+/// An image or video that sequences show, from the request for its pixels to its encoded rows in
+/// the feature buffer.
 struct Feature {
   enum class State : std::uint8_t { kAwaited, kReady, kEncoding, kEncoded };
 
-  std::uint64_t key = 0;  ///< what its pixels are asked for by
+  std::uint64_t key = 0;  ///< names its pixels to the PixelSource
   ContentKey content{};
   layers::GridThw grid;
   std::int64_t visual_tokens = 0;
   State state = State::kAwaited;
-  std::int64_t batch = 0;       ///< of the engine's encodes, the last that it was in
-  bool assigned = false;        ///< a rank has been told to bring its pixels
+  std::int64_t batch = 0;       ///< number of the batch that encoded it last
+  bool assigned = false;        ///< a rank fetches its pixels
   std::int64_t first_row = -1;  ///< of the feature buffer, once encoded
-  int users = 0;                ///< sequences that show it …
-  int pins = 0;                 ///< … and those of them that count on its rows
+  int users = 0;                ///< sequences that show it
+  int pins = 0;                 ///< users that have reserved its rows
   std::uint64_t last_used = 0;
 };
 
-/// What is encoded once and used by all who show the same pixels. Rows that nobody counts on stay
-/// until they are wanted, those that were used longest ago go first; who uses them then needs their
+/// Encodes each content once for all sequences that show it. Unpinned rows stay until another
+/// feature needs their place; the least recently used go first. A user that loses them needs the
 /// pixels again.
 class FeatureCache {
  public:
   explicit FeatureCache(std::int64_t rows, bool share) : rows_(rows), share_(share) {}
 
-  /// The feature of an item, for one more user: its own, one of the same content, or a new one.
-  Feature& use(const VisualItem& item, std::int64_t visual_tokens);
-  /// One user less. Without any, what is encoded stays for others and what is on its way until it
-  /// comes; all else goes, and `gone` hears of it first.
+  /// Adds a user to the feature of this image: its own, one of equal content, or a new one.
+  Feature& use(const RequestImage& image, std::int64_t visual_tokens);
+  /// Removes a user. A feature without users stays while its pixels are on their way, and once it
+  /// is encoded; otherwise it goes, after a call of `gone`.
   void release(Feature& feature, const std::function<void(Feature&)>& gone);
-  /// Gives it rows, taking them from features without pins where need be. False: not now.
+  /// Gives it rows, if need be those of unpinned features. False: not now.
   bool place(Feature& feature);
-  /// Takes all rows back when nobody counts on any: where what is left over lies in the way of what
-  /// would fit.
+  /// Takes all rows back when none is pinned: fragments would block a feature that fits otherwise.
   void tidy();
-  /// Forgets an encoded feature that nobody uses. Nothing where there is none.
+  /// Drops the encoded feature of this content if it has no users.
   void discard(const ContentKey& content);
   [[nodiscard]] Feature* find(std::uint64_t key);
-  /// Those of the first so many batches are no more on their way.
+  /// The first `batches` batches are encoded.
   void encoded(std::int64_t batches);
-  /// Features whose pixels are there and wait to be encoded.
+  /// Features whose pixels have arrived and are not encoded yet.
   [[nodiscard]] std::int64_t ready() const;
   /// Throws: BugError unless every feature has as many users and pins as the lists name it, and
-  /// all rows that are taken are some feature's.
+  /// every row that is taken belongs to a feature.
   void check_accounts(std::span<const Feature* const> used,
                       std::span<const Feature* const> pinned) const;
 
  private:
   void erase(std::list<Feature>::iterator at);
-  /// Erases it where nobody uses it; returns what comes after it.
+  /// Takes its rows back, and erases it if it has no users. Returns the next feature.
   std::list<Feature>::iterator take_rows(std::list<Feature>::iterator at);
 
   FeatureRows rows_;

@@ -57,7 +57,8 @@ void KvCache::publish(std::int32_t block, const ContentKey& key) {
 }
 
 void KvCache::release(std::vector<std::int32_t>& table) {
-  // The last block first: the beginning of a prompt, which more requests share, is kept longest.
+  // The last block first, so that the beginning of a prompt, which more requests share, stays
+  // longest.
   for (auto block = table.rbegin(); block != table.rend(); ++block) {
     Block& entry = at(*block);
     check(entry.holders > 0, "a block is released by a sequence that holds it");
@@ -79,7 +80,7 @@ void KvCache::discard(std::vector<std::int32_t>& table, std::vector<std::int32_t
 
 std::int32_t KvCache::slot(const std::vector<std::int32_t>& table, std::int64_t position) const {
   const auto index = static_cast<std::size_t>(position / block_tokens_);
-  check(index < table.size(), "a token lies beyond its sequence's blocks");
+  check(index < table.size(), "a token lies within its sequence's blocks");
   return table[index] * static_cast<std::int32_t>(block_tokens_) +
          static_cast<std::int32_t>(position % block_tokens_);
 }

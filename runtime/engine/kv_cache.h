@@ -11,9 +11,9 @@
 
 namespace retinue::runtime {
 
-/// Who holds which block. Blocks that hold the same tokens at the same positions after the same
-/// pixels hold the same bits, so sequences share them; a named block that nobody holds is kept until
-/// its memory is wanted, the one that was used longest ago first.
+/// Which sequences hold which blocks of the KV cache. Equal tokens at equal positions after equal
+/// pixels give equal bits, so sequences share such blocks. A published block stays after its last
+/// holder has gone until its memory is needed; the least recently used goes first.
 class KvCache {
  public:
   KvCache(std::int64_t blocks, std::int64_t block_tokens);
@@ -22,27 +22,28 @@ class KvCache {
   [[nodiscard]] std::int64_t blocks_for(std::int64_t tokens) const {
     return (tokens + block_tokens_ - 1) / block_tokens_;
   }
-  /// Blocks that no sequence holds.
+  /// Blocks that no sequence holds, those that stay for others included.
   [[nodiscard]] std::int64_t available() const {
     return static_cast<std::int64_t>(free_.size() + kept_.size());
   }
-  /// How many of `keys`, from the first on, name a block that is there.
+  /// How many of `keys`, counted from the first, name a cached block.
   [[nodiscard]] std::int64_t match(std::span<const ContentKey> keys) const;
-  /// Of the blocks that match() found, those that somebody holds.
+  /// How many of the blocks that match() found are held by sequences.
   [[nodiscard]] std::int64_t held(std::span<const ContentKey> keys) const;
-  /// Appends the blocks that `keys` name, which match() has found.
+  /// Appends the blocks that match() has found under `keys`.
   void share(std::span<const ContentKey> keys, std::vector<std::int32_t>& table);
   /// Appends an empty block. False when every block is held.
   bool grow(std::vector<std::int32_t>& table);
-  /// From now on others find the block under `key`, unless another has that name already.
+  /// Lets others find the block under `key`, unless another block has that key.
   void publish(std::int32_t block, const ContentKey& key);
   void release(std::vector<std::int32_t>& table);
-  /// As release, but what nobody else holds is forgotten and appended to `blocks`.
+  /// As release, but blocks without another holder lose their key and are appended to `blocks`.
   void discard(std::vector<std::int32_t>& table, std::vector<std::int32_t>& blocks);
-  /// Where token `position` of a sequence is kept.
+  /// The cache slot of token `position` of a sequence.
   [[nodiscard]] std::int32_t slot(const std::vector<std::int32_t>& table,
                                   std::int64_t position) const;
-  /// Throws: BugError unless every block is held as often as `tables` name it, or free, or kept.
+  /// Throws: BugError unless every block has as many holders as `tables` name it, or is free or
+  /// kept.
   void check_accounts(std::span<const std::vector<std::int32_t>* const> tables) const;
 
  private:
@@ -61,7 +62,7 @@ class KvCache {
 
   std::int64_t block_tokens_;
   std::vector<Block> blocks_;
-  Places free_, kept_, held_;  ///< kept: used longest ago first
+  Places free_, kept_, held_;  ///< kept: published, without holders, least recently used first
   std::map<ContentKey, std::int32_t> named_;
 };
 

@@ -6,11 +6,11 @@
 
 namespace retinue::runtime {
 
-/// How long outputs are, from those of the last requests: what 19 of 20 stayed within.
+/// Predicts the length of an output: the 95th percentile of the last requests' outputs.
 class LengthEstimate {
  public:
   void add(std::int64_t tokens);
-  /// `fallback` until there are enough to tell.
+  /// `fallback` until enough requests have ended.
   [[nodiscard]] std::int64_t tokens(std::int64_t fallback) const {
     return count_ < kEnough ? fallback : quantile_;
   }

@@ -15,8 +15,8 @@ namespace {
 
 constexpr std::int64_t kLargestBytes = sizeof(float) + sizeof(std::int32_t);
 
-/// Bytes of the results' host copy: largest values, their ids, whole rows. None on CPU, where they
-/// are read where they are.
+/// Bytes of the results' host copy: largest values, their ids, whole rows. None on CPU, which reads
+/// them in place.
 std::int64_t result_bytes(const EngineLimits& limits, std::int64_t vocab_per_rank, DType dtype,
                           Device device) {
   if (device.type == DeviceType::kCpu) return 0;
@@ -85,27 +85,27 @@ void EngineRank::exchange_reports(std::vector<RankReport>& at_leader) {
     }
   }
   const int ranks = model_.axis().size;
-  at_leader.assign(leaders() ? static_cast<std::size_t>(ranks) : 0, report);
+  at_leader.assign(is_leader() ? static_cast<std::size_t>(ranks) : 0, report);
   if (ranks == 1) return;
   constexpr auto kSize = static_cast<std::int64_t>(sizeof(RankReport));
   rows_per_rank_.assign(static_cast<std::size_t>(ranks), 1);
   const ConstTensorView mine(reinterpret_cast<const std::byte*>(&report), DType::kU8,
                              Shape{1, kSize});
   const TensorView all(reinterpret_cast<std::byte*>(at_leader.data()), DType::kU8,
-                       Shape{leaders() ? ranks : 0, kSize});
+                       Shape{is_leader() ? ranks : 0, kSize});
   control_.gather(Stream{Device{}}, mine, all, rows_per_rank_, 0);
 }
 
 void EngineRank::share(StepPlan& plan) {
   if (model_.axis().size > 1) {
-    if (leaders()) plan.serialize(words_);
+    if (is_leader()) plan.serialize(words_);
     broadcast_container(control_, words_);
-    if (!leaders()) plan.parse(words_);
+    if (!is_leader()) plan.parse(words_);
   }
-  for (const OwnedItem& item : plan.prefetch)
-    if (item.owner == model_.axis().rank) {
-      pixels_.prefetch(item.key);
-      awaited_.push_back(item.key);
+  for (const OwnedImage& image : plan.prefetch)
+    if (image.owner == model_.axis().rank) {
+      pixels_.prefetch(image.key);
+      awaited_.push_back(image.key);
     }
   for (const std::uint64_t key : plan.drop) patches_.erase(key);
 }
@@ -115,7 +115,7 @@ void EngineRank::launch(const StepPlan& plan) {
   if (plan.idle()) ++stats_.idle_steps;
   const double begin = clock_.now_s();
   model_.zero_blocks(ctx_, plan.zero_blocks);
-  // Before this plan's own batch takes over an event: those behind the joined one are fewer.
+  // Before this plan's own batch reuses the event of a joined one.
   if (plan.joined_encodes > 0) {
     event_of(plan.joined_encodes).hold(ctx_.stream());
     encodes_passed_ = std::max<std::int64_t>(encodes_passed_, plan.joined_encodes);
@@ -157,20 +157,20 @@ void EngineRank::encode(const StepPlan& plan) {
   const std::int64_t merge_unit = model_.config().vision.merge_unit();
   std::byte* const staged = patch_rows_.next();
   std::byte* end = staged;
-  for (const EncodeItem& item : plan.encode) {
-    images_.push_back({item.owner, item.grid.patches() / merge_unit, item.first_row});
-    if (item.owner != model_.axis().rank) continue;
-    const auto found = patches_.find(item.key);
-    check(found != patches_.end(), "an item is encoded where its pixels are");
-    check(found->second.grid_thw == item.grid,
+  for (const ImageToEncode& image : plan.encode) {
+    images_.push_back({image.owner, image.grid.patches() / merge_unit, image.first_row});
+    if (image.owner != model_.axis().rank) continue;
+    const auto found = patches_.find(image.key);
+    check(found != patches_.end(), "an image is encoded on the rank that has its pixels");
+    check(found->second.grid_thw == image.grid,
           "the pixels have the grid that the prompt was built for");
-    my_grids_.push_back(item.grid);
+    my_grids_.push_back(image.grid);
     const auto pixels = std::as_bytes(std::span(found->second.pixels));
     check(pixels.size() <= patch_rows_.piece_bytes() - static_cast<std::size_t>(end - staged),
           "the patches of a step are no more than planned");
     end = std::ranges::copy(pixels, end).out;
-    stats_.patches += item.grid.patches();
-    ++stats_.items;
+    stats_.patches += image.grid.patches();
+    ++stats_.images;
     patches_.erase(found);
   }
   Frame frame(vision_);
@@ -198,7 +198,7 @@ void EngineRank::forward(const StepPlan& plan, const StepBlock& block, TensorVie
   const layers::StepInputs inputs = block.views(upload(ctx_, staged, block.size_bytes()));
   inputs_.enqueued(ctx_.stream());
   const auto work = [&] { model_.forward(ctx_, inputs, logits); };
-  // Whoever looks at results on the way, or waits after each op, can't be replayed.
+  // A step that is observed on the way, or that waits after each op, cannot be replayed.
   if (!is_decode_only(plan) || ctx_.has_stage_sink() || ctx_.waits_after_ops()) return work();
   const StepSizes& sizes = block.sizes();
   const auto key =
@@ -209,11 +209,11 @@ void EngineRank::forward(const StepPlan& plan, const StepBlock& block, TensorVie
 
 void EngineRank::decode(const StepPlan& plan) {
   const StepSizes sizes = StepSizes::of(plan);
-  // On CPU nothing is recorded, so that padding would be work for nothing.
+  // On CPU nothing is recorded, so padding would be wasted work.
   const bool padded = ctx_.device().type != DeviceType::kCpu && is_decode_only(plan);
   const StepBlock block(padded ? padded_decode(sizes, limits_) : sizes);
   Frame frame(ctx_);
-  // First of the frame: where logits and inputs lie follows from the sizes.
+  // Allocated first: a recorded step finds logits and inputs at addresses that its sizes fix.
   const TensorView logits =
       ctx_.alloc({block.sizes().logit_rows, model_.vocab_per_rank()}, model_.dtype());
   forward(plan, block, logits);
@@ -246,8 +246,8 @@ void EngineRank::gather_largest(std::span<const float> values, std::span<const s
   mine_.clear();
   for (std::size_t row = 0; row < rows; ++row) mine_.push_back({values[row], ids[row]});
   const auto ranks = static_cast<std::size_t>(model_.axis().size);
-  // [ranks, rows] at the lead; a world of one is its own.
-  candidates_.resize(leaders() ? ranks * rows : 0);
+  // [ranks, rows] at the leader.
+  candidates_.resize(is_leader() ? ranks * rows : 0);
   rows_per_rank_.assign(ranks, static_cast<std::int64_t>(rows));
   constexpr auto kSize = static_cast<std::int64_t>(sizeof(Candidate));
   control_.gather(Stream{Device{}},
@@ -256,11 +256,11 @@ void EngineRank::gather_largest(std::span<const float> values, std::span<const s
                   TensorView(reinterpret_cast<std::byte*>(candidates_.data()), DType::kU8,
                              Shape{static_cast<std::int64_t>(candidates_.size()), kSize}),
                   rows_per_rank_, 0);
-  if (!leaders()) return;
+  if (!is_leader()) return;
   for (std::size_t row = 0; row < rows; ++row) {
     Candidate best = candidates_[row];
-    // Ranks hold rising ids, so the first of equal values is the lowest id. What is no number is
-    // the largest, so that the row's owner hears of it.
+    // Ranks hold rising ids, so the first of equal values has the lowest id. A NaN wins, so that
+    // the leader sees it and fails the sequence.
     for (std::size_t at = row + rows; at < candidates_.size(); at += rows)
       if (candidates_[at].value > best.value || std::isnan(candidates_[at].value))
         best = candidates_[at];
@@ -277,13 +277,13 @@ void EngineRank::gather_whole(const std::byte* logits, std::int64_t rows, StepRe
     result.whole.assign(logits, logits + rows * width_bytes);
     return;
   }
-  by_rank_.resize(leaders() ? static_cast<std::size_t>(ranks * rows * width_bytes) : 0);
+  by_rank_.resize(is_leader() ? static_cast<std::size_t>(ranks * rows * width_bytes) : 0);
   rows_per_rank_.assign(static_cast<std::size_t>(ranks), rows);
   control_.gather(
       Stream{Device{}}, ConstTensorView(logits, DType::kU8, Shape{rows, width_bytes}),
-      TensorView(by_rank_.data(), DType::kU8, Shape{leaders() ? ranks * rows : 0, width_bytes}),
+      TensorView(by_rank_.data(), DType::kU8, Shape{is_leader() ? ranks * rows : 0, width_bytes}),
       rows_per_rank_, 0);
-  if (!leaders()) return;
+  if (!is_leader()) return;
   result.whole.resize(by_rank_.size());
   for (std::int64_t row = 0; row < rows; ++row)
     for (std::int64_t r = 0; r < ranks; ++r)

@@ -1,4 +1,5 @@
 #pragma once
+// Tested through tests/runtime/engine/engine_test.cpp.
 
 #include "parallel/device/graph.h"
 #include "parallel/device/staging.h"
@@ -15,7 +16,7 @@
 
 namespace retinue::runtime {
 
-/// What the lead gets back from a step.
+/// The results of a step, at the leader.
 struct StepResult {
   void clear() { largest_ids.clear(), largest.clear(), whole.clear(); }
 
@@ -24,36 +25,37 @@ struct StepResult {
   std::vector<std::byte> whole;           ///< [whole_rows, vocab] in the model's dtype
 };
 
-/// Executes plans on one rank; the same code on every rank of the tensor axis, all of which enter
-/// each call. Plans, reports and results go over `control`, in host memory; what the model
-/// exchanges goes over its axis, in the device's.
+/// Executes plans on one rank. The same code runs on every rank of the tensor axis, and all of them
+/// enter each call. Plans, reports and results travel over `control`, in host memory; the model
+/// exchanges over its own axis, in device memory.
 class EngineRank {
  public:
-  ///   vision  where images are encoded; `ctx`, or beside it
+  /// Takes what Engine is made from.
+  ///   vision  encodes images: `ctx`, or a context beside it
   EngineRank(Context& ctx, Context& vision, MemoryLedger& ledger, layers::Qwen3Vl& model,
              const EngineLimits& limits, Communicator& control, PixelSource& pixels,
              const Clock& clock);
 
-  /// Host memory that a rank stages its inputs and results in.
+  /// Host memory that stages a rank's inputs and results.
   static std::int64_t staging_bytes(const EngineLimits& limits, const layers::ModelConfig& config,
                                     DType dtype, Device device, int tensor);
 
-  /// Which pixels have arrived or failed since the last call; gathered at the lead.
+  /// Gathers at the leader which pixels have arrived or failed since the last call.
   void exchange_reports(std::vector<RankReport>& at_leader);
-  /// The lead's plan, to everybody.
+  /// Broadcasts the leader's plan.
   void share(StepPlan& plan);
-  /// Encodes, exchanges, decodes: enqueued on the device, done on return on CPU.
+  /// Encodes, exchanges and decodes. Enqueued on a device; done on return on CPU.
   void launch(const StepPlan& plan);
-  /// Waits for what launch() enqueued; `result` is filled at the lead.
+  /// Waits for what launch() enqueued, and fills `result` at the leader.
   void finish(const StepPlan& plan, StepResult& result);
 
-  /// Of the batches of images launched so far, how many the device has passed.
+  /// How many batches of images the device has encoded.
   [[nodiscard]] std::int64_t encodes_passed();
-  /// Blocks until all have been: the engine ends, and some may be left that nobody reads.
+  /// Blocks until all are encoded: when the engine ends, some may be in flight that no step reads.
   void wait_for_encodes();
 
   [[nodiscard]] EngineStats& stats() { return stats_; }
-  [[nodiscard]] bool leaders() const { return model_.axis().rank == 0; }
+  [[nodiscard]] bool is_leader() const { return model_.axis().rank == 0; }
 
  private:
   /// A rank's largest logit of a row.
@@ -66,7 +68,7 @@ class EngineRank {
   void decode(const StepPlan& plan);
   void count_forward(const StepPlan& plan, double seconds);
   void forward(const StepPlan& plan, const StepBlock& block, TensorView logits);
-  /// Blocks until the device has done all of it; where others take part, not for ever.
+  /// Blocks until the stream is done; where other ranks take part, no longer than their deadline.
   static void wait(const Stream& stream, Communicator* comm);
   Event& event_of(std::int64_t batch) {
     return encoded_[static_cast<std::size_t>((batch - 1) % Scheduler::kEncodesBeside)];
@@ -82,11 +84,11 @@ class EngineRank {
   PixelSource& pixels_;
   const Clock& clock_;
   EngineStats stats_;
-  std::vector<std::uint64_t> awaited_;  ///< keys that this rank owns and has no pixels of
-  std::map<std::uint64_t, layers::Patches> patches_;  ///< … and those it has
-  /// Where the host finds what a launched step gives, once it has been waited for.
+  std::vector<std::uint64_t> awaited_;  ///< keys that this rank owns, without their pixels
+  std::map<std::uint64_t, layers::Patches> patches_;  ///< that have arrived, by key
+  /// Results of the launched step in host memory, valid after the wait.
   const std::byte *values_ = nullptr, *ids_ = nullptr, *whole_ = nullptr;
-  // Kept from step to step, so that a step allocates nothing.
+  // Reused from step to step, so that a step allocates nothing.
   std::vector<std::int32_t> words_;
   std::vector<layers::GridThw> my_grids_;
   std::vector<layers::ExchangedImage> images_;
@@ -96,7 +98,7 @@ class EngineRank {
   StagingRing inputs_, patch_rows_;
   Buffer results_;
   GraphCache graphs_;
-  // Of the batches in flight, by their number; the plan has no more of them.
+  // By batch number, modulo the batches in flight.
   std::array<Event, Scheduler::kEncodesBeside> encoded_;
   std::int64_t encodes_ = 0, encodes_passed_ = 0;
 };

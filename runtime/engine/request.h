@@ -1,4 +1,5 @@
 #pragma once
+// Tested through tests/runtime/engine/engine_test.cpp.
 
 #include "layers/spec/inputs.h"
 #include "parallel/base/result.h"
@@ -15,7 +16,7 @@ namespace retinue::runtime {
 
 /// How the next token is chosen.  HF GenerationConfig, in the order of its logits processors.
 struct SamplingParams {
-  double temperature = 0;  ///< 0: greedy, and nothing below but the penalties counts
+  double temperature = 0;  ///< 0: greedy; of the rest only the penalties count then
   double top_p = 1;
   std::int64_t top_k = 0;  ///< 0: all
   double min_p = 0;
@@ -24,38 +25,36 @@ struct SamplingParams {
   std::uint64_t seed = 0;
 };
 
-/// Names content: of a page of the cache every token up to its end, with positions and pixels; of
-/// an image its bytes and how they became pixels. Zeros name nothing.
+/// Hash of content. A KV block's covers every token up to its end, with positions and pixels; an
+/// image's covers its bytes and how they become pixels. Zeros: unknown content.
 using ContentKey = std::array<std::uint64_t, 2>;
 
-/// An image or video of a request, without its pixels: these are asked of the PixelSource of the
-/// rank that will encode it.
-struct VisualItem {
-  std::uint64_t key =
-      0;  ///< names the pixels to every rank's PixelSource; unique among live requests
+/// An image or video of a request, without its pixels: the rank that encodes it gets them from its
+/// PixelSource.
+struct RequestImage {
+  std::uint64_t key = 0;  ///< names the pixels on every rank; unique among live requests
   layers::GridThw grid;
-  ContentKey content{};  ///< equal keys promise equal pixels; zeros: shared with nobody
+  ContentKey content{};  ///< equal keys promise equal pixels; zeros: shared with no other image
 };
 
 struct Request {
-  std::uint64_t id = 0;           ///< the caller's; unique among live requests
-  std::vector<std::int32_t> ids;  ///< prompt with placeholders expanded
-  std::vector<VisualItem> items;  ///< in prompt order
+  std::uint64_t id = 0;              ///< the caller's; unique among live requests
+  std::vector<std::int32_t> ids;     ///< prompt with placeholders expanded
+  std::vector<RequestImage> images;  ///< in prompt order
   SamplingParams sampling;
-  std::uint64_t sampling_stream =
-      0;  ///< hash of id and prompt: keys the random numbers, not arrival order
+  std::uint64_t sampling_stream = 0;  ///< keys the random numbers, whatever the order of arrival
   std::int64_t max_new_tokens = 256;
   std::vector<std::int32_t> stop_ids;  ///< end-of-sequence ids; empty: none ends it
-  /// Asked after each token with all output ids so far; true ends the request. For stop texts.
+  /// Called after each token with all output ids so far; true ends the request. For stop texts.
   std::function<bool(std::span<const std::int32_t>)> stop;
   bool logprobs = false;
-  std::int64_t top_logprobs = 0;  ///< this many of the likeliest tokens beside the chosen one
+  std::int64_t top_logprobs = 0;  ///< likeliest tokens to report beside each chosen one
   /// Ends a request whose output ends in this many repeats of one to 64 tokens. 0: never.
   std::int64_t max_repeats = 0;
-  /// How many tokens are likely to come; 0: as many as others had. Orders the queue, admits.
+  /// Predicted output length, for admission and order; 0: as other requests had.
   std::int64_t expected_new_tokens = 0;
-  bool hash_logits = false;    ///< every row that a token was chosen from; for proofs of equality
-  bool prompt_logits = false;  ///< trace: keep the logits of every prompt token
+  bool hash_logits = false;    ///< hash every row that a token is chosen from; for tests
+  bool prompt_logits = false;  ///< keep the logits of every prompt token; for traces
 };
 
 enum class FinishReason { kStop, kLength, kRepetition };
@@ -71,7 +70,7 @@ constexpr const char* name(FinishReason reason) {
   return "";
 }
 
-/// A token that could have been chosen.
+/// A candidate for a token.
 struct TokenLogprob {
   std::int32_t id = 0;
   float logprob = 0;  ///< natural, of the unmodified distribution
@@ -81,26 +80,25 @@ struct TokenLogprob {
 struct Completion {
   std::uint64_t id = 0;
   std::int64_t prompt_tokens = 0;
-  std::vector<std::int32_t> ids;  ///< output; the id that ended it is not in it
+  std::vector<std::int32_t> ids;  ///< output, without the id that ended it
   FinishReason finish_reason = FinishReason::kLength;
   std::vector<float> logprobs;  ///< per output id, where asked for
   /// [ids, top_logprobs], likeliest first, where asked for.
   std::vector<TokenLogprob> top_logprobs;
   std::string logits_sha256;  ///< of the rows that tokens were chosen from, where asked for
-  std::vector<std::byte>
-      prompt_logits;               ///< [prompt_tokens, vocab] in the model's dtype, where asked for
-  std::optional<DataError> error;  ///< the request failed; ids are what came before
+  std::vector<std::byte> prompt_logits;  ///< [prompt_tokens, vocab], the model's dtype, where asked
+  std::optional<DataError> error;        ///< the request failed; ids hold the output before that
   double queued_s = 0, first_token_s = 0, finished_s = 0;  ///< since submit
 };
 
-/// Where the engine gets pixels. Called on the rank that owns an item; the engine itself opens no
+/// Gives the engine pixels. Called on the rank that encodes an image; the engine itself opens no
 /// file.
 class PixelSource {
  public:
   virtual ~PixelSource() = default;
-  /// Start getting the pixels of an item; returns at once.
+  /// Starts to get the pixels of an image; returns at once.
   virtual void prefetch(std::uint64_t key) = 0;
-  /// The patches, once they are there; nothing while they are not. A value is given out once.
+  /// The patches, once they are ready; nothing before. A value is given out once.
   virtual std::optional<Result<layers::Patches>> take(std::uint64_t key) = 0;
 };
 

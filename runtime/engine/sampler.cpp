@@ -13,7 +13,7 @@ namespace retinue::runtime {
 
 namespace {
 
-constexpr float kMaxCrashes = -std::numeric_limits<float>::infinity();
+constexpr float kExcluded = -std::numeric_limits<float>::infinity();
 
 std::size_t largest(std::span<const float> logits) {
   return static_cast<std::size_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
@@ -50,10 +50,10 @@ void keep_top_k(std::span<float> logits, std::int64_t k) {
   std::nth_element(sorted.begin(), sorted.begin() + (k - 1), sorted.end(), std::greater<>());
   const float last = sorted[static_cast<std::size_t>(k - 1)];
   for (float& x : logits)
-    if (x < last) x = kMaxCrashes;  // ties of the k-th stay, as in the reference
+    if (x < last) x = kExcluded;  // ties of the k-th stay, as in the reference
 }
 
-/// Softmax in f64; entries that are out get 0.
+/// Softmax in f64; excluded entries get 0.
 std::vector<double> probabilities(std::span<const float> logits) {
   std::vector<double> p(logits.size());
   const double top = logits[largest(logits)];
@@ -72,11 +72,11 @@ void keep_top_p(std::span<float> logits, double top_p) {
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return p[a] < p[b]; });
   double cumulative = 0;
-  // From the least likely up: out while the sum stays within 1 - p; the most likely always stays.
+  // From the least likely up: excluded while the sum is at most 1 - p; the most likely stays.
   for (std::size_t i = 0; i + 1 < order.size(); ++i) {
     cumulative += p[order[i]];
     if (cumulative > 1 - top_p) break;
-    logits[order[i]] = kMaxCrashes;
+    logits[order[i]] = kExcluded;
   }
 }
 
@@ -85,7 +85,7 @@ void keep_min_p(std::span<float> logits, double min_p) {
   const std::vector<double> p = probabilities(logits);
   const double bound = min_p * *std::max_element(p.begin(), p.end());
   for (std::size_t i = 0; i < p.size(); ++i)
-    if (p[i] < bound) logits[i] = kMaxCrashes;
+    if (p[i] < bound) logits[i] = kExcluded;
 }
 
 }  // namespace
@@ -110,7 +110,7 @@ Sampled sample_token(std::span<float> logits, const SamplingParams& p,
     double cumulative = 0;
     for (std::size_t i = 0; i < chances.size(); ++i) {
       if (chances[i] <= 0) continue;
-      id = i;  // rounding may leave the sum below the draw: then the last possible id
+      id = i;  // where rounding leaves the sum below the draw, the last possible id
       cumulative += chances[i];
       if (cumulative > draw) break;
     }

@@ -13,14 +13,41 @@ namespace retinue::runtime {
 
 namespace {
 
-/// A sequence that so many have overtaken is overtaken no more.
+/// A sequence that so many have overtaken keeps its place from then on.
 constexpr std::int64_t kMostPassedOver = 64;
 
-/// Where a block's matrices and its attention cost a patch the same: (4 d² + 2 d f) · 2 FLOPs over
-/// 4 d per key.
+/// Patches at which a layer's attention costs as much as its matrices: per patch (4 d² + 2 d f) · 2
+/// FLOPs for these, 4 d per key for that.
 double attention_balance(const layers::VisionConfig& v) {
   const auto d = static_cast<double>(v.hidden_size), f = static_cast<double>(v.intermediate_size);
   return (4 * d * d + 2 * d * f) / (2 * d);
+}
+
+void add_prompt_token(StepPlan& plan, const Sequence& s, std::size_t token) {
+  const std::size_t row = plan.ids.size(), tokens = plan.positions.size() / 3;
+  plan.ids.push_back(s.request.ids[token]);
+  for (std::size_t axis = 0; axis < 3; ++axis)
+    plan.positions[axis * tokens + row] = s.positions.values[axis * s.request.ids.size() + token];
+  std::int32_t index = s.feature_of[token];
+  if (index < 0) return;
+  std::size_t image = 0;
+  while (index >= s.images[image].visual_tokens)
+    index -= static_cast<std::int32_t>(s.images[image++].visual_tokens);
+  plan.visual_sources.push_back(static_cast<std::int32_t>(s.images[image].feature->first_row) +
+                                index);
+  plan.visual_rows.push_back(static_cast<std::int32_t>(row));
+}
+
+void add_output_token(StepPlan& plan, Sequence& s, std::size_t token, PlanRows& rows) {
+  const std::size_t row = plan.ids.size(), tokens = plan.positions.size() / 3;
+  if (token < s.completion.ids.size()) {
+    plan.ids.push_back(s.completion.ids[token]);
+  } else {
+    rows.awaited.push_back({&s, row});
+    plan.ids.push_back(0);
+  }
+  for (std::size_t axis = 0; axis < 3; ++axis)
+    plan.positions[axis * tokens + row] = s.positions.next + static_cast<std::int32_t>(token);
 }
 
 }  // namespace
@@ -64,14 +91,14 @@ std::optional<DataError> Scheduler::reason_to_refuse(const Request& request) con
             "--max-pixels or --max-new-tokens, or raise --kv-memory-gib.",
             prompt, request.max_new_tokens, limits_.max_sequence_tokens)};
   std::int64_t rows = 0;
-  for (const VisualItem& item : request.items) {
-    rows += item.grid.patches() / config_.vision.merge_unit();
-    if (item.grid.patches() > limits_.max_item_patches)
+  for (const RequestImage& image : request.images) {
+    rows += image.grid.patches() / config_.vision.merge_unit();
+    if (image.grid.patches() > limits_.max_item_patches)
       return DataError{
           "prompt",
           fmt::format(
               "an image or video has {} patches, at most {} are planned for. Lower --max-pixels.",
-              item.grid.patches(), limits_.max_item_patches)};
+              image.grid.patches(), limits_.max_item_patches)};
   }
   if (rows > limits_.feature_rows)
     return DataError{
@@ -89,23 +116,23 @@ void Scheduler::add(Request request, double now_s) {
   auto sequence = std::make_unique<Sequence>();
   std::vector<layers::GridThw> grids;
   std::vector<std::int64_t> visual_tokens;
-  for (const VisualItem& item : request.items) {
-    grids.push_back(item.grid);
-    visual_tokens.push_back(item.grid.patches() / config_.vision.merge_unit());
-    sequence->items.push_back(
-        {.visual = item, .visual_tokens = visual_tokens.back(), .end = 0, .feature = nullptr});
+  for (const RequestImage& image : request.images) {
+    grids.push_back(image.grid);
+    visual_tokens.push_back(image.grid.patches() / config_.vision.merge_unit());
+    sequence->images.push_back(
+        {.input = image, .visual_tokens = visual_tokens.back(), .end = 0, .feature = nullptr});
   }
   sequence->positions = layers::prompt_positions(config_, request.ids, grids);
   std::int32_t visual = 0;
   std::int64_t before = 0;
-  std::size_t item = 0;
+  std::size_t image = 0;
   for (std::size_t at = 0; at < request.ids.size(); ++at) {
     const std::int32_t id = request.ids[at];
     const bool pad = id == config_.image_token_id || id == config_.video_token_id;
     sequence->feature_of.push_back(pad ? visual++ : -1);
     if (!pad) continue;
-    while (visual - before > visual_tokens[item]) before += visual_tokens[item++];
-    sequence->items[item].end = static_cast<std::int64_t>(at) + 1;
+    while (visual - before > visual_tokens[image]) before += visual_tokens[image++];
+    sequence->images[image].end = static_cast<std::int64_t>(at) + 1;
   }
   if (options_.share && !request.prompt_logits)
     sequence->block_keys = block_keys(request, sequence->positions, sequence->feature_of,
@@ -113,7 +140,7 @@ void Scheduler::add(Request request, double now_s) {
   sequence->completion.id = request.id;
   sequence->completion.prompt_tokens = static_cast<std::int64_t>(request.ids.size());
   sequence->submitted_s = now_s;
-  // Here, so that no step asks for memory.
+  // Reserved here, since steps allocate nothing.
   sequence->completion.ids.reserve(static_cast<std::size_t>(request.max_new_tokens));
   sequence->blocks.reserve(static_cast<std::size_t>(
       kv_.blocks_for(static_cast<std::int64_t>(request.ids.size()) + request.max_new_tokens)));
@@ -140,29 +167,29 @@ void Scheduler::enqueue(std::unique_ptr<Sequence> sequence) {
 }
 
 void Scheduler::use_features(Sequence& sequence) {
-  for (Sequence::Item& item : sequence.items)
-    if (item.feature == nullptr) item.feature = &features_.use(item.visual, item.visual_tokens);
+  for (Sequence::Image& image : sequence.images)
+    if (image.feature == nullptr) image.feature = &features_.use(image.input, image.visual_tokens);
 }
 
 void Scheduler::release_features(Sequence& sequence, std::int64_t up_to) {
-  for (Sequence::Item& item : sequence.items)
-    if (item.feature != nullptr && !is_read(item, up_to)) {
-      unpin(item);
-      features_.release(*std::exchange(item.feature, nullptr), [&](Feature& f) { gone(f); });
+  for (Sequence::Image& image : sequence.images)
+    if (image.feature != nullptr && !is_read(image, up_to)) {
+      unpin(image);
+      features_.release(*std::exchange(image.feature, nullptr), [&](Feature& f) { gone(f); });
     }
 }
 
-void Scheduler::unpin(Sequence::Item& item) {
-  if (std::exchange(item.pinned, false)) --item.feature->pins;
+void Scheduler::unpin(Sequence::Image& image) {
+  if (std::exchange(image.pinned, false)) --image.feature->pins;
 }
 
-bool Scheduler::claim_features(Sequence& sequence, std::int64_t cached) {
-  for (Sequence::Item& item : sequence.items) {
-    if (!is_read(item, cached) || item.pinned) continue;
-    ++item.feature->pins;
-    item.pinned = true;
-    if (item.feature->first_row >= 0 || features_.place(*item.feature)) continue;
-    for (Sequence::Item& other : sequence.items) unpin(other);
+bool Scheduler::reserve_features(Sequence& sequence, std::int64_t cached) {
+  for (Sequence::Image& image : sequence.images) {
+    if (!is_read(image, cached) || image.pinned) continue;
+    ++image.feature->pins;
+    image.pinned = true;
+    if (image.feature->first_row >= 0 || features_.place(*image.feature)) continue;
+    for (Sequence::Image& other : sequence.images) unpin(other);
     features_.tidy();
     return false;
   }
@@ -176,7 +203,7 @@ void Scheduler::gone(Feature& feature) {
 
 Sequence* Scheduler::pixels_arrived(std::uint64_t key, const layers::GridThw& grid) {
   Feature* feature = features_.find(key);
-  check(feature != nullptr, "pixels arrive for one who awaits them");
+  check(feature != nullptr, "pixels that arrive are awaited");
   if (feature->grid != grid && feature->users > 0) {
     dropped_.push_back(key);
     return pixels_failed(key);
@@ -191,19 +218,19 @@ Sequence* Scheduler::pixels_arrived(std::uint64_t key, const layers::GridThw& gr
 
 Sequence* Scheduler::pixels_failed(std::uint64_t key) {
   Feature* feature = features_.find(key);
-  check(feature != nullptr, "pixels fail for one who awaits them");
+  check(feature != nullptr, "pixels that fail are awaited");
   queue_.done(key);
   feature->assigned = false;
   Sequence* asked = nullptr;
   bool passed_on = false;
   for (const auto& sequence : waiting_)
-    for (const Sequence::Item& item : sequence->items) {
-      if (item.feature != feature) continue;
-      if (item.visual.key == key) {
+    for (const Sequence::Image& image : sequence->images) {
+      if (image.feature != feature) continue;
+      if (image.input.key == key) {
         asked = sequence.get();
       } else if (!passed_on) {
-        // Another file of the same content, which may well be readable.
-        feature->key = item.visual.key;
+        // Another sequence shows the same content from another file, which may be readable.
+        feature->key = image.input.key;
         passed_on = true;
       }
     }
@@ -216,7 +243,7 @@ Sequence* Scheduler::pixels_failed(std::uint64_t key) {
 
 std::span<const ContentKey> Scheduler::shared_blocks(const Sequence& sequence) const {
   const std::span<const ContentKey> keys = sequence.block_keys;
-  // The last token of all is computed in any case.
+  // The last token is always computed: it gives the next one.
   const auto most = std::min(
       keys.size(), static_cast<std::size_t>((sequence.tokens() - 1) / limits_.kv_block_tokens));
   return keys.first(static_cast<std::size_t>(kv_.match(keys.first(most))));
@@ -241,10 +268,10 @@ void Scheduler::plan(StepPlan& plan, PlanRows& rows) {
   rows.clear(), whole_rows_.clear();
   ++plans_;
   if (options_.preempt_every > 0 && plans_ % options_.preempt_every == 0 && running_.size() > 1)
-    preempt_last();  // never the only one, which would not come to an end
-  assign_items(plan);
+    preempt_last();  // never a lone one, which would not come to an end
+  assign_images(plan);
   join_encodes(plan);
-  encode_items(plan);
+  encode_images(plan);
   admit();
   choose_chunks();
   std::swap(plan.drop, dropped_);
@@ -269,26 +296,27 @@ void Scheduler::plan(StepPlan& plan, PlanRows& rows) {
   if (options_.check_accounts) check_accounts();
 }
 
-void Scheduler::assign_items(StepPlan& plan) {
-  std::vector<EncodeQueue::Item> items;
+void Scheduler::assign_images(StepPlan& plan) {
+  std::vector<EncodeQueue::Image> images;
   for (const auto& sequence : waiting_) {
-    const bool all_claimed = std::ranges::all_of(sequence->items, [](const Sequence::Item& item) {
-      return item.feature == nullptr || item.feature->assigned;
-    });
-    if (all_claimed) continue;
-    // Where the pages behind an item are there already, nobody needs its pixels.
+    const bool all_assigned =
+        std::ranges::all_of(sequence->images, [](const Sequence::Image& image) {
+          return image.feature == nullptr || image.feature->assigned;
+        });
+    if (all_assigned) continue;
+    // Cached blocks that cover an image make its pixels needless.
     const std::int64_t cached = shared_tokens(*sequence);
-    for (Sequence::Item& item : sequence->items) {
-      if (!is_read(item, cached) || item.feature->assigned) continue;
-      item.feature->assigned = true;
-      items.push_back({item.feature->key, item.feature->grid});
+    for (Sequence::Image& image : sequence->images) {
+      if (!is_read(image, cached) || image.feature->assigned) continue;
+      image.feature->assigned = true;
+      images.push_back({image.feature->key, image.feature->grid});
     }
   }
-  if (!items.empty()) plan.prefetch = queue_.deal(items);
+  if (!images.empty()) plan.prefetch = queue_.assign(images);
 }
 
 void Scheduler::join_encodes(StepPlan& plan) {
-  // Where nothing else can run the decoder waits on the device, and the host does not.
+  // With nothing else to run the decoder waits for the encoder, on the device and not on the host.
   const bool waits = running_.empty();
   const std::int64_t batches = waits ? encodes_ : encodes_passed_;
   if (batches <= encodes_joined_) return;
@@ -298,30 +326,30 @@ void Scheduler::join_encodes(StepPlan& plan) {
   plan.joined_encodes = static_cast<std::int32_t>(batches);
 }
 
-void Scheduler::encode_items(StepPlan& plan) {
+void Scheduler::encode_images(StepPlan& plan) {
   const bool beside = options_.encode_beside.value_or(false);
   if (beside && encodes_ - encodes_joined_ >= kEncodesBeside) return;
   encode_load_.assign(static_cast<std::size_t>(ranks_), 0);
   bool full = false;
   for (const auto& sequence : waiting_) {
-    if (sequence->items.empty()) continue;
+    if (sequence->images.empty()) continue;
     const std::int64_t cached = shared_tokens(*sequence);
-    const bool ready = std::ranges::all_of(sequence->items, [&](const Sequence::Item& item) {
-      return !is_read(item, cached) || item.feature->state != Feature::State::kAwaited;
+    const bool ready = std::ranges::all_of(sequence->images, [&](const Sequence::Image& image) {
+      return !is_read(image, cached) || image.feature->state != Feature::State::kAwaited;
     });
     if (!ready) continue;
-    // The buffer fills in the order of the queue; what does not fit now waits, and so does all
-    // behind it but what has its rows already.
-    const bool claimed = std::ranges::all_of(sequence->items, [&](const Sequence::Item& item) {
-      return !is_read(item, cached) || item.pinned;
+    // The buffer fills in the order of the queue: after the first sequence that does not fit, only
+    // those that have reserved their rows go on.
+    const bool reserved = std::ranges::all_of(sequence->images, [&](const Sequence::Image& image) {
+      return !is_read(image, cached) || image.pinned;
     });
-    if (!claimed && (full || !claim_features(*sequence, cached))) {
+    if (!reserved && (full || !reserve_features(*sequence, cached))) {
       full = true;
       continue;
     }
-    for (Sequence::Item& item : sequence->items) {
-      if (!item.pinned || item.feature->state != Feature::State::kReady) continue;
-      Feature& feature = *item.feature;
+    for (Sequence::Image& image : sequence->images) {
+      if (!image.pinned || image.feature->state != Feature::State::kReady) continue;
+      Feature& feature = *image.feature;
       const int owner = queue_.owner(feature.key);
       std::int64_t& load = encode_load_[static_cast<std::size_t>(owner)];
       if (load > 0 && load + feature.grid.patches() > limits_.encode_patches) return;
@@ -332,13 +360,13 @@ void Scheduler::encode_items(StepPlan& plan) {
       plan.encode.push_back(
           {feature.key, owner, static_cast<std::int32_t>(feature.first_row), feature.grid});
       queue_.done(feature.key);
-      ++stats_.encoded_items;
+      ++stats_.encoded_images;
     }
   }
 }
 
 void Scheduler::admit() {
-  // Pages that the running sequences are still expected to take.
+  // Blocks that the running sequences are still expected to take.
   std::int64_t promised = 0;
   for (const auto& s : running_)
     promised += std::max<std::int64_t>(
@@ -349,17 +377,17 @@ void Scheduler::admit() {
     Sequence& sequence = **at;
     const std::span<const ContentKey> shared = shared_blocks(sequence);
     const std::int64_t cached = static_cast<std::int64_t>(shared.size()) * limits_.kv_block_tokens;
-    const bool encoded = std::ranges::all_of(sequence.items, [&](const Sequence::Item& item) {
-      return !is_read(item, cached) ||
-             (item.pinned && item.feature->state == Feature::State::kEncoded);
+    const bool encoded = std::ranges::all_of(sequence.images, [&](const Sequence::Image& image) {
+      return !is_read(image, cached) ||
+             (image.pinned && image.feature->state == Feature::State::kEncoded);
     });
     if (!encoded) {
-      ++at;  // others need not wait for its pixels
+      ++at;  // later sequences do not wait for its pixels
       continue;
     }
     const std::int64_t expected = expected_blocks(sequence);
     if (expected - kv_.held(shared) > kv_.available() - promised)
-      return;  // but for pages all wait in order, or long ones would starve
+      return;  // blocks are given in order, or long sequences would starve
     kv_.share(shared, sequence.blocks);
     promised += expected - static_cast<std::int64_t>(shared.size());
     sequence.cached = cached;
@@ -384,106 +412,87 @@ void Scheduler::preempt_last() {
 }
 
 void Scheduler::release_blocks(Sequence& sequence, bool poisoned) {
-  // In the middle of a prefill, or of a step, nobody has seen logits yet: what it left may not be
-  // finite.
+  // Before its logits are seen, in the middle of a prefill or of a step, a sequence may have left
+  // numbers that are not finite.
   if (poisoned || sequence.pending() > 1 || sequence.awaited > 0)
     kv_.discard(sequence.blocks, zero_blocks_);
   else
     kv_.release(sequence.blocks);
 }
 
+bool Scheduler::grow(Sequence& sequence, std::int64_t tokens) {
+  while (static_cast<std::int64_t>(sequence.blocks.size()) < kv_.blocks_for(tokens))
+    if (!kv_.grow(sequence.blocks)) return false;
+  return true;
+}
+
+void Scheduler::add_decodes(Budget& budget) {
+  // In order of admission: where blocks run out, the sequences admitted last give theirs back.
+  for (auto at = running_.begin(); at != running_.end() && budget.tokens > 0;) {
+    Sequence& sequence = **at;
+    if (sequence.pending() != 1 || ends_with_awaited(sequence)) {
+      ++at;
+      continue;
+    }
+    bool fits = grow(sequence, sequence.tokens());
+    while (!fits && running_.back().get() != &sequence) {
+      preempt_last();
+      fits = grow(sequence, sequence.tokens());
+    }
+    ++at;
+    if (!fits) {
+      preempt_last();
+      break;
+    }
+    chunks_.push_back({&sequence, 1}), --budget.tokens, --budget.logit_rows;
+  }
+}
+
+void Scheduler::add_prompts(Budget& budget) {
+  for (const auto& sequence : running_) {
+    if (sequence->pending() <= 1 || budget.tokens == 0 || ends_with_awaited(*sequence)) continue;
+    // As many tokens as there are blocks for; sequences that decode keep theirs.
+    std::int64_t count = std::min(budget.tokens, sequence->pending());
+    if (!grow(*sequence, sequence->cached + count))
+      count = std::min(
+          count, static_cast<std::int64_t>(sequence->blocks.size()) * limits_.kv_block_tokens -
+                     sequence->cached);
+    // A traced prompt keeps a row of logits per token: it runs in one piece or waits.
+    const bool whole = sequence->request.prompt_logits && sequence->completion.ids.empty();
+    const std::int64_t rows = whole ? count : 1;
+    if (count == 0 || rows > budget.logit_rows) continue;
+    chunks_.push_back({sequence.get(), count});
+    budget.tokens -= count, budget.logit_rows -= rows;
+  }
+}
+
 void Scheduler::choose_chunks() {
   chunks_.clear();
-  std::int64_t budget = limits_.max_batch_tokens, logit_budget = limits_.max_logit_rows;
-  const auto has_pages = [&](Sequence& s, std::int64_t tokens) {
-    while (static_cast<std::int64_t>(s.blocks.size()) < kv_.blocks_for(tokens))
-      if (!kv_.grow(s.blocks)) return false;
-    return true;
-  };
-  // In order of admission: where pages run out, those behind give theirs back.
-  const auto add_decodes = [&] {
-    for (auto at = running_.begin(); at != running_.end() && budget > 0;) {
-      Sequence& sequence = **at;
-      if (sequence.pending() != 1 || ends_with_awaited(sequence)) {
-        ++at;
-        continue;
-      }
-      bool fits = has_pages(sequence, sequence.tokens());
-      while (!fits && running_.back().get() != &sequence) {
-        preempt_last();
-        fits = has_pages(sequence, sequence.tokens());
-      }
-      ++at;
-      if (!fits) {
-        preempt_last();
-        break;
-      }
-      chunks_.push_back({&sequence, 1}), --budget, --logit_budget;
-    }
-  };
-  const auto add_prompts = [&] {
-    for (const auto& sequence : running_) {
-      if (sequence->pending() <= 1 || budget == 0 || ends_with_awaited(*sequence)) continue;
-      // As many tokens as pages can be had for; others that decode keep theirs.
-      std::int64_t count = std::min(budget, sequence->pending());
-      if (!has_pages(*sequence, sequence->cached + count))
-        count = std::min(
-            count, static_cast<std::int64_t>(sequence->blocks.size()) * limits_.kv_block_tokens -
-                       sequence->cached);
-      // A traced prompt keeps a row of logits per token: it runs in one piece or waits.
-      const bool whole = sequence->request.prompt_logits && sequence->completion.ids.empty();
-      const std::int64_t rows = whole ? count : 1;
-      if (count == 0 || rows > logit_budget) continue;
-      chunks_.push_back({sequence.get(), count});
-      budget -= count, logit_budget -= rows;
-    }
-  };
+  Budget budget{limits_.max_batch_tokens, limits_.max_logit_rows};
   const bool prompts_alone =
       options_.separate_phases &&
       std::ranges::any_of(running_, [](const auto& s) { return s->pending() > 1; });
-  if (!prompts_alone) add_decodes();
-  add_prompts();
-  if (prompts_alone && chunks_.empty()) add_decodes();
-  // Pages are all held by prompts that wait for one another: the first one goes on.
+  if (!prompts_alone) add_decodes(budget);
+  add_prompts(budget);
+  if (prompts_alone && chunks_.empty()) add_decodes(budget);
+  // All blocks are held by prompts that wait for each other: the one admitted first goes on.
   while (chunks_.empty() && running_.size() > 1 &&
          !std::ranges::all_of(running_, [](const auto& s) { return ends_with_awaited(*s); })) {
     preempt_last();
-    add_prompts();
+    add_prompts(budget);
   }
 }
 
 void Scheduler::add_tokens(StepPlan& plan, Sequence& s, std::int64_t count, PlanRows& rows) {
-  const std::size_t tokens = plan.positions.size() / 3;
   const std::int64_t prompt = s.prompt_tokens(), all = s.tokens();
   const bool traced = s.request.prompt_logits && s.completion.ids.empty();
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t at = s.cached + i;
     const auto row = plan.ids.size();
-    if (at < prompt) {
-      const auto token = static_cast<std::size_t>(at), length = static_cast<std::size_t>(prompt);
-      plan.ids.push_back(s.request.ids[token]);
-      for (std::size_t axis = 0; axis < 3; ++axis)
-        plan.positions[axis * tokens + row] = s.positions.values[axis * length + token];
-      if (std::int32_t index = s.feature_of[token]; index >= 0) {
-        std::size_t item = 0;
-        while (index >= s.items[item].visual_tokens)
-          index -= static_cast<std::int32_t>(s.items[item++].visual_tokens);
-        plan.visual_sources.push_back(static_cast<std::int32_t>(s.items[item].feature->first_row) +
-                                      index);
-        plan.visual_rows.push_back(static_cast<std::int32_t>(row));
-      }
-    } else {
-      const std::int64_t generated = at - prompt;
-      if (s.awaited > 0 && at + 1 == all) {
-        rows.awaited.push_back({&s, row});
-        plan.ids.push_back(0);
-      } else {
-        plan.ids.push_back(s.completion.ids[static_cast<std::size_t>(generated)]);
-      }
-      for (std::size_t axis = 0; axis < 3; ++axis)
-        plan.positions[axis * tokens + row] =
-            s.positions.next + static_cast<std::int32_t>(generated);
-    }
+    if (at < prompt)
+      add_prompt_token(plan, s, static_cast<std::size_t>(at));
+    else
+      add_output_token(plan, s, static_cast<std::size_t>(at - prompt), rows);
     plan.slot_mapping.push_back(kv_.slot(s.blocks, at));
     const bool last = at + 1 == all;
     if ((traced && at < prompt) || (last && s.needs_whole_logits())) {
@@ -502,7 +511,7 @@ void Scheduler::add_tokens(StepPlan& plan, Sequence& s, std::int64_t count, Plan
     plan.block_table.push_back(static_cast<std::size_t>(block) < s.blocks.size()
                                    ? s.blocks[static_cast<std::size_t>(block)]
                                    : 0);
-  // What this step's plan reads, later steps may overwrite.
+  // Features that this step reads may be overwritten by later steps.
   release_features(s, s.cached);
 }
 
@@ -515,12 +524,12 @@ void Scheduler::publish(const LogitRow& row) {
 }
 
 std::unique_ptr<Sequence> Scheduler::remove(Sequence* sequence, bool poisoned) {
-  for (Sequence::Item& item : sequence->items) {
-    if (item.feature != nullptr) {
-      unpin(item);
-      features_.release(*std::exchange(item.feature, nullptr), [&](Feature& f) { gone(f); });
+  for (Sequence::Image& image : sequence->images) {
+    if (image.feature != nullptr) {
+      unpin(image);
+      features_.release(*std::exchange(image.feature, nullptr), [&](Feature& f) { gone(f); });
     }
-    if (poisoned) features_.discard(item.visual.content);
+    if (poisoned) features_.discard(image.input.content);
   }
   release_blocks(*sequence, poisoned);
   if (!sequence->completion.error)
@@ -546,13 +555,14 @@ std::vector<Sequence*> Scheduler::all() const {
 void Scheduler::check_accounts() const {
   std::vector<const std::vector<std::int32_t>*> tables;
   for (const auto& sequence : running_) tables.push_back(&sequence->blocks);
-  for (const auto& sequence : waiting_) check(sequence->blocks.empty(), "who waits holds no pages");
+  for (const auto& sequence : waiting_)
+    check(sequence->blocks.empty(), "a waiting sequence holds no blocks");
   kv_.check_accounts(tables);
   std::vector<const Feature*> used, pinned;
   for (const Sequence* sequence : all())
-    for (const Sequence::Item& item : sequence->items) {
-      if (item.feature != nullptr) used.push_back(item.feature);
-      if (item.pinned) pinned.push_back(item.feature);
+    for (const Sequence::Image& image : sequence->images) {
+      if (image.feature != nullptr) used.push_back(image.feature);
+      if (image.pinned) pinned.push_back(image.feature);
     }
   features_.check_accounts(used, pinned);
 }

@@ -18,37 +18,36 @@
 
 namespace retinue::runtime {
 
-/// A request on its way, as the lead sees it.
+/// A live request, as the leader sees it.
 struct Sequence {
-  struct Item {
-    VisualItem visual;
+  struct Image {
+    RequestImage input;
     std::int64_t visual_tokens = 0;
-    std::int64_t end = 0;        ///< the prompt's token after its last visual one
-    Feature* feature = nullptr;  ///< while it is needed
-    bool pinned = false;
+    std::int64_t end = 0;        ///< the prompt's token after the image's last one
+    Feature* feature = nullptr;  ///< while the sequence needs it
+    bool pinned = false;         ///< the sequence has reserved the feature's rows
   };
 
   Request request;
   layers::PromptPositions positions;
   /// Per prompt token: index among the prompt's visual tokens, or -1.
   std::vector<std::int32_t> feature_of;
-  std::vector<Item> items;
-  std::vector<ContentKey> block_keys;  ///< of the prompt's full pages, as far as they can be named
+  std::vector<Image> images;
+  std::vector<ContentKey> block_keys;  ///< of the prompt's full blocks, up to the first unknown one
   std::vector<std::int32_t> blocks;    ///< empty until admitted
   std::int64_t cached = 0;             ///< tokens in the cache
-  std::int64_t awaited = 0;            ///< tokens that steps planned so far will bring
+  std::int64_t awaited = 0;            ///< tokens that planned steps will produce
   Sha256 logits_hash;
-  std::int64_t admission = 0;    ///< which of all admissions was its last; 0: it waits
-  bool published = false;        ///< others may find its pages
-  std::int64_t passed_over = 0;  ///< by later ones in the queue
+  std::int64_t admission = 0;    ///< number of its last admission; 0: it waits
+  bool published = false;        ///< others may share its blocks
+  std::int64_t passed_over = 0;  ///< how many later sequences have overtaken it
   Completion completion;
   double submitted_s = 0;
 
   [[nodiscard]] std::int64_t prompt_tokens() const {
     return static_cast<std::int64_t>(request.ids.size());
   }
-  /// Of prompt and output, those that are awaited included: what the cache must hold before another
-  /// can come.
+  /// Prompt and output, awaited tokens included: the cache must hold them all before the next one.
   [[nodiscard]] std::int64_t tokens() const {
     return prompt_tokens() + static_cast<std::int64_t>(completion.ids.size()) + awaited;
   }
@@ -59,66 +58,67 @@ struct Sequence {
   [[nodiscard]] bool needs_whole_logits() const;
 };
 
-/// Which of a plan's logit rows belongs to whom.
+/// The owner of one of a plan's logit rows.
 struct LogitRow {
-  Sequence* sequence = nullptr;  ///< null: it has ended meanwhile
-  bool samples = false;          ///< the row after the last token so far: its token comes next
+  Sequence* sequence = nullptr;  ///< null: it has ended since
+  bool samples = false;          ///< the row gives the sequence's next token
   std::int64_t admission = 0;    ///< the sequence's when the row was planned
 };
 
-/// Whose a plan's rows are.
+/// The owners of a plan's rows.
 struct PlanRows {
   std::vector<LogitRow> argmax, whole;  ///< the plan's logit rows, in order
   struct Awaited {
     Sequence* sequence = nullptr;
     std::size_t row = 0;
-    /// Of a sequence that has ended, its prompt's last: nobody reads the row, but what it writes
-    /// stays behind and must be finite.
+    /// Once the sequence has ended, its prompt's last id. No one reads the row then, but the KV
+    /// that it writes stays in its block and must be finite.
     std::int32_t id = 0;
   };
-  std::vector<Awaited> awaited;  ///< rows whose token the step before brings
+  std::vector<Awaited> awaited;  ///< rows whose token the previous step produces
 
   void clear() { argmax.clear(), whole.clear(), awaited.clear(); }
-  /// Writes the tokens that `plan` had to wait for.
+  /// Writes the awaited tokens into `plan`.
   void fill(StepPlan& plan) const;
-  /// Nobody asks for the rows of `ended` any more.
+  /// Clears the rows that belong to `ended`.
   void forget(const Sequence* ended);
 };
 
-/// Chooses what the next step does: a function of the sequences, their order and the limits,
-/// without time or devices. Decodes first, one token each; then prompts in order of admission, in
-/// chunks of what is left of the step.
+/// Chooses the work of the next step from the sequences, their order and the limits alone; it knows
+/// neither time nor devices. Decodes come first, one token each, then prompts in order of
+/// admission, in chunks that fill the rest of the step.
 ///
-/// A sequence is admitted when the pages that it is expected to need are there, beside those that
-/// the running ones still will. Where more come than expected, the one admitted last goes back to
-/// the head of the queue and is computed again: with the same bits, so that nobody can tell.
+/// A sequence is admitted when enough blocks are free for its expected length beside the expected
+/// growth of the running ones. Where outputs grow longer than expected, the sequence admitted last
+/// is preempted: it returns to the head of the queue and is computed again, bit for bit the same.
 class Scheduler {
  public:
   Scheduler(const layers::ModelConfig& config, const EngineLimits& limits,
             const EngineOptions& options, int ranks);
 
-  /// Why a request can never run, if so.
+  /// The reason why a request can never run; nothing when it can.
   [[nodiscard]] std::optional<DataError> reason_to_refuse(const Request& request) const;
   void add(Request request, double now_s);
 
-  /// Pixels have arrived on rank `owner`. Returns the sequence that must fail since its pixels have
+  /// Pixels have arrived on their rank. Returns the sequence that must fail because they have
   /// another grid than its prompt; null if none.
   Sequence* pixels_arrived(std::uint64_t key, const layers::GridThw& grid);
-  /// They never will. Returns the sequence that asked for them by this key; null if it is gone.
+  /// Pixels cannot be had. Returns the sequence that asked for them by this key; null if it is
+  /// gone.
   Sequence* pixels_failed(std::uint64_t key);
 
-  /// The device has passed the first so many batches of images that plans had.
+  /// The device has encoded the first `batches` batches of images.
   void encodes_passed(std::int64_t batches) { encodes_passed_ = batches; }
-  /// Batches that plans may have in flight beside the decoder: one runs and one waits behind it.
+  /// Batches in flight beside the decoder, at most: one runs, one is queued behind it.
   static constexpr std::int64_t kEncodesBeside = 2;
 
-  /// Fills `plan` and says whose rows it has. The tokens of the plan before may still be awaited.
+  /// Fills `plan` and names the owners of its rows. Tokens of the previous plan may be awaited.
   void plan(StepPlan& plan, PlanRows& rows);
-  /// The row's logits are finite, so that others may use what came before it: unless the sequence
-  /// has been sent back meanwhile.
+  /// The row's logits are finite, so others may share the prompt's blocks. Without effect where the
+  /// sequence has been preempted since the row was planned.
   void publish(const LogitRow& row);
-  /// Takes a finished or failed sequence out and frees what it held. What is `spoiled` holds
-  /// numbers that are not finite: its pages are zeroed before another reads them.
+  /// Takes a finished or failed sequence out and frees what it held. A poisoned sequence has left
+  /// numbers that are not finite: its blocks are zeroed before another sequence reads them.
   std::unique_ptr<Sequence> remove(Sequence* sequence, bool poisoned = false);
 
   /// Every sequence that waits or runs.
@@ -126,12 +126,12 @@ class Scheduler {
   [[nodiscard]] std::int64_t live() const {
     return static_cast<std::int64_t>(waiting_.size() + running_.size());
   }
-  /// Nobody lives, and nothing is left to be zeroed.
+  /// No sequence is left, and no block waits to be zeroed.
   [[nodiscard]] bool done() const { return live() == 0 && zero_blocks_.empty(); }
   /// Images and videos whose pixels wait to be encoded.
-  [[nodiscard]] std::int64_t ready_items() const { return features_.ready(); }
+  [[nodiscard]] std::int64_t ready_images() const { return features_.ready(); }
   [[nodiscard]] const SchedulerStats& stats() const { return stats_; }
-  /// Throws: BugError unless every page and feature is accounted for.
+  /// Throws: BugError unless every block and feature is accounted for.
   void check_accounts() const;
 
  private:
@@ -140,33 +140,41 @@ class Scheduler {
     Sequence* sequence;
     std::int64_t count;
   };
+  /// Rows that are left in a step.
+  struct Budget {
+    std::int64_t tokens, logit_rows;
+  };
 
   void enqueue(std::unique_ptr<Sequence> sequence);
   void use_features(Sequence& sequence);
   void release_features(Sequence& sequence, std::int64_t up_to);
-  /// Counts on rows for every item that will be read, or for none: a sequence that holds some and
-  /// waits for others could wait for ever. False: not now.
-  bool claim_features(Sequence& sequence, std::int64_t cached);
-  static void unpin(Sequence::Item& item);
-  /// Whether the token that it awaits is its last in any case.
+  /// Reserves feature rows for all images that will be read, or none; partial holds can deadlock.
+  /// False: not now.
+  bool reserve_features(Sequence& sequence, std::int64_t cached);
+  static void unpin(Sequence::Image& image);
+  /// Whether the awaited token is the sequence's last, whatever it is.
   static bool ends_with_awaited(const Sequence& sequence);
   void gone(Feature& feature);
-  void assign_items(StepPlan& plan);
+  void assign_images(StepPlan& plan);
   void join_encodes(StepPlan& plan);
-  void encode_items(StepPlan& plan);
+  void encode_images(StepPlan& plan);
   void admit();
   void preempt_last();
   void release_blocks(Sequence& sequence, bool poisoned);
   void choose_chunks();
+  void add_decodes(Budget& budget);
+  void add_prompts(Budget& budget);
+  bool grow(Sequence& sequence, std::int64_t tokens);
   void add_tokens(StepPlan& plan, Sequence& sequence, std::int64_t count, PlanRows& rows);
-  /// Pages that the prompt may take over from others: never the last token's, whose logits are
-  /// wanted.
+  /// Cached blocks that begin the sequence, never the last token's: its logits must be computed.
   [[nodiscard]] std::span<const ContentKey> shared_blocks(const Sequence& sequence) const;
   [[nodiscard]] std::int64_t shared_tokens(const Sequence& sequence) const {
     return static_cast<std::int64_t>(shared_blocks(sequence).size()) * limits_.kv_block_tokens;
   }
-  /// Whether the features of `item` will be read, with `cached` tokens already there.
-  static bool is_read(const Sequence::Item& item, std::int64_t cached) { return item.end > cached; }
+  /// Whether the features of `image` will be read, with `cached` tokens already there.
+  static bool is_read(const Sequence::Image& image, std::int64_t cached) {
+    return image.end > cached;
+  }
   [[nodiscard]] std::int64_t expected_blocks(const Sequence& sequence) const;
 
   layers::ModelConfig config_;

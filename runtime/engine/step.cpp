@@ -64,13 +64,13 @@ void StepPlan::serialize(std::vector<std::int32_t>& words) const {
   Writer out(words);
   out.word(stop ? 1 : 0);
   out.word(static_cast<std::int64_t>(prefetch.size()));
-  for (const OwnedItem& item : prefetch) out.key(item.key), out.word(item.owner);
+  for (const OwnedImage& image : prefetch) out.key(image.key), out.word(image.owner);
   out.word(static_cast<std::int64_t>(drop.size()));
   for (const std::uint64_t key : drop) out.key(key);
   out.word(static_cast<std::int64_t>(encode.size()));
-  for (const EncodeItem& item : encode) {
-    out.key(item.key), out.word(item.owner), out.word(item.first_row);
-    out.word(item.grid.frames), out.word(item.grid.rows), out.word(item.grid.columns);
+  for (const ImageToEncode& image : encode) {
+    out.key(image.key), out.word(image.owner), out.word(image.first_row);
+    out.word(image.grid.frames), out.word(image.grid.rows), out.word(image.grid.columns);
   }
   for (const auto* list : {&zero_blocks, &ids, &positions, &slot_mapping, &block_table, &cu_seqlens,
                            &seq_lens, &visual_sources, &visual_rows, &logit_rows})
@@ -83,16 +83,16 @@ void StepPlan::parse(std::span<const std::int32_t> words) {
   Reader in(words);
   stop = in.word() != 0;
   for (std::int32_t n = in.word(); n > 0; --n) {
-    OwnedItem item;
-    item.key = in.key(), item.owner = in.word();
-    prefetch.push_back(item);
+    OwnedImage image;
+    image.key = in.key(), image.owner = in.word();
+    prefetch.push_back(image);
   }
   for (std::int32_t n = in.word(); n > 0; --n) drop.push_back(in.key());
   for (std::int32_t n = in.word(); n > 0; --n) {
-    EncodeItem item;
-    item.key = in.key(), item.owner = in.word(), item.first_row = in.word();
-    item.grid.frames = in.word(), item.grid.rows = in.word(), item.grid.columns = in.word();
-    encode.push_back(item);
+    ImageToEncode image;
+    image.key = in.key(), image.owner = in.word(), image.first_row = in.word();
+    image.grid.frames = in.word(), image.grid.rows = in.word(), image.grid.columns = in.word();
+    encode.push_back(image);
   }
   for (auto* list : {&zero_blocks, &ids, &positions, &slot_mapping, &block_table, &cu_seqlens,
                      &seq_lens, &visual_sources, &visual_rows, &logit_rows})

@@ -10,35 +10,35 @@
 namespace retinue::runtime {
 
 /// An image or video and the rank of the tensor axis that reads and encodes it.
-struct OwnedItem {
+struct OwnedImage {
   std::uint64_t key = 0;
   std::int32_t owner = 0;
 };
 
-/// One item of this step's exchange.
-struct EncodeItem {
+/// One image of this step's batch.
+struct ImageToEncode {
   std::uint64_t key = 0;
   std::int32_t owner = 0;
   std::int32_t first_row = 0;  ///< of the feature buffer
   layers::GridThw grid;
 };
 
-/// What every rank of a replica does in one step; made by the lead, broadcast, executed by all. All
-/// decisions stand here, so that all ranks branch alike.
+/// The work of one step. The leader plans it and broadcasts it; every rank of the replica executes
+/// it. It holds every decision, so that all ranks branch alike.
 struct StepPlan {
   bool stop = false;                      ///< the engine ends; nothing else is set
-  std::vector<OwnedItem> prefetch;        ///< newly dealt
-  std::vector<std::uint64_t> drop;        ///< keys that nobody needs any more
-  std::vector<std::int32_t> zero_blocks;  ///< pages that are zeroed before all else
-  std::vector<EncodeItem> encode;         ///< in image order: one batch, encoded and exchanged
-  /// The decoder begins after so many batches of the engine's; 0: it reads none that is new.
+  std::vector<OwnedImage> prefetch;       ///< pixels that their owners start to get
+  std::vector<std::uint64_t> drop;        ///< pixels that no sequence needs any more
+  std::vector<std::int32_t> zero_blocks;  ///< zeroed before anything else runs
+  std::vector<ImageToEncode> encode;      ///< one batch, in image order
+  /// The decoder starts once this many batches in all are encoded; 0: it reads no new one.
   std::int32_t joined_encodes = 0;
   // The packed batch, as in layers::StepInputs.
   std::vector<std::int32_t> ids, positions, slot_mapping, block_table, cu_seqlens, seq_lens,
       visual_sources, visual_rows, logit_rows;
   std::int32_t max_blocks = 0;   ///< row length of block_table
-  std::int32_t argmax_rows = 0;  ///< the first so many logit rows need their largest only …
-  std::int32_t whole_rows = 0;   ///< … the rest go to the lead whole
+  std::int32_t argmax_rows = 0;  ///< logit rows that come first: only their largest is needed
+  std::int32_t whole_rows = 0;   ///< logit rows that follow: they go to the leader whole
 
   [[nodiscard]] bool idle() const { return encode.empty() && ids.empty(); }
   void clear();
@@ -47,8 +47,8 @@ struct StepPlan {
   void parse(std::span<const std::int32_t> words);
 };
 
-/// What a rank tells its lead before each step; flat, of fixed capacity. What does not fit waits
-/// for the next.
+/// A rank's report to its leader before each step: which pixels have arrived or failed. Flat, of
+/// fixed capacity; entries that do not fit wait for the next report.
 struct RankReport {
   static constexpr std::size_t kEntries = 16;
   struct Entry {

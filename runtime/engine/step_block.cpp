@@ -28,7 +28,7 @@ StepSizes StepSizes::largest(const EngineLimits& limits) {
           .seqs = std::min(limits.max_sequences, tokens),
           .max_blocks =
               (limits.max_sequence_tokens + limits.kv_block_tokens - 1) / limits.kv_block_tokens,
-          // Not the features' rows: several sequences of a step may show the same image.
+          // More than the feature rows: several sequences of a step may show the same image.
           .visual_rows = tokens,
           .logit_rows = limits.max_logit_rows};
 }
@@ -73,7 +73,7 @@ StepBlock::StepBlock(const StepSizes& sizes)
 void StepBlock::fill(const StepPlan& plan, std::byte* block) const {
   const StepSizes own = StepSizes::of(plan);
   const std::int64_t padding = sizes_.tokens - own.tokens;
-  check(padding == 0 || is_decode_only(plan), "only steps that decode are padded");
+  check(padding == 0 || is_decode_only(plan), "only decode-only steps are padded");
   const auto at = [&](List list) {
     return reinterpret_cast<std::int32_t*>(block + offsets_[list]);
   };

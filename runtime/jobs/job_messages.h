@@ -1,4 +1,5 @@
 #pragma once
+// Tested through tests/runtime/jobs/caption/coordinator_link_test.cpp.
 
 #include "parallel/comm/communicator.h"
 
@@ -9,18 +10,19 @@
 
 namespace retinue::runtime {
 
-/// Runs `work` on rank 0 alone; what it throws, every rank throws. Collective. For reading what one
-/// rank reads for all: a fault of the user's must end all ranks alike.
+/// Runs `work` on rank 0 alone; every rank throws the error that it throws. Collective. For input
+/// that one rank reads for all: a mistake of the user must end all ranks alike.
 void on_coordinator(Communicator& world, const std::function<void()>& work);
 
-/// Rank 0 to leads: admit nothing more; what is not through in time runs again some day.
+/// Rank 0 to leaders: submit nothing more. Items that do not end in time run again with the next
+/// run.
 struct StopOrder {
   int code = 0;         ///< 4 or 75
-  double within_s = 0;  ///< for what is in flight
+  double within_s = 0;  ///< until items in flight are dropped
 };
 
-/// Messages between the ranks of a job, on the world. They come in between at any time, so they are
-/// looked for and never waited for.
+/// Messages between the ranks of a job, on the world. They may arrive at any time: receivers probe
+/// for them and never block.
 enum class JobTag : int {
   kCounts = 1,
   kStop = 2,
@@ -29,14 +31,15 @@ enum class JobTag : int {
   kBatch = 5,
   kState = 6,
   kEvent = 7,
-  kFacts = 20,  ///< doctor's, with those of doctor_skew.cpp
+  // `retinue doctor` alone:
+  kFacts = 20,
   kGo = 21,
   kSweeps = 22,
   kAskTime = 23,
   kReportTime = 24,
 };
 
-/// How often ranks tell rank 0 how they stand.
+/// How often ranks report their state to rank 0.
 constexpr double kStateEvery_s = 1;
 
 template <class T>
@@ -48,7 +51,7 @@ void post(Communicator& world, const T& value, int to, JobTag tag) {
              to, static_cast<int>(tag));
 }
 
-/// The oldest message of this kind from `from`, if there is one.
+/// The oldest message with this tag from `from`; nothing where none has arrived.
 template <class T>
 std::optional<T> receive(Communicator& world, int from, JobTag tag) {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -62,10 +65,10 @@ std::optional<T> receive(Communicator& world, int from, JobTag tag) {
   return value;
 }
 
-/// Rank 0 tells every other rank that the job is over, with its exit code.
+/// Rank 0: reports the end of the job to every other rank, with its exit code.
 void announce_end(Communicator& world, int exit_code);
 
-/// On all but rank 0: waits for announce_end, however long the others still run.
+/// Every other rank: waits for announce_end, however long other ranks run.
 int await_end(Communicator& world);
 
 }  // namespace retinue::runtime

@@ -92,7 +92,7 @@ Result<PreparedRequest> prepare_request(const Item& item, std::size_t index,
     if (!header.ok()) return header.error();
     prepared.files.push_back(std::move(files).value());
     grids.push_back(header->grid);
-    prepared.request.items.push_back({media_key(index, i), header->grid.grid_thw});
+    prepared.request.images.push_back({media_key(index, i), header->grid.grid_thw});
     prepared.headers.push_back(std::move(header).value());
   }
   auto built = build_prompt(model.chat_template, model.tokenizer, conversation_of(item, prompt),
@@ -105,8 +105,8 @@ Result<PreparedRequest> prepare_request(const Item& item, std::size_t index,
     std::string files = prepared.sha256;
     for (const MediaBytes& media : prepared.files)
       for (const FileBytes& file : *media) files += fmt::format(" {}", file.size());
-    for (std::size_t i = 0; i < request.items.size(); ++i)
-      request.items[i].content = content_of(files, item.media[i], i);
+    for (std::size_t i = 0; i < request.images.size(); ++i)
+      request.images[i].content = content_of(files, item.media[i], i);
   }
   request.id = index;
   request.ids = std::move(built->ids);
@@ -170,9 +170,9 @@ PreparedRequest prepare_single_request(const Item& item, const AskOptions& optio
 void fit_sizing(EngineSizing& sizing, const PreparedRequest& prepared, const ModelFiles& model) {
   const layers::VisionConfig& vision = model.config.vision;
   sizing.max_image_pixels = 0, sizing.max_video_pixels = 0;
-  for (const VisualItem& item : prepared.request.items)
-    sizing.max_image_pixels = std::max(sizing.max_image_pixels,
-                                       item.grid.patches() * vision.patch_size * vision.patch_size);
+  for (const RequestImage& image : prepared.request.images)
+    sizing.max_image_pixels = std::max(
+        sizing.max_image_pixels, image.grid.patches() * vision.patch_size * vision.patch_size);
   sizing.max_text_tokens = static_cast<std::int64_t>(prepared.request.ids.size());
   sizing.max_new_tokens = prepared.request.max_new_tokens;
   if (!sizing.max_sequences) sizing.max_sequences = 1;

@@ -134,7 +134,7 @@ Communicator* loaders(const Session& session, const RunOptions& options, Communi
 Replica::Replica(const RunOptions& options, const ModelFiles& model, const Mesh& mesh,
                  Communicator* loaders, const RankShare& share, const EngineSizing& sizing,
                  PixelSource& pixels, const Clock& clock, const EngineOptions& engine,
-                 const DataPlane& plane) {
+                 const std::vector<WrapCommunicator>& wrappers) {
   const Device device = share.device;
   const std::int64_t memory = common_budget(mesh.tensor(), share.memory_bytes);
   plan_ = plan_engine(model.config, model.dtype, device, mesh.shape().tensor, share.threads, memory,
@@ -153,9 +153,7 @@ Replica::Replica(const RunOptions& options, const ModelFiles& model, const Mesh&
     }
   for (Communicator** comm : {&axis.comm, &axis.exchange}) {
     if (*comm == nullptr) continue;
-    if (plane.null_collectives) *comm = around_.emplace_back(without_wire(**comm)).get();
-    if (plane.calls != nullptr && device.type == DeviceType::kCpu)
-      *comm = around_.emplace_back(metered(**comm, clock, *plane.calls)).get();
+    for (const WrapCommunicator& wrap : wrappers) *comm = wrapped_.emplace_back(wrap(**comm)).get();
   }
   start_up_.communicators_s = clock.now_s() - connecting_s;
   ctx_ = std::make_unique<Context>(

@@ -4,7 +4,7 @@
 #include "layers/ops/matmul_tuning.h"
 #include "layers/spec/numerics.h"
 #include "parallel/base/clock.h"
-#include "parallel/comm/ablation.h"
+#include "parallel/comm/communicator.h"
 #include "parallel/mesh/mesh.h"
 #include "runtime/dataset/source.h"
 #include "runtime/engine/engine.h"
@@ -14,6 +14,7 @@
 #include "runtime/jobs/options.h"
 #include "runtime/status/start_up.h"
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -43,11 +44,9 @@ struct RankShare {
 /// Throws: UsageError where there are fewer GPUs than ranks and they are not told to share.
 RankShare take_share(const Session& session, const RunOptions& options, const ModelFiles& model);
 
-/// How the tensor axis exchanges in studies; by default as it is.
-struct DataPlane {
-  bool null_collectives = false;                 ///< sums and features stay on their ranks
-  std::vector<CollectiveCall>* calls = nullptr;  ///< gets what each collective took; on CPU
-};
+/// Wraps a communicator of the tensor axis, to observe it or to change it; `inner` outlives the
+/// wrapper.
+using WrapCommunicator = std::function<std::unique_ptr<Communicator>(Communicator& inner)>;
 /// Who reads weights together, by --weights-read: `together`, the ranks that load at the same time,
 /// or null. On one host the page cache already reads each byte once, and quicker.
 Communicator* loaders(const Session& session, const RunOptions& options, Communicator& together);
@@ -57,11 +56,12 @@ class Replica {
  public:
   /// Collective over the tensor axis of `mesh` and over `loaders`: the ranks that read weights
   /// together, or null where each reads for itself. `pixels`, `clock` and the mesh outlive it.
+  /// `wrappers` go around what exchanges over the tensor axis, the first one innermost.
   /// Throws: UsageError when plan or weights do not fit; SystemError when memory is short.
   Replica(const RunOptions& options, const ModelFiles& model, const Mesh& mesh,
           Communicator* loaders, const RankShare& share, const EngineSizing& sizing,
           PixelSource& pixels, const Clock& clock, const EngineOptions& engine = {},
-          const DataPlane& plane = {});
+          const std::vector<WrapCommunicator>& wrappers = {});
 
   [[nodiscard]] Engine& engine() { return *engine_; }
   [[nodiscard]] Context& ctx() { return *ctx_; }
@@ -86,8 +86,7 @@ class Replica {
   /// On GPUs: the ranks of the tensor axis in device memory, once for the decoder's sums and once
   /// for the exchange of features.
   std::unique_ptr<Communicator> reduce_, exchange_;
-  /// For studies, around what they would be otherwise.
-  std::vector<std::unique_ptr<Communicator>> around_;
+  std::vector<std::unique_ptr<Communicator>> wrapped_;  ///< around those two, or the mesh's own
   std::unique_ptr<Context> ctx_, vision_;  ///< vision_: null where images wait for no stream
   std::unique_ptr<layers::Qwen3Vl> model_;
   std::unique_ptr<Engine> engine_;

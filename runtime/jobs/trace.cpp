@@ -38,7 +38,7 @@ void add_inputs(SafetensorsWriter& file, const Item& item, const PreparedRequest
   const auto tokens = static_cast<std::int64_t>(prepared.request.ids.size());
   file.add("input_ids", Shape{tokens}, to_i64(prepared.request.ids));
   std::vector<layers::GridThw> grids;
-  for (const VisualItem& visual : prepared.request.items) grids.push_back(visual.grid);
+  for (const RequestImage& visual : prepared.request.images) grids.push_back(visual.grid);
   const auto positions = layers::prompt_positions(model.config, prepared.request.ids, grids);
   file.add("position_ids", Shape{3, tokens}, to_i64(positions.values));
 
@@ -171,7 +171,7 @@ int run_trace(const Session& session, const TraceOptions& options) {
   while (engine.step()) {
   }
   std::vector<layers::GridThw> grids;
-  for (const VisualItem& shown : prepared.request.items) grids.push_back(shown.grid);
+  for (const RequestImage& shown : prepared.request.images) grids.push_back(shown.grid);
   const auto vision = gather_vision_stages(mesh.tensor(), model.config.vision, record,
                                            pixels.owned(), grids, reference_order(item));
   if (!mesh.is_leader()) return await_end(session.world);

@@ -8,16 +8,16 @@ namespace retinue::runtime {
 namespace {
 
 constexpr std::size_t kRun = ItemBatch::kMost;
-/// Portions per replica into which all that is left would be cut: small enough that the slowest
-/// replica's last one is a little part of the whole.
-constexpr std::int64_t kPortionsPerReplica = 4;
+/// A batch costs at most 1 / (4 · replicas) of what is left: the slowest replica's last batch is a
+/// small part of the whole.
+constexpr std::int64_t kBatchesPerReplica = 4;
 
 }  // namespace
 
 WorkQueue::WorkQueue(std::span<const std::uint8_t> open, const std::set<std::int64_t>& taken,
                      Cost cost, int replicas)
-    : open_(open), taken_(taken), cost_(std::move(cost)), batches_(kPortionsPerReplica * replicas) {
-  // Sorted by powers of two of the costliest item: what costs nearly the same stays in order.
+    : open_(open), taken_(taken), cost_(std::move(cost)), batches_(kBatchesPerReplica * replicas) {
+  // Sorted by the costliest item's power of two: runs that cost nearly the same keep their order.
   std::vector<std::uint8_t> weight;
   for (std::size_t begin = 0; begin < open_.size(); begin += kRun) {
     int most = -1;
@@ -62,11 +62,11 @@ ItemBatch WorkQueue::next(std::int64_t wanted) {
 }
 
 std::int64_t items_at_hand(std::int64_t left, int replicas, std::int64_t max_sequences) {
-  // A replica that is four times slower than the others is through with three windows before
-  // those have done the four times as many that are left then.
+  // Safe up to 4x skew: while at least 4 · ahead · replicas items remain, a slow replica cannot
+  // become the tail.
   const std::int64_t ahead = 3 * max_sequences;
   if (replicas == 1 || left >= 4 * ahead * replicas) return ahead;
-  // As long as others would not miss them, a few are made ready for the places that fall free.
+  // While there is work for all, a few more, prepared for the places that fall free.
   const std::int64_t ready = std::max<std::int64_t>(1, max_sequences / 4);
   return left >= max_sequences * replicas ? max_sequences + ready : max_sequences;
 }

@@ -86,7 +86,7 @@ void add_ranks(MetricsText& metrics, const JobStatus& status) {
   metrics.counter("retinue_rank_wait_seconds_total", "Waited for other ranks and for pixels.");
   each([](const JobStatus::Rank& rank) { return rank.state.engine.wait_s; });
   metrics.counter("retinue_rank_encoded_media_total", "Images and videos encoded by this rank.");
-  each([](const JobStatus::Rank& rank) { return real(rank.state.engine.items); });
+  each([](const JobStatus::Rank& rank) { return real(rank.state.engine.images); });
   metrics.gauge("retinue_rank_quiet_seconds", "Since the last step that did something.");
   each([&](const JobStatus::Rank& rank) {
     return rank.state.finished ? 0.0 : std::max(0.0, status.made_s - rank.stepped_s);

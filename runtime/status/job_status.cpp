@@ -51,7 +51,7 @@ Json rank_json(const JobStatus& status, std::size_t r) {
   json["steps"] = engine.steps;
   json["idle_steps"] = engine.idle_steps;
   json["tokens"] = engine.tokens;
-  json["encoded_media"] = engine.items;
+  json["encoded_media"] = engine.images;
   json["pixels_queued"] = rank.state.feed.queued;
   json["pixels_ready"] = rank.state.feed.ready;
   json["stages"] = stages_of(rank.state);

@@ -33,7 +33,7 @@ Counts& Counts::operator+=(const Counts& other) {
   engine.replayed_steps += other.engine.replayed_steps;
   engine.steps += other.engine.steps, engine.idle_steps += other.engine.idle_steps;
   engine.tokens += other.engine.tokens;
-  engine.patches += other.engine.patches, engine.items += other.engine.items;
+  engine.patches += other.engine.patches, engine.images += other.engine.images;
   engine.plan_s += other.engine.plan_s, engine.encode_s += other.engine.encode_s;
   engine.prefill_s += other.engine.prefill_s;
   engine.forward_s += other.engine.forward_s, engine.sample_s += other.engine.sample_s;
@@ -43,7 +43,7 @@ Counts& Counts::operator+=(const Counts& other) {
   scheduler.admitted += other.engine.scheduler.admitted;
   scheduler.preempted += other.engine.scheduler.preempted;
   scheduler.reused_tokens += other.engine.scheduler.reused_tokens;
-  scheduler.encoded_items += other.engine.scheduler.encoded_items;
+  scheduler.encoded_images += other.engine.scheduler.encoded_images;
   scheduler.waiting += other.engine.scheduler.waiting;
   scheduler.running += other.engine.scheduler.running;
   scheduler.kv_blocks += other.engine.scheduler.kv_blocks;

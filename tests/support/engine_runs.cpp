@@ -25,7 +25,7 @@ std::vector<float> symmetric_pixel_values() {
   return values;
 }
 
-/// Gives some rows of the embedding another value; a head that was tied reads what stood there.
+/// Gives some rows of the embedding another value; a head that was tied reads the rows as they were.
 class PoisonedSource final : public layers::WeightSource {
  public:
   PoisonedSource(std::unique_ptr<layers::WeightSource> from, bool tied,
@@ -62,7 +62,7 @@ class PoisonedSource final : public layers::WeightSource {
   float value_;
 };
 
-/// What is behind the keys of a run's items; read by all ranks.
+/// The pixels behind a run's keys; read by all ranks.
 struct Pixels {
   std::map<std::uint64_t, const layers::Patches*> patches;
   std::map<std::uint64_t, DataError> broken;
@@ -194,7 +194,7 @@ std::vector<runtime::EngineStats> EngineRanks::drive(
         }
       });
   }
-  // The others fail because one did; the lead's is the best guess where several have.
+  // The others fail because one did; the leader's error is the best guess where several have.
   for (const std::exception_ptr& failure : failures)
     if (failure) std::rethrow_exception(failure);
   return stats;
@@ -223,8 +223,8 @@ EngineOutcome EngineRanks::run(const std::vector<EngineTask>& tasks, const Engin
           const std::size_t i = order[next];
           runtime::Request request = tasks[i].request;
           request.id = i;
-          for (std::size_t k = 0; k < request.items.size(); ++k)
-            request.items[k].key = i * kKeysPerTask + k;
+          for (std::size_t k = 0; k < request.images.size(); ++k)
+            request.images[k].key = i * kKeysPerTask + k;
           const auto refused = engine.submit(std::move(request));
           check(!refused, refused ? refused->message.c_str() : "");
         }

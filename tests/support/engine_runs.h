@@ -19,7 +19,7 @@ struct EngineModel {
   layers::ModelConfig config;
   DType dtype = DType::kF32;
   std::function<std::unique_ptr<layers::WeightSource>()> weights;
-  /// [channels, 256] what each byte of a pixel stands for; empty: bytes to [-1, 1].
+  /// [channels, 256] the value of each byte of a pixel; empty: bytes map to [-1, 1].
   std::vector<float> pixel_values;
 };
 /// A configuration of tests/golden/model with the weights of its reference.
@@ -32,27 +32,27 @@ EngineModel poisoned(const EngineModel& model, const std::vector<std::int32_t>& 
 
 /// A request with the pixels of its items, and when it comes.
 struct EngineTask {
-  runtime::Request request;             ///< `id` and the items' keys are given by run()
-  std::vector<layers::Patches> pixels;  ///< of request.items, in order
-  std::optional<DataError> broken{};    ///< why its first item cannot be decoded
+  runtime::Request request;             ///< run() sets `id` and the images' keys
+  std::vector<layers::Patches> pixels;  ///< of request.images, in order
+  std::optional<DataError> broken{};    ///< why its first image cannot be decoded
   std::int64_t submit_at = 0;           ///< after so many steps
-  std::int64_t cancel_at = -1;          ///< withdrawn after so many steps, if it still lives
+  std::int64_t cancel_at = -1;          ///< after so many steps, if it is still live
 };
 
 /// Under which conditions tasks run.
 struct EngineConditions {
   runtime::EngineLimits limits;
   runtime::EngineOptions options;
-  /// Pixels come at one of the first so many + 1 questions, …
+  /// Pixels come at one of the first pixel_delay + 1 calls of take().
   int pixel_delay = 0;
-  /// … which of them is drawn by this and the item; 0: at the last.
+  /// Draws, with the key, at which of these calls; 0: at the last.
   std::uint64_t pixel_seed = 0;
   std::int64_t cancel_at = -1;  ///< all live requests, after so many steps
 };
 
 struct EngineOutcome {
   std::vector<runtime::Completion> completions;  ///< in the order of the tasks
-  runtime::EngineStats stats;                    ///< of the lead
+  runtime::EngineStats stats;                    ///< of the leader
 };
 
 /// A replica whose ranks are threads of this process. Models are built once; every run has engines
@@ -69,7 +69,7 @@ class EngineRanks {
   /// Every task once; returns when all have ended. Throws what a rank has thrown.
   EngineOutcome run(const std::vector<EngineTask>& tasks, const EngineConditions& how);
 
-  /// The loop below run(): an engine on every rank, stepped until it has drained. `lead` is called
+  /// The loop below run(): an engine on every rank, stepped until it has drained. `leader` is called
   /// at rank 0 before each step and after the last. Returns the counters of every rank.
   std::vector<runtime::EngineStats> drive(
       const runtime::EngineLimits& limits, const runtime::EngineOptions& options,

@@ -50,10 +50,10 @@ EngineTask random_task(const layers::ModelConfig& config, std::uint64_t seed, st
     request.ids.insert(request.ids.end(), static_cast<std::size_t>(visual),
                        static_cast<std::int32_t>(config.image_token_id));
     request.ids.push_back(static_cast<std::int32_t>(config.vision_end_token_id));
-    runtime::VisualItem item{.key = 0, .grid = image.grid_thw};
-    // Some bring their picture without saying which it is.
-    if (!random.one_in(4)) item.content = {seed + 1, static_cast<std::uint64_t>(which) + 1};
-    request.items.push_back(item);
+    runtime::RequestImage input{.key = 0, .grid = image.grid_thw};
+    // Some images come without a content key.
+    if (!random.one_in(4)) input.content = {seed + 1, static_cast<std::uint64_t>(which) + 1};
+    request.images.push_back(input);
     task.pixels.push_back(std::move(image));
   }
   text(random.in(1, shape.text_tokens), 1000 + static_cast<std::uint64_t>(number));
@@ -63,7 +63,7 @@ EngineTask random_task(const layers::ModelConfig& config, std::uint64_t seed, st
     request.sampling.temperature = 0.8, request.sampling.top_p = 0.9;
     request.sampling.repetition_penalty = 1.1, request.sampling.seed = seed;
   }
-  // Too few at times, so that pages run out.
+  // Too few at times, so that blocks run out.
   if (random.one_in(2)) request.expected_new_tokens = random.in(1, request.max_new_tokens);
   request.hash_logits = true;
   return task;

@@ -25,8 +25,8 @@ class Random {
 
 /// How random tasks look; tokens and patches are of no meaning.
 struct TaskShape {
-  std::int64_t prefix_tokens = 0;  ///< at most, that a task has in common with others, …
-  std::int64_t prefixes = 1;       ///< … of which there are so many
+  std::int64_t prefix_tokens = 0;  ///< at most, in common with other tasks
+  std::int64_t prefixes = 1;       ///< distinct ones
   std::int64_t text_tokens = 20;   ///< at most, of its own
   std::int64_t images = 1;         ///< at most, from as many as `distinct_images`
   std::int64_t distinct_images = 4;

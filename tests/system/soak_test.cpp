@@ -31,9 +31,9 @@ constexpr test::TaskShape kShape{.prefix_tokens = 70,
 
 std::int64_t resident_kib() {
   std::ifstream file("/proc/self/statm");
-  std::int64_t pages = 0;
-  file >> pages >> pages;
-  return pages * 4;
+  std::int64_t resident_pages = 0;
+  file >> resident_pages >> resident_pages;
+  return resident_pages * 4;
 }
 
 /// What a request is meant to come to, unless it is cancelled.
@@ -68,19 +68,19 @@ class Tasks {
     // One in four is chosen from its largest logits alone.
     if (number % 4 == 0) request.hash_logits = false, request.sampling = {};
     if (fate == Fate::kBadText) request.ids.push_back(kBadId);
-    for (std::size_t k = 0; k < request.items.size(); ++k) {
+    for (std::size_t k = 0; k < request.images.size(); ++k) {
       const auto found = std::ranges::find(images_, task.pixels[k].pixels,
                                            [](const layers::Patches& p) { return p.pixels; });
-      request.items[k].key = key(number, k, found - images_.begin());
+      request.images[k].key = key(number, k, found - images_.begin());
     }
     if (fate == Fate::kBadPixels || fate == Fate::kBroken) {
       for (const std::int64_t id :
            {config_.vision_start_token_id, config_.image_token_id, config_.vision_end_token_id})
         request.ids.push_back(static_cast<std::int32_t>(id));
-      request.items.push_back({.key = key(number, request.items.size(),
-                                          fate == Fate::kBroken ? kBrokenImage : kBadImage),
-                               .grid = bad_.grid_thw,
-                               .content = {number, 99}});
+      request.images.push_back({.key = key(number, request.images.size(),
+                                           fate == Fate::kBroken ? kBrokenImage : kBadImage),
+                                .grid = bad_.grid_thw,
+                                .content = {number, 99}});
     }
     return request;
   }
@@ -148,7 +148,7 @@ TEST(Soak, EveryRequestEndsOnceAndMemoryStays) {
     if (random.in(1, 20) == 1 && submitted > 0)
       static_cast<void>(engine.cancel(
           submitted - 1 - static_cast<std::uint64_t>(random.in(0, kInFlight)) % submitted));
-    // One plan more with nobody left, so that it is seen whether anything is still held.
+    // One more plan without a request, so that check_accounts sees anything that is still held.
     if (submitted == count && engine.live() == 0 && ++empty_steps > 1) engine.drain();
     for (const Completion& completion : engine.poll()) {
       ASSERT_EQ(ended.at(completion.id)++, 0) << "request " << completion.id << " ends twice";
@@ -195,7 +195,7 @@ TEST(Soak, EveryRequestEndsOnceAndMemoryStays) {
       "{} tokens reused; {:.1f} MiB resident, {:+.1f} KiB per 1000 requests\n",
       count, seconds, ends["fine"], ends["cancelled"], ends["decode"], ends["image"],
       stats[0].scheduler.preempted, stats[0].scheduler.reused_tokens, mean_y / 1024, per_thousand);
-  // A leak of one list of tokens per request would be about as much. Few requests tell less.
+  // A leak of one list of tokens per request would be about as large. Few requests show less.
   EXPECT_LT(per_thousand, count >= 20000 ? 64 : 2048);
 }
 

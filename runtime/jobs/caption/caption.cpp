@@ -1,5 +1,8 @@
+#include "parallel/comm/ablation.h"
 #include "runtime/failure/crash_report.h"
+#include "runtime/jobs/caption/ablation.h"
 #include "runtime/jobs/caption/coordinator.h"
+#include "runtime/jobs/caption/coordinator_link.h"
 #include "runtime/jobs/caption/leader.h"
 #include "runtime/jobs/caption/open.h"
 #include "runtime/jobs/caption/profile.h"
@@ -16,19 +19,21 @@
 #include <functional>
 #include <memory>
 #include <new>
-#include <optional>
+#include <string>
 #include <unistd.h>
+#include <vector>
 
 namespace retinue::runtime {
 namespace {
 
-/// On rank 0 how the job stands, told to the monitor and to DIR/status.json; elsewhere empty.
-struct StatusPublishing {
+/// Publishes the job's status on rank 0, to the monitor and to DIR/status.json; empty on other
+/// ranks.
+struct StatusPublisher {
   std::unique_ptr<StatusFile> file;
-  std::unique_ptr<StatusBoard> board;  // after the file: its last word goes there
+  std::unique_ptr<StatusBoard> board;  // after the file, to which it publishes to its end
 };
 
-StatusPublishing begin_status(const Session& session, const CaptionJob& job, const Mesh& mesh) {
+StatusPublisher start_publishing(const Session& session, const CaptionJob& job, const Mesh& mesh) {
   if (!mesh.is_coordinator()) return {};
   auto board = std::make_unique<StatusBoard>(
       JobStatus::Job{.model = job.options.run.model,
@@ -43,7 +48,7 @@ StatusPublishing begin_status(const Session& session, const CaptionJob& job, con
 }
 
 /// The items are known, and there is a folder for status.json.
-void status_open(StatusPublishing& status, const CaptionJob& job, Log& log) {
+void publish_items(StatusPublisher& status, const CaptionJob& job, Log& log) {
   if (status.board == nullptr) return;
   status.board->items_known(static_cast<std::int64_t>(job.items.size()), job.done_before,
                             job.failed_before, job.quarantined, job.epoch);
@@ -61,8 +66,9 @@ Progress::Options progress_of(const CaptionJob& job, const MeshShape& mesh) {
           .terminal = isatty(STDERR_FILENO) == 1};
 }
 
-/// Runs `work`; an error that may be an item's fault leaves a mark before it ends this rank.
-void marked(CrashReporter& crash, const std::function<void()>& work) {
+/// Runs `work`; an error that may be an item's fault leaves a crash report before it ends this
+/// rank.
+void report_crashes(CrashReporter& crash, const std::function<void()>& work) {
   try {
     work();
   } catch (const std::bad_alloc&) {
@@ -77,7 +83,7 @@ void marked(CrashReporter& crash, const std::function<void()>& work) {
   }
 }
 
-/// What the work came to: of this replica, on rank 0 of all, and nothing on ranks that do not lead.
+/// The outcome of the work: this replica's, on rank 0 that of all. Empty on ranks that do not lead.
 struct Outcome {
   Counts counts;
   int stop_code = 0;  ///< as CaptionLeader has it
@@ -87,10 +93,11 @@ struct Outcome {
 /// One rank's part in the work. All arguments outlive it.
 class Work {
  public:
-  /// Loads; collective over the world. Adds what it took to the job's start-up. `board` null: not
-  /// rank 0.
+  /// Loads; collective over the world. Adds what it took to the job's start-up.
+  ///   board          null: not rank 0
+  ///   preload_bytes  as Ablation's most_bytes
   Work(const Session& session, const Mesh& mesh, const RankShare& share, CaptionJob& job,
-       StatusBoard* board)
+       StatusBoard* board, std::int64_t preload_bytes)
       : session_(session),
         mesh_(mesh),
         share_(share),
@@ -104,11 +111,10 @@ class Work {
         prefetcher_(job.items, job.model.processor, job.model.image,
                     std::clamp(share.threads / 4, 1, 8), job.tables.get(), job.isolated.get()),
         profile_(job.options.profile ? std::make_unique<Profile>(session.clock) : nullptr),
+        ablation_(job, preload_bytes),
         replica_(job.options.run, job.model, mesh, loaders(session, job.options.run, session.world),
-                 share, sizing_, prefetcher_, session.clock,
-                 {.longest_first = job.options.longest_first},
-                 {.null_collectives = job.options.ablation == AblationKind::kNullCollectives,
-                  .calls = profile_ != nullptr ? &profile_->calls() : nullptr}) {
+                 share, sizing_, ablation_.pixels(prefetcher_), session.clock,
+                 {.longest_first = job.options.longest_first}, wrappers()) {
     const double with_nccl_s = job.start_up.communicators_s + replica_.start_up().communicators_s;
     job.start_up += replica_.start_up();
     job.start_up.communicators_s = with_nccl_s;
@@ -122,14 +128,15 @@ class Work {
     board->phase(JobPhase::kRunning);
   }
 
-  /// Until no rank of this replica has anything to do, on rank 0 no rank at all.
-  ///   preload_bytes  that --ablation preloaded-pixels may take
-  Outcome to_the_end(const StopSignal& signal, Progress& progress, std::int64_t preload_bytes) {
+  /// Runs until this replica is drained; on rank 0, until all are.
+  Outcome run(const StopSignal& signal, Progress& progress) {
     Outcome outcome;
-    marked(crash_, [&] {
-      if (preloads()) prefetcher_.preload(preload_bytes);
-      if (mesh_.is_leader())
-        outcome = leader(signal, progress);
+    report_crashes(crash_, [&] {
+      ablation_.decode_ahead();
+      if (mesh_.is_coordinator())
+        outcome = coordinate(signal, progress);
+      else if (mesh_.is_leader())
+        outcome = lead(signal, *message_link(session_));
       else
         follow();
     });
@@ -138,19 +145,28 @@ class Work {
   }
 
  private:
-  [[nodiscard]] bool preloads() const {
-    return job_.options.ablation == AblationKind::kPreloadedPixels;
+  Outcome coordinate(const StopSignal& signal, Progress& progress) {
+    CaptionCoordinator coordinator(session_, mesh_, job_, progress, *board_,
+                                   session_.monitor != nullptr ? &thumbnails_ : nullptr);
+    return lead(signal, *in_process_link(session_, coordinator));
   }
 
-  Outcome leader(const StopSignal& signal, Progress& progress) {
-    std::optional<CaptionCoordinator> coordinator;
-    if (board_ != nullptr)
-      coordinator.emplace(session_, mesh_, job_, progress, *board_,
-                          session_.monitor != nullptr ? &thumbnails_ : nullptr);
-    CaptionLeader leader(session_, mesh_, job_, replica_.engine(),
-                         2 * replica_.plan().limits.max_sequences, prefetcher_, signal,
-                         coordinator ? &*coordinator : nullptr, profile_.get());
-    if (preloads()) leader.prepare();
+  Outcome lead(const StopSignal& signal, CoordinatorLink& link) {
+    const ItemReader items =
+        ablation_.items([this](std::size_t index) { return job_.items.item(index); });
+    CaptionLeader leader(
+        {.session = session_,
+         .mesh = mesh_,
+         .job = job_,
+         .engine = replica_.engine(),
+         .prefetcher = prefetcher_,
+         .link = link,
+         .signal = signal,
+         .window = 2 * replica_.plan().limits.max_sequences,
+         .items = items,
+         .make = ablation_.requests(request_maker(job_, items)),
+         .format = ablation_.format([](const Record& record) { return to_json(record); }),
+         .profile = profile_.get()});
     begin_profile();
     leader.run();
     return {.counts = leader.counts(),
@@ -158,7 +174,7 @@ class Work {
             .requests = leader.prepare_times()};
   }
 
-  /// A rank that does not lead: takes part in every step, and tells rank 0 how it stands.
+  /// A rank that does not lead: takes part in every step, and reports its state to rank 0.
   void follow() {
     begin_profile();
     Engine& engine = replica_.engine();
@@ -178,7 +194,18 @@ class Work {
     }
   }
 
-  /// What studies compare begins on all ranks at once, when everything is loaded.
+  /// Around the communicators of the tensor axis. On a device a call only enqueues, so that its
+  /// time says nothing.
+  [[nodiscard]] std::vector<WrapCommunicator> wrappers() {
+    std::vector<WrapCommunicator> wrappers = ablation_.communicators();
+    if (profile_ != nullptr && share_.device.type == DeviceType::kCpu)
+      wrappers.emplace_back([this](Communicator& inner) {
+        return metered(inner, session_.clock, profile_->calls());
+      });
+    return wrappers;
+  }
+
+  /// Profiles of all ranks begin at the same moment, when everything is loaded.
   void begin_profile() {
     if (profile_ == nullptr) return;
     session_.world.barrier();
@@ -207,23 +234,24 @@ class Work {
   StatusBoard* board_;
   EngineSizing sizing_;
   CrashReporter crash_;
-  Thumbnails thumbnails_;  // before the feeder, whose threads show it pixels until it ends
+  Thumbnails thumbnails_;  // before the prefetcher, whose threads show it pixels until they end
   Prefetcher prefetcher_;
-  std::unique_ptr<Profile> profile_;  // before the replica, which notes there
+  std::unique_ptr<Profile> profile_;  // before the replica, which adds to it
+  Ablation ablation_;                 // before the replica, which takes pixels from it
   Replica replica_;
 };
 
 /// Any rank but 0: waits for the job's exit code.
 int receive_end(Communicator& world) {
   const int code = await_end(world);
-  // What was still on the way when this replica had already ended.
+  // Messages that were under way when this replica ended.
   while (receive<StopOrder>(world, 0, JobTag::kStop) ||
          receive<ItemBatch>(world, 0, JobTag::kBatch)) {
   }
   return code;
 }
 
-/// Rank 0: seals, says how it went, and lets the others go.
+/// Rank 0: finalizes the folder, reports the outcome, and lets the other ranks go.
 int end_job(const Session& session, const JobFolder& folder, const CaptionJob& job,
             const MeshShape& mesh, const Outcome& outcome, Progress& progress, StatusBoard& board) {
   const Counts& counts = outcome.counts;
@@ -236,7 +264,7 @@ int end_job(const Session& session, const JobFolder& folder, const CaptionJob& j
   return code;
 }
 
-/// --dry-run: what `retinue check` says of the same options.
+/// --dry-run: prints what `retinue check` prints for the same options.
 int only_check(const Session& session, const CaptionOptions& options) {
   on_coordinator(session.world,
                  [&] { run_check(options, session.world.size(), session.node_size, 0, stdout); });
@@ -248,9 +276,9 @@ int only_check(const Session& session, const CaptionOptions& options) {
 int run_caption(const Session& session, const CaptionOptions& options) {
   if (options.output.empty()) throw UsageError("[--output] names no folder");
   if (options.dry_run) return only_check(session, options);
-  // Asked before any rank of this host allocates.
+  // Read before any rank of this host allocates.
   const std::int64_t preload_bytes = memory_per_rank(session.node_size) / 2;
-  // Every rank takes the signal, or one that does not lead would die of it.
+  // On every rank: the signal's default would end a rank that does not lead.
   const StopSignal signal;
   CaptionJob job = prepare_caption(options);
   job.launched_s = session.clock.now_s() - session.launch_s - session.communicators_s;
@@ -260,17 +288,17 @@ int run_caption(const Session& session, const CaptionOptions& options) {
   job.start_up.launch_s = session.launch_s;
   job.start_up.communicators_s = session.communicators_s + session.clock.now_s() - meeting_s;
 
-  std::unique_ptr<JobFolder> folder;  // before what writes there: nobody else gets it meanwhile
-  StatusPublishing status = begin_status(session, job, mesh);
+  std::unique_ptr<JobFolder> folder;  // first, since its lock outlives all that writes there
+  StatusPublisher status = start_publishing(session, job, mesh);
   on_coordinator(session.world, [&] { folder = open_job(session, job); });
   share_job(session.world, job);
-  status_open(status, job, session.log);
+  publish_items(status, job, session.log);
 
   Progress progress(progress_of(job, mesh.shape()), session.log, session.clock);
   Outcome outcome;
   if (job.open_count > 0) {
-    Work work(session, mesh, share, job, status.board.get());
-    outcome = work.to_the_end(signal, progress, preload_bytes);
+    Work work(session, mesh, share, job, status.board.get(), preload_bytes);
+    outcome = work.run(signal, progress);
   }
   if (!mesh.is_coordinator()) return receive_end(session.world);
   return end_job(session, *folder, job, mesh.shape(), outcome, progress, *status.board);

@@ -20,25 +20,9 @@ JobPrompt read_prompt(const CaptionOptions& options) {
   if (!file)
     throw UsageError(fmt::format("[--prompt-file] {}: cannot be read", options.prompt_file));
   prompt.prompt.assign((std::istreambuf_iterator<char>(file)), {});
-  // The line end that editors leave is no part of the question.
+  // Editors end a file with a line end, which is no part of the prompt.
   while (prompt.prompt.ends_with('\n') || prompt.prompt.ends_with('\r')) prompt.prompt.pop_back();
   return prompt;
-}
-
-/// The words of a question without its pictures and clips.
-void show_nothing(Item& item) {
-  item.media.clear();
-  if (item.messages.empty()) return;
-  Json messages = Json::parse(item.messages);
-  for (Json& message : messages) {
-    if (!message.is_object() || !message.contains("content") || !message["content"].is_array())
-      continue;
-    Json text = Json::array();
-    for (const Json& part : message["content"])
-      if (part.is_object() && part.value("type", "") == "text") text.push_back(part);
-    message["content"] = std::move(text);
-  }
-  item.messages = messages.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 void check_ablation(const CaptionOptions& options) {
@@ -49,17 +33,6 @@ void check_ablation(const CaptionOptions& options) {
 }
 
 }  // namespace
-
-Item CaptionJob::item(std::size_t index) const {
-  Item item = items.item(index);
-  if (options.ablation == AblationKind::kTextOnly) show_nothing(item);
-  return item;
-}
-
-bool CaptionJob::is_garbled() const {
-  return options.ablation == AblationKind::kNullCollectives ||
-         options.ablation == AblationKind::kTextOnly;
-}
 
 std::int64_t CaptionJob::failures_allowed() const {
   return options.max_failures.of(static_cast<std::int64_t>(items.size()));

@@ -1,4 +1,5 @@
 #pragma once
+// Tested through tests/runtime/jobs/caption/caption_test.cpp.
 
 #include "parallel/comm/communicator.h"
 #include "runtime/dataset/item_table.h"
@@ -27,34 +28,32 @@ struct CaptionJob {
   Sampling sampling;
   JobPrompt prompt;
   std::shared_ptr<IsolatedDecoder> isolated;  ///< --isolate-decode; null: this process decodes
-  ItemTable items;                            ///< in the order in which they are dealt
-  std::shared_ptr<OpenTables> tables = std::make_shared<OpenTables>();  ///< that items lie in
-  std::vector<std::uint8_t> open;  ///< rank 0: per item 1 where this run has to do it
+  ItemTable items;                            ///< in the order in which replicas claim them
+  std::shared_ptr<OpenTables> tables = std::make_shared<OpenTables>();  ///< that hold the items
+  std::vector<std::uint8_t> open;  ///< rank 0, per item: 1 where this run has to do it
   std::int64_t open_count = 0;
   std::int64_t done_before = 0;
   std::int64_t failed_before = 0;
-  std::int64_t quarantined = 0;  ///< rank 0: of those, set aside for what they did to ranks
+  std::int64_t quarantined = 0;  ///< rank 0: failed items that are set aside for crashing ranks
   int epoch = 0;
-  std::set<std::int64_t> attributed = {};  ///< open items that killed a rank once
-  std::set<std::int64_t> suspects = {};  ///< open items one of which killed a rank, or several did
-  double launched_s = 0;                 ///< by the session's clock
-  StartUp start_up = {};                 ///< of this rank's replica
+  /// Open items to which a crash is attributed: each runs alone.
+  std::set<std::int64_t> attributed_items = {};
+  /// Open items among which at least one crashed a rank: they run first, by bisection.
+  std::set<std::int64_t> suspect_items = {};
+  double launched_s = 0;  ///< by the session's clock
+  StartUp start_up = {};  ///< of this rank's replica
 
-  /// An item as this job shows it: the table's, but for --ablation text-only.
-  [[nodiscard]] Item item(std::size_t index) const;
-  /// What comes out is no caption of what was shown: --ablation made it so.
-  [[nodiscard]] bool is_garbled() const;
   /// More failed items than this stop the job.
   [[nodiscard]] std::int64_t failures_allowed() const;
 };
 
-/// Options checked and files read, alike on every rank; items are still missing.
-/// Throws: UsageError.
+/// Checks the options and reads the model's files, alike on every rank. The items are still
+/// missing. Throws: UsageError.
 CaptionJob prepare_caption(const CaptionOptions& options);
 
 SourceOptions source_options(const CaptionOptions& options);
 
-/// What decides the records: it may not change while a folder lives.
+/// The job signature: all that decides the records. It is the same for every run in one folder.
 nlohmann::ordered_json signature_of(const CaptionJob& job);
 
 /// Sampling as job.json and `retinue check` show it.

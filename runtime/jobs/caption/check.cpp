@@ -14,7 +14,7 @@ namespace retinue::runtime {
 namespace {
 
 constexpr double kGib = 1073741824.0;
-/// Items whose headers are read for the estimate.
+/// Items that are prepared for the estimate.
 constexpr std::size_t kSample = 256;
 
 void say(std::FILE* out, std::string_view key, const std::string& value) {
@@ -30,7 +30,7 @@ struct Chosen {
   EnginePlan plan;
 };
 
-/// The mesh that is asked for; on a GPU, without one, the smallest power of two that fits.
+/// The mesh that the flags name; without one, on a GPU, the smallest power of two that fits.
 Chosen choose(const CaptionJob& job, int ranks, std::int64_t memory, const EngineSizing& sizing) {
   const RunOptions& run = job.options.run;
   const int threads = thread_count(run, ranks);
@@ -45,7 +45,7 @@ Chosen choose(const CaptionJob& job, int ranks, std::int64_t memory, const Engin
     try {
       return plan_for(tensor);
     } catch (const UsageError&) {
-      // Too little memory, or no such split: more ranks may do, and the last one says why not.
+      // Too little memory, or no such split. More ranks may fit; the largest mesh reports why not.
       continue;
     }
   }
@@ -90,7 +90,7 @@ void print_input(const CaptionJob& job, std::FILE* out) {
                     first_failure));
 }
 
-/// How long the items take at the rates of an earlier run in the folder.
+/// Predicts the duration from the rate of an earlier run in the folder.
 void print_time(const CaptionJob& job, std::FILE* out) {
   if (job.options.output.empty()) return;
   std::ifstream file(job.options.output + "/report.json");
@@ -126,7 +126,7 @@ void print_plan(const CaptionJob& job, const Chosen& chosen, std::int64_t memory
     if (part.bytes == 0) continue;
     std::string value = gib(part.bytes);
     if (std::string_view(part.name) == "KV cache")
-      value += fmt::format(": {} pages of {} tokens, {} in all", limits.kv_blocks,
+      value += fmt::format(": {} blocks of {} tokens, {} in all", limits.kv_blocks,
                            limits.kv_block_tokens, plan.kv_tokens());
     if (std::string_view(part.name) == "features")
       value += fmt::format(": {} visual tokens", limits.feature_rows);
@@ -150,7 +150,7 @@ void print_plan(const CaptionJob& job, const Chosen& chosen, std::int64_t memory
 
 int run_check(const CaptionOptions& options, int ranks, int ranks_per_node, double gpu_memory_gib,
               std::FILE* out) {
-  // A plan for GPUs needs none.
+  // A plan for GPUs needs no GPU.
   const bool cuda = options.run.device == DeviceType::kCuda;
   CaptionOptions on_host = options;
   if (cuda) on_host.run.device = DeviceType::kCpu, on_host.run.reduce = Reduce::kOrdered;

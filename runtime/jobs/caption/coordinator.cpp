@@ -3,12 +3,12 @@
 namespace retinue::runtime {
 namespace {
 
-/// For what is in flight after a SIGTERM: mpirun kills two seconds after it.
+/// Time for requests in flight after a SIGTERM: mpirun kills two seconds after it.
 constexpr double kHurry_s = 0.7;
 
-std::set<std::int64_t> bisected_items(const CaptionJob& job) {
-  std::set<std::int64_t> items = job.attributed;
-  items.insert(job.suspects.begin(), job.suspects.end());
+std::set<std::int64_t> items_of_bisection(const CaptionJob& job) {
+  std::set<std::int64_t> items = job.attributed_items;
+  items.insert(job.suspect_items.begin(), job.suspect_items.end());
   return items;
 }
 
@@ -23,19 +23,19 @@ CaptionCoordinator::CaptionCoordinator(const Session& session, const Mesh& mesh,
       progress_(progress),
       board_(board),
       thumbnails_(thumbnails),
-      bisected_(bisected_items(job)),
+      bisected_(items_of_bisection(job)),
       work_queue_(
           job.open, bisected_, [&job](std::size_t item) { return job.items.cost(item); },
           mesh.shape().data),
       others_(static_cast<std::size_t>(mesh.shape().data - 1)) {}
 
 void CaptionCoordinator::receive_messages() {
-  answer_claims();
+  serve_claims();
   receive_counts();
   receive_states();
 }
 
-void CaptionCoordinator::answer_claims() {
+void CaptionCoordinator::serve_claims() {
   for (int leader = mesh_.shape().tensor; leader < mesh_.world().size();
        leader += mesh_.shape().tensor)
     while (const auto wanted = receive<std::int64_t>(session_.world, leader, JobTag::kClaim))
@@ -83,13 +83,13 @@ Counts CaptionCoordinator::with_others(Counts own) const {
   return own;
 }
 
-void CaptionCoordinator::update_own(const RankState& state, const Counts& counts) {
+void CaptionCoordinator::report_own(const RankState& state, const Counts& counts) {
   board_.rank(0, state);
   board_.leader(0, counts.done, counts.failed);
 }
 
-void CaptionCoordinator::caption(const Item& item, std::size_t index, double seconds,
-                                 const std::string& caption) {
+void CaptionCoordinator::show_caption(const Item& item, std::size_t index, double seconds,
+                                      const std::string& caption) {
   board_.caption({.id = item.id,
                   .caption = caption,
                   .replica = 0,
@@ -99,30 +99,34 @@ void CaptionCoordinator::caption(const Item& item, std::size_t index, double sec
                                    : nullptr});
 }
 
-void CaptionCoordinator::failure(const Item& item, const DataError& error) {
+void CaptionCoordinator::show_failure(const Item& item, const DataError& error) {
   board_.failure({.id = item.id, .stage = error.stage, .message = error.message, .replica = 0});
 }
 
-std::optional<StopOrder> CaptionCoordinator::next_order(const Counts& all, int stop_code) {
-  if (stop_code == 0 && job_.failed_before + all.failed > job_.failures_allowed())
+std::optional<StopOrder> CaptionCoordinator::decide(const Counts& all) {
+  if (stop_code_ == 0 && job_.failed_before + all.failed > job_.failures_allowed())
     return StopOrder{.code = 4};
-  if (stop_code == 0 && all.interrupted)
+  if (stop_code_ == 0 && all.interrupted)
     return StopOrder{.code = 75, .within_s = static_cast<double>(job_.options.stop_deadline_s)};
   if (all.hurried && !hurried_) {
     hurried_ = true;
-    return StopOrder{.code = stop_code, .within_s = kHurry_s};
+    return StopOrder{.code = stop_code_, .within_s = kHurry_s};
   }
   return std::nullopt;
 }
 
-void CaptionCoordinator::pass_on(const StopOrder& order) {
+std::optional<StopOrder> CaptionCoordinator::next_order(const Counts& all) {
+  const auto order = decide(all);
+  if (!order) return std::nullopt;
+  stop_code_ = order->code;
   board_.phase(JobPhase::kStopping);
   for (int leader = mesh_.shape().tensor; leader < mesh_.world().size();
        leader += mesh_.shape().tensor)
-    post(session_.world, order, leader, JobTag::kStop);
+    post(session_.world, *order, leader, JobTag::kStop);
+  return order;
 }
 
-void CaptionCoordinator::show(const Counts& all) {
+void CaptionCoordinator::show_progress(const Counts& all) {
   progress_.update(all);
   board_.update(all, progress_);
 }

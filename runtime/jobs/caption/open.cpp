@@ -18,7 +18,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// job.json beside the question: what people want to read in it.
+/// The part of job.json that is for people, beside the job signature.
 Json about(const CaptionJob& job) {
   const layers::Numerics numerics = numerics_of(job.model);
   Json json;
@@ -39,9 +39,10 @@ std::string shown(const std::vector<CrashReport>& crashes) {
   return text;
 }
 
-/// What died of too often gets a failure and is not run again; what might be to blame is noted.
-void judge_deaths(const Session& session, const CrashAttribution& crash_attribution,
-                  CaptionJob& job) {
+/// An item with too many crashes gets a failure and does not run again; items that may be the cause
+/// of one are noted.
+void apply_crashes(const Session& session, const CrashAttribution& crash_attribution,
+                   CaptionJob& job) {
   const auto is_open = [&](std::int64_t index) {
     return index < static_cast<std::int64_t>(job.open.size()) &&
            job.open[static_cast<std::size_t>(index)] != 0;
@@ -54,9 +55,9 @@ void judge_deaths(const Session& session, const CrashAttribution& crash_attribut
     }
     const Item item = job.items.item(static_cast<std::size_t>(index));
     if (crashes.size() < CrashAttribution::kMaxCrashes) {
-      job.attributed.insert(index);
+      job.attributed_items.insert(index);
       session.log.warning(
-          fmt::format("[strike] {}: {}; it runs alone, once more", item.id, shown(crashes)));
+          fmt::format("[crash] {}: {}; it runs once more, alone", item.id, shown(crashes)));
       continue;
     }
     if (journal == nullptr)
@@ -74,15 +75,15 @@ void judge_deaths(const Session& session, const CrashAttribution& crash_attribut
   }
   if (journal != nullptr) journal->close();
   for (const std::int64_t index : crash_attribution.suspects())
-    if (is_open(index) && !job.attributed.contains(index)) job.suspects.insert(index);
-  if (!job.suspects.empty())
-    session.log.warning(
-        fmt::format("[suspects] a rank died with {} items in flight: they run first, half of them "
-                    "at a time",
-                    job.suspects.size()));
+    if (is_open(index) && !job.attributed_items.contains(index)) job.suspect_items.insert(index);
+  if (!job.suspect_items.empty())
+    session.log.warning(fmt::format(
+        "[crash] a rank crashed with {} items in flight: they run first, at most half of "
+        "them at a time",
+        job.suspect_items.size()));
 }
 
-/// Which items this run has to do, and how many earlier ones did.
+/// Finds the items that this run has to do, and counts those that earlier runs did.
 void find_open(const Journal& journal, CaptionJob& job) {
   job.open.resize(job.items.size());
   for (std::size_t i = 0; i < job.items.size(); ++i) {
@@ -100,7 +101,7 @@ void warn_of_other_numerics(const Session& session, const Journal& journal, cons
     if (Json::parse(start, nullptr, false).value("fingerprint", fingerprint) != fingerprint) {
       session.log.warning(
           "[journal] an earlier run had another numerics fingerprint: its records may differ in "
-          "their last bits from those to come");
+          "their last bits from this run's");
       return;
     }
 }
@@ -116,7 +117,7 @@ std::unique_ptr<JobFolder> open_job(const Session& session, CaptionJob& job) {
   const Journal journal(folder->path(), static_cast<std::int64_t>(job.items.size()));
   job.epoch = journal.next_epoch();
   find_open(journal, job);
-  judge_deaths(session, journal.crash_attribution(), job);
+  apply_crashes(session, journal.crash_attribution(), job);
   job.open_count = std::ranges::count(job.open, 1);
   if (journal.damaged_lines() > 0)
     session.log.warning(
@@ -128,13 +129,13 @@ std::unique_ptr<JobFolder> open_job(const Session& session, CaptionJob& job) {
 }
 
 void share_job(Communicator& world, CaptionJob& job) {
-  // Rank 0 has made it durable before this message.
+  // Rank 0 has made the table durable before this broadcast.
   job.items = ItemTable(table_folder(job.options.output));
   broadcast_value(world, job.open_count);
   broadcast_value(world, job.done_before);
   broadcast_value(world, job.failed_before);
   broadcast_value(world, job.epoch);
-  for (std::set<std::int64_t>* set : {&job.attributed, &job.suspects}) {
+  for (std::set<std::int64_t>* set : {&job.attributed_items, &job.suspect_items}) {
     std::vector<std::int64_t> packed_set(set->begin(), set->end());
     broadcast_container(world, packed_set);
     set->insert(packed_set.begin(), packed_set.end());

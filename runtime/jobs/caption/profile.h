@@ -1,38 +1,40 @@
 #pragma once
+// Tested through tests/runtime/jobs/caption/caption_test.cpp.
 
 #include "parallel/base/clock.h"
 #include "parallel/comm/ablation.h"
 #include "parallel/mesh/mesh.h"
 #include "runtime/decode/prefetcher.h"
 #include "runtime/engine/engine.h"
+#include "runtime/media/media_decoder.h"
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
 namespace retinue::runtime {
 
-/// What one rank lived through in a run, for studies: each step, each collective, each record. Each
-/// rank writes a file of its own; runtime/study/run/measurement.h reads them.
+/// Records one rank's steps, collectives and records, for studies. Each rank writes a file of its
+/// own; runtime/study/run/measurement.h reads them.
 class Profile {
  public:
   /// `clock` outlives it.
   explicit Profile(const Clock& clock) : clock_(clock) {}
 
-  /// Where metered() notes.
+  /// metered() appends here.
   [[nodiscard]] std::vector<CollectiveCall>& calls() { return calls_; }
 
-  /// The work starts: everything is loaded, no item has been read. All ranks at once.
+  /// The work starts: everything is loaded, no item has been read. Called on all ranks at once.
   void begin();
   /// After each step; `stats` are the engine's counters since its start.
   void stepped(const EngineStats& stats);
-  /// A record was made. `stopped`: by a token of its own, beyond `completion_tokens`.
-  void ended(std::int64_t prompt_tokens, std::int64_t completion_tokens, std::int64_t patches,
-             bool stopped);
-  /// The work is done: this rank's, on rank 0 that of all, durable.
+  /// A record was made, of a request with these images and videos.
+  void ended(const Completion& completion, std::span<const MediaHeader> headers);
+  /// The work is done and durable: this rank's, on rank 0 that of all ranks.
   void end();
 
-  /// What else the file says.
+  /// The rest of the file.
   struct Facts {
     int rank = 0, data = 0, tensor = 0;
     int threads = 1;
@@ -49,15 +51,15 @@ class Profile {
 
  private:
   struct Step {
-    std::int64_t rows, logit_rows, keys, patches, items;
+    std::int64_t rows, logit_rows, keys, patches, images;
     double seconds, encode_s, forward_s;
   };
   struct Ended {
     std::int64_t prompt_tokens, completion_tokens, patches;
-    bool stopped;
+    bool stopped;  ///< by a token of its own, which `completion_tokens` does not count
     double at_s;
   };
-  /// Of a long job the first so many steps and records are kept; the file says how many there were.
+  /// Steps and records that are kept, the first ones; the file also counts the others.
   static constexpr std::size_t kMost = std::size_t{1} << 20;
 
   const Clock& clock_;
@@ -66,7 +68,7 @@ class Profile {
   std::vector<Ended> ended_;
   std::int64_t step_count_ = 0, ended_count_ = 0;
   EngineStats before_;
-  std::size_t calls_before_ = 0;  ///< while loading
+  std::size_t calls_before_ = 0;  ///< collectives while loading
   double begin_s_ = 0, step_s_ = 0, end_s_ = 0, made_s_ = clock_.now_s();
 };
 

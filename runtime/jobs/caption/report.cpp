@@ -48,7 +48,7 @@ Json report_of(const CaptionJob& job, const MeshShape& mesh, const Counts& count
       {"weights_exchanged_bytes", start.weights_exchanged_bytes},
       {"weights_gb_per_s", start.weights_bytes_per_s() * 1e-9},
       {"first_caption_s", start.first_caption_s < 0 ? Json() : Json(start.first_caption_s)}};
-  // Summed over the leads.
+  // Summed over the leaders.
   json["stages"] = {{"steps", engine.steps},
                     {"replayed_steps", engine.replayed_steps},
                     {"idle_steps", engine.idle_steps},
@@ -63,7 +63,7 @@ Json report_of(const CaptionJob& job, const MeshShape& mesh, const Counts& count
   json["schedule"] = {{"admitted", scheduler.admitted},
                       {"preempted", scheduler.preempted},
                       {"reused_tokens", scheduler.reused_tokens},
-                      {"encoded_items", scheduler.encoded_items}};
+                      {"encoded_items", scheduler.encoded_images}};
   json["mesh"] = {{"ranks", mesh.size()}, {"data", mesh.data}, {"tensor", mesh.tensor}};
   json["dtype"] = name(job.model.dtype);
   json["versions"] = {{"retinue", build::kVersion},
@@ -81,7 +81,7 @@ int exit_code_of(const CaptionJob& job, bool finished, std::int64_t failed, int 
   return code;
 }
 
-/// Item indices as the input has them, which --shuffle does not deal them in.
+/// Item indices in the order of the input, which --shuffle changes for the work.
 std::vector<std::int64_t> input_order(const CaptionJob& job) {
   std::vector<std::int64_t> order(job.items.size());
   std::iota(order.begin(), order.end(), std::int64_t{0});
@@ -102,7 +102,7 @@ int finalize_job(const JobFolder& folder, const CaptionJob& job, const MeshShape
   const bool finished = done + failed == static_cast<std::int64_t>(job.items.size());
   const int code = exit_code_of(job, finished, failed, stop_code);
   folder.finalize(journal, input_order(job), finished, job.options.output_format);
-  // A run that found everything done has nothing to report over the run that did it.
+  // A run that found everything done keeps the report of the run that did it.
   const bool worked =
       std::any_of(job.open.begin(), job.open.end(), [](auto open) { return open != 0; });
   if (worked || !folder.has_report())

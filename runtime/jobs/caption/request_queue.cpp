@@ -1,5 +1,6 @@
 #include "runtime/jobs/caption/request_queue.h"
 
+#include "parallel/base/clock.h"
 #include "parallel/base/cpu_time.h"
 
 #include <algorithm>
@@ -68,6 +69,7 @@ bool RequestQueue::exhausted() {
 }
 
 void RequestQueue::work(const std::stop_token& stop) {
+  const SteadyClock clock;
   while (true) {
     std::size_t at = 0, item = 0;
     {
@@ -78,11 +80,11 @@ void RequestQueue::work(const std::stop_token& stop) {
       items_.pop_front();
     }
     try {
-      const double begin = thread_cpu_s();
+      const double begin_s = clock.now_s(), begin_cpu_s = thread_cpu_s();
       Entry entry{item, make_(item)};
-      const double cpu_s = thread_cpu_s() - begin;
+      const double seconds = clock.now_s() - begin_s, cpu_s = thread_cpu_s() - begin_cpu_s;
       const std::lock_guard lock(mutex_);
-      times_.cpu_s += cpu_s, ++times_.made;
+      times_.seconds += seconds, times_.cpu_s += cpu_s, ++times_.made;
       made_.emplace(at, std::move(entry));
     } catch (...) {
       const std::lock_guard lock(mutex_);

@@ -15,17 +15,17 @@
 
 namespace retinue::runtime {
 
-/// Makes questions ahead of the engine on its own threads and gives them out in order, so that
-/// neither reading nor tokenising stands in the way of a step.
+/// Prepares requests ahead of the engine on threads of its own and gives them out in order, so that
+/// no step waits for a file or the tokenizer.
 class RequestQueue {
  public:
   using Make = std::function<Result<PreparedRequest>(std::size_t item)>;
 
-  /// At most `ahead` questions wait.
-  ///   stops  how many items, ascending, after which nothing is made before pass()
+  /// At most `ahead` prepared requests wait.
+  ///   stops  numbers of items, ascending: after so many, nothing is prepared before pass()
   RequestQueue(Make make, std::size_t ahead, int threads, std::vector<std::size_t> stops = {});
 
-  /// Behind those that were added before.
+  /// Appends items.
   void add(std::span<const std::int64_t> items);
   /// No more will be added.
   void close();
@@ -36,12 +36,13 @@ class RequestQueue {
     std::size_t item;
     Result<PreparedRequest> prepared;
   };
-  /// The next in order, if it is there. Never waits. What making it threw is thrown.
+  /// The next in order, if it is ready. Never waits. Rethrows what preparing it threw.
   std::optional<Entry> next();
-  /// What was given out is through: goes on beyond a stop, if it stands at one.
+  /// All that was given out has ended: a stop that has been reached is lifted.
   void pass();
-  /// CPU seconds that making questions took so far, and how many were made.
+  /// Time spent on preparing so far, summed over the threads.
   struct Times {
+    double seconds = 0;
     double cpu_s = 0;
     std::int64_t made = 0;
   };
@@ -53,7 +54,7 @@ class RequestQueue {
   void work(const std::stop_token& stop);
   [[nodiscard]] bool may_start() const;
 
-  std::deque<std::size_t> stops_;  ///< that are still ahead
+  std::deque<std::size_t> stops_;  ///< not lifted yet
   Make make_;
   std::size_t ahead_;
   std::mutex mutex_;
@@ -61,7 +62,7 @@ class RequestQueue {
   std::deque<std::size_t> items_;  ///< not started
   bool closed_ = false;
   std::size_t started_ = 0, given_ = 0;  ///< how many
-  std::map<std::size_t, Entry> made_;    ///< by their number among the started
+  std::map<std::size_t, Entry> made_;    ///< by their number, in the order of starting
   Times times_;
   std::exception_ptr failure_;
   std::vector<std::jthread> threads_;  // last: they use all of the above

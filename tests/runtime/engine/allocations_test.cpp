@@ -1,4 +1,4 @@
-// The engine in its stride asks the system for no memory: this executable counts who does.
+// A warm engine allocates no memory: this executable counts every call of operator new.
 #include "parallel/comm/local/local_communicator.h"
 #include "runtime/engine/engine.h"
 #include "runtime/engine/engine_plan.h"
@@ -21,7 +21,7 @@ std::atomic<int> g_allocations = 0;
 
 void* counted(std::size_t size, std::size_t alignment) {
   if (g_counts && ++g_allocations <= 4) {
-    // The first few say where they come from.
+    // The first few print where they come from.
     g_counts = false;
     void* frames[24];
     backtrace_symbols_fd(frames, backtrace(frames, 24), STDERR_FILENO);
@@ -103,7 +103,7 @@ int allocations(int tensor, int threads, int steps) {
       for (int i = 0; i < 110; ++i) engine.step();
       submit(4);
       for (int i = 0; i < 5; ++i) engine.step();
-      // All ranks are in their stride when the first begins to count, and when the last ends.
+      // All ranks are warm when the first begins to count, and still run when the last ends.
       comm.barrier();
       if (r == 0) g_counts = true;
       comm.barrier();

@@ -49,8 +49,8 @@ struct Conditions {
   SamplingParams sampling{};
   std::int64_t max_new_tokens = 64;
   std::vector<std::int32_t> stop_ids{};
-  std::vector<std::size_t> broken{};            ///< prompts whose first item cannot be decoded
-  std::vector<std::size_t> changed{};           ///< … or has become another picture since
+  std::vector<std::size_t> broken{};            ///< prompts whose first image cannot be decoded
+  std::vector<std::size_t> changed{};           ///< prompts whose first image has changed since
   int cancel_after = -1;                        ///< steps
   std::vector<std::int64_t> withdrawn_after{};  ///< steps; per prompt, -1: never
 };
@@ -77,7 +77,7 @@ std::vector<Completion> run(const std::string& config, const std::vector<Prompt>
     request.max_new_tokens = how.max_new_tokens;
     request.stop_ids = how.stop_ids;
     for (const layers::Patches& item : prompts[i].items)
-      request.items.push_back({.key = 0, .grid = item.grid_thw});
+      request.images.push_back({.key = 0, .grid = item.grid_thw});
     if (std::ranges::count(how.broken, i) > 0) task.broken = {"image", "cut short"};
     if (std::ranges::count(how.changed, i) > 0)
       task.pixels[0] = {std::vector<std::uint8_t>(4 * 1536), {1, 2, 2}};
@@ -147,7 +147,7 @@ TEST_P(EngineGolden, SampledTokensDoNotDependOnCompany) {
   EXPECT_TRUE(differs_from_greedy);
 }
 
-TEST_P(EngineGolden, AnItemThatCannotBeDecodedFailsItsRequestAlone) {
+TEST_P(EngineGolden, AnImageThatCannotBeDecodedFailsItsRequestAlone) {
   std::size_t bad = 0;
   while (prompts_[bad].items.empty()) ++bad;
   const auto completions = run(GetParam(), prompts_, {.tensor = 2, .broken = {bad}});

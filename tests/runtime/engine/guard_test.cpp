@@ -1,4 +1,4 @@
-// Numbers that are not finite: the request that brings them fails alone, and leaves nothing behind.
+// A request whose numbers are not finite fails alone, and leaves nothing behind.
 #include "tests/support/engine_runs.h"
 #include "tests/support/engine_tasks.h"
 #include "tests/support/tiny_model.h"
@@ -30,8 +30,8 @@ struct Poison {
   std::string name;
   float value;
   bool in_pixels = false;  ///< else in the embedding of kBadId
-  bool whole = true;       ///< whole rows of logits go to the lead, else the largest alone
-  bool preempted = false;  ///< sent back before anybody has seen its logits
+  bool whole = true;       ///< whole rows of logits go to the leader, else the largest alone
+  bool preempted = false;  ///< preempted before its logits are seen
   int ranks = 1;
 
   friend std::ostream& operator<<(std::ostream& out, const Poison& poison) {
@@ -57,7 +57,7 @@ class EngineGuardBase : public testing::Test {
       tasks_.push_back(test::random_task(model_.config, 3, static_cast<std::int64_t>(i), kShape));
   }
 
-  /// Puts what is not finite into a task, behind pages that it shares with others.
+  /// Puts the poison into a task, behind blocks that it shares with others.
   void inject(test::EngineTask& task, const Poison& poison) {
     Request& request = task.request;
     if (poison.in_pixels) {
@@ -66,7 +66,7 @@ class EngineGuardBase : public testing::Test {
       request.ids.push_back(static_cast<std::int32_t>(model_.config.vision_end_token_id));
       const std::int64_t merge = model_.config.vision.spatial_merge_size;
       const layers::GridThw grid{1, merge, merge};
-      request.items.push_back({.key = 0, .grid = grid, .content = {99, 99}});
+      request.images.push_back({.key = 0, .grid = grid, .content = {99, 99}});
       task.pixels.push_back(
           {std::vector<std::uint8_t>(
                static_cast<std::size_t>(grid.patches() * model_.config.vision.patch_width()),
@@ -75,7 +75,7 @@ class EngineGuardBase : public testing::Test {
     } else {
       request.ids.push_back(kBadId);
     }
-    // Then so much that whole pages come after it.
+    // Then text, so that whole blocks come after it.
     for (int i = 0; i < 60; ++i) request.ids.push_back(i);
     request.hash_logits = poison.whole;
     if (!poison.whole) request.sampling = {};
@@ -106,7 +106,7 @@ TEST_P(EngineGuard, ARequestThatIsNotFiniteFailsAloneAndLeavesNothing) {
   std::vector<std::string> wanted;
   for (const Completion& c : ranks.run(tasks_, how).completions) wanted.push_back(c.logits_sha256);
 
-  // With it, few pages, so that others soon have those that it had.
+  // With it; few blocks, so that others soon get those that it had.
   std::vector<test::EngineTask> tasks = tasks_;
   const test::EngineTask model_task = tasks[kBad];
   inject(tasks[kBad], poison);
@@ -138,15 +138,15 @@ TEST_P(EngineGuard, ARequestThatIsNotFiniteFailsAloneAndLeavesNothing) {
   if (poison.preempted) {
     EXPECT_GT(outcome.stats.scheduler.preempted, 0);
   }
-  // Rows of features may lie free as they were left: whoever gets them writes all of them before
-  // one is read. A page is read beside what is written in it.
+  // Free feature rows may hold anything, since an image writes all its rows before one is read. A
+  // block is read while parts of it are still unwritten.
   for (int r = 0; r < poison.ranks; ++r)
-    EXPECT_EQ(not_finite(ranks.model(r).kv()), 0) << "in the pages of rank " << r;
+    EXPECT_EQ(not_finite(ranks.model(r).kv()), 0) << "in the blocks of rank " << r;
 }
 
 using EngineGuardCancelled = EngineGuardBase;
 
-TEST_F(EngineGuardCancelled, ACancelledRequestThatNobodyKnewNotToBeFiniteLeavesNothing) {
+TEST_F(EngineGuardCancelled, ARequestCancelledBeforeItsPoisonIsSeenLeavesNothing) {
   model_ = test::poisoned(model_, {kBadId}, kNan);
   EngineSizing most = test::sizing_for(model_.config, kShape);
   most.max_batch_tokens = 48, most.max_sequences = 2, most.kv_block_tokens = 16;
@@ -156,7 +156,7 @@ TEST_F(EngineGuardCancelled, ACancelledRequestThatNobodyKnewNotToBeFiniteLeavesN
   bad.request.ids.assign(180, kBadId);
   bad.request.max_new_tokens = 1;
   for (const std::int64_t steps : {1, 2, 3}) {
-    // The next step is the one that scrubs.
+    // The next step zeroes its blocks.
     std::vector<test::EngineTask> tasks = {bad, tasks_[0]};
     tasks[1].submit_at = steps;
     const auto outcome =

@@ -1,5 +1,5 @@
-// The same requests under random schedules: whatever the limits, the order of arrival, the pages
-// and pixels at hand and the number of ranks, each has the logits that it has alone.
+// The same requests under random schedules: each has the logits that it has alone, whatever the
+// limits, the order of arrival, the blocks and pixels at hand and the number of ranks.
 #include "tests/support/engine_runs.h"
 #include "tests/support/engine_tasks.h"
 #include "tests/support/tiny_model.h"
@@ -19,8 +19,8 @@ using test::Random;
 
 constexpr std::int64_t kTasks = 10;
 constexpr std::uint64_t kSchedulesPerShard = 16;
-/// A prefix that fills the largest page, so that there is something to share with any; behind it
-/// pictures that differ in nothing but their pixels.
+/// A prefix that fills the largest block, so that there is something to share with any; behind it
+/// images that differ in nothing but their pixels.
 constexpr test::TaskShape kShape{.prefix_tokens = 135,
                                  .prefixes = 1,
                                  .text_tokens = 40,
@@ -50,13 +50,13 @@ struct Schedule {
   std::int64_t block_tokens = 32;
   test::EngineConditions how;
   std::vector<std::int64_t> submit_at;
-  /// More are admitted than there are pages for, so that some are sent back.
+  /// More requests are admitted than there are blocks for, so that some are preempted.
   bool expect_little = false;
 
   [[nodiscard]] std::string text() const {
     const EngineLimits& l = how.limits;
     return fmt::format(
-        "{} ranks, {} batch tokens, {} sequences, {} pages of {}, {} feature rows, share {}, "
+        "{} ranks, {} batch tokens, {} sequences, {} blocks of {}, {} feature rows, share {}, "
         "longest first {}, preempt every {}, pixels after {}, the last request after {} steps",
         ranks, l.max_batch_tokens, l.max_sequences, l.kv_blocks, block_tokens, l.feature_rows,
         how.options.share, how.options.longest_first, how.options.preempt_every, how.pixel_delay,
@@ -75,8 +75,8 @@ class EngineInvariance : public testing::TestWithParam<Shard> {
       longest_prompt_ = std::max(longest_prompt_, prompt);
       longest_ = std::max(longest_, prompt + request.max_new_tokens);
       std::int64_t rows = 0;
-      for (const VisualItem& item : request.items)
-        rows += item.grid.patches() / model_.config.vision.merge_unit();
+      for (const RequestImage& image : request.images)
+        rows += image.grid.patches() / model_.config.vision.merge_unit();
       most_visual_ = std::max(most_visual_, rows);
     }
   }
@@ -165,42 +165,43 @@ TEST_P(EngineInvariance, LogitsDoNotDependOnTheSchedule) {
     const SchedulerStats& stats = outcome.stats.scheduler;
     preempted += stats.preempted, reused_tokens += stats.reused_tokens;
     ++kinds[fmt::format("on {} rank(s)", s.ranks)];
-    ++kinds[fmt::format("pages of {}", s.block_tokens)];
+    ++kinds[fmt::format("blocks of {}", s.block_tokens)];
     kinds["chunked"] += s.how.limits.max_batch_tokens < longest_prompt_ ? 1 : 0;
     kinds["preempted"] += stats.preempted > 0 ? 1 : 0;
-    kinds["preempted for pages"] += stats.preempted > 0 && s.how.options.preempt_every == 0 ? 1 : 0;
-    kinds["reused pages"] += stats.reused_tokens > 0 ? 1 : 0;
+    kinds["preempted for blocks"] +=
+        stats.preempted > 0 && s.how.options.preempt_every == 0 ? 1 : 0;
+    kinds["reused blocks"] += stats.reused_tokens > 0 ? 1 : 0;
     kinds["sharing off"] += s.how.options.share ? 0 : 1;
     kinds["planned ahead"] += s.how.options.plan_ahead.value() ? 1 : 0;
     kinds["encoded beside"] += s.how.options.encode_beside.value() ? 1 : 0;
     kinds["pixels late"] += s.how.pixel_delay > 0 ? 1 : 0;
-    kinds["pages for one only"] +=
+    kinds["blocks for one only"] +=
         s.how.limits.kv_blocks * s.block_tokens < longest_ + s.block_tokens ? 1 : 0;
   }
   std::string line;
   for (const auto& [kind, count] : kinds) line += fmt::format(", {} {}", count, kind);
   fmt::print("{} schedules of {} requests{}; {} sent back, {} tokens reused\n", kSchedulesPerShard,
              kTasks, line, preempted, reused_tokens);
-  // The schedules have what they are meant to have.
-  for (const char* kind : {"chunked", "preempted", "reused pages", "sharing off", "pixels late",
+  // The schedules cover what they are meant to cover.
+  for (const char* kind : {"chunked", "preempted", "reused blocks", "sharing off", "pixels late",
                            "planned ahead", "encoded beside", "on 2 rank(s)", "on 4 rank(s)"})
     EXPECT_GT(kinds[kind], 0) << kind;
 }
 
-TEST_P(EngineInvariance, LogitsDoNotDependOnBeingSentBackForPages) {
-  std::erase_if(tasks_, [](const test::EngineTask& task) { return !task.request.items.empty(); });
+TEST_P(EngineInvariance, LogitsDoNotDependOnBeingPreemptedForBlocks) {
+  std::erase_if(tasks_, [](const test::EngineTask& task) { return !task.request.images.empty(); });
   const std::vector<Completion> alone = run_alone();
-  // All begin at once, and there is no page for any of them when it needs one more.
+  // All begin at once, and there is no block for any of them when it needs one more.
   std::vector<test::EngineTask> tasks = tasks_;
-  std::int64_t pages = 0;
+  std::int64_t blocks = 0;
   for (test::EngineTask& task : tasks) {
     task.request.expected_new_tokens = 1;
-    pages += static_cast<std::int64_t>(task.request.ids.size()) / 16 + 1;
+    blocks += static_cast<std::int64_t>(task.request.ids.size()) / 16 + 1;
   }
   for (const int count : {1, 2, 4}) {
     test::EngineConditions how{.limits = ranks(count, 16).limits(),
                                .options = {.share = false, .check_accounts = true}};
-    how.limits.kv_blocks = std::max(pages, longest_ / 16 + 1);
+    how.limits.kv_blocks = std::max(blocks, longest_ / 16 + 1);
     const test::EngineOutcome outcome = ranks(count, 16).run(tasks, how);
     ASSERT_NO_FATAL_FAILURE(expect_equal(outcome.completions, alone));
     EXPECT_GT(outcome.stats.scheduler.preempted, 0) << count << " ranks";

@@ -1,5 +1,5 @@
-// The scheduler on a model made of hashes: what a token leaves in its slot names all that it saw,
-// so that a page, a feature or a row that is read in the wrong place shows at once.
+// The scheduler on a model made of hashes: a token leaves in its slot a hash of all that it saw, so
+// that a block, a feature or a row that is read in the wrong place shows at once.
 #include "runtime/engine/scheduler.h"
 
 #include "parallel/base/rng.h"
@@ -43,7 +43,7 @@ constexpr std::uint64_t join(std::uint64_t hash, std::uint64_t value) {
   return mix64(hash ^ mix64(value + 0x9E3779B97F4A7C15ULL));
 }
 
-/// What a token leaves behind: a name of everything that it and those before it are.
+/// What a token leaves in its slot: a hash of it and of all tokens before it.
 std::uint64_t state_after(std::uint64_t before, std::int32_t id, const std::int32_t* place,
                           std::uint64_t pixel) {
   std::uint64_t hash = join(before, static_cast<std::uint32_t>(id));
@@ -54,7 +54,7 @@ std::uint64_t state_after(std::uint64_t before, std::int32_t id, const std::int3
 std::int32_t next_token(std::uint64_t state) {
   return static_cast<std::int32_t>(mix64(state) % 40);
 }
-/// Row `row` of what an image of this content is encoded to.
+/// Row `row` of the features of this content.
 std::uint64_t pixel_of(const ContentKey& content, std::int64_t row) {
   return join(join(content[0], content[1]), static_cast<std::uint64_t>(row) + 1);
 }
@@ -64,7 +64,7 @@ struct World {
   EngineOptions options;
   int ranks = 1;
   std::vector<Request> requests;
-  std::map<std::uint64_t, ContentKey> content_of_key;  ///< what is behind a key, known or not
+  std::map<std::uint64_t, ContentKey> content_of_key;  ///< also where a request does not name it
 };
 
 World random_world(std::uint64_t seed) {
@@ -100,18 +100,18 @@ World random_world(std::uint64_t seed) {
     text(random.in(0, 50), static_cast<std::uint64_t>(random.in(0, 2)));  // often the same
     const std::int64_t images = random.in(0, 2);
     for (std::int64_t k = 0; k < images; ++k) {
-      VisualItem item;
-      item.key = static_cast<std::uint64_t>(i * 10 + k);
-      item.grid = {1, 2 * random.in(1, 4), 2 * random.in(1, 6)};
+      RequestImage image;
+      image.key = static_cast<std::uint64_t>(i * 10 + k);
+      image.grid = {1, 2 * random.in(1, 4), 2 * random.in(1, 6)};
       const ContentKey content = {static_cast<std::uint64_t>(random.in(1, 6)),
-                                  static_cast<std::uint64_t>(item.grid.patches())};
-      world.content_of_key[item.key] = content;
-      if (!random.one_in(3)) item.content = content;
+                                  static_cast<std::uint64_t>(image.grid.patches())};
+      world.content_of_key[image.key] = content;
+      if (!random.one_in(3)) image.content = content;
       request.ids.push_back(1002);
-      request.ids.insert(request.ids.end(), static_cast<std::size_t>(item.grid.patches() / 4),
+      request.ids.insert(request.ids.end(), static_cast<std::size_t>(image.grid.patches() / 4),
                          1000);
       request.ids.push_back(1003);
-      request.items.push_back(item);
+      request.images.push_back(image);
     }
     text(random.in(1, 20), static_cast<std::uint64_t>(100 + i));
     request.max_new_tokens = random.in(1, 60);
@@ -124,19 +124,19 @@ World random_world(std::uint64_t seed) {
 /// Tokens of a request that has the model for itself.
 std::vector<std::int32_t> alone(const World& world, const Request& request) {
   std::vector<layers::GridThw> grids;
-  for (const VisualItem& item : request.items) grids.push_back(item.grid);
+  for (const RequestImage& image : request.images) grids.push_back(image.grid);
   const auto positions = layers::prompt_positions(config(), request.ids, grids);
   const std::size_t tokens = request.ids.size();
   std::uint64_t state = 0;
-  std::size_t item = 0;
+  std::size_t image = 0;
   std::int64_t row = 0;
   for (std::size_t at = 0; at < tokens; ++at) {
     const std::int32_t place[3] = {positions.values[at], positions.values[tokens + at],
                                    positions.values[2 * tokens + at]};
     std::uint64_t pixel = 0;
     if (request.ids[at] == 1000) {
-      if (row == request.items[item].grid.patches() / 4) ++item, row = 0;
-      pixel = pixel_of(world.content_of_key.at(request.items[item].key), row++);
+      if (row == request.images[image].grid.patches() / 4) ++image, row = 0;
+      pixel = pixel_of(world.content_of_key.at(request.images[image].key), row++);
     }
     state = state_after(state, request.ids[at], place, pixel);
   }
@@ -199,13 +199,13 @@ class Machine {
   [[nodiscard]] std::string what_lives() const {
     std::string text;
     for (const Sequence* s : scheduler_.all()) {
-      text += fmt::format("\n request {}: {} of {} tokens cached, {} pages", s->completion.id,
+      text += fmt::format("\n request {}: {} of {} tokens cached, {} blocks", s->completion.id,
                           s->cached, s->tokens(), s->blocks.size());
-      for (const Sequence::Item& item : s->items)
-        if (item.feature != nullptr)
-          text += fmt::format(", item {} in state {}, {} users, dealt {}, rows {}", item.visual.key,
-                              static_cast<int>(item.feature->state), item.feature->users,
-                              item.feature->assigned, item.visual_tokens);
+      for (const Sequence::Image& image : s->images)
+        if (image.feature != nullptr)
+          text += fmt::format(", image {} in state {}, {} users, assigned {}, rows {}",
+                              image.input.key, static_cast<int>(image.feature->state),
+                              image.feature->users, image.feature->assigned, image.visual_tokens);
     }
     return text;
   }
@@ -223,25 +223,25 @@ class Machine {
     }
   }
   layers::GridThw grid_of(std::uint64_t key) {
-    return world_.requests[static_cast<std::size_t>(key / 10)].items[key % 10].grid;
+    return world_.requests[static_cast<std::size_t>(key / 10)].images[key % 10].grid;
   }
 
   void execute() {
     const EngineLimits& limits = world_.limits;
-    for (const OwnedItem& item : plan_.prefetch) {
-      ASSERT_LT(item.owner, world_.ranks);
-      ASSERT_TRUE(awaited_.emplace(item.key, item.owner).second) << "asked for twice at once";
+    for (const OwnedImage& image : plan_.prefetch) {
+      ASSERT_LT(image.owner, world_.ranks);
+      ASSERT_TRUE(awaited_.emplace(image.key, image.owner).second) << "asked for twice at once";
     }
     for (const std::uint64_t key : plan_.drop) ASSERT_EQ(pixels_.erase(key), 1U);
     while (encodes_passed_ < plan_.joined_encodes) write_features();
     std::map<std::int32_t, std::int64_t> patches;
-    for (const EncodeItem& item : plan_.encode) {
-      ASSERT_TRUE(pixels_.contains(item.key)) << "encoded without pixels";
-      ASSERT_EQ(pixels_[item.key], item.owner);
-      pixels_.erase(item.key);
-      patches[item.owner] += item.grid.patches();
-      const std::int64_t rows = item.grid.patches() / 4;
-      ASSERT_LE(item.first_row + rows, limits.feature_rows);
+    for (const ImageToEncode& image : plan_.encode) {
+      ASSERT_TRUE(pixels_.contains(image.key)) << "encoded without pixels";
+      ASSERT_EQ(pixels_[image.key], image.owner);
+      pixels_.erase(image.key);
+      patches[image.owner] += image.grid.patches();
+      const std::int64_t rows = image.grid.patches() / 4;
+      ASSERT_LE(image.first_row + rows, limits.feature_rows);
     }
     if (!plan_.encode.empty()) {
       encoding_.push_back(plan_.encode);
@@ -252,13 +252,13 @@ class Machine {
     decode();
   }
 
-  /// Of the oldest batch that the device has been given.
+  /// Encodes the oldest batch that the device has been given.
   void write_features() {
     ++encodes_passed_;
-    for (const EncodeItem& item : encoding_.front())
-      for (std::int64_t row = 0; row < item.grid.patches() / 4; ++row)
-        features_[static_cast<std::size_t>(item.first_row + row)] =
-            pixel_of(world_.content_of_key.at(item.key), row);
+    for (const ImageToEncode& image : encoding_.front())
+      for (std::int64_t row = 0; row < image.grid.patches() / 4; ++row)
+        features_[static_cast<std::size_t>(image.first_row + row)] =
+            pixel_of(world_.content_of_key.at(image.key), row);
     encoding_.pop_front();
   }
 
@@ -297,12 +297,12 @@ class Machine {
   }
   [[nodiscard]] std::int32_t slot_of(std::size_t seq, std::int32_t position) const {
     const auto block = static_cast<std::int32_t>(world_.limits.kv_block_tokens);
-    const auto page = seq * static_cast<std::size_t>(plan_.max_blocks) +
-                      static_cast<std::size_t>(position / block);
-    return plan_.block_table[page] * block + position % block;
+    const auto entry = seq * static_cast<std::size_t>(plan_.max_blocks) +
+                       static_cast<std::size_t>(position / block);
+    return plan_.block_table[entry] * block + position % block;
   }
 
-  /// Tokens of the plan that was executed; those that a plan made meanwhile awaits go there.
+  /// Samples for the plan that was executed, and fills in the tokens that the plan ahead awaits.
   void sample(PlanRows& rows, StepPlan* ahead) {
     ASSERT_EQ(rows.argmax.size(), states_.size());
     for (std::size_t i = 0; i < rows.argmax.size(); ++i)
@@ -327,7 +327,7 @@ class Machine {
   Scheduler scheduler_;
   std::vector<std::uint64_t> memory_, features_;
   std::map<std::uint64_t, int> awaited_, pixels_;
-  std::deque<std::vector<EncodeItem>> encoding_;
+  std::deque<std::vector<ImageToEncode>> encoding_;
   std::int64_t encodes_passed_ = 0;
   StepPlan plan_, next_;
   std::vector<std::uint64_t> states_;  ///< of the logit rows
@@ -349,7 +349,7 @@ TEST(Scheduler, EveryRequestEndsAsIfItWereAloneWhateverTheSchedule) {
     all.preempted += machine.stats().preempted, all.reused_tokens += machine.stats().reused_tokens;
     all.encodes += machine.stats().encodes, all.awaited_encodes += machine.stats().awaited_encodes;
   }
-  // The schedules have what they are meant to have.
+  // The schedules cover what they are meant to cover.
   EXPECT_GT(all.preempted, 1000);
   EXPECT_GT(all.reused_tokens, 10000);
   EXPECT_GT(all.awaited_encodes, 200);

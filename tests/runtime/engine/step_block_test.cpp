@@ -1,4 +1,4 @@
-// The inputs of a step in one block: every list where its view says, padding that repeats.
+// The inputs of a step in one block of memory: each list lies where its view is; padding repeats.
 #include "runtime/engine/step_block.h"
 
 #include <gmock/gmock.h>
@@ -78,7 +78,7 @@ TEST(StepBlock, HoldsEveryListOfThePlan) {
   EXPECT_EQ(values(inputs.logit_rows), plan.logit_rows);
 }
 
-TEST(StepBlock, PaddingRepeatsTheLastRowAndAddsEmptyPages) {
+TEST(StepBlock, PaddingRepeatsTheLastRowAndAddsEmptyBlocks) {
   const StepPlan plan = decode_plan();
   ASSERT_TRUE(is_decode_only(plan));
   StepSizes sizes = StepSizes::of(plan);
@@ -111,7 +111,7 @@ TEST(PaddedDecode, FewSizesServeAllAndNoneIsBeyondTheLimits) {
   const EngineLimits bounds = limits();
   const StepSizes largest = StepSizes::largest(bounds);
   EXPECT_EQ(largest.max_blocks, 94);
-  std::vector<std::int64_t> rows, pages;
+  std::vector<std::int64_t> rows, block_counts;
   for (std::int64_t n = 1; n <= bounds.max_sequences; ++n) {
     StepSizes sizes{.tokens = n, .seqs = n, .max_blocks = 1, .visual_rows = 0, .logit_rows = n};
     const StepSizes padded = padded_decode(sizes, bounds);
@@ -126,9 +126,10 @@ TEST(PaddedDecode, FewSizesServeAllAndNoneIsBeyondTheLimits) {
         .tokens = 1, .seqs = 1, .max_blocks = blocks, .visual_rows = 0, .logit_rows = 1};
     const StepSizes padded = padded_decode(sizes, bounds);
     EXPECT_GE(padded.max_blocks, blocks);
-    if (pages.empty() || pages.back() != padded.max_blocks) pages.push_back(padded.max_blocks);
+    if (block_counts.empty() || block_counts.back() != padded.max_blocks)
+      block_counts.push_back(padded.max_blocks);
   }
-  EXPECT_THAT(pages, ElementsAre(16, 32, 64, 94));
+  EXPECT_THAT(block_counts, ElementsAre(16, 32, 64, 94));
 }
 
 }  // namespace

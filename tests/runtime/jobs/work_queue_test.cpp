@@ -1,4 +1,4 @@
-// Who gets which items: each once, the costly first, and replicas of unlike speeds end together.
+// Every item is claimed once, the costly ones first, and replicas of unlike speeds end together.
 #include "runtime/jobs/work_queue.h"
 
 #include "parallel/base/rng.h"
@@ -69,11 +69,11 @@ TEST(WorkQueue, ItsPortionsShrinkToSingleItems) {
   std::vector<std::int64_t> sizes;
   while (work_queue.left() > 0) sizes.push_back(work_queue.next(64).count);
   EXPECT_TRUE(std::ranges::is_sorted(sizes, std::greater<>{}));
-  EXPECT_EQ(sizes.front(), 62) << "1000 over 16 portions";
+  EXPECT_EQ(sizes.front(), 62) << "1000 over 16 batches";
   EXPECT_THAT(std::vector<std::int64_t>(sizes.end() - 16, sizes.end()), Each(1));
 }
 
-/// Replicas that take as leads do, each at its speed: what is at hand waits in a queue, and up to
+/// Replicas that claim as leaders do, each at its speed: items at hand wait in a queue, and up to
 /// max_sequences of it run at once, each as long as its cost. Returns the time when each has ended.
 std::vector<double> simulate(const std::vector<std::uint32_t>& costs,
                              const std::vector<double>& speeds, std::int64_t max_sequences) {
@@ -90,7 +90,7 @@ std::vector<double> simulate(const std::vector<std::uint32_t>& costs,
   };
   std::vector<Replica> all(speeds.size());
   while (true) {
-    // Whoever is due first asks, starts what it can, and goes on to its next end.
+    // The replica that is due first claims, starts what it can, and goes on to its next end.
     Replica* next = nullptr;
     for (Replica& replica : all)
       if ((replica.left > 0 || !replica.waiting.empty() || !replica.running.empty()) &&

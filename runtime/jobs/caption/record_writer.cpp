@@ -94,7 +94,7 @@ void RecordWriter::done(std::size_t item, const Record& record) {
   write_s_ += clock_.now_s() - begin_s;
 }
 
-void RecordWriter::failed(std::size_t item, const Failure& failure) {
+void RecordWriter::failed(std::size_t item, const FailureRecord& failure) {
   not_durable_.push_back(
       {.entry =
            journal_.append(EntryType::kFail, static_cast<std::int64_t>(item), to_json(failure))});

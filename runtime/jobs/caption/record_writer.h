@@ -46,7 +46,7 @@ class RecordWriter {
   [[nodiscard]] Record record_of(const Completion& completion, const Item& item,
                                  InFlight& request) const;
   void done(std::size_t item, const Record& record);
-  void failed(std::size_t item, const Failure& failure);
+  void failed(std::size_t item, const FailureRecord& failure);
 
   /// Counts what has become durable since the last call.
   void count_durable();

@@ -46,6 +46,7 @@ void DecoderAttention::forward(Context& ctx, ConstTensorView x, ConstTensorView 
   const std::int64_t tokens = x.dim(0);
   TensorView qkv = ctx.alloc({tokens, qkv_proj_.outputs_per_rank()}, x.dtype());
   qkv_proj_.forward(ctx, x, qkv);
+  // q, k and v are columns of one product: views of its rows, not copies.
   const auto heads_of = [&](std::int64_t first_head, std::int64_t heads) {
     const TensorView columns = qkv.columns(first_head * head_dim_, heads * head_dim_);
     return TensorView(columns.bytes(), columns.dtype(), Shape{tokens, heads, head_dim_},

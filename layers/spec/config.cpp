@@ -91,7 +91,8 @@ void refuse_other_models(const Section& top) {
              "checkpoint of the same size.");
 }
 
-/// T457: rope_theta beside rope_scaling. T5: rope_parameters holds all. Mixtures exist.
+/// transformers 4.57 writes rope_theta beside rope_scaling, 5 writes both into rope_parameters, and
+/// there are files with a mixture.
 void read_rope(const Section& text, TextConfig& config) {
   const char* key = text.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
   const bool has_dict = text.has(key);
@@ -101,7 +102,7 @@ void read_rope(const Section& text, TextConfig& config) {
   else
     config.rope_theta = text.number("rope_theta");
   if (!(config.rope_theta > 1)) text.fail("rope_theta", "must be greater than 1");
-  config.mrope_section = {24, 20, 20};
+  config.mrope_section = {24, 20, 20};  // what transformers takes when the key is missing
   if (!has_dict) return;
   if (rope.has("mrope_section")) {
     const auto sections = rope.sizes("mrope_section");
@@ -133,6 +134,7 @@ TextConfig read_text(const Section& top, const Section& text) {
   c.max_position_embeddings = text.size_or("max_position_embeddings", 128000);
   c.rms_norm_eps =
       text.has("rms_norm_eps") ? static_cast<float>(text.number("rms_norm_eps")) : 1e-6F;
+  // Written in either place; the top level wins.
   const Section& tie = top.has("tie_word_embeddings") ? top : text;
   if (tie.has("tie_word_embeddings")) {
     if (!tie.raw("tie_word_embeddings").is_boolean())
@@ -150,12 +152,14 @@ TextConfig read_text(const Section& top, const Section& text) {
     text.fail("num_key_value_heads",
               fmt::format("is {}, which does not divide num_attention_heads = {}",
                           c.num_key_value_heads, c.num_attention_heads));
+  // Kernels read channels in panels of sixteen; CUDA's attention is compiled up to 256.
   if (c.head_dim % 16 != 0 || c.head_dim > 256)
     text.fail("head_dim", fmt::format("is {}, wanted a multiple of 16 up to 256", c.head_dim));
   if (std::accumulate(c.mrope_section.begin(), c.mrope_section.end(), std::int64_t{0}) !=
       c.head_dim / 2)
     text.fail("rope_scaling.mrope_section",
               fmt::format("must add up to head_dim / 2 = {}", c.head_dim / 2));
+  // bf16 products take their inputs in pairs.
   if (c.hidden_size % 2 != 0 || c.intermediate_size % 2 != 0)
     text.fail("hidden_size", "and intermediate_size must be even");
   return c;
@@ -179,6 +183,7 @@ VisionConfig read_vision(const Section& vision) {
   if (vision.text_or("hidden_act", "gelu_pytorch_tanh") != "gelu_pytorch_tanh")
     vision.fail("hidden_act", "must be gelu_pytorch_tanh");
   if (c.in_channels != 3) vision.fail("in_channels", "must be 3");
+  // The rotary embedding turns pairs of channels, half of the pairs by row and half by column.
   if (c.hidden_size % c.num_heads != 0 || c.head_dim() % 4 != 0 || c.head_dim() > 256)
     vision.fail("num_heads",
                 fmt::format("is {}: hidden_size / num_heads must be a multiple of 4 up to 256",

@@ -48,6 +48,7 @@ Checkpoint::Checkpoint(const std::string& model_dir) {
                       index_path, shard));
     add(model_dir + "/" + shard);
   }
+  // A wrong index is found now: later it would look like a missing tensor.
   for (const auto& [name, shard] : root["weight_map"].items()) {
     const auto found = owner_.find(name);
     if (found == owner_.end() || !found->second->path().ends_with("/" + shard.get<std::string>()))

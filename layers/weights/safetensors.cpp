@@ -205,6 +205,7 @@ void SafetensorsFile::read(const std::string& tensor, std::int64_t offset,
   }
 }
 
+// The mapping serves the header, and addresses of tensors; read() does not go through it.
 void SafetensorsFile::map_file() {
   const int fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0)

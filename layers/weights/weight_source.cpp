@@ -21,7 +21,7 @@ constexpr std::int64_t kConvertedBytes = std::int64_t{256} << 10;
 float half_to_float(std::uint16_t h) {
   const std::uint32_t sign = std::uint32_t{h} >> 15 << 31;
   const std::uint32_t exponent = (h >> 10) & 31U, mantissa = h & 1023U;
-  if (exponent == 0) {
+  if (exponent == 0) {  // zero or subnormal: mantissa * 2^-24
     const float value = std::ldexp(static_cast<float>(mantissa), -24);
     return sign != 0 ? -value : value;
   }

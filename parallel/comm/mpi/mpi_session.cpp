@@ -21,11 +21,13 @@ void mpi_check(int code, const char* command, std::source_location where) {
 MpiRequests::~MpiRequests() {
   for (std::size_t i = 0; i < requests_.size(); ++i) {
     if (requests_[i] == MPI_REQUEST_NULL) continue;
+    // A send is only let go: it may have left, and MPI cannot take it back.
     if (expected_bytes_[i] >= 0) MPI_Cancel(&requests_[i]);
     MPI_Request_free(&requests_[i]);
   }
 }
 
+// An empty message is one empty part: the peer waits for it.
 void MpiRequests::send(const std::byte* data, std::size_t size_bytes, int to, int tag) {
   do {
     const std::size_t part = std::min(size_bytes, kPartBytes);
@@ -56,6 +58,7 @@ void MpiRequests::wait(Poll poll) {
     int done = 0;
     const int code =
         MPI_Testall(static_cast<int>(requests_.size()), requests_.data(), &done, statuses_.data());
+    // The errors are in the statuses then; PENDING marks a request that has not failed.
     if (code == MPI_ERR_IN_STATUS) {
       for (const MPI_Status& status : statuses_) {
         if (status.MPI_ERROR == MPI_ERR_TRUNCATE)

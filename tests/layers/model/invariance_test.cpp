@@ -1,5 +1,5 @@
 // The contract of DECISIONS.md 3: the same request gives the same logits, bit for bit, whatever the
-// tensor axis, the chunking of the prompt, the size of pages or the number of threads.
+// tensor axis, the chunking of the prompt, the size of KV blocks or the number of threads.
 #include "parallel/base/hash.h"
 #include "parallel/comm/local/local_communicator.h"
 #include "tests/support/tiny_model.h"
@@ -56,7 +56,7 @@ TEST_P(Invariance, AnyChunkingOfThePromptGivesTheBitsOfOnePiece) {
         << "chunks of " << chunk;
 }
 
-TEST_P(Invariance, PageSizeAndThreadsDoNotShow) {
+TEST_P(Invariance, KvBlockSizeAndThreadsDoNotShow) {
   for (const std::int64_t block_size : {16, 64, 128})
     EXPECT_EQ(run(golden_, dtype_, nullptr, 1, block_size, 1 << 20), alone_);
   for (const int threads : {2, 3, 5})

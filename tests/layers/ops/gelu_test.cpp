@@ -42,7 +42,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Gelu,
                              {{1, 1}, {2, 15}, {5, 16}, {7, 17}, {3, 1031}, {9, 4304}})),
                          InstanceName{});
 
-/// Every bf16 value: the reference is rounded once, and so are we, ties of f32 against f64 apart.
+/// Every bf16 value: reference and op round once each, and differ only at ties of f32 against f64.
 TEST(Gelu, OfEveryBFloat16IsWithinOneUnit) {
   std::vector<BFloat16> all;
   for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {

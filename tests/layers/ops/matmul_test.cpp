@@ -74,7 +74,7 @@ class MatmulBits : public testing::Test {};
 using Elements = testing::Types<float, BFloat16>;
 TYPED_TEST_SUITE(MatmulBits, Elements);
 
-/// Everything that must not change a row's bits, held against one plain call.
+/// Compares everything that must not change a row's bits with one plain call.
 TYPED_TEST(MatmulBits, DependOnTheRowAlone) {
   using T = TypeParam;
   constexpr std::int64_t kTokens = 29, kOutputs = 403, kInputs = 336;

@@ -27,7 +27,7 @@ struct Heads {
 template <class T>
 struct Step {
   Heads h;
-  Guarded<T> qkv, q_weight, k_weight, pages;
+  Guarded<T> qkv, q_weight, k_weight, kv_blocks;
   Guarded<float> cos, sin;
   Guarded<std::int32_t> slots;
 
@@ -36,28 +36,29 @@ struct Step {
         qkv(Guarded<T>::random({h.tokens, (h.heads + 2 * h.kv_heads) * h.head_dim}, 1, 3, 4)),
         q_weight(Guarded<T>::random({h.head_dim}, 2)),
         k_weight(Guarded<T>::random({h.head_dim}, 3)),
-        pages(Guarded<T>::random({blocks(), h.kv_heads, 2 * h.block_size * h.head_dim}, 4)),
+        kv_blocks(Guarded<T>::random({blocks(), h.kv_heads, 2 * h.block_size * h.head_dim}, 4)),
         cos(Guarded<float>::random({h.tokens, h.head_dim / 2}, 5, 3)),
         sin(Guarded<float>::random({h.tokens, h.head_dim / 2}, 6, 1)),
         slots({h.tokens}) {
-    // Two sequences: one that goes on at an odd place, one that begins a page; pages backwards.
+    // Two sequences: one continues at an odd offset, one begins a KV block; KV blocks run
+    // backwards.
     std::int32_t t = 0;
     const auto of_first = static_cast<std::int32_t>(h.tokens / 3);
     slots.for_each([&](std::int32_t& slot) {
       const std::int32_t place = t < of_first ? t + 5 : t - of_first;
       const auto block = static_cast<std::int32_t>(h.block_size);
-      const std::int32_t page =
+      const std::int32_t kv_block =
           place / block +
-          (t < of_first ? 0 : static_cast<std::int32_t>(pages_of(h.tokens / 3 + 5)));
-      slot = (static_cast<std::int32_t>(blocks()) - 1 - page) * block + place % block;
+          (t < of_first ? 0 : static_cast<std::int32_t>(blocks_of(h.tokens / 3 + 5)));
+      slot = (static_cast<std::int32_t>(blocks()) - 1 - kv_block) * block + place % block;
       ++t;
     });
   }
-  [[nodiscard]] std::int64_t pages_of(std::int64_t tokens) const {
+  [[nodiscard]] std::int64_t blocks_of(std::int64_t tokens) const {
     return (tokens + h.block_size - 1) / h.block_size;
   }
   [[nodiscard]] std::int64_t blocks() const {
-    return pages_of(h.tokens / 3 + 5) + pages_of(h.tokens - h.tokens / 3);
+    return blocks_of(h.tokens / 3 + 5) + blocks_of(h.tokens - h.tokens / 3);
   }
   TensorView part(std::int64_t first_head, std::int64_t heads) {
     const TensorView columns = qkv.view().columns(first_head * h.head_dim, heads * h.head_dim);
@@ -67,17 +68,17 @@ struct Step {
   TensorView q() { return part(0, h.heads); }
   TensorView k() { return part(h.heads, h.kv_heads); }
   TensorView v() { return part(h.heads + h.kv_heads, h.kv_heads); }
-  ops::KvView cache() { return {pages.view(), h.block_size, h.kv_heads, h.head_dim}; }
+  ops::KvView cache() { return {kv_blocks.view(), h.block_size, h.kv_heads, h.head_dim}; }
   ops::QkvStep fused() { return {q(), k(), v(), q_weight, k_weight, kEps, cos, sin, slots}; }
   bool intact() {
-    return qkv.intact() && q_weight.intact() && k_weight.intact() && pages.intact() &&
+    return qkv.intact() && q_weight.intact() && k_weight.intact() && kv_blocks.intact() &&
            cos.intact() && sin.intact() && slots.intact();
   }
 };
 
 class NormRopeKvWrite : public testing::TestWithParam<Instance<Heads>> {};
 
-/// Those that it replaces are held against f64, or against the definition, by their own tests.
+/// Tests of the replaced ops compare those with f64 or with the definition.
 TEST_P(NormRopeKvWrite, HasTheBitsOfTheFiveOpsThatItReplaces) {
   const Heads h = GetParam().shape;
   for_dtype(GetParam().dtype, [&](auto element) {
@@ -95,7 +96,7 @@ TEST_P(NormRopeKvWrite, HasTheBitsOfTheFiveOpsThatItReplaces) {
             for (std::int64_t i = 0; i < h.heads * h.head_dim; ++i)
               ASSERT_EQ(as_float(one.qkv.at(t, i)), as_float(many.qkv.at(t, i)))
                   << "token " << t << ", element " << i;
-          EXPECT_TRUE(same_bits(one.pages, many.pages));
+          EXPECT_TRUE(same_bits(one.kv_blocks, many.kv_blocks));
           EXPECT_TRUE(one.intact());
         },
         4);
@@ -114,7 +115,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, NormRopeKvWrite,
                                                                  {3, 4, 2, 256, 128}})),
                          InstanceName{});
 
-/// Keys and values are read only: a step that is computed again finds them as they were.
+/// The op only reads keys and values: a step that is computed again finds them unchanged.
 TEST(NormRopeKvWrite, LeavesKeysAndValuesAlone) {
   for_each_isa([&](Context& ctx) {
     Step<BFloat16> step({6, 2, 2, 32, 16}), before({6, 2, 2, 32, 16});

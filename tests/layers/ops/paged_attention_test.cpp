@@ -28,8 +28,8 @@ struct Sequence {
         y({n, h * d}, 7) {}
 };
 
-/// Pages of a cache, all NaN at first, handed out backwards so that no sequence's pages lie in
-/// order.
+/// KV blocks of a cache, all NaN at first, assigned backwards so that no sequence's KV blocks lie
+/// in order.
 template <class T>
 class Cache {
  public:
@@ -48,7 +48,7 @@ class Cache {
   std::int64_t free_;
 };
 
-/// Steps sequences forward: writes their next tokens and attends, all of a step in one call.
+/// Advances sequences: writes their next tokens and attends, a whole step in one call.
 template <class T>
 class Stepper {
  public:
@@ -80,7 +80,7 @@ class Stepper {
     std::int64_t longest = 0;
     for (const std::size_t i : batch)
       longest = std::max(longest, static_cast<std::int64_t>(pages_[i].size()));
-    // What lies behind a sequence's own pages is never read: page -1.
+    // Entries past a sequence's own KV blocks are never read: they are -1.
     auto table = Guarded<std::int32_t>::filled({seqs, longest}, -1, 2);
     for (std::size_t b = 0; b < batch.size(); ++b) {
       Sequence<T>& s = *sequences_[batch[b]];
@@ -208,7 +208,7 @@ class PagedAttentionBits : public testing::Test {};
 using Elements = testing::Types<float, BFloat16>;
 TYPED_TEST_SUITE(PagedAttentionBits, Elements);
 
-/// Chunks of the prompt, pages, threads and company in the batch change no bit of a row.
+/// Chunks of the prompt, size of KV blocks, threads and other sequences change no bit of a row.
 TYPED_TEST(PagedAttentionBits, DependOnTheSequenceAlone) {
   using T = TypeParam;
   constexpr std::int64_t kHeads = 4, kKvHeads = 2, kHeadDim = 32;
@@ -247,7 +247,7 @@ TYPED_TEST(PagedAttentionBits, DependOnTheSequenceAlone) {
   });
 }
 
-/// Prefill of some beside decode of others, joined late.
+/// Some sequences prefill while others decode, and some join late.
 TYPED_TEST(PagedAttentionBits, DoNotDependOnMixedSteps) {
   using T = TypeParam;
   for_each_isa([&](Context& ctx) {
@@ -265,7 +265,7 @@ TYPED_TEST(PagedAttentionBits, DoNotDependOnMixedSteps) {
   });
 }
 
-/// Every slot that is not written is NaN here (see Cache), and so is all of another sequence.
+/// Every unwritten slot is NaN here (see Cache), and so is the whole of another sequence.
 TYPED_TEST(PagedAttentionBits, DoNotLetNaNOfOthersIn) {
   using T = TypeParam;
   for_each_isa([&](Context& ctx) {

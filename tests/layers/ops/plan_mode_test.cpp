@@ -16,7 +16,7 @@ Context context_of(MemoryLedger& ledger, std::size_t activations, std::size_t sc
                  Buffer(ledger, {}, scratch, MemoryTag::kScratch));
 }
 
-/// Stands for a layer: nested frames, an op that wants scratch, shapes that depend on `tokens`.
+/// In place of a layer: nested frames, an op that wants scratch, shapes that depend on `tokens`.
 void forward(Context& ctx, std::int64_t tokens, const ops::PackedMatrix& w) {
   Frame frame(ctx);
   const TensorView x = ctx.alloc({tokens, w.inputs}, DType::kBF16);
@@ -45,7 +45,7 @@ TEST(PlanMode, RecordsThePeaksOfTheRealRun) {
     const std::size_t activations = plan.arena().peak_bytes(), scratch = plan.peak_scratch_bytes();
     EXPECT_GT(activations, 0U);
     EXPECT_GT(scratch, 0U);
-    // Exactly what was planned is enough, and is used up; less is refused.
+    // The planned bytes are enough, and all are used; fewer are refused.
     Context real = context_of(ledger, activations, scratch);
     forward(real, tokens, w);
     EXPECT_EQ(real.arena().peak_bytes(), activations);
@@ -62,7 +62,7 @@ TEST(PlanMode, RunsNoKernelButChecksShapes) {
   Context plan = Context::plan({}, 1);
   const TensorView x = plan.alloc({3, 30}, DType::kBF16), y = plan.alloc({3, 48}, DType::kBF16);
   const ops::PackedMatrix w{plan.alloc({48 * 30}, DType::kBF16), 48, 30};
-  ops::matmul(plan, x, w, {}, y);  // its views are addresses of nothing
+  ops::matmul(plan, x, w, {}, y);  // its views have no memory
   EXPECT_THROW(ops::matmul(plan, y, w, {}, x), BugError);
 }
 

@@ -72,7 +72,7 @@ TEST(TopK, RanksNaNWithInfinityAboveAll) {
   });
 }
 
-TEST(TopK, FindsTheLargestWhereverItStands) {
+TEST(TopK, FindsTheLargestWhereverItIs) {
   for_each_isa([&](Context& ctx) {
     for (const std::int64_t at : {0, 15, 16, 1023, 1024, 1500, 2047, 2048, 2060}) {
       Guarded<BFloat16> logits({1, 2061});

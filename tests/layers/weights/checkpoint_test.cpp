@@ -32,7 +32,7 @@ class DamagedCheckpoint : public testing::Test {
     std::sort(found.begin(), found.end());
     return found;
   }
-  /// Builds the model on `tensor` ranks' first; the message if that is refused.
+  /// Builds the model of the first of `tensor` ranks; returns the message if that is refused.
   std::string refusal(int tensor = 1) {
     MemoryLedger ledger;
     Context ctx(Device{}, 1, Buffer(ledger, Device{}, 1 << 20, MemoryTag::kActivations),
@@ -78,7 +78,7 @@ TEST_F(DamagedCheckpoint, ATruncatedShardIsNamed) {
   EXPECT_THAT(refusal(), HasSubstr("copy it again"));
 }
 
-TEST_F(DamagedCheckpoint, AnIndexThatLiesIsRefused) {
+TEST_F(DamagedCheckpoint, AWrongIndexIsRefused) {
   nlohmann::json index = read("model.safetensors.index.json");
   const std::string first = index["weight_map"].begin().key(), other = shards()[1];
   const std::string here = index["weight_map"][first];

@@ -29,7 +29,7 @@ Context make_context(MemoryLedger& ledger, int threads = 1, Device device = {}) 
           Buffer(ledger, device, 256, MemoryTag::kScratch)};
 }
 
-/// Rows of a matrix whose element is its index; fails where it is told to.
+/// Rows of a matrix whose elements are their indices; fails for the pieces in its list.
 class Counting final : public WeightSource {
  public:
   void read(const std::string& name, const Shape& shape, const WeightSlice& slice,
@@ -76,7 +76,7 @@ Streamed stream(Counting& source, int readers, std::int64_t count, MemoryLedger&
   return out;
 }
 
-TEST(WeightStream, PlacesEveryPieceOnceInOrderWhoeverReadIt) {
+TEST(WeightStream, PlacesEveryPieceOnceInOrderWhicheverThreadReadIt) {
   for (const int readers : {1, 2, 7})
     for (const std::int64_t count : {1, 2, 3, 5, 200}) {
       SCOPED_TRACE(std::to_string(readers) + " readers, " + std::to_string(count) + " pieces");
@@ -92,7 +92,7 @@ TEST(WeightStream, PlacesEveryPieceOnceInOrderWhoeverReadIt) {
     }
 }
 
-TEST(WeightStream, OfSeveralPiecesThatFailTheFirstInOrderSpeaks) {
+TEST(WeightStream, TheFirstFailedPieceInOrderIsReported) {
   for (const int readers : {1, 2, 7})
     for (const std::int64_t from : {0, 1, 17, 99}) {
       Counting source;
@@ -155,7 +155,7 @@ TEST_F(Shrinking, AFileThatBecameShorterIsNamedWithTheTensor) {
   }
 }
 
-TEST_F(Shrinking, TheStoreSaysWhichTensorAndGivesItsMemoryBack) {
+TEST_F(Shrinking, TheStoreNamesTheTensorAndFreesItsMemory) {
   CheckpointSource source(folder_.path());
   MemoryLedger ledger;
   Context ctx = make_context(ledger, 3);
@@ -172,7 +172,7 @@ TEST_F(Shrinking, TheStoreSaysWhichTensorAndGivesItsMemoryBack) {
   EXPECT_EQ(ledger.bytes(MemoryTag::kWeights), 0);
 }
 
-TEST(WeightStore, WhatIsMissingIsSaidWhenItIsAskedForNotWhenItIsRead) {
+TEST(WeightStore, AMissingTensorIsReportedWhenItIsAskedForNotWhenItIsRead) {
   CheckpointSource source(kSharded);
   MemoryLedger ledger;
   Context ctx = make_context(ledger);
@@ -195,9 +195,9 @@ std::vector<std::byte> bytes_of(Context& ctx, ConstTensorView view) {
   return bytes;
 }
 
-// The same weights twice: as the rule makes them on the device, and as a source that can only be
-// read gives them, through the ring.
-TEST(WeightStore, WhatIsMadeOnTheDeviceIsWhatWouldBeRead) {
+// The same weights twice: computed on the device by the rule, and read through the ring from a
+// source without the rule.
+TEST(WeightStore, WeightsComputedOnTheDeviceEqualWeightsRead) {
   class Read final : public WeightSource {
    public:
     void read(const std::string& name, const Shape& shape, const WeightSlice& slice,

@@ -42,7 +42,7 @@ TEST(WithoutWire, LeavesSumsAloneAndGathersOwnRowsOnly) {
       EXPECT_THAT(all, ElementsAre(7, 7, 0, 0, 0, 0));
     else
       EXPECT_THAT(all, ElementsAre(0, 0, 7, 7, 7, 7));
-    // What plans travel on still does.
+    // Broadcasts and messages still work: plans are sent by them.
     std::int64_t value = inner.rank() == 0 ? 3 : 0;
     broadcast_value(*comm, value);
     EXPECT_EQ(value, 3);
@@ -57,7 +57,7 @@ TEST(Metered, NotesBytesAndSecondsOfEachCollectiveAndChangesNone) {
     std::vector<float> x = {1, 2};
     for (int i = 0; i < 3; ++i) comm->all_reduce(kHost, view(x, DType::kF32, 1));
     EXPECT_THAT(x, ElementsAre(8, 16));
-    ASSERT_EQ(calls.size(), 2U);  // no more than were asked for
+    ASSERT_EQ(calls.size(), 2U);  // no more than the limit
     EXPECT_EQ(calls[0].bytes, 8);
     EXPECT_GE(calls[0].seconds, 0);
     EXPECT_GE(calls[0].cpu_s, 0);

@@ -14,7 +14,7 @@ using test::same_bits;
 using test::values_of_rank;
 using test::view_of;
 
-/// One body for every transport: what is linked decides which groups there are.
+/// One body for every transport: the linked library decides which groups there are.
 class CommunicatorConformance : public testing::TestWithParam<test::RankGroup> {
  protected:
   void on_ranks(const std::function<void(Communicator&)>& body) {
@@ -44,7 +44,7 @@ TEST_P(CommunicatorConformance, AllReduceHasTheBitsOfTheSerialTree) {
 TEST_P(CommunicatorConformance, AllReducesInARowDoNotMix) {
   on_ranks([&](Communicator& comm) {
     for (std::uint64_t round = 0; round < 60; ++round) {
-      // Short and long ones in turn share memory in some transports.
+      // Short and long messages in turn: in some transports they share memory.
       const std::int64_t count = round % 3 == 0 ? 150'001 : 5 + static_cast<std::int64_t>(round);
       std::vector<float> x = values_of_rank(comm.rank(), count, round);
       comm.all_reduce(stream_, view_of(x));
@@ -163,7 +163,7 @@ TEST_P(CommunicatorConformance, MessagesArriveInOrderPerPairAndTag) {
         std::vector<std::int32_t> x{comm.rank(), tag, i};
         comm.send(stream_, view_of(x), next, tag);
       }
-    for (const int tag : {4, 3})  // not in the order of sending: tags are matched apart
+    for (const int tag : {4, 3})  // not in the order of sending: each tag is matched by itself
       for (std::int32_t i = 0; i < 5; ++i) {
         std::vector<std::int32_t> x(3);
         comm.recv(stream_, view_of(x), previous, tag);
@@ -172,7 +172,7 @@ TEST_P(CommunicatorConformance, MessagesArriveInOrderPerPairAndTag) {
   });
 }
 
-TEST_P(CommunicatorConformance, LongAndEmptyMessagesTravel) {
+TEST_P(CommunicatorConformance, LongAndEmptyMessagesArrive) {
   on_ranks([&](Communicator& comm) {
     if (comm.size() == 1) return;
     std::vector<float> x = values_of_rank(0, 500'000), nothing;
@@ -189,7 +189,7 @@ TEST_P(CommunicatorConformance, LongAndEmptyMessagesTravel) {
   });
 }
 
-TEST_P(CommunicatorConformance, ProbeFindsWhoSentHowMuch) {
+TEST_P(CommunicatorConformance, ProbeFindsTheSenderAndTheSizeOfAMessage) {
   on_ranks([&](Communicator& comm) {
     int from = -1;
     std::int64_t bytes = 0;
@@ -238,7 +238,7 @@ TEST_P(CommunicatorConformance, SplitGroupsByColourAndOrdersByKey) {
   });
 }
 
-TEST_P(CommunicatorConformance, RefusesWhatDoesNotFitBeforeItTravels) {
+TEST_P(CommunicatorConformance, RefusesWrongArgumentsBeforeAnythingIsSent) {
   on_ranks([&](Communicator& comm) {
     std::vector<std::int32_t> whole(4);
     std::vector<float> x(12);

@@ -41,8 +41,8 @@ TEST(AlphaBeta, TwoSizesAreEnough) {
 }
 
 TEST(AlphaBeta, NoiseMovesItByNoMoreThanItself) {
-  // Errors of up to 20 % either way; relative least squares weigh by 1 / t², which favours what
-  // came out short by at most the mean square of the noise, here 0.2² / 3.
+  // Errors of up to 20 % either way; relative least squares weigh by 1 / t², which favours times
+  // that came out short by at most the mean square of the noise, here 0.2² / 3.
   for (std::uint64_t seed = 1; seed <= 50; ++seed) {
     const AlphaBeta fit = fit_alpha_beta(line(kAlpha, kBandwidth, 0.2, seed));
     EXPECT_NEAR(fit.alpha_s / kAlpha, 1, 0.2) << seed;
@@ -93,7 +93,7 @@ TEST(AlphaBeta, BalanceIsWhereHalfTheTimeIsLatency) {
   EXPECT_NEAR(fit.seconds(fit.balanced_bytes()), 2 * fit.alpha_s, 1e-12);
 }
 
-TEST(AlphaBeta, RefusesWhatMakesNoLine) {
+TEST(AlphaBeta, RefusesPointsThatGiveNoLine) {
   EXPECT_THROW(fit_alpha_beta({}), BugError);
   EXPECT_THROW(fit_alpha_beta(std::vector<TimedBytes>{{8, 1e-6}}), BugError);
   EXPECT_THROW(fit_alpha_beta(std::vector<TimedBytes>{{8, 1e-6}, {8, 2e-6}}), BugError);

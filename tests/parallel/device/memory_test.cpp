@@ -55,7 +55,7 @@ TEST(Buffer, IsAligned) {
 }
 
 /// A set-up of five buffers, whose n-th allocation fails for every n: always a SystemError that
-/// says what was wanted and who holds what, and never a leak.
+/// names the wanted bytes and the bytes in use by tag, and never a leak.
 TEST(Buffer, FailsCleanlyAtEveryAllocation) {
   const MemoryTag tags[] = {MemoryTag::kWeights, MemoryTag::kKv, MemoryTag::kActivations,
                             MemoryTag::kScratch, MemoryTag::kStaging};
@@ -79,7 +79,7 @@ TEST(Buffer, FailsCleanlyAtEveryAllocation) {
   }
 }
 
-TEST(Buffer, RefusesMoreThanThereIs) {
+TEST(Buffer, RefusesMoreMemoryThanThereIs) {
   MemoryLedger ledger;
   for (const std::size_t size : {std::size_t{1} << 60, std::numeric_limits<std::size_t>::max()})
     EXPECT_THROW(Buffer(ledger, {}, size, MemoryTag::kKv), SystemError);

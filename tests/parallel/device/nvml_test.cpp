@@ -17,7 +17,7 @@ class NvmlTest : public testing::Test {
   static constexpr const char* kGpu = "0000:17:00.0";
 };
 
-TEST_F(NvmlTest, TellsWhatTheDriverKnows) {
+TEST_F(NvmlTest, GivesTheFactsOfTheDriver) {
   const Nvml nvml(RETINUE_FAKE_NVML);
   EXPECT_EQ(nvml.absent(), "");
   EXPECT_EQ(nvml.driver_version(), "560.35.03");
@@ -39,14 +39,14 @@ TEST_F(NvmlTest, TellsWhatTheDriverKnows) {
   EXPECT_DOUBLE_EQ(gpu.most_watts, 700);
 }
 
-TEST_F(NvmlTest, AnUnknownGpuIsAnErrorInWords) {
+TEST_F(NvmlTest, AnUnknownGpuIsAnErrorMessage) {
   const Nvml nvml(RETINUE_FAKE_NVML);
   std::string error;
   EXPECT_EQ(nvml.facts("0000:99:00.0", error).sm_clock_mhz, -1);
   EXPECT_THAT(error, HasSubstr("no GPU at 0000:99:00.0 (code 6)"));
 }
 
-TEST_F(NvmlTest, WhatAGpuDoesNotAnswerStaysUnknown) {
+TEST_F(NvmlTest, AFactThatAGpuDoesNotGiveStaysUnknown) {
   ::setenv("RETINUE_FAKE_NVML", "old", 1);
   const Nvml nvml(RETINUE_FAKE_NVML);
   std::string error;
@@ -60,7 +60,7 @@ TEST_F(NvmlTest, WhatAGpuDoesNotAnswerStaysUnknown) {
 
 TEST_F(NvmlTest, AnAbsentLibrarySaysSo) {
   const Nvml nvml("libno-such-thing.so.1");
-  EXPECT_THAT(nvml.absent(), HasSubstr("libno-such-thing.so.1 is not here"));
+  EXPECT_THAT(nvml.absent(), HasSubstr("libno-such-thing.so.1 is not installed"));
   EXPECT_EQ(nvml.driver_version(), "");
   std::string error;
   EXPECT_EQ(nvml.facts(kGpu, error).memory_bytes, -1);

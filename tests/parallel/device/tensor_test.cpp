@@ -60,16 +60,5 @@ TEST_F(Views, RefuseWhatIsOutside) {
   EXPECT_THROW(TensorView(whole.bytes(), DType::kI32, {2, 6}, 5), BugError);
 }
 
-TEST(Shape, CountsAndPrints) {
-  EXPECT_EQ(Shape({7, 5120}).to_string(), "[7, 5120]");
-  EXPECT_EQ(Shape({2, 3, 4}).numel(), 24);
-  EXPECT_EQ(Shape({3, 0}).numel(), 0);
-  EXPECT_EQ(Shape({2, 3}).with(1, 9), Shape({2, 9}));
-  EXPECT_EQ((Shape{2, 3, 4}[-2]), 3);
-  EXPECT_THROW((Shape{1, 1, 1, 1, 1, 1}), BugError);
-  EXPECT_THROW((Shape{-1}), BugError);
-  EXPECT_THROW((void)(Shape{1}[1]), BugError);
-}
-
 }  // namespace
 }  // namespace retinue

@@ -50,11 +50,11 @@ TEST_P(MeshOnRanks, AxesHoldTheRanksTheyShould) {
       EXPECT_EQ(mesh.data().rank(), mesh.data_index());
       EXPECT_EQ(mesh.data().size(), world.size() / tensor);
       EXPECT_EQ(mesh.tensor().label(), "tensor");
-      EXPECT_EQ(mesh.data().label(), mesh.is_leader() ? "leads" : "data");
+      EXPECT_EQ(mesh.data().label(), mesh.is_leader() ? "leaders" : "data");
       EXPECT_EQ(mesh.is_coordinator(), world.rank() == 0);
       EXPECT_EQ(mesh.place(), "dp" + std::to_string(mesh.data_index()) + ".tp" +
                                   std::to_string(mesh.tensor_index()));
-      // Who is in a group shows in the sum of world ranks.
+      // The sum of world ranks shows which ranks are in a group.
       std::vector<float> replica{static_cast<float>(world.rank())}, column = replica;
       mesh.tensor().all_reduce(stream, test::view_of(replica));
       mesh.data().all_reduce(stream, test::view_of(column));

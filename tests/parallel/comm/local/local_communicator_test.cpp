@@ -16,7 +16,8 @@ using testing::HasSubstr;
 
 const Stream kStream{Device{}};
 
-/// What each rank threw, "" where it threw nothing. A rank's communicator ends with its body.
+/// The message that each rank threw, "" where it threw nothing. A rank's communicator ends with its
+/// body.
 std::vector<std::string> errors_of(int size, double deadline_s,
                                    const std::function<void(Communicator&)>& body) {
   auto ranks = make_local_group(size, "tensor", deadline_s);
@@ -58,7 +59,7 @@ TEST(LocalCommunicator, ARankMayLeaveAfterItsLastCollectiveAndItsMessagesStay) {
   EXPECT_THAT(errors, testing::Each(""));
 }
 
-TEST(LocalCommunicator, DifferentCollectivesEndInAMessageThatNamesBoth) {
+TEST(LocalCommunicator, DifferentCollectivesAreAnErrorThatNamesBoth) {
   const auto errors = errors_of(2, 30, [](Communicator& comm) {
     std::vector<float> x(4);
     if (comm.rank() == 0)
@@ -72,7 +73,7 @@ TEST(LocalCommunicator, DifferentCollectivesEndInAMessageThatNamesBoth) {
   }
 }
 
-TEST(LocalCommunicator, DifferentLengthsEndInAMessage) {
+TEST(LocalCommunicator, DifferentLengthsAreAnError) {
   const auto errors = errors_of(3, 30, [](Communicator& comm) {
     std::vector<float> x(comm.rank() == 2 ? 5 : 4);
     comm.all_reduce(kStream, test::view_of(x));

@@ -12,15 +12,15 @@
 namespace retinue {
 namespace {
 
-constexpr Watch::Options kQuick{.poll_s = 0.005, .settle_s = 0.1, .leave_s = 0.3, .silence_s = 0};
+constexpr Watch::Options kQuick{.poll_s = 0.005, .hold_s = 0.1, .leave_s = 0.3, .silence_s = 0};
 
 struct Seen {
-  std::vector<RankFailure> failures;  ///< what on_failure got; one, if any
+  std::vector<RankFailure> failures;  ///< arguments of on_failure; at most one
   std::atomic<int> overdue = -1;
   int exit_code = -1;
 };
 
-/// `body(watch, rank)` on threads, each with a watch, and what each of them saw.
+/// Runs `body(watch, rank)` on threads, each with a watch, and returns what each rank received.
 std::vector<Seen> watched(int size, const Watch::Options& options,
                           const std::function<void(Watch&, int, Seen&)>& body) {
   auto ranks = make_local_group(size, "watch", 30);
@@ -63,7 +63,7 @@ TEST(Watch, RanksThatEndInOrderLeaveTogetherWithTheWorstCode) {
   }
 }
 
-TEST(Watch, TheFirstFailureReachesAllRanksEvenWhenALaterOneIsToldFirst) {
+TEST(Watch, TheFirstFailureReachesAllRanksEvenWhenALaterOneIsReportedFirst) {
   const auto seen = watched(3, kQuick, [](Watch& watch, int rank, Seen& own) {
     if (rank == 2) watch.fail(75, "the disk is full");
     if (rank == 0) {
@@ -84,7 +84,7 @@ TEST(Watch, TheFirstFailureReachesAllRanksEvenWhenALaterOneIsToldFirst) {
   }
 }
 
-TEST(Watch, ARankTooBusyToLeaveIsOverdueAndHoldsUpNobody) {
+TEST(Watch, ARankTooBusyToLeaveIsOverdueAndHoldsUpNoOther) {
   const auto seen = watched(2, kQuick, [](Watch& watch, int rank, Seen& own) {
     if (rank == 0) {
       watch.fail(2, "no such folder");
@@ -105,7 +105,7 @@ TEST(Watch, ARankTooBusyToLeaveIsOverdueAndHoldsUpNobody) {
 TEST(Watch, ASilentNeighbourHasFailed) {
   Watch::Options options = kQuick;
   options.silence_s = 1.6;
-  auto ranks = make_local_group(2, "watch", 30);  // rank 1 exists and says nothing
+  auto ranks = make_local_group(2, "watch", 30);  // rank 1 exists and is silent
   std::vector<RankFailure> failures;
   Watch watch(std::move(ranks[0]), "node0", options,
               {.on_failure = [&](const RankFailure& first) { failures.push_back(first); },
@@ -114,7 +114,7 @@ TEST(Watch, ASilentNeighbourHasFailed) {
   ASSERT_EQ(failures.size(), 1);
   EXPECT_EQ(failures[0].rank, 1);
   EXPECT_EQ(failures[0].message,
-            "[watch] not heard of for 1.6 s: the process hangs or its host is lost. Seen from rank "
+            "[watch] silent for 1.6 s: the process hangs or its host is lost. Reported by rank "
             "0 (node0).");
 }
 

@@ -25,7 +25,7 @@ using test::same_bits;
 using test::values_of_rank;
 using test::view_of;
 
-/// One rank with its device: f32 goes there and comes back.
+/// One rank with its device: copies f32 there and back.
 struct Rank {
   Communicator& host;
   Communicator& comm;
@@ -64,14 +64,14 @@ void on_nccl_ranks(int ranks, Reduce reduce, double deadline_s,
     });
 }
 
-/// Sizes of groups that this machine has devices for; the tests of the others do not exist.
+/// Sizes of groups for which this machine has devices; other sizes have no tests here.
 std::vector<int> group_sizes(int largest) {
   std::vector<int> sizes;
   for (int size = 2; size <= std::min(largest, cuda::availability().devices); ++size)
     sizes.push_back(size);
   return sizes;
 }
-// With one device there is no group of these: parallel_comm_nccl_mpi_test shares it.
+// With one device there are no such groups; parallel_comm_nccl_mpi_test shares the device.
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(NcclGroup);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(NcclPair);
 class NcclGroup : public testing::TestWithParam<int> {};
@@ -95,7 +95,7 @@ TEST_P(NcclGroup, OrderedSumsHaveTheBitsOfTheLocalTransport) {
     });
 }
 
-TEST_P(NcclPair, AMessageLongerThanThePieceGoesInPieces) {
+TEST_P(NcclPair, AMessageLongerThanAPieceIsSentInPieces) {
   on_nccl_ranks(2, Reduce::kOrdered, 60, [&](Rank& self) {
     std::vector<float> values = values_of_rank(self.comm.rank(), kNcclPieceElements + 7),
                        expected = values;
@@ -136,7 +136,7 @@ TEST_P(NcclGroup, CollectivesAreReplayedFromAGraph) {
       });
 }
 
-/// What `call` throws as a SystemError.
+/// The message of the SystemError that `call` throws.
 std::string failure_of(const std::function<void()>& call) {
   try {
     call();
@@ -147,7 +147,7 @@ std::string failure_of(const std::function<void()>& call) {
   return "";
 }
 
-TEST_P(NcclGroup, ASweepTimesWhatIsOnTheDevice) {
+TEST_P(NcclGroup, ASweepTimesTheDevice) {
   const SteadyClock clock;
   on_nccl_ranks(GetParam(), Reduce::kOrdered, 30, [&](Rank& rank) {
     const SweepOptions options{.most_bytes = 1 << 16, .seconds = 0.05};
@@ -193,7 +193,7 @@ TEST_P(NcclPair, AnAbortWakesAPeerThatWaitsOnItsDevice) {
   });
 }
 
-TEST_P(NcclPair, CreationNamesWhoDidNotArrive) {
+TEST_P(NcclPair, CreationNamesTheRanksThatDidNotArrive) {
   auto hosts = make_local_group(3, "world", 2);
   std::vector<std::jthread> threads;
   for (const std::size_t rank : {0, 1})

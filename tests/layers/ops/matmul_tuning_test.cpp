@@ -129,14 +129,14 @@ TEST(TuneMatmul, TakesTheFastestOfTheOfferedAlgorithms) {
       // Every choice computes the product.
       MatmulTuning tuning;
       for (const std::int64_t bucket : {1, 4}) tuning.put(kind, bucket, taken[2]);
-      set_matmul_tuning(ctx, &tuning);
+      ops::set_matmul_tuning(ctx, &tuning);
       Guarded<BFloat16> y({kRows, kOutputs});
       if (way.leaves == 1)
         ops::matmul(ctx, x, w.matrix(), way.bias ? ConstTensorView(bias.view()) : ConstTensorView{},
                     y);
       else
         ops::matmul_tree(ctx, x, w.matrix(), way.leaves, y);
-      set_matmul_tuning(ctx, nullptr);
+      ops::set_matmul_tuning(ctx, nullptr);
       const auto want =
           matmul_reference(x.doubles(), rows.doubles(), way.bias ? bias.doubles() : Doubles{},
                            kRows, kOutputs, kInputs);

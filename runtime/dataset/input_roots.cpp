@@ -9,7 +9,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Items whose file systems are looked up.
+/// The number of items whose file systems are recorded.
 constexpr std::size_t kSample = 16;
 
 std::optional<struct stat> facts_of(const std::string& path) {
@@ -25,7 +25,7 @@ std::string whole(const std::string& path) {
   return text;
 }
 
-/// Where the file system begins that holds `path`.
+/// The mount point of the file system that holds `path`.
 std::string mount_of(fs::path path, dev_t device) {
   while (path != path.parent_path()) {
     const auto above = facts_of(path.parent_path().string());
@@ -71,7 +71,7 @@ bool InputRoots::gone(const Item& item) const {
       if (file.path.starts_with("data:")) continue;
       const std::string path = whole(file.path);
       for (const Root& root : roots_) {
-        // A picture that is an input itself is an item: alone it may vanish.
+        // An input that is an image itself is an item: if it is missing, only that item fails.
         if (!holds(root.path, path) || (path == root.path && file.place == MediaPlace::kWhole))
           continue;
         const auto now = facts_of(root.path);

@@ -9,22 +9,22 @@
 
 namespace retinue::runtime {
 
-/// Knows what a job's items lie in, to tell a file that vanished, which is its item's failure, from
-/// a folder, archive or file system that did, which is nobody's: the job stops then and goes on
-/// later.
+/// The folders, archives and file systems that hold a job's items. If a file is missing, its item
+/// fails. If one of these is missing, no item is at fault: the job stops and can continue later.
 class InputRoots {
  public:
-  /// Takes note of the inputs that are named, and of the file systems that hold some of the items.
+  /// Records the identity of each input, and the file systems of a sample of the items.
   InputRoots(const std::vector<std::string>& inputs, const ItemTable& items);
 
-  /// Whether one of those that hold files of the item is no longer what it was. Asks the disk.
+  /// Whether an input or file system that holds files of the item is missing or was replaced. Reads
+  /// the disk.
   [[nodiscard]] bool gone(const Item& item) const;
 
  private:
   struct Root {
     std::string path;
     dev_t device = 0;
-    std::optional<ino_t> inode;  ///< none: only the file system is meant
+    std::optional<ino_t> inode;  ///< nothing: only the file system is compared
   };
   void add(const std::string& path, bool file_system);
 

@@ -12,14 +12,14 @@
 namespace retinue::runtime {
 namespace {
 
-/// Numbers in groups of seven bits, texts behind their length.
+/// Writes numbers in groups of seven bits, and texts behind their length.
 class Writer {
  public:
   void number(std::uint64_t value) {
     for (; value >= 0x80; value >>= 7) bytes_ += static_cast<char>(0x80 | (value & 0x7F));
     bytes_ += static_cast<char>(value);
   }
-  /// Small also when negative.
+  /// Zigzag: small negative numbers stay short.
   void signed_number(std::int64_t value) {
     number((static_cast<std::uint64_t>(value) << 1) ^ static_cast<std::uint64_t>(value >> 63));
   }
@@ -33,7 +33,7 @@ class Writer {
   std::string bytes_;
 };
 
-/// Every read is checked; after the first bad one all give nothing and ok() is false.
+/// Checks every read. After the first invalid one all reads give zero or empty, and ok() is false.
 class Reader {
  public:
   explicit Reader(std::string_view bytes) : bytes_(bytes) {}
@@ -63,7 +63,7 @@ class Reader {
     at_ += size;
     return value;
   }
-  /// How many follow; each takes at least a byte.
+  /// A count of entries; each takes at least a byte, so a larger count is invalid.
   std::uint64_t count() {
     const std::uint64_t value = number();
     if (value > bytes_.size() - at_) ok_ = false;
@@ -225,8 +225,8 @@ std::optional<Item> unpack_item(std::string_view packed) {
 }
 
 std::uint32_t predicted_cost(const Item& item) {
-  // A picture at the sizes that pictures mostly have, in tokens of 32 x 32 pixels; a photograph
-  // takes about five bytes for 32 of its pixels.
+  // An image of common size, in tokens of 32 x 32 pixels. A photograph takes about five bytes for
+  // 32 of its pixels.
   constexpr std::uint64_t kTokensPerImage = 1000, kTokensPerFrame = 250, kTokensPerVideo = 8000,
                           kBytesPerToken = 160;
   if (item.error) return 1;

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/runtime/dataset/item_table_test.cpp.
+
 #include "parallel/base/result.h"
 #include "runtime/text/prompt.h"
 
@@ -11,49 +13,49 @@
 
 namespace retinue::runtime {
 
-/// Sampling that an item brings, over the job's.
+/// Sampling options of one item, which override the job's.
 struct ItemSampling {
   std::optional<std::int64_t> max_new_tokens, top_k;
   std::optional<double> temperature, top_p, min_p, repetition_penalty, presence_penalty;
   std::optional<std::uint64_t> seed;
-  std::optional<std::vector<std::string>> stop;  ///< instead of the job's
-  std::vector<std::int32_t> stop_ids;            ///< beside those of the model
+  std::optional<std::vector<std::string>> stop;  ///< replaces the job's
+  std::vector<std::int32_t> stop_ids;            ///< added to the model's
   bool ignore_eos = false;
   bool logprobs = false;
 };
 
-/// One question of a job: what is shown, and what is asked where it differs from the job's own.
+/// One row of the data set: its images and videos, and its prompt where that is not the job's.
 struct Item {
   std::string id;
-  /// The id where another item has that one already; empty: this one fails then. Not packed.
+  /// The id to use where another item already has `id`; empty: this item fails then. Not packed.
   std::string qualified_id;
   std::string source;                 ///< "list.jsonl:17"; empty for a file
-  std::int64_t ordinal = 0;           ///< place in the input, before shuffling
+  std::int64_t ordinal = 0;           ///< position in the input, before shuffling
   std::vector<MediaReference> media;  ///< in prompt order
-  std::optional<std::string> prompt;  ///< instead of the job's
-  std::string messages;               ///< instead of any prompt: JSON as templates take it
+  std::optional<std::string> prompt;  ///< replaces the job's
+  std::string messages;               ///< replaces every prompt: JSON for the chat template
   std::optional<ItemSampling> sampling;
-  std::optional<DataError> error;  ///< it can never run; the others do
+  std::optional<DataError> error;  ///< why the item cannot run
 };
 
-/// Takes items as a source finds them.
+/// Receives items as a source finds them.
 class ItemSink {
  public:
   virtual ~ItemSink() = default;
-  /// False: no more are wanted.
+  /// Returns false when no more items are wanted.
   virtual bool add(Item item) = 0;
 };
 
-/// For files and hashing: equal items give equal bytes.
+/// The item as bytes, for files and hashes: equal items give equal bytes.
 std::string pack_item(const Item& item);
-/// Nothing when `packed` did not come from pack_item.
+/// Nothing where `packed` did not come from pack_item.
 std::optional<Item> unpack_item(std::string_view packed);
 
-/// What an item will take, in tokens, without opening a file: text by its length, pictures by the
-/// bytes that an archive says, else alike. Only for sharing out work: never 0, and no promise.
+/// A guess of an item's cost in tokens, without opening a file: text counts by its length, an image
+/// by its bytes where an archive gives them, else a fixed number. Used to balance work; never 0.
 std::uint32_t predicted_cost(const Item& item);
 
-/// A line for messages: id, source, what is shown, what is asked.
+/// One line for messages: id, source, files, prompt.
 std::string describe(const Item& item);
 
 }  // namespace retinue::runtime

@@ -28,7 +28,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr int kFormat = 1;
 
-/// An entry of `index`. The one behind the last has the end of `items`.
+/// An entry of `index`. One more entry at the end has the size of `items`.
 struct Entry {
   std::uint64_t offset = 0;
   std::uint32_t cost = 0;
@@ -40,19 +40,19 @@ constexpr std::uint64_t kMostItems = 0xFFFFFFFEU;
 [[noreturn]] void fail_disk(const std::string& path, const char* what, int error) {
   throw SystemError(fmt::format(
       "[item table] {} {}: {}. Make room or mend the disk, then run the same command again.",
-      path.empty() ? "the table of items" : path, what, std::strerror(error)));
+      path.empty() ? "the item table" : path, what, std::strerror(error)));
 }
 
 [[noreturn]] void fail_damaged(const std::string& folder, const std::string& what) {
   throw SystemError(fmt::format(
       "[item table] {} is damaged: {}. Run the same command again: the items are listed anew.",
-      folder.empty() ? "the table of items" : folder, what));
+      folder.empty() ? "the item table" : folder, what));
 }
 
-/// A file that is only appended to and can be read while it grows.
+/// A file that is only appended to, and can be read while it grows.
 class GrowingFile {
  public:
-  /// An empty path: a file without a name, on disk or, for `small` ones, in memory.
+  /// An empty path gives an unnamed file: in memory where `small`, else on disk.
   explicit GrowingFile(std::string path, bool small = false) : path_(std::move(path)) {
     if (!path_.empty())
       fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -97,7 +97,7 @@ class GrowingFile {
     if (!path_.empty() && fsync(fd_) != 0 && errno != EINVAL)
       fail_disk(path_, "cannot be written", errno);
   }
-  /// The caller closes it.
+  /// Hands out the descriptor; the caller closes it.
   int take() { return std::exchange(fd_, -1); }
 
  private:
@@ -129,7 +129,7 @@ std::string checksummed_record(const std::string& packed) {
   return record + packed;
 }
 
-/// The packed item of a record; nothing when its checksum does not hold.
+/// The packed item of a record; nothing where its checksum is wrong.
 std::optional<std::string> opened_record(const std::string& record) {
   std::uint64_t sum = 0;
   if (record.size() < sizeof(sum)) return std::nullopt;
@@ -155,7 +155,7 @@ void ItemSummary::count(const Item& item) {
   for (const MediaReference& media : item.media) {
     const bool video = media.kind == MediaKind::kVideo;
     ++(video ? videos : images);
-    // A time, and start and end, per pair of frames; of a clip no more than are ever looked at.
+    // A pair of frames has a time, a start and an end. A video file gives at most `max_frames`.
     const std::int64_t frames =
         media.files.size() > 1 ? std::ssize(media.files) : FrameSampling{}.max_frames;
     if (video) text_bytes += frames * 8;
@@ -263,16 +263,16 @@ std::optional<std::size_t> first_difference(const ItemTable& a, const ItemTable&
   return common;
 }
 
-/// Finds the listed item of an id in 8 bytes per id, without the ids: a table of hashes leads to
-/// candidates, and the caller compares with what is on disk.
+/// Finds the listed item with an id, in 8 bytes per id: a hash table leads to candidates, whose ids
+/// the caller reads from disk and compares.
 class ItemTableWriter::IdIndex {
  public:
-  /// The number of the item among those of this hash for which `same` holds; else `number` is
-  /// entered.
+  /// The number of the item with this hash for which `same` holds; where there is none, `number` is
+  /// added.
   template <class Same>
   std::optional<std::uint32_t> find_or_add(std::uint64_t hash, std::uint32_t number, Same same) {
     Part& part = parts_[hash >> 56];
-    // A part that grows is copied; with 256 of them little is there twice.
+    // Growing copies a part. With 256 parts, little memory is needed twice.
     if (part.used * 5 >= part.slots.size() * 4) grow(part);
     const auto tag = static_cast<std::uint32_t>(hash);
     for (std::size_t at = home(part, tag);; at = at + 1 == part.slots.size() ? 0 : at + 1) {
@@ -286,7 +286,7 @@ class ItemTableWriter::IdIndex {
     }
   }
 
-  /// Whether `same` holds for one of this hash.
+  /// Whether `same` holds for an item with this hash.
   template <class Same>
   bool find(std::uint64_t hash, Same same) const {
     const Part& part = parts_[hash >> 56];
@@ -329,7 +329,7 @@ class ItemTableWriter::IdIndex {
   std::array<Part, 256> parts_;
 };
 
-/// The two growing files of a table.
+/// The two files of a table, while they grow.
 struct ItemTableWriter::Parts {
   GrowingFile items, index;
   std::uint64_t count = 0;
@@ -389,7 +389,7 @@ bool ItemTableWriter::is_taken(const std::string& id) {
 }
 
 bool ItemTableWriter::resolve_id(Item& item) {
-  // Archives of one set often count their keys anew: there the second has the archive in its id.
+  // Archives of one data set often use the same keys: a qualified id has the archive's name in it.
   if (!item.qualified_id.empty() && item.qualified_id != item.id && is_taken(item.id))
     item.id = std::exchange(item.qualified_id, "");
   Item first;
@@ -402,7 +402,7 @@ bool ItemTableWriter::resolve_id(Item& item) {
   if (item.source.empty() && first.source.empty()) return false;
   if (item.error) return true;
   item.error = DataError{"manifest",
-                         fmt::format("id \"{}\" stands already {}", item.id,
+                         fmt::format("id \"{}\" is already used {}", item.id,
                                      first.source.empty() ? "for a file" : "in " + first.source)};
   item.media.clear();
   return true;
@@ -425,7 +425,8 @@ ItemTable ItemTableWriter::finish() {
   const bool as_listed = !selection_.shuffle && selection_.shards == 1 &&
                          (selection_.limit == 0 || selection_.limit >= parts_->count);
   if (!as_listed) {
-    // Written again in the order of dealing; what was listed loses its name and goes at the end.
+    // Writes the selected items again, in their final order. The listed ones stay in files whose
+    // names are removed here, until the end of this scope.
     const std::unique_ptr<Parts> listed = std::move(parts_);
     if (!folder_.empty())
       for (const char* name : {"/items", "/index"}) ::unlink((folder_ + name).c_str());

@@ -11,40 +11,43 @@
 
 namespace retinue::runtime {
 
-/// What the items of a table bring, at most and in all: enough to plan memory.
+/// Maxima and totals over the items of a table, from which memory is planned.
 struct ItemSummary {
   std::int64_t images = 0, videos = 0;  ///< over all items
   std::int64_t max_media = 0;           ///< images and videos of one item
-  std::int64_t max_text_bytes = 0;      ///< of one item; eight for each frame of a video
-  std::int64_t max_new_tokens = 0;      ///< of the items that say it themselves
+  std::int64_t max_text_bytes = 0;      ///< of one item; with eight for each frame of a video
+  std::int64_t max_new_tokens = 0;      ///< over items with sampling options; 0 without any
 
   void count(const Item& item);
 };
 
-/// The items of a job in the order in which they are dealt, on disk: memory does not grow with
-/// them. A folder holds
-///   items       one record per item, its checksum first; its SHA-256 is what names the table
-///   index       16 bytes per item: where its record begins, cost, ordinal
-///   table.json  count, SHA-256, summary; written last, so a folder without it is none
-/// Read with pread and not mapped: a disk that fails is an error then and not a signal, and pages
-/// once read do not count as this process's. Copies share the open files; any thread may read.
+/// The items of a job on disk, in the order in which replicas claim them. Memory does not grow with
+/// their number. A folder holds
+///   items       one record per item, with its checksum first; the SHA-256 of this file names the
+///               table
+///   index       16 bytes per item: offset of its record, cost, ordinal
+///   table.json  count, SHA-256, summary; written last, so a folder without it is no table
+/// Files are read with pread and not mapped: a failing disk gives an error and not a signal, and
+/// read pages belong to the page cache and not to this process. Copies share the open files; any
+/// thread may read.
 class ItemTable {
  public:
   ItemTable() = default;  ///< no items
-  /// Opens a folder that ItemTableWriter made. Throws: SystemError when it is none, or damaged.
+  /// Opens a folder that ItemTableWriter made.
+  /// Throws: SystemError when the folder is no table, or damaged.
   explicit ItemTable(const std::string& folder);
-  /// Of a few items, held in memory.
+  /// A table of a few items, in memory.
   static ItemTable of(std::span<const Item> items);
 
   [[nodiscard]] std::size_t size() const { return size_; }
-  /// Throws: SystemError, as the next, when the disk does not give back what was written.
+  /// Throws, as the functions below: SystemError when the disk fails or the data is damaged.
   [[nodiscard]] Item item(std::size_t index) const;
-  /// As item, still packed.
+  /// The item as pack_item() wrote it.
   [[nodiscard]] std::string packed(std::size_t index) const;
   [[nodiscard]] std::uint32_t cost(std::size_t index) const;  ///< predicted_cost of the item
   [[nodiscard]] std::int64_t ordinal(std::size_t index) const;
   [[nodiscard]] const ItemSummary& summary() const { return summary_; }
-  /// Of all that the items are, in this order.
+  /// Hash of all items in their order.
   [[nodiscard]] const std::string& sha256() const { return sha256_; }
 
  private:
@@ -56,32 +59,32 @@ class ItemTable {
   std::string sha256_;
 };
 
-/// Where the first item lies in which two tables differ; nothing when they are equal.
+/// The index of the first item in which two tables differ; nothing where they are equal.
 std::optional<std::size_t> first_difference(const ItemTable& a, const ItemTable& b);
 
-/// Which of the listed items are meant: shuffled, then the shard, then the limit.
+/// Which of the listed items enter the table: shuffled, then the shard, then the limit.
 struct ItemSelection {
   std::optional<std::uint64_t> shuffle;
   std::uint64_t shard = 0, shards = 1;
   std::uint64_t limit = 0;  ///< 0: all
 };
 
-/// Writes a table while items are found. Memory: some 16 bytes per item, and 4 to shuffle.
+/// Writes a table while items are listed. Memory: about 16 bytes per item, and 4 more to shuffle.
 ///
-/// Ids are made unique: the second item of an id fails, and says where the first stands; a file
-/// that is reached twice without a manifest is one item. Both are decided by comparing the ids
-/// themselves.
+/// Ids become unique: the second item with an id fails and names the place of the first. A file
+/// that is listed twice without a manifest is one item. Ids themselves are compared, not only their
+/// hashes.
 class ItemTableWriter final : public ItemSink {
  public:
-  /// `folder` is made, and emptied where it exists; without one the files have no name.
-  /// Throws: SystemError, as the others, when the disk refuses.
+  /// Makes `folder`, or empties it. An empty name gives a table in unnamed files.
+  /// Throws, as the functions below: SystemError when the disk refuses.
   ItemTableWriter(std::string folder, const ItemSelection& selection);
   ~ItemTableWriter() override;
 
   bool add(Item item) override;
-  /// Items that were listed, meant or not.
+  /// The number of items that were listed, also those that do not enter the table.
   [[nodiscard]] std::uint64_t listed() const { return listed_; }
-  /// Everything is durable.
+  /// Completes the table and makes it durable.
   [[nodiscard]] ItemTable finish();
 
  private:
@@ -89,6 +92,8 @@ class ItemTableWriter final : public ItemSink {
   struct Parts;
   class IdIndex;
   [[nodiscard]] bool is_taken(const std::string& id);
+  /// Makes the id of `item` unique, or gives the item an error; false for a file that is listed
+  /// already.
   [[nodiscard]] bool resolve_id(Item& item);
   static ItemTable table_of(Parts& parts, const std::string& folder);
 

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The table of a folder, if one is there whole.
+/// The table of a folder; nothing where there is none, or a damaged one.
 std::optional<ItemTable> table_in(const std::string& folder) {
   try {
     return ItemTable(folder);
@@ -94,7 +94,7 @@ void ItemTableBuilder::publish() {
   for (const char* name : {"/items", "/index", "/table.json"})
     same = same && same_bytes(folder_ + name, part_ + name);
   if (same) return;
-  // What is there belongs to no answer yet, or is damaged.
+  // No record belongs to the old table yet, or it is damaged.
   std::error_code error;
   fs::remove_all(folder_, error);
   if (!error) fs::rename(part_, folder_, error);

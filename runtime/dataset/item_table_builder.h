@@ -8,27 +8,27 @@
 
 namespace retinue::runtime {
 
-/// The items of a job's inputs, listed beside the table that its folder may hold already: that one
-/// is not touched before it is known what to do with it.
+/// Lists the inputs of a job into a new item table, beside the one that the job's folder may have
+/// from an earlier run. The old table is not touched before publish().
 class ItemTableBuilder {
  public:
-  /// Lists into `job`/item_table.part. Call on rank 0, holding the folder. A table under the name
-  /// that earlier versions gave it, `job`/manifest, is renamed.
-  /// Throws: as list_table.
+  /// Lists into `job`/item_table.part. Call on rank 0, which holds the lock of the folder. Renames
+  /// a table of an earlier version, whose folder was `job`/manifest.
+  /// Throws: as list_table; SystemError when the disk refuses.
   ItemTableBuilder(std::string job, const SourceOptions& options, std::istream& standard_input);
-  /// Takes away what was not published.
+  /// Removes a table that was not published.
   ~ItemTableBuilder();
   ItemTableBuilder(const ItemTableBuilder&) = delete;
   ItemTableBuilder& operator=(const ItemTableBuilder&) = delete;
 
   [[nodiscard]] const ItemTable& items() const { return items_; }
 
-  /// Says in what they differ from the items that the folder was made for; empty where they do not,
-  /// or where it holds no table that can be read.
+  /// The first item that differs from the folder's table, for messages. Empty where none does, or
+  /// where the folder has no table that can be read.
   [[nodiscard]] std::string difference() const;
 
-  /// Makes them the table of the folder: `job`/item_table. One that is there and equal byte for byte
-  /// stays. Throws: SystemError.
+  /// Makes the new table that of the folder, `job`/item_table. An old one that is equal byte for
+  /// byte stays.   Throws: SystemError.
   void publish();
 
  private:
@@ -36,7 +36,7 @@ class ItemTableBuilder {
   ItemTable items_;
 };
 
-/// The folder of a job's table, for every rank to open.
+/// The folder of a job's item table, which every rank opens.
 std::string table_folder(const std::string& job);
 
 }  // namespace retinue::runtime

@@ -17,15 +17,14 @@ using Json = nlohmann::ordered_json;
 
 DataError bad(std::string message) { return {"manifest", std::move(message)}; }
 
-/// A path of the manifest as it is opened. Addresses of the network are for parse_messages to
-/// refuse.
+/// A path of the manifest as it is opened. parse_messages refuses addresses of the network.
 std::string resolve(const std::string& path, const std::string& base_dir) {
   if (path.starts_with("data:")) return path;
   if (path.starts_with("file://")) return path.substr(7);
   return (std::filesystem::path(base_dir) / path).string();
 }
 
-/// A string, or a list of them where `many`.
+/// Reads a string, or a list of strings where `many`.
 std::optional<DataError> read_paths(const Json& value, const char* key, bool many,
                                     std::vector<std::string>& paths) {
   if (value.is_string()) {
@@ -78,7 +77,7 @@ std::optional<DataError> read_line(const Json& line, const std::string& base_dir
   if (auto error = read_id_and_prompt(line, item)) return error;
   if (line.contains("messages")) {
     if (line.contains("image") || line.contains("images") || line.contains("video") || item.prompt)
-      return bad("messages stand alone: no image, images, video or prompt beside them");
+      return bad("messages exclude image, images, video and prompt");
     auto conversation = parse_messages(line["messages"], base_dir);
     if (!conversation.ok()) return conversation.error();
     item.messages = conversation->messages->dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -103,8 +102,8 @@ std::optional<DataError> read_line(const Json& line, const std::string& base_dir
   return std::nullopt;
 }
 
-/// Pictures that stand in the line itself are left there, where the line holds them letter by
-/// letter: a table of items would be as large as all of them.
+/// Replaces a data: address by its place in the manifest, where the line holds it without escapes:
+/// the item table would be as large as all images otherwise.
 void leave_in_place(const std::string& line, const std::string& path, std::int64_t offset,
                     Item& item) {
   std::size_t from = 0;

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/runtime/dataset/source_test.cpp.
+
 #include "runtime/dataset/item.h"
 
 #include <nlohmann/json_fwd.hpp>
@@ -12,15 +14,15 @@ namespace retinue::runtime::detail {
 
 /// Reads a manifest, one JSON object per line:
 ///   {"id"?, "image" | "images" | "video" | "messages", "fps"?, "prompt"?}
-/// Paths are relative to `base_dir`; without an id the path of the first image or video is it, else
-/// file and line. Empty lines are passed over; a line that cannot be used becomes a failed item.
-///   name   for messages and Item::source
-/// A line of an OpenAI batch file is taken as such (openai_batch.h). Returns false when `sink`
-/// wants no more.
+/// Paths are relative to `base_dir`. Without "id" the path of the only image or video is the id,
+/// else file and line. Empty lines are skipped; a line that cannot be used becomes a failed item.
+/// Lines of an OpenAI batch file are recognised (openai_batch.h).
+///   name     of the manifest, for messages and Item::source
+///   returns  false when `sink` wants no more
 bool read_manifest(std::istream& lines, const std::string& name, const std::string& base_dir,
                    ItemSink& sink);
 
-/// The keys "id" and "prompt" of a line, where they are there. Errors: of another type.
+/// Reads the keys "id" and "prompt" of a line, where it has them.   Errors: another type.
 std::optional<DataError> read_id_and_prompt(const nlohmann::ordered_json& line, Item& item);
 
 }  // namespace retinue::runtime::detail

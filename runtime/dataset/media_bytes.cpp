@@ -22,12 +22,12 @@ DataError unreadable(const std::string& name, const char* why) {
   return {"read", fmt::format("{}: {}", name, why)};
 }
 
-/// Larger files are no pictures, and reading one would cost the host its memory.
+/// A larger file is no image, and reading it could exhaust the host's memory.
 constexpr std::int64_t kMaxFileBytes = std::int64_t{1} << 31;
 
 Result<FileBytes> read_file(const MediaFile& from) {
   const std::string& path = from.path;
-  // Without O_NONBLOCK a named pipe would wait for its writer for ever.
+  // Without O_NONBLOCK, opening a named pipe would wait forever for its writer.
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(fd < 0 ? nullptr : ::fdopen(fd, "rb"),
                                                        &std::fclose);
@@ -89,7 +89,7 @@ Result<FileBytes> read_data_address(std::string_view address) {
   return decode_base64(address.substr(comma + 1));
 }
 
-/// Wherever they lie.
+/// Reads a file or its part, wherever its bytes lie.
 Result<FileBytes> read_bytes(const MediaFile& file, OpenTables* tables) {
   if (file.place == MediaPlace::kCell) return read_cell(file, tables);
   if (file.path.starts_with("data:")) return read_data_address(file.path);

@@ -15,17 +15,18 @@ class OpenTables;
 /// The bytes behind one image or video, in the order of MediaReference::files.
 using MediaBytes = std::shared_ptr<const std::vector<FileBytes>>;
 
-/// A video that is named as one folder becomes the list of the pictures in it, by name.
-/// Errors: a folder that cannot be read or holds no pictures.
+/// Replaces a video that is a folder by the list of the images in it, by name.
+/// Errors: a folder that cannot be read or has no images.
 Result<MediaReference> expand_frame_folder(MediaReference media);
 
-/// Reads every file of an item, or its part of an archive or table; data: addresses (base64) are
-/// decoded.
-///   tables  Parquet files that stay open between calls; null: each is opened again
-/// Errors: stage "read": a file that is missing, unreadable, no file, or shorter than it was.
+/// Reads every file of an image or video, or its part of an archive or table; decodes data:
+/// addresses (base64).
+///   tables  Parquet files that stay open between calls; null: each is opened for this call
+/// Errors: stage "read": a file that is missing, cannot be read, is no regular file, or has become
+///   shorter.
 Result<MediaBytes> read_media(const MediaReference& media, OpenTables* tables = nullptr);
 
-/// SHA-256 of the files' bytes, one after the other; of a single file what sha256sum prints.
+/// SHA-256 of the files' bytes, one after the other; for a single file that of sha256sum.
 std::string sha256_of(std::span<const MediaBytes> media);
 
 }  // namespace retinue::runtime

@@ -14,7 +14,7 @@ using Json = nlohmann::ordered_json;
 
 DataError bad(std::string message) { return {"manifest", std::move(message)}; }
 
-/// Keys of a body that say nothing about the answer.
+/// Keys of a body that do not affect the answer.
 constexpr std::array<std::string_view, 17> kPassedOver = {"model",
                                                           "stream",
                                                           "stream_options",
@@ -33,7 +33,7 @@ constexpr std::array<std::string_view, 17> kPassedOver = {"model",
                                                           "messages",
                                                           "include_reasoning"};
 
-/// Keys that are served with this value alone, which is what their absence means.
+/// Keys that are supported with this value alone, which is also their default.
 struct Only {
   std::string_view key;
   const char* value;
@@ -59,7 +59,7 @@ constexpr std::array<Only, 20> kOnly = {{{"n", "1"},
                                          {"skip_special_tokens", "true"},
                                          {"modalities", "[\"text\"]"}}};
 
-/// One kind of value, or why not.
+/// Converts a value; an error where it has another type.
 template <class T>
 std::optional<DataError> take(const Json& value, const std::string& key, std::optional<T>& to) {
   const char* wanted = nullptr;
@@ -103,7 +103,7 @@ std::optional<DataError> take_stop_ids(const Json& value, ItemSampling& sampling
   return std::nullopt;
 }
 
-/// The value of a body's key; `longest` remembers that max_completion_tokens goes over max_tokens.
+/// Reads a key of a body. `longest` records that max_completion_tokens overrides max_tokens.
 std::optional<DataError> read_field(const std::string& key, const Json& value, const Json& body,
                                     ItemSampling& sampling) {
   if (key == "max_completion_tokens") return take(value, key, sampling.max_new_tokens);
@@ -121,7 +121,7 @@ std::optional<DataError> read_field(const std::string& key, const Json& value, c
   if (key == "presence_penalty") return take(value, key, sampling.presence_penalty);
   if (key == "seed") return take(value, key, sampling.seed);
   if (key == "top_k") {
-    // vLLM writes -1 for all.
+    // In vLLM -1 means all.
     auto error = take(value, key, sampling.top_k);
     if (!error && *sampling.top_k == -1) sampling.top_k = 0;
     return error;

@@ -9,15 +9,14 @@
 
 namespace retinue::runtime::detail {
 
-/// Whether a line of JSON is one of a batch file: it has custom_id and body.
+/// Whether a line of JSON belongs to a batch file: it has custom_id and body.
 bool is_batch_line(const nlohmann::ordered_json& line);
 
-/// A request of an OpenAI batch file, as `vllm run-batch` takes it: custom_id is the id, body holds
-/// messages and sampling, which goes over the job's. Keys that are null count as absent; those that
-/// say nothing about the answer (model, stream, user, …) are passed over.
-/// Errors: stage "manifest": other methods and addresses; ill-typed fields; fields that would
-/// change the answer and are not served (tools, n above 1, response_format, …), or that are not
-/// known.
+/// Reads a request of an OpenAI batch file, in the form of `vllm run-batch`: custom_id is the id,
+/// body has messages and sampling options, which override the job's. Null counts as absent. Keys
+/// that do not affect the answer (model, stream, user, …) are ignored.
+/// Errors: stage "manifest": other methods and addresses; values of a wrong type; keys that affect
+///   the answer and are not supported (tools, n above 1, response_format, …); unknown keys.
 std::optional<DataError> read_batch_line(const nlohmann::ordered_json& line,
                                          const std::string& base_dir, Item& item);
 

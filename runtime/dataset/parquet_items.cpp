@@ -20,7 +20,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kMostOpen = 4;
 constexpr std::int64_t kCacheBytes = std::int64_t{64} << 20;
-/// Stands in messages for a picture of the row.
+/// Marks, in messages, an image of the row.
 constexpr std::string_view kOfTheRow = "retinue-row:";
 
 DataError bad(std::string message) { return {"parquet", std::move(message)}; }
@@ -31,7 +31,7 @@ Result<std::shared_ptr<const ParquetFile>> open_table(const std::string& path) {
   return ParquetFile::open(path, options);
 }
 
-/// A path of the table as it is opened.
+/// A path of the table, as it is opened.
 Result<std::string> resolve(const std::string& table, std::string path) {
   if (path.starts_with("http://") || path.starts_with("https://"))
     return DataError{"read", fmt::format("{} is not a local file. Copy it first.", path)};
@@ -40,7 +40,7 @@ Result<std::string> resolve(const std::string& table, std::string path) {
   return (std::filesystem::path(table).parent_path() / path).string();
 }
 
-/// The columns of pictures under one name.
+/// The columns of images under one name.
 struct MediaColumns {
   std::string name;
   std::optional<int> bytes, path, leaf;
@@ -54,7 +54,7 @@ struct MediaColumns {
     if (const auto any = counted()) list = file.columns()[static_cast<std::size_t>(*any)].list;
     text = leaf && file.columns()[static_cast<std::size_t>(*leaf)].text;
   }
-  /// The column that tells how many there are, a small one where there is any.
+  /// A column whose cells give the number of images; a small one where there is one.
   [[nodiscard]] std::optional<int> counted() const { return path ? path : leaf ? leaf : bytes; }
 };
 
@@ -65,7 +65,7 @@ class Rows {
     for (const char* name : {"image", "images", "video"}) {
       MediaColumns columns(*file_, name);
       if (!columns.counted()) continue;
-      // Only lists and texts are looked at: what else there is lies beside large bytes.
+      // Reads only lists and texts: other columns share their pages with large bytes.
       std::optional<ParquetCursor> cursor;
       if (columns.list || columns.text) cursor.emplace(file_, *columns.counted());
       media_.emplace_back(std::move(columns), std::move(cursor));
@@ -142,7 +142,7 @@ class Rows {
   }
 
   std::optional<DataError> read_messages(const std::string& text, Item& item) {
-    if (item.prompt) return bad("messages stand alone: no prompt beside them");
+    if (item.prompt) return bad("messages and a prompt exclude each other");
     Json messages = Json::parse(text, nullptr, false);
     if (messages.is_discarded()) return bad("messages: is not JSON");
     std::size_t shown = 0;
@@ -178,7 +178,7 @@ class Rows {
       {{"id", std::nullopt}, {"prompt", std::nullopt}, {"messages", std::nullopt}}};
 };
 
-/// A value of a list, or the only one; nothing where it is absent.
+/// A value of a list, or the only value; nothing where it is absent.
 Result<std::optional<std::string>> value_of(const ParquetFile& file, int column, std::int64_t row,
                                             std::int64_t at) {
   auto cell = file.cell(row, column);

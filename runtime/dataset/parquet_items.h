@@ -15,18 +15,21 @@ namespace retinue::runtime {
 
 class ParquetFile;
 
-/// Lists a Parquet file, an item per row. Columns, of which others are passed over:
-///   id         text or number; without it the item is "file.parquet:row", rows from 0
-///   image      bytes, the text of a path, or Hugging Face's struct of both, of which bytes go
-///   first images     a list of such video      as image prompt     text messages   text: JSON as
-///   in a manifest. Its images and videos that name no file are those of
-///              the row, in order
-/// Paths are relative to the file's folder. Bytes are not read: a row whose picture is absent or
-/// damaged is an item that fails when it is read. A file that cannot be opened is one failed item.
-/// Returns false when `sink` wants no more. Throws: UsageError for a file without any such column.
+/// Lists a Parquet file, one item per row. Other columns than these are ignored:
+///   id        text or number; without it the id is "file.parquet:row", rows from 0
+///   image     bytes, the text of a path, or Hugging Face's struct of both, whose bytes come first
+///   images    a list of these
+///   video     as image
+///   prompt    text
+///   messages  text: JSON as in a manifest; its images and videos without a file are those of the
+///             row, in order
+/// Paths are relative to the file's folder. Image bytes are not read here: a row whose image is
+/// absent or damaged fails when it is read. A file that cannot be opened is one failed item.
+///   returns  false when `sink` wants no more
+/// Throws: UsageError for a file without any of these columns.
 bool read_parquet(const std::string& path, ItemSink& sink);
 
-/// Parquet files that are kept open, a few of them, for reading cells from any number of threads.
+/// Keeps a few Parquet files open, for any number of threads that read cells.
 class OpenTables {
  public:
   Result<std::shared_ptr<const ParquetFile>> open(const std::string& path);
@@ -36,8 +39,8 @@ class OpenTables {
   std::list<std::pair<std::string, std::shared_ptr<const ParquetFile>>> files_;  ///< latest first
 };
 
-/// The bytes of a picture that lies in a cell, or in the file whose path does.
-///   tables  where the file stays open for the next; null: it is opened for this one
+/// The bytes of an image that a cell holds, or of the file whose path a cell holds.
+///   tables  keeps the Parquet file open for later calls; null: it is opened for this call
 /// Errors: stage "read": as ParquetFile; a cell without a value.
 Result<std::vector<std::byte>> read_cell(const MediaFile& file, OpenTables* tables);
 

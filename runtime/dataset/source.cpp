@@ -40,13 +40,13 @@ std::string first_bytes(const std::string& path) {
   return head;
 }
 
-/// What a file holds, by its first bytes.
+/// The kind of a file, by its first bytes.
 Kind kind_of_content(const std::string& head) {
   const auto media = media_kind(std::as_bytes(std::span(head)));
   if (media == MediaKind::kImage) return Kind::kImage;
   if (head.starts_with("PAR1")) return Kind::kParquet;
   if (head.size() > 262 && head.compare(257, 5, "ustar") == 0) return Kind::kTar;
-  // After tar: the name of an archive's first member may look like a video.
+  // After tar: an archive begins with the name of a member, which may look like a video.
   if (media == MediaKind::kVideo) return Kind::kVideo;
   for (const std::string_view magic : {"\x1F\x8B", "\x28\xB5\x2F\xFD", "BZh",
                                        "\xFD"
@@ -64,10 +64,10 @@ std::string extension(const fs::path& path) {
   return text;
 }
 
-/// Whether a file found in a folder is meant: by name, or, under another name, by content. One with
-/// the name of a picture and other content is an item that fails, not one that is lost; so is a
-/// link that leads nowhere.
-bool is_meant(const fs::path& path, bool regular) {
+/// Whether a file in a folder is an item: by name, or, under another name, by content. A file with
+/// an image's name and other content is an item that fails, so that it is not lost silently; so is
+/// a broken link.
+bool is_item(const fs::path& path, bool regular) {
   constexpr std::array<std::string_view, 17> kMedia = {
       ".jpg",  ".jpeg", ".png", ".webp", ".gif",  ".bmp", ".tif", ".tiff", ".heic",
       ".avif", ".jxl",  ".mp4", ".mkv",  ".webm", ".mov", ".avi", ".m4v"};
@@ -80,7 +80,8 @@ bool is_meant(const fs::path& path, bool regular) {
   return kind == Kind::kImage || kind == Kind::kVideo;
 }
 
-/// A clip or a picture by its content; where that says neither, and the item will fail, by name.
+/// An image or a video by its content. Where the content is neither, and the item will fail, the
+/// name decides.
 Item item_of_file(const std::string& path) {
   constexpr std::array<std::string_view, 7> kVideos = {".mp4", ".mkv", ".webm", ".mov",
                                                        ".avi", ".m4v", ".gif"};
@@ -94,16 +95,16 @@ Item item_of_file(const std::string& path) {
   return item;
 }
 
-/// Walks a folder and hands out what is meant, in the order of the whole paths' bytes.
+/// Walks a folder and adds its items, in the order of the bytes of their whole paths.
 class FolderWalk {
  public:
   explicit FolderWalk(ItemSink& sink) : sink_(sink) {}
 
-  /// False: the sink wants no more.
+  /// Returns false when the sink wants no more.
   bool walk(const std::string& folder) {
     struct stat facts {};
     if (::stat(folder.c_str(), &facts) != 0) refuse(folder, std::strerror(errno));
-    // A link to a folder that it stands in would never end.
+    // A link to a folder above it would lead to an endless walk.
     const auto [above, fresh] = above_.emplace(facts.st_dev, facts.st_ino);
     if (!fresh) return true;
     const bool more = walk_names(folder);
@@ -114,7 +115,7 @@ class FolderWalk {
 
  private:
   bool walk_names(const std::string& folder) {
-    // A folder's name ends in '/', which is what its files' paths are compared by.
+    // A folder's name gets a '/', so that it is sorted as its files' paths are.
     std::vector<std::string> names;
     std::error_code error;
     for (auto at = fs::directory_iterator(folder, error); !error && at != fs::directory_iterator();
@@ -122,7 +123,7 @@ class FolderWalk {
       std::error_code ignored;
       if (at->is_directory(ignored))
         names.push_back(at->path().filename().string() + "/");
-      else if (is_meant(at->path(), at->is_regular_file(ignored)))
+      else if (is_item(at->path(), at->is_regular_file(ignored)))
         names.push_back(at->path().filename().string());
     }
     if (error) refuse(folder, error.message());
@@ -147,7 +148,7 @@ class FolderWalk {
 bool add_folder(const std::string& folder, ItemSink& sink) {
   FolderWalk walk(sink);
   const bool more = walk.walk(folder);
-  if (!walk.found_any()) refuse(folder, "no pictures in this folder or below it");
+  if (!walk.found_any()) refuse(folder, "no images or videos in this folder or below it");
   return more;
 }
 
@@ -169,7 +170,7 @@ bool add_file(const std::string& path, std::optional<InputFormat> format, ItemSi
   const Kind kind = kind_of_content(first_bytes(path));
   if (kind == Kind::kCompressed)
     refuse(path, "is compressed: parts of it cannot be read where they lie. Unpack it first.");
-  // Also an empty or damaged archive, or one of the older format, which has no mark.
+  // By name too: an empty or damaged archive, or one of the older format without a magic number.
   if (kind == Kind::kTar || format == InputFormat::kWebDataset || extension(path) == ".tar")
     return read_webdataset(path, sink);
   switch (kind) {

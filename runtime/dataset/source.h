@@ -36,29 +36,28 @@ Shard parse_shard(std::string_view text);
 
 struct SourceOptions {
   std::vector<std::string> inputs;
-  std::optional<InputFormat> format;  ///< --input-format; none: read from the content
+  std::optional<InputFormat> format;  ///< --input-format; none: decided by content
   std::int64_t limit = 0;             ///< 0: all
   Shard shard;
   std::optional<std::uint64_t> shuffle;
 };
 
-/// Hands out the items of a job one by one, in a fixed order: inputs as given; a folder
-/// recursively, by path; a manifest by line. Memory is that of the largest folder's names.
-///   inputs   files of pictures or video, folders, globs, .jsonl manifests and OpenAI batches,
-///   WebDataset .tar
-///            archives, .parquet files, "-" for a manifest in `standard_input`
-/// A folder gives every file that its name or its content shows to be a picture or a video; other
-/// files are passed over. A line of a manifest that is no JSON or has ill-typed fields is a failed
-/// item, named by file and line; no other item minds.
-/// Throws: UsageError for an input that is missing, gives nothing, or is of a kind that is not
-/// served (compressed archives).
+/// Lists the items of a job one by one, in a fixed order: inputs as given; a folder recursively, by
+/// path; a manifest by line. Memory: the names of the largest folder.
+///   inputs  images, videos, folders, globs, .jsonl manifests and OpenAI batches, WebDataset .tar
+///           archives, .parquet files, "-" for a manifest in `standard_input`
+/// In a folder, every file that is an image or a video by its name or its content is an item; other
+/// files are skipped. A line of a manifest that is no JSON, or has a value of a wrong type, is a
+/// failed item, named by file and line; other items are not affected.
+/// Throws: UsageError for an input that is missing, gives no item, or is not supported (compressed
+///   archives).
 void list_items(const SourceOptions& options, std::istream& standard_input, ItemSink& sink);
 
-/// --shuffle, --shard and --limit. Throws: UsageError for a negative limit.
+/// The selection of --shuffle, --shard and --limit.   Throws: UsageError for a negative limit.
 ItemSelection selection_of(const SourceOptions& options);
 
-/// What list_items gives, selected, as a table in `folder`; without one in files without a name.
-/// Throws: as both; UsageError when there is no item at all.
+/// Lists and selects items into a table in `folder`; an empty name gives unnamed files.
+/// Throws: as list_items and selection_of; UsageError where there is no item at all.
 ItemTable list_table(const SourceOptions& options, std::istream& standard_input,
                      const std::string& folder);
 

@@ -23,7 +23,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// A json or prompt that is longer is none.
+/// A longer json or prompt is refused.
 constexpr std::int64_t kLongestText = std::int64_t{16} << 20;
 
 DataError bad(std::string message) { return {"tar", std::move(message)}; }
@@ -71,8 +71,8 @@ struct Sample {
   std::vector<Part> parts;
 };
 
-/// Key and extension of a name; nothing for one that belongs to no sample.
-/// (webdataset: base_plus_ext, and the names that tar_file_iterator passes over.)
+/// Splits a name into key and extension; nothing for a name that belongs to no sample.
+/// (webdataset: base_plus_ext, and the names that tar_file_iterator skips.)
 std::optional<std::pair<std::string, std::string>> split_name(const std::string& name) {
   const auto slash = name.rfind('/');
   const std::size_t base = slash == std::string::npos ? 0 : slash + 1;
@@ -91,7 +91,7 @@ bool among(const std::array<std::string_view, N>& names, std::string_view name) 
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-/// Image or video, by the last piece of the extension; else by the first bytes.
+/// Image or video, by the last part of the extension; else by the first bytes.
 std::optional<MediaKind> kind_of_part(const Part& part, const File& file) {
   constexpr std::array<std::string_view, 10> kImages = {"jpg", "jpeg", "png",  "webp", "bmp",
                                                         "tif", "tiff", "heic", "avif", "jxl"};
@@ -148,7 +148,7 @@ class Archive {
   }
 
  private:
-  /// Hands out the sample that is complete.
+  /// Adds the item of a complete sample.
   bool emit() {
     const Sample sample = std::exchange(sample_, {});
     if (sample.parts.empty()) return true;
@@ -160,7 +160,7 @@ class Archive {
   bool end_in_damage(const TarReader& reader, const DataError& damage) {
     const DataError error{damage.stage, fmt::format("{}: {}", path_, damage.message)};
     const auto cut = split_name(reader.cut_member());
-    // A sample that lacks a part is not the one that was meant.
+    // A sample with a damaged member must not run without that member.
     if (!cut || cut->first != sample_.key) {
       if (!emit()) return false;
     }
@@ -214,7 +214,7 @@ class Archive {
     if (asked && json.contains("prompt"))
       return bad(fmt::format("{}: has a prompt, and so has another member", part.member.name));
     if (!json.contains("messages")) return std::nullopt;
-    if (item.prompt) return bad("messages stand alone: no prompt beside them");
+    if (item.prompt) return bad("messages and a prompt exclude each other");
     auto conversation = parse_messages(json["messages"], "");
     if (!conversation.ok()) return conversation.error();
     for (MediaReference& media : conversation->media)

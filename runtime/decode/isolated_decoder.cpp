@@ -28,29 +28,26 @@ namespace {
 
 using Time = std::chrono::steady_clock::time_point;
 
-/// Memory for an answer is touched as it comes in, not as it is announced.
-constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
-
 enum class Transfer { kDone, kEnded, kLate };
 
 void require(int error, const char* what) {
   if (error != 0)
     throw SystemError(
-        fmt::format("[decode-helper] cannot be started, {}: {}", what, std::strerror(error)));
+        fmt::format("[isolated worker] cannot be started, {}: {}", what, std::strerror(error)));
 }
 
-/// What posix_spawn is told; freed whatever happens.
-struct SpawnFacts {
-  SpawnFacts() {
+/// The arguments of posix_spawn, freed on every path.
+struct SpawnOptions {
+  SpawnOptions() {
     require(posix_spawn_file_actions_init(&files), "file actions");
     require(posix_spawnattr_init(&attributes), "attributes");
   }
-  ~SpawnFacts() {
+  ~SpawnOptions() {
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&files);
   }
-  SpawnFacts(const SpawnFacts&) = delete;
-  SpawnFacts& operator=(const SpawnFacts&) = delete;
+  SpawnOptions(const SpawnOptions&) = delete;
+  SpawnOptions& operator=(const SpawnOptions&) = delete;
 
   posix_spawn_file_actions_t files;
   posix_spawnattr_t attributes;
@@ -58,9 +55,9 @@ struct SpawnFacts {
 
 }  // namespace
 
-class IsolatedDecoder::Helper {
+class IsolatedDecoder::Worker {
  public:
-  Helper(const std::string& program, const DecodeLimits& limits) {
+  Worker(const std::string& program, const DecodeLimits& limits) {
     std::array<int, 2> ends{};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
       require(errno, "socketpair");
@@ -71,11 +68,11 @@ class IsolatedDecoder::Helper {
     end();
     require(error != 0 ? error : errno, program.c_str());
   }
-  ~Helper() { end(); }
-  Helper(const Helper&) = delete;
-  Helper& operator=(const Helper&) = delete;
+  ~Worker() { end(); }
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
 
-  /// Lives and says nothing, as it should between two questions.
+  /// Runs and has sent nothing, as it should between two requests.
   [[nodiscard]] bool is_idle() const {
     char byte = 0;
     return recv(socket_, &byte, 1, MSG_PEEK) < 0 && (errno == EAGAIN || errno == EINTR);
@@ -109,9 +106,32 @@ class IsolatedDecoder::Helper {
     return Transfer::kDone;
   }
 
-  /// How it ended, once it has closed its end: "died of SIGSEGV".
+  Transfer send_request(const RequestHead& head, std::string_view packed,
+                        const std::vector<FileBytes>& files, Time deadline) const {
+    Transfer transfer = send(std::as_bytes(std::span(&head, 1)), deadline);
+    if (transfer == Transfer::kDone) transfer = send(std::as_bytes(std::span(packed)), deadline);
+    for (std::size_t i = 0; i < files.size() && transfer == Transfer::kDone; ++i)
+      transfer = send(files[i], deadline);
+    return transfer;
+  }
+
+  /// The body of an answer, in pieces: memory is touched as bytes arrive, not as the head
+  /// announces.
+  Transfer receive_body(std::uint64_t bytes, std::vector<std::uint8_t>& body, Time deadline) const {
+    constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
+    body.reserve(bytes);  // takes addresses only
+    Transfer transfer = Transfer::kDone;
+    while (body.size() < bytes && transfer == Transfer::kDone) {
+      const std::size_t at = body.size();
+      body.resize(at + std::min<std::size_t>(kPieceBytes, bytes - at));
+      transfer = receive(std::as_writable_bytes(std::span(body).subspan(at)), deadline);
+    }
+    return transfer;
+  }
+
+  /// How it ended, after it closed its end of the socket: "died of SIGSEGV".
   std::string exit_reason(std::int64_t seconds) {
-    // It may have closed its end and live on.
+    // It may have closed its end and still run: wait for a second at most.
     constexpr int kLooks = 1000;
     int status = 0;
     pid_t ended = 0;
@@ -131,29 +151,30 @@ class IsolatedDecoder::Helper {
 
  private:
   int start(const std::string& program, const DecodeLimits& limits, int its_end) {
-    SpawnFacts facts;
+    SpawnOptions options;
     // Standard input is the socket, standard output nothing, standard error ours; no other file.
-    require(posix_spawn_file_actions_adddup2(&facts.files, its_end, STDIN_FILENO), "input");
-    require(posix_spawn_file_actions_addopen(&facts.files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0),
-            "output");
-    require(posix_spawn_file_actions_addclosefrom_np(&facts.files, STDERR_FILENO + 1), "files");
-    // Requests to stop go to the whole group and are the rank's to hear.
+    require(posix_spawn_file_actions_adddup2(&options.files, its_end, STDIN_FILENO), "input");
+    require(
+        posix_spawn_file_actions_addopen(&options.files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0),
+        "output");
+    require(posix_spawn_file_actions_addclosefrom_np(&options.files, STDERR_FILENO + 1), "files");
+    // Signals that request a stop go to the whole process group; only the rank handles them.
     sigset_t held;
     sigemptyset(&held);
     for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2}) sigaddset(&held, signal);
-    require(posix_spawnattr_setsigmask(&facts.attributes, &held), "signals");
+    require(posix_spawnattr_setsigmask(&options.attributes, &held), "signals");
     sigset_t fresh;
     sigfillset(&fresh);
-    require(posix_spawnattr_setsigdefault(&facts.attributes, &fresh), "signals");
-    require(
-        posix_spawnattr_setflags(&facts.attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF),
-        "signals");
+    require(posix_spawnattr_setsigdefault(&options.attributes, &fresh), "signals");
+    require(posix_spawnattr_setflags(&options.attributes,
+                                     POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF),
+            "signals");
     std::vector<std::string> arguments = worker_arguments(limits);
     arguments.insert(arguments.begin(), {"retinue", std::string(kIsolatedWorkerVerb)});
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
-    return posix_spawn(&pid_, program.c_str(), &facts.files, &facts.attributes, argv.data(),
+    return posix_spawn(&pid_, program.c_str(), &options.files, &options.attributes, argv.data(),
                        environ);
   }
 
@@ -165,7 +186,7 @@ class IsolatedDecoder::Helper {
     }
   }
 
-  /// False when the deadline has passed.
+  /// Waits until the socket is ready; false once the deadline has passed.
   [[nodiscard]] bool wait_for(short event, Time deadline) const {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
         deadline - std::chrono::steady_clock::now());
@@ -176,7 +197,7 @@ class IsolatedDecoder::Helper {
   }
 
   int socket_ = -1;
-  pid_t pid_ = 0;  ///< 0 when it has been waited for
+  pid_t pid_ = 0;  ///< 0 after waitpid
 };
 
 IsolatedDecoder::IsolatedDecoder(const VisionProcessorSpec& spec, const ImageOptions& image,
@@ -185,19 +206,20 @@ IsolatedDecoder::IsolatedDecoder(const VisionProcessorSpec& spec, const ImageOpt
 
 IsolatedDecoder::~IsolatedDecoder() = default;
 
-std::unique_ptr<IsolatedDecoder::Helper> IsolatedDecoder::take_helper() {
-  std::unique_ptr<Helper> helper;
+std::unique_ptr<IsolatedDecoder::Worker> IsolatedDecoder::take_worker() {
+  std::unique_ptr<Worker> worker;
   {
     const std::lock_guard lock(mutex_);
-    helper = std::move(helpers_[std::this_thread::get_id()]);
+    worker = std::move(workers_[std::this_thread::get_id()]);
   }
-  // One that died between two questions is nobody's failure.
-  if (helper == nullptr || !helper->is_idle()) helper = std::make_unique<Helper>(program_, limits_);
-  return helper;
+  // A worker that ended between two requests fails no item.
+  if (worker == nullptr || !worker->is_idle()) worker = std::make_unique<Worker>(program_, limits_);
+  return worker;
 }
 
 template <class T>
-Result<T> IsolatedDecoder::ask(const MediaReference& media, const std::vector<FileBytes>& files) {
+Result<T> IsolatedDecoder::exchange(const MediaReference& media,
+                                    const std::vector<FileBytes>& files) {
   constexpr bool kPixels = std::is_same_v<T, layers::Patches>;
   const Asked asked{.want = kPixels ? Want::kPatches : Want::kHeader,
                     .kind = media.kind,
@@ -214,23 +236,19 @@ Result<T> IsolatedDecoder::ask(const MediaReference& media, const std::vector<Fi
   const std::string packed = pack_request(request);
   const RequestHead request_head{.want = asked.want, .head_bytes = packed.size()};
 
-  // Whatever leaves this function early ends the helper: its next words would be about this item.
-  std::unique_ptr<Helper> helper = take_helper();
+  // Every early return ends the worker: its socket may still hold bytes of this exchange.
+  std::unique_ptr<Worker> worker = take_worker();
   const Time deadline = std::chrono::steady_clock::now() + std::chrono::seconds(limits_.seconds);
   const auto ended = [&](Transfer how) {
     return failed(how == Transfer::kLate ? fmt::format("took more than {} s", limits_.seconds)
-                                         : helper->exit_reason(limits_.seconds));
+                                         : worker->exit_reason(limits_.seconds));
   };
-  Transfer conversation = helper->send(std::as_bytes(std::span(&request_head, 1)), deadline);
-  if (conversation == Transfer::kDone)
-    conversation = helper->send(std::as_bytes(std::span(packed)), deadline);
-  for (std::size_t i = 0; i < files.size() && conversation == Transfer::kDone; ++i)
-    conversation = helper->send(files[i], deadline);
-  if (conversation == Transfer::kLate) return ended(conversation);
-  // One that took no more may have said why.
+  // A worker that stopped reading may have answered why: only lateness ends the exchange here.
+  Transfer transfer = worker->send_request(request_head, packed, files, deadline);
+  if (transfer == Transfer::kLate) return ended(transfer);
   AnswerHead head;
-  conversation = helper->receive(std::as_writable_bytes(std::span(&head, 1)), deadline);
-  if (conversation != Transfer::kDone) return ended(conversation);
+  transfer = worker->receive(std::as_writable_bytes(std::span(&head, 1)), deadline);
+  if (transfer != Transfer::kDone) return ended(transfer);
   const auto invalid = [&](std::string_view error) {
     return failed(fmt::format("gave an answer that cannot be: {}", error));
   };
@@ -240,42 +258,37 @@ Result<T> IsolatedDecoder::ask(const MediaReference& media, const std::vector<Fi
     return failed(fmt::format("wanted more than {:.3g} GiB of memory",
                               static_cast<double>(limits_.memory_bytes) / (1 << 30)));
   std::vector<std::uint8_t> body;
-  body.reserve(head.body_bytes);  // addresses; pages come with the bytes
-  while (body.size() < head.body_bytes) {
-    const std::size_t at = body.size();
-    body.resize(at + std::min<std::size_t>(kPieceBytes, head.body_bytes - at));
-    conversation = helper->receive(std::as_writable_bytes(std::span(body).subspan(at)), deadline);
-    if (conversation != Transfer::kDone) return ended(conversation);
-  }
-  const auto keep_helper = [&] {
+  transfer = worker->receive_body(head.body_bytes, body, deadline);
+  if (transfer != Transfer::kDone) return ended(transfer);
+  const auto keep_worker = [&] {
     const std::lock_guard lock(mutex_);
-    helpers_[std::this_thread::get_id()] = std::move(helper);
+    workers_[std::this_thread::get_id()] = std::move(worker);
   };
   if (head.kind == AnswerKind::kError) {
     auto error = read_error_answer(std::as_bytes(std::span(body)));
     if (!error) return invalid("no message");
-    keep_helper();
+    keep_worker();
     return *error;
   }
   if constexpr (kPixels) {
-    keep_helper();
+    keep_worker();
     return layers::Patches{.pixels = std::move(body), .grid_thw = head.grid_thw};
   } else {
     auto header = read_header_answer(head, asked, std::as_bytes(std::span(body)));
     if (!header) return invalid("times that are none");
-    keep_helper();
+    keep_worker();
     return *std::move(header);
   }
 }
 
 Result<MediaHeader> IsolatedDecoder::header(const MediaReference& media,
                                             const std::vector<FileBytes>& files) {
-  return ask<MediaHeader>(media, files);
+  return exchange<MediaHeader>(media, files);
 }
 
 Result<layers::Patches> IsolatedDecoder::patches(const MediaReference& media,
                                                  const std::vector<FileBytes>& files) {
-  return ask<layers::Patches>(media, files);
+  return exchange<layers::Patches>(media, files);
 }
 
 }  // namespace retinue::runtime

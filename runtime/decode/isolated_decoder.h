@@ -14,40 +14,40 @@
 
 namespace retinue::runtime {
 
-/// read_header and read_patches in processes of their own, under limits: a picture that crashes its
-/// decoder, or has it run or grow without end, costs its item and nothing else. Every thread that
-/// asks has its helper, which is started when it first asks and again after a death. The values and
-/// errors are those of the functions in media_files.h, bit for bit.
+/// read_header and read_patches of media_decoder.h in processes of their own, under limits: an
+/// image whose decoder crashes, hangs or grows fails its item and nothing else. Each calling thread
+/// has one isolated worker, started at its first call and again after a crash. Values and errors
+/// equal those of the functions, bit for bit.
 ///
-/// This is no sandbox: the helper is the same user and may do what it may.
+/// This is no sandbox: a worker runs as the same user, with all of that user's rights.
 class IsolatedDecoder {
  public:
-  ///   program  becomes a helper when its first word is kIsolatedWorkerVerb; this executable is, even
-  ///            where its file has been replaced since it started
+  ///   program  an executable that becomes a worker under kIsolatedWorkerVerb. The default is the
+  ///            running executable itself, even where its file was replaced since it started
   IsolatedDecoder(const VisionProcessorSpec& spec, const ImageOptions& image,
                   const DecodeLimits& limits = {}, std::string program = "/proc/self/exe");
-  /// Ends the helpers.
+  /// Ends the workers.
   ~IsolatedDecoder();
 
-  /// Errors: as the function, and stage "image" or "video" with what its decoder died of.
-  /// Throws: SystemError when no helper can be started.
+  /// Errors: as the function; and, of stage "image" or "video", how the worker ended.
+  /// Throws: SystemError when no worker can be started.
   Result<MediaHeader> header(const MediaReference& media, const std::vector<FileBytes>& files);
   Result<layers::Patches> patches(const MediaReference& media, const std::vector<FileBytes>& files);
 
  private:
-  class Helper;
+  class Worker;
   template <class T>
-  Result<T> ask(const MediaReference& media, const std::vector<FileBytes>& files);
-  std::unique_ptr<Helper> take_helper();
+  Result<T> exchange(const MediaReference& media, const std::vector<FileBytes>& files);
+  std::unique_ptr<Worker> take_worker();
 
   VisionProcessorSpec spec_;
   ImageOptions image_;
   DecodeLimits limits_;
   std::string program_;
   std::mutex mutex_;
-  /// By the thread that started it: the system kills a process "with its parent" when that thread
-  /// ends, so no other may use it.
-  std::map<std::thread::id, std::unique_ptr<Helper>> helpers_;
+  /// By the thread that started it: the kernel's "kill with the parent" means the parent's thread,
+  /// so no other thread may use it.
+  std::map<std::thread::id, std::unique_ptr<Worker>> workers_;
 };
 
 }  // namespace retinue::runtime

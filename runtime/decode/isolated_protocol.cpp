@@ -9,7 +9,7 @@ namespace retinue::runtime {
 namespace {
 
 constexpr std::uint64_t kMaxErrorBytes = 16 << 10;
-/// Far above what any model takes, and small enough that products do not overflow.
+/// Far above what any model accepts, and small enough that products do not overflow.
 constexpr std::int64_t kMaxGrid = std::int64_t{1} << 16;
 constexpr std::int64_t kMaxSide = std::int64_t{1} << 31;
 
@@ -40,8 +40,8 @@ std::int64_t pixel_bytes(const layers::GridThw& grid, const Asked& asked) {
   return grid.patches() * 3 * asked.temporal_patch_size * asked.patch_size * asked.patch_size;
 }
 
-/// A grid that a picture of the helper's memory can have: a larger one would cost this process the
-/// memory, as placeholders of a prompt or as pixels.
+/// Whether an image that fits the worker's memory can have this grid. A larger one would cost this
+/// process memory, as placeholders of a prompt or as pixels.
 bool is_possible(const layers::GridThw& grid, const Asked& asked) {
   return between(grid.frames, 1, kMaxGrid) && between(grid.rows, 1, kMaxGrid) &&
          between(grid.columns, 1, kMaxGrid) && grid.rows % asked.merge_size == 0 &&
@@ -90,11 +90,11 @@ std::string_view validation_error(const AnswerHead& head, const Asked& asked) {
   if (head.mark != kAnswerMark) return "not an answer";
   switch (head.kind) {
     case AnswerKind::kNoMemory:
-      return head.body_bytes == 0 ? "" : "more than was to be said";
+      return head.body_bytes == 0 ? "" : "a body where none belongs";
     case AnswerKind::kError:
       return head.body_bytes <= kMaxErrorBytes ? "" : "an endless message";
     case AnswerKind::kHeader: {
-      if (asked.want != Want::kHeader) return "an answer to another question";
+      if (asked.want != Want::kHeader) return "an answer to another request";
       if (!is_possible(head.grid_thw, asked)) return "an impossible grid";
       if (!between(head.size.height, 1, kMaxSide) || !between(head.size.width, 1, kMaxSide) ||
           !between(head.frames, 1, kMaxSide))
@@ -104,7 +104,7 @@ std::string_view validation_error(const AnswerHead& head, const Asked& asked) {
       return head.body_bytes == times * sizeof(double) ? "" : "not one time per frame";
     }
     case AnswerKind::kPatches:
-      if (asked.want != Want::kPatches) return "an answer to another question";
+      if (asked.want != Want::kPatches) return "an answer to another request";
       if (!is_possible(head.grid_thw, asked)) return "an impossible grid";
       return head.body_bytes == static_cast<std::uint64_t>(pixel_bytes(head.grid_thw, asked))
                  ? ""

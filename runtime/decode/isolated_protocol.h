@@ -14,14 +14,14 @@
 
 namespace retinue::runtime {
 
-/// What a rank and its decoding helper say to each other over a socket. Both are the same
-/// executable on the same machine: numbers travel as they lie in memory.
+/// The messages between a rank and its isolated worker, over a socket. Both run the same executable
+/// on the same machine, so numbers are sent as they lie in memory.
 ///
-///   request: RequestHead, `head_bytes` of pack_request(), then the files, one after the other
-///   answer:  AnswerHead, then `body_bytes`
+///   request  RequestHead, `head_bytes` of pack_request(), then the files, one after the other
+///   answer   AnswerHead, then `body_bytes`
 ///
-/// The helper believes the rank. The rank believes nothing: what a picture made of the helper must
-/// not reach it, so every number of an answer is checked before memory is taken for it.
+/// The worker trusts the rank. The rank trusts no answer, because a hostile image may control the
+/// worker: it checks every number before it takes memory for it.
 
 enum class Want : std::uint32_t { kHeader, kPatches };
 
@@ -33,16 +33,16 @@ struct RequestHead {
   std::uint64_t head_bytes = 0;
 };
 
-/// All that read_header and read_patches take, but the bytes of the files.
+/// The arguments of read_header and read_patches, without the bytes of the files.
 struct DecodeRequest {
-  MediaReference media;  ///< files by the names that messages give them
+  MediaReference media;  ///< files have the names that messages use
   std::vector<std::uint64_t> file_bytes;
   VisionProcessorSpec spec;
   ImageOptions image;
 };
 
 std::string pack_request(const DecodeRequest& request);
-/// Nothing when `packed` did not come from pack_request.
+/// Nothing where `packed` did not come from pack_request.
 std::optional<DecodeRequest> unpack_request(std::string_view packed);
 
 enum class AnswerKind : std::uint32_t {
@@ -61,18 +61,18 @@ struct AnswerHead {
   std::int64_t frames = 0;        ///< kHeader
 };
 
-/// What an answer is held against.
+/// The request, as far as an answer is checked against it.
 struct Asked {
   Want want = Want::kHeader;
   MediaKind kind = MediaKind::kImage;
   std::int64_t patch_size = 16, temporal_patch_size = 2, merge_size = 2;
-  std::int64_t memory_bytes = 0;  ///< of the helper: it cannot hold more pixels
+  std::int64_t memory_bytes = 0;  ///< the worker's limit: it cannot hold more pixels
 };
 
-/// What is wrong with the head of an answer; empty: its body may be received.
+/// What is wrong with the head of an answer; empty where its body may be received.
 std::string_view validation_error(const AnswerHead& head, const Asked& asked);
 
-/// The body of a kHeader or a kError whose head has no flaw; nothing when it is not one.
+/// Parse the body of a kHeader or a kError whose head is valid; nothing where the body is not.
 std::optional<MediaHeader> read_header_answer(const AnswerHead& head, const Asked& asked,
                                               std::span<const std::byte> body);
 std::optional<DataError> read_error_answer(std::span<const std::byte> body);

@@ -27,17 +27,17 @@ constexpr std::size_t kMaxMessageBytes = 8 << 10;
 void set_limit(__rlimit_resource what, rlim_t value) {
   const rlimit limit{.rlim_cur = value, .rlim_max = value};
   if (setrlimit(what, &limit) != 0)
-    throw SystemError(fmt::format("[decode-helper] a limit on resource {} is refused: {}",
+    throw SystemError(fmt::format("[isolated worker] a limit on resource {} is refused: {}",
                                   static_cast<int>(what), std::strerror(errno)));
 }
 
 void take_limits(const DecodeLimits& limits, pid_t rank) {
   prctl(PR_SET_NAME, "retinue-decode");
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  // It may have ended before that was said.
+  // The rank may have ended before prctl took effect.
   if (getppid() != rank) _exit(0);
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  // Address sanitizer takes terabytes of addresses and gives bytes to none of them.
+  // Address sanitizer reserves terabytes of addresses.
 #ifndef __SANITIZE_ADDRESS__
   set_limit(RLIMIT_AS, static_cast<rlim_t>(limits.memory_bytes));
 #endif
@@ -45,7 +45,8 @@ void take_limits(const DecodeLimits& limits, pid_t rank) {
   set_limit(RLIMIT_NOFILE, kOpenFiles);
 }
 
-/// From now on so many seconds of the processor: the rank's clock ends what waits, this what works.
+/// Limits processor time from now on. It ends a decoder that computes without end; the rank's
+/// deadline ends one that waits.
 void limit_processor(std::int64_t seconds) {
   rusage used{};
   getrusage(RUSAGE_SELF, &used);
@@ -104,13 +105,13 @@ bool answer(const Result<layers::Patches>& patches) {
                 patches->pixels.data(), patches->pixels.size());
 }
 
-/// False when there is nobody to answer any more.
+/// False when the rank has closed the socket.
 bool serve(const RequestHead& head) {
-  check(head.mark == kRequestMark, "a rank asks as it should");
+  check(head.mark == kRequestMark, "a rank sends well-formed requests");
   std::string packed(head.head_bytes, '\0');
   if (!receive(packed.data(), packed.size())) return false;
   const auto request = unpack_request(packed);
-  check(request.has_value(), "a rank asks as it should");
+  check(request.has_value(), "a rank sends well-formed requests");
   std::vector<FileBytes> files;
   for (const std::uint64_t bytes : request->file_bytes) {
     files.emplace_back(bytes);
@@ -122,11 +123,11 @@ bool serve(const RequestHead& head) {
 }
 
 template <class T>
-T number_in(const std::string& word) {
+T parse_positive(const std::string& word) {
   T value = 0;
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
   if (error != std::errc() || end != word.data() + word.size() || value <= 0)
-    throw UsageError(fmt::format("[decode-helper] wants positive numbers, got '{}'", word));
+    throw UsageError(fmt::format("[isolated worker] wants positive numbers, got '{}'", word));
   return value;
 }
 
@@ -144,16 +145,16 @@ int run_isolated_worker(const std::vector<std::string>& arguments) {
     throw UsageError(
         "[decode-helper] is no verb to call: ranks start it under --isolate-decode, which decodes "
         "images and videos in processes of their own.");
-  const DecodeLimits limits{.memory_bytes = number_in<std::int64_t>(arguments[0]),
-                            .seconds = number_in<std::int64_t>(arguments[1])};
-  take_limits(limits, number_in<pid_t>(arguments[2]));
+  const DecodeLimits limits{.memory_bytes = parse_positive<std::int64_t>(arguments[0]),
+                            .seconds = parse_positive<std::int64_t>(arguments[1])};
+  take_limits(limits, parse_positive<pid_t>(arguments[2]));
   RequestHead head;
   while (receive(&head, sizeof(head))) {
     limit_processor(limits.seconds);
     try {
       if (!serve(head)) break;
     } catch (const std::bad_alloc&) {
-      // What is left of the request is still in the socket: another helper serves the next one.
+      // The rest of the request is still in the socket, so the rank starts a new worker.
       answer({.kind = AnswerKind::kNoMemory}, nullptr, 0);
       return 0;
     }

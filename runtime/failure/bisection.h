@@ -7,16 +7,19 @@
 
 namespace retinue::runtime {
 
-/// What a replica takes before all else after deaths (runtime/failure/crash_attribution.h).
+/// The items that a replica runs before all others after a crash, in groups, so that the next crash
+/// leaves fewer suspects.
 struct Bisection {
-  std::vector<std::int64_t> items;
-  std::vector<std::size_t> stops;  ///< after so many of them all that were taken end first
+  std::vector<std::int64_t> items;  ///< in the order in which they run
+  /// Ends of the groups, as counts of items: a group ends completely before the next one starts.
+  std::vector<std::size_t> stops;
 };
 
-/// Those with a strike come first, each alone; then the suspects, no more than half of them
-/// together, so that a death leaves fewer and at last one. Both are dealt one by one to replica
-/// `index` of `replicas`.
-///   struck, suspects  have no item in common
+/// Attributed items run first, each in a group of its own. Suspects follow in groups of at most
+/// half of all suspects, so that each crash at least halves them, down to one. Replicas take turns:
+/// item i of either set goes to replica i % `replicas`.
+///   attributed, suspects  have no item in common; see crash_attribution.h
+///   index                 the replica whose plan this is
 Bisection plan_bisection(const std::set<std::int64_t>& attributed,
                          const std::set<std::int64_t>& suspects, int index, int replicas);
 

@@ -12,7 +12,7 @@
 namespace retinue::runtime {
 namespace {
 
-/// A number that ends at `end`, exactly.
+/// Reads a number that is followed by `end`.
 template <class T>
 bool parse_number(std::string_view& text, char end, T& value) {
   const auto [at, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -43,7 +43,7 @@ std::optional<CrashReport> parse_crash_report(std::string_view text, int rank, i
 }
 
 CrashAttribution::CrashAttribution(const std::string& job) {
-  std::error_code error;  // what cannot be listed is the journal's to report
+  std::error_code error;  // the journal reports a folder that cannot be listed
   for (auto at = std::filesystem::directory_iterator(job + "/journal", error);
        !error && at != std::filesystem::directory_iterator(); at.increment(error)) {
     const std::string name = at->path().filename().string();
@@ -91,16 +91,16 @@ void CrashAttribution::judge(int before_epoch) {
       const std::set<std::int64_t>& flight = in_flight_[{epoch, crash.leader}];
       const bool alone = crash.item < 0 && flight.size() == 1;
       if (crash.item < 0 && !alone) {
-        // Nothing in flight: it died of something else, as while it loaded.
+        // Nothing in flight: no item caused it. The rank may have crashed while it loaded.
         unnamed = unnamed || !flight.empty();
         suspects.insert(flight.begin(), flight.end());
         continue;
       }
-      // Ranks of a replica that die of the same item in the same run are one death.
+      // Ranks of a replica that crash on one item in one run count as one crash.
       const std::int64_t item = alone ? *flight.begin() : crash.item;
       if (attributed.insert(item).second) attributed_[item].push_back(crash);
     }
-    // Those of the newest death are fewer than those it was looked for among.
+    // The newest crash narrows the suspects: keep only items that were in flight then.
     if (unnamed) suspects_ = std::move(suspects);
     for (const std::int64_t item : attributed) suspects_.erase(item);
   }

@@ -27,10 +27,10 @@ constexpr std::array<Deadly, 5> kDeadly = {{{SIGSEGV, "SIGSEGV"},
                                             {SIGILL, "SIGILL"}}};
 constexpr std::size_t kStackBytes = std::size_t{1} << 16;
 
-// A signal has no other way to learn what its thread was doing.
+// A signal handler has no other way to learn what its thread was doing.
 thread_local std::int64_t item_of_thread = -1;
 
-/// Room for the handler on a thread whose own stack has run out.
+/// A stack for the handler: the thread's own may be the one that overflowed.
 class HandlerStack {
  public:
   HandlerStack() : bytes_(std::make_unique<std::byte[]>(kStackBytes)) {
@@ -48,15 +48,16 @@ class HandlerStack {
   stack_t before_{};
 };
 
-std::atomic<CrashReporter*> speaker = nullptr;
+std::atomic<CrashReporter*> active = nullptr;
 static_assert(std::atomic<CrashReporter*>::is_always_lock_free);
 std::array<struct sigaction, kDeadly.size()> before;
 
 void on_crash(int signal) {
   for (std::size_t i = 0; i < kDeadly.size(); ++i) {
     if (kDeadly[i].number != signal) continue;
-    if (CrashReporter* mark = speaker.load()) mark->leave(kDeadly[i].name);
-    // It comes again as soon as this returns, to whoever had it before.
+    if (CrashReporter* reporter = active.load()) reporter->leave(kDeadly[i].name);
+    // Raised again, the signal arrives as soon as this returns, at the handler that was there
+    // before.
     sigaction(signal, &before[i], nullptr);
     raise(signal);
   }
@@ -66,8 +67,8 @@ void on_crash(int signal) {
 
 CrashReporter::CrashReporter(std::string path, int leader)
     : path_(std::move(path)), tail_(fmt::format(" {}\n", leader)) {
-  CrashReporter* nobody = nullptr;
-  if (!speaker.compare_exchange_strong(nobody, this)) return;
+  CrashReporter* none = nullptr;
+  if (!active.compare_exchange_strong(none, this)) return;
   struct sigaction action {};
   action.sa_handler = on_crash;
   action.sa_flags = SA_ONSTACK;
@@ -77,7 +78,7 @@ CrashReporter::CrashReporter(std::string path, int leader)
 
 CrashReporter::~CrashReporter() {
   CrashReporter* self = this;
-  if (!speaker.compare_exchange_strong(self, nullptr)) return;
+  if (!active.compare_exchange_strong(self, nullptr)) return;
   for (std::size_t i = 0; i < kDeadly.size(); ++i)
     sigaction(kDeadly[i].number, &before[i], nullptr);
 }
@@ -85,14 +86,14 @@ CrashReporter::~CrashReporter() {
 void CrashReporter::leave(std::string_view reason) noexcept {
   if (left_.exchange(true)) return;
   const int fd = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (fd < 0) return;  // the job goes on without the hint
+  if (fd < 0) return;  // the next run has one hint fewer
   std::array<char, 96> line;
   char* end = line.data();
   for (const char c : reason.substr(0, 32)) *end++ = c;
   *end++ = ' ';
   end = std::to_chars(end, line.data() + 64, item_of_thread).ptr;
   for (const char c : tail_) *end++ = c;
-  // One piece: half a line says nothing.
+  // In one piece: half a line would be no report.
   write_all(fd, {line.data(), static_cast<std::size_t>(end - line.data())});
   fsync(fd);
   ::close(fd);

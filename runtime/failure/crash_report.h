@@ -7,30 +7,31 @@
 
 namespace retinue::runtime {
 
-/// While it lives, a process that dies of SIGSEGV, SIGABRT, SIGBUS, SIGFPE or SIGILL leaves a mark
-/// (runtime/failure/crash_attribution.h) before it goes on dying as it would have: which signal, and the item
-/// of the thread that got it. Handlers belong to the process: of ranks that live as threads the
-/// first one speaks.
+/// Writes a crash report (crash_attribution.h) when the process gets SIGSEGV, SIGABRT, SIGBUS,
+/// SIGFPE or SIGILL: which signal, and the item that the crashing thread worked on. Afterwards the
+/// signal takes its usual effect. Signal handlers belong to the process: where several ranks are
+/// threads of one, only the first reporter that is alive reports.
 class CrashReporter {
  public:
-  ///   path  of the mark; made when there is something to say
-  ///   lead  rank that leads this one's replica
+  ///   path    crash_report_path(); no file is made before there is something to report
+  ///   leader  the rank that leads this rank's replica
   CrashReporter(std::string path, int leader);
   ~CrashReporter();
   CrashReporter(const CrashReporter&) = delete;
   CrashReporter& operator=(const CrashReporter&) = delete;
 
-  /// Leaves the mark for an error that ends this rank. One word; the first one stays.
-  /// Async-signal-safe.
+  /// Writes the report for an error that ends this rank without a signal. Only the first call
+  /// writes. Async-signal-safe.
+  ///   reason  one word of letters, digits and underscores
   void leave(std::string_view reason) noexcept;
 
  private:
   std::string path_;
-  std::string tail_;  ///< what follows the item
+  std::string tail_;  ///< the end of the line, which does not depend on the crash
   std::atomic<bool> left_ = false;
 };
 
-/// What this thread does until the end of the scope is for `item` alone.
+/// Until the end of its scope this thread works for `item` alone, and a crash names it.
 class WorkOn {
  public:
   explicit WorkOn(std::int64_t item);

@@ -59,7 +59,7 @@ void AtomicFile::flush() {
 void AtomicFile::commit() {
   flush();
   if (fsync(fd_) != 0 && errno != EINVAL) fail("cannot be written");
-  // A network filesystem may refuse as late as here.
+  // A network file system may report a failed write only here.
   if (::close(std::exchange(fd_, -1)) != 0 || std::rename(part_.c_str(), path_.c_str()) != 0) {
     const int error = errno;
     std::remove(part_.c_str());
@@ -71,7 +71,7 @@ void AtomicFile::commit() {
 
 void sync_folder(const std::string& folder) {
   const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  // Some network filesystems cannot sync a folder; there a rename is durable with its file.
+  // Some network file systems cannot sync a folder. There a rename is durable with its file.
   const bool ok = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL || errno == EROFS);
   const int error = errno;
   if (fd >= 0) ::close(fd);

@@ -5,12 +5,12 @@
 
 namespace retinue::runtime {
 
-/// A file that is whole or not there: written under another name, made durable, then renamed.
+/// A file that is whole or absent: written under another name, made durable, then renamed.
 class AtomicFile {
  public:
   /// Throws: SystemError, as the others, when the disk refuses.
   explicit AtomicFile(std::string path);
-  /// Without commit() nothing remains.
+  /// Removes what was written, unless commit() was called.
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
@@ -27,10 +27,10 @@ class AtomicFile {
   int fd_ = -1;
 };
 
-/// Writes all of `text`; false, with errno, when the disk refuses. Async-signal-safe.
+/// Writes all of `text`. Returns false, with errno set, when the disk refuses. Async-signal-safe.
 bool write_all(int fd, std::string_view text);
 
-/// Makes entries of a folder durable: new names, renames.   Throws: SystemError.
+/// Makes the entries of a folder durable: new names and renames.   Throws: SystemError.
 void sync_folder(const std::string& folder);
 
 }  // namespace retinue::runtime

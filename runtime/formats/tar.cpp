@@ -12,7 +12,7 @@ namespace retinue::runtime {
 namespace {
 
 constexpr std::int64_t kBlock = 512;
-/// Names and pax records are short; a header that says otherwise is damaged.
+/// Names and pax records are short. A header with a larger size is damaged.
 constexpr std::int64_t kLongestText = std::int64_t{1} << 20;
 
 using Header = std::array<std::byte, kBlock>;
@@ -26,7 +26,7 @@ std::string text_of(std::string_view field) {
   return std::string(field.substr(0, field.find('\0')));
 }
 
-/// Octal digits between blanks, or GNU's base-256 where the first bit is set.
+/// Octal digits between blanks; GNU's base-256 where the first bit is set.
 std::optional<std::int64_t> number_of(std::string_view field) {
   const auto first = static_cast<unsigned char>(field[0]);
   if (first >= 0x80) {
@@ -45,12 +45,13 @@ std::optional<std::int64_t> number_of(std::string_view field) {
     value = value * 8 + (field[at] - '0');
   for (; at < field.size(); ++at)
     if (field[at] != ' ' && field[at] != '\0') return std::nullopt;
-  // A field of blanks is zero to every tar.
+  // Every tar reads a field of blanks as zero.
   return any || text_of(field).find_first_not_of(' ') == std::string::npos ? std::optional(value)
                                                                            : std::nullopt;
 }
 
-/// The sum of the header's bytes with its own field as blanks; some wrote signed ones.
+/// The sum of the header's bytes, with blanks for the checksum itself. Some writers summed signed
+/// bytes.
 bool checksum_holds(const Header& header) {
   const auto wanted = number_of(field(header, 148, 8));
   std::int64_t plain = 0, with_sign = 0;
@@ -151,7 +152,7 @@ Result<std::optional<TarMember>> TarReader::next() {
       return damage(fmt::format(
           "{} is a sparse file, which is not served. Pack it again without --sparse", member.name));
     const bool regular = type == '0' || type == '\0' || type == '7';
-    // Links and folders hold nothing, whatever size they note; other kinds hold what they say.
+    // Links and folders have no content, even if their header has a size; other kinds have content.
     const bool empty = type >= '1' && type <= '6';
     const std::int64_t held = empty ? 0 : member.bytes;
     if (held > size_ - member.offset) {

@@ -11,7 +11,7 @@
 
 namespace retinue::runtime {
 
-/// A regular file of an archive; its bytes lie there one after the other.
+/// A regular file of an archive, whose bytes are one range of the archive.
 struct TarMember {
   std::string name;
   std::int64_t offset = 0;
@@ -19,20 +19,20 @@ struct TarMember {
 };
 
 /// Walks the headers of a tar archive: ustar, pax (path, size), GNU (long names, base-256 numbers)
-/// and the older format without a mark. Only headers are read. Links, folders and devices are
-/// passed over.
+/// and the older format without a magic number. Reads only headers. Skips links, folders and
+/// devices.
 class TarReader {
  public:
-  /// Fills `to` from `offset` on; returns the bytes it could.
+  /// Fills `to` from `offset` on; returns the number of bytes that it read.
   using ReadAt = std::function<std::size_t(std::int64_t offset, std::span<std::byte> to)>;
 
   TarReader(ReadAt read_at, std::int64_t size) : read_at_(std::move(read_at)), size_(size) {}
 
-  /// The next regular file; nothing behind the last.
-  /// Errors: stage "tar", with the byte where the damage is: a header whose checksum does not hold,
-  /// a member or an archive that is cut, sparse files. There is nothing more to read after one.
+  /// The next regular file; nothing after the last one.
+  /// Errors: stage "tar", with the offset of the damage: a wrong checksum of a header, a cut member
+  ///   or archive, sparse files. After an error the archive cannot be read further.
   Result<std::optional<TarMember>> next();
-  /// Whose bytes are cut off, after such an error; else empty.
+  /// The name of the member that is cut, after such an error; else empty.
   [[nodiscard]] const std::string& cut_member() const { return cut_member_; }
 
  private:
@@ -47,7 +47,7 @@ class TarReader {
 
   ReadAt read_at_;
   std::int64_t size_;
-  std::int64_t at_ = 0;  ///< of the next header
+  std::int64_t at_ = 0;  ///< offset of the next header
   Pax global_;
   std::string cut_member_;
 };

@@ -15,7 +15,7 @@ using namespace std::string_view_literals;
 constexpr std::string_view kExifPrefix = "Exif\0\0"sv;
 constexpr std::string_view kXmpPrefix = "http://ns.adobe.com/xap/1.0/\0"sv;
 
-/// Integers at checked places of foreign bytes.
+/// Reads integers of foreign bytes, with bounds checks.
 class Bytes {
  public:
   Bytes(std::string_view text, bool big_endian) : text_(text), big_endian_(big_endian) {}
@@ -23,7 +23,7 @@ class Bytes {
   [[nodiscard]] bool has(std::uint64_t offset, std::uint64_t size) const {
     return offset <= text_.size() && size <= text_.size() - offset;
   }
-  /// 0 where the bytes are not there.
+  /// 0 past the end.
   [[nodiscard]] std::uint32_t uint(std::uint64_t offset, unsigned size) const {
     if (!has(offset, size)) return 0;
     std::uint32_t value = 0;
@@ -39,7 +39,7 @@ class Bytes {
   bool big_endian_;
 };
 
-/// What a file says about its orientation, before anything is read from it.
+/// The blocks of a file that may hold its orientation, not parsed yet.
 struct Metadata {
   std::string exif;
   std::string_view xmp;
@@ -104,7 +104,7 @@ Metadata jpeg_metadata(std::string_view file) {
     if (length < 2 || !bytes.has(i + 2, length)) break;
     const std::string_view segment = file.substr(i + 4, length - 2);
     if (marker == 0xFFE1 && segment.starts_with(kExifPrefix)) {
-      // What is larger than a segment goes on in the next.
+      // A block larger than a segment continues in the next one.
       found.exif += found.exif.empty() ? segment : segment.substr(kExifPrefix.size());
     } else if (marker == 0xFFE1 && segment.starts_with(kXmpPrefix)) {
       found.xmp = segment.substr(kXmpPrefix.size());
@@ -160,7 +160,7 @@ Metadata webp_metadata(std::string_view file) {
   Metadata found;
   const Bytes bytes(file, false);
   if (file.size() < 16 || file.substr(12, 4) != "VP8X")
-    return found;  // the plain forms have no chunks
+    return found;  // the simple formats have no chunks
   for (std::uint64_t i = 12; bytes.has(i, 8);) {
     const std::uint64_t length = bytes.uint(i + 4, 4);
     const std::string_view name = file.substr(i, 4);
@@ -200,7 +200,7 @@ void apply_orientation(Frames& frames, int orientation) {
   if (orientation == 1) return;
   const ImageSize from{.height = frames.height, .width = frames.width};
   const ImageSize to = oriented_size(from, orientation);
-  // Where pixel (0, 0) comes from, and how far one step down or right goes in the source.
+  // The source position of pixel (0, 0), and the source distance of one step down or right.
   const bool swapped = orientation >= 5;
   const bool from_bottom =
       orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
@@ -214,7 +214,7 @@ void apply_orientation(Frames& frames, int orientation) {
   const std::int64_t right = swapped ? row : column;
 
   std::vector<std::uint8_t> out(frames.pixels.size());
-  constexpr std::int64_t kTile = 64;  // a column of the source is read while its lines are in cache
+  constexpr std::int64_t kTile = 64;  // keeps the source's cache lines while a column is read
   for (std::int64_t f = 0; f < frames.frames; ++f) {
     const std::uint8_t* source = frames.pixels.data() + (f * from.pixels() + origin) * 3;
     std::uint8_t* target = out.data() + f * to.pixels() * 3;

@@ -10,21 +10,20 @@ namespace retinue::runtime {
 
 /// Orientation (tag 0x0112) in the first directory of a TIFF block, with or without "Exif\0\0"
 /// before it.  EXIF 2.32, 4.6.4
-///   returns  the stored value, or 0 where there is none that can be read
-/// Never fails: offsets, counts and types are foreign and checked one by one; only the first
-/// directory is walked, so that no chain of them can be a loop.
+///   returns  the stored value; 0 where no value can be read
+/// Never fails: every offset, count and type is checked. Only the first directory is read, so a
+/// cycle of directories does no harm.
 int exif_orientation(std::span<const std::byte> tiff);
 
-/// Orientation 1 to 8 of a whole file, 1 where it says nothing usable.
-/// As Pillow's exif_transpose: JPEG APP1, PNG eXIf (also after the pixels) or an uncompressed "Raw
-/// profile type exif", WebP EXIF; where those have no such tag, `tiff:Orientation` of an XMP
-/// packet.
+/// Orientation 1 to 8 of a whole file; 1 where the file has none that is valid. Follows Pillow's
+/// exif_transpose: JPEG APP1, PNG eXIf (also after the pixels) or an uncompressed "Raw profile type
+/// exif", WebP EXIF; where these have no such tag, `tiff:Orientation` of an XMP packet.
 int image_orientation(std::span<const std::byte> file, ImageKind kind);
 
-/// Size after turning: 5 to 8 swap the sides.
+/// The size after apply_orientation(): 5 to 8 swap the sides.
 ImageSize oriented_size(ImageSize stored, int orientation);
 
-/// Turns and mirrors every frame so that it stands upright; 1 is the identity.
+/// Turns and mirrors every frame so that it is upright; 1 is the identity.
 void apply_orientation(Frames& frames, int orientation);
 
 }  // namespace retinue::runtime

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/runtime/media/image_test.cpp.
+
 #include "parallel/base/result.h"
 
 #include <cstdint>

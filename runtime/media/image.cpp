@@ -64,7 +64,7 @@ Result<OpenedImage> open_image(std::span<const std::byte> bytes, const ImageOpti
   // Both sides are below 2^31, so that the product cannot overflow.
   if (size.pixels() > options.max_pixels) {
     return error(
-        fmt::format("the header says {} x {} = {} pixels, the limit is {}. Make the picture "
+        fmt::format("the header says {} x {} = {} pixels, the limit is {}. Make the image "
                     "smaller or raise the limit.",
                     size.width, size.height, size.pixels(), options.max_pixels));
   }

@@ -27,20 +27,20 @@ struct Target {
 /// True where there was neither an error nor a warning.
 bool decompress(tjhandle handle, std::span<const std::byte> bytes, const Target& target,
                 int flags) {
-  // Neither fast DCT nor fast upsampling: the reference uses the accurate ones. The scan limit only
-  // stops files that are built to take hours.
+  // The reference uses the accurate DCT and upsampling, so no fast ones here. The scan limit stops
+  // files that are built to take hours.
   return tjDecompress2(handle, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
                        target.pixels, static_cast<int>(target.size.width), 0,
                        static_cast<int>(target.size.height), target.format,
                        flags | TJFLAG_LIMITSCANS) == 0;
 }
 
-/// Why a picture that was decoded with complaints is not shown; empty where it is.
+/// Why an image that was decoded with warnings is refused; empty where it is accepted.
 ///
-/// The reference shows pictures with damage inside and refuses those that end early. TurboJPEG
-/// reports both as warnings, keeps the text of the first warning only, and an error that follows a
-/// warning still has the warning's code, with its own text. So the file is decoded again up to the
-/// first warning: another text than before means that an error followed.
+/// The reference accepts images with damage inside and refuses files that end early. TurboJPEG
+/// reports both as warnings and keeps only the text of the first warning; an error after a warning
+/// keeps the warning's code, with its own text. So the file is decoded again up to the first
+/// warning: if the text is another one now, an error followed.
 std::string reason_to_refuse(tjhandle handle, std::span<const std::byte> bytes,
                              const Target& target) {
   const std::string last = tjGetErrorStr2(handle);
@@ -53,11 +53,11 @@ std::string reason_to_refuse(tjhandle handle, std::span<const std::byte> bytes,
   const std::string_view file(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   const bool has_end = file.find("\xFF\xD9") != file.npos;
   if (first.find("Premature end of JPEG file") != first.npos || !has_end)
-    return "the file ends before the picture does. The copy is incomplete; copy it again.";
+    return "the file ends before the image does. The copy is incomplete; copy it again.";
   return first == last ? "" : last;
 }
 
-/// Pillow takes every 4-component file for Adobe's, whose samples are stored as 255 - ink.
+/// Pillow treats every 4-component file as Adobe's, whose samples are stored as 255 - ink.
 void inverted_cmyk_to_rgb(const std::uint8_t* cmyk, std::uint8_t* rgb, std::int64_t pixels) {
   for (std::int64_t i = 0; i < pixels; ++i, cmyk += 4, rgb += 3) {
     const int white = cmyk[3];  // 255 - K
@@ -70,8 +70,8 @@ void inverted_cmyk_to_rgb(const std::uint8_t* cmyk, std::uint8_t* rgb, std::int6
 
 }  // namespace
 
-// Reads the frame header (SOF) itself: TurboJPEG's own call refuses legal but rare sampling factors
-// that it can decode.
+// Reads the frame header (SOF) here, because TurboJPEG's own call refuses legal but rare sampling
+// factors that TurboJPEG can decode.
 Result<ImageHeader> read_jpeg_header(std::span<const std::byte> bytes) {
   const auto at = [&](std::size_t i) { return std::to_integer<int>(bytes[i]); };
   std::size_t i = 2;

@@ -25,7 +25,7 @@ void read_bytes(png_structp png, png_bytep out, png_size_t size) {
   auto* input = static_cast<Input*>(png_get_io_ptr(png));
   if (size > input->bytes.size() - input->position) {
     input->ran_out = true;
-    png_error(png, "the file ends before the picture does");
+    png_error(png, "the file ends before the image does");
   }
   std::memcpy(out, input->bytes.data() + input->position, size);
   input->position += size;
@@ -61,16 +61,16 @@ struct Reader {
 
 enum class Step { kDone, kFailed };
 
-// A function of its own, with nothing that has a destructor: libpng leaves it by longjmp.
+// A function of its own, without objects that have destructors: libpng leaves it by longjmp.
 Step start_reading(png_structp png, png_infop info, Alpha alpha, int* channels, int* passes) {
   if (setjmp(png_jmpbuf(png)) != 0) return Step::kFailed;
-  png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // the caller has looked at the size
+  png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // the caller has checked the size
   png_set_benign_errors(png, 1);
-  // Text and profiles would be inflated and kept for nobody.
+  // libpng would inflate and keep text and profiles, which are not used.
   static const png_byte kUnread[] = "iCCP\0iTXt\0zTXt\0tEXt\0sPLT\0hIST\0eXIf\0gAMA\0cHRM\0sRGB";
   png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, kUnread, (sizeof kUnread) / 5);
   png_read_info(png, info);
-  // Data chunks carry zlib's check sum as well; the reference does not look at their CRC.
+  // The reference ignores the CRC of data chunks, which have zlib's checksum as well.
   png_set_crc_action(png, PNG_CRC_QUIET_USE, PNG_CRC_QUIET_USE);
 
   const int colour = png_get_color_type(png, info);
@@ -89,7 +89,7 @@ Step start_reading(png_structp png, png_infop info, Alpha alpha, int* channels, 
   return Step::kDone;
 }
 
-// As above. Every pixel may be there and the rest of the file not: that picture is whole.
+// As above. A file that is cut after its last pixel still gives a whole image.
 Step read_rows(png_structp png, png_infop info, int passes, png_bytep pixels) {
   const std::size_t row_bytes = png_get_rowbytes(png, info);
   if (setjmp(png_jmpbuf(png)) == 0) {
@@ -133,9 +133,9 @@ Result<ImageHeader> read_png_header(std::span<const std::byte> bytes) {
 Result<Frames> decode_png(std::span<const std::byte> bytes, Frames frames, Alpha alpha) {
   const ImageSize size{.height = frames.height, .width = frames.width};
   std::vector<std::uint8_t> rgba;
-  // libpng asks for a whole buffer of compressed data and gets nothing where the file ends inside
-  // it, though the bytes before may hold the last pixels. A file that ended is read once more byte
-  // by byte.
+  // libpng reads compressed data by the buffer and gets nothing where the file ends within one,
+  // though the bytes before the end may hold the last pixels. So a file that ended is read again,
+  // byte by byte.
   for (const std::size_t buffer_bytes : {std::size_t{8192}, std::size_t{1}}) {
     Input input{.bytes = bytes};
     Reader reader(input);

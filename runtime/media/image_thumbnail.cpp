@@ -28,7 +28,7 @@ class FirstFrame {
         blocks_per_row_(patches.grid_thw.columns / spec.merge_size),
         channel_(spec.temporal_patch_size * spec.patch_size * spec.patch_size) {}
 
-  /// Its red; green and blue follow at distances of channel().
+  /// The red of a pixel; green and blue follow at distances of channel().
   [[nodiscard]] const std::uint8_t* at(std::int64_t y, std::int64_t x) const {
     const std::int64_t row = y / patch_, column = x / patch_;
     const std::int64_t block = row / merge_ * blocks_per_row_ + column / merge_;
@@ -42,7 +42,7 @@ class FirstFrame {
   std::int64_t patch_, merge_, blocks_per_row_, channel_;
 };
 
-/// Up to four positions, evenly spread over what output position `at` stands for.
+/// Up to four input positions, evenly spread over the range that output position `at` covers.
 struct Samples {
   Samples(std::int64_t at, std::int64_t out, std::int64_t in) {
     const std::int64_t begin = at * in / out, end = std::max(begin + 1, (at + 1) * in / out);

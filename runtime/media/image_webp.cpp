@@ -24,10 +24,10 @@ struct Delete {
 };
 
 DataError incomplete() {
-  return error("WebP: damaged, or the file ends before the picture does. Copy it again.");
+  return error("WebP: damaged, or the file ends before the image does. Copy it again.");
 }
 
-/// Canvas of the first frame, the rest of it transparent black.
+/// The canvas with its first frame; the canvas around the frame is transparent black.
 Result<Frames> decode_animated(std::span<const std::byte> bytes, Frames frames, Alpha alpha) {
   WebPAnimDecoderOptions options;
   if (WebPAnimDecoderOptionsInit(&options) == 0)
@@ -60,7 +60,7 @@ Result<ImageHeader> read_webp_header(std::span<const std::byte> bytes) {
 Result<Frames> decode_webp(std::span<const std::byte> bytes, Frames frames, Alpha alpha) {
   const ImageSize size{.height = frames.height, .width = frames.width};
   const WebPData data{.bytes = data_of(bytes), .size = bytes.size()};
-  // The reference opens every file through the demuxer, which wants all of it.
+  // The reference opens every file through the demuxer, which refuses a file that is cut.
   const std::unique_ptr<WebPDemuxer, Delete> demuxer(WebPDemux(&data));
   if (!demuxer) return incomplete();
   const std::uint32_t flags = WebPDemuxGetI(demuxer.get(), WEBP_FF_FORMAT_FLAGS);

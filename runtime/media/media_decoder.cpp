@@ -38,12 +38,12 @@ Result<std::vector<OpenedImage>> open_images(const MediaReference& media,
   return images;
 }
 
-/// A file of video; of a list of frames each is a picture.
+/// Whether the item is a video file. In a list of frames every file is an image.
 bool is_video_file(const MediaReference& media, const std::vector<FileBytes>& files) {
   return is_video(media) && files.size() == 1 && image_kind(files[0]) == ImageKind::kOther;
 }
 
-/// Which frames of a clip are shown. A clip of a single frame shows it twice: a video is pairs.
+/// The frames of a video to decode. Patches take pairs of frames, so a single frame counts twice.
 Result<std::vector<std::int64_t>> frames_of(const MediaReference& media, const VideoHeader& video,
                                             const VisionProcessorSpec& spec) {
   FrameSampling sampling = spec.frames;

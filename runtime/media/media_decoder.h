@@ -11,22 +11,22 @@
 
 namespace retinue::runtime {
 
-/// What the headers alone say: enough for a prompt.
+/// What the headers of an item's files give: enough to build its prompt.
 struct MediaHeader {
   MediaGrid grid;
-  ImageSize size;  ///< of the picture, or of every frame, before resizing
+  ImageSize size;  ///< of the image, or of every frame, before resizing
   std::int64_t frames = 1;
 };
 
-/// Grid, size and timestamps, decoding nothing but the first frame of a clip. A list of frames has
-/// its own rate, or kAssumedFps, and frame i stands at i / rate, as in the reference. Of a file of
-/// video MediaReference::fps says how many frames per second are looked at, and the file when they
-/// are shown.
-/// Errors: as image_size, open_video and patch_grid; frames of different sizes.
+/// Reads grid, size and timestamps; decodes only the first frame of a video file. For a list of
+/// frames MediaReference::fps, or kAssumedFps, is their rate, and frame i is shown at i / rate, as
+/// in the reference. For a video file it is the number of frames to sample per second, and the file
+/// gives their times.
+/// Errors: as open_image, open_video and patch_grid; frames of different sizes.
 Result<MediaHeader> read_header(const MediaReference& media, const std::vector<FileBytes>& files,
                                 const VisionProcessorSpec& spec, const ImageOptions& options);
 
-/// Decodes, resizes and cuts.   Errors: as read_header, and what only decoding shows.
+/// Decodes, resizes and cuts into patches.   Errors: as read_header; damage in the pixels.
 Result<layers::Patches> read_patches(const MediaReference& media,
                                      const std::vector<FileBytes>& files,
                                      const VisionProcessorSpec& spec, const ImageOptions& options);

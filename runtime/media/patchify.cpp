@@ -20,7 +20,7 @@ constexpr double kMaxRatio = 200.0;
 
 Result<ImageSize> smart_resize(std::int64_t frames, std::int64_t rounded_frames, ImageSize size,
                                std::int64_t factor, const PixelBudget& budget) {
-  check(size.height > 0 && size.width > 0 && factor > 0, "smart_resize: an empty picture");
+  check(size.height > 0 && size.width > 0 && factor > 0, "smart_resize: an empty image");
   const auto height = static_cast<double>(size.height);
   const auto width = static_cast<double>(size.width);
   const auto unit = static_cast<double>(factor);
@@ -45,7 +45,7 @@ Result<ImageSize> smart_resize(std::int64_t frames, std::int64_t rounded_frames,
     target_height = std::ceil(height * beta / unit) * unit;
     target_width = std::ceil(width * beta / unit) * unit;
   }
-  // Only a budget below one block per side leaves nothing.
+  // Zero only for a budget below one block per side.
   if (target_height < 1.0 || target_width < 1.0)
     return error(fmt::format("{} x {} pixels become nothing within {} to {} pixels", size.width,
                              size.height, budget.min_pixels, budget.max_pixels));
@@ -60,7 +60,7 @@ Result<ImageSize> resized(std::int64_t frames, ImageSize size, const VisionProce
   return smart_resize_image(size, spec.factor(), spec.image);
 }
 
-/// Puts rows of a final picture at their places in the patches.
+/// Copies rows of a resized frame to their places in the patches.
 class PatchWriter {
  public:
   PatchWriter(const VisionProcessorSpec& spec, ImageSize size, std::int64_t frames,
@@ -76,13 +76,13 @@ class PatchWriter {
     split_ = wide ? detail::split_patch_avx2 : detail::split_patch;
   }
 
-  /// `rows`: patch_size rows of a frame, those of one row of patches. The last frame also fills
-  /// what is left of its group.
+  ///   rows  patch_size rows of a frame: one row of patches. The last frame also fills the rest of
+  ///         its group
   void write(const std::uint8_t* rows, std::int64_t frame, std::int64_t patch_row) {
     const std::int64_t temporal = spec_.temporal_patch_size;
     const std::int64_t end = frame + 1 < frames_ ? frame + 1 : patches_.grid_thw.frames * temporal;
     std::int64_t slot = frame;
-    // Two slots at once while the pixels are in registers.
+    // Fills two temporal slots while the pixels are in registers.
     for (; slot + 1 < end; slot += 2)
       write_slot(rows, slot, patch_row, spec_.patch_size * spec_.patch_size);
     if (slot < end) write_slot(rows, slot, patch_row, 0);
@@ -123,7 +123,7 @@ class BandCutter {
         resizer_(from, to, detail::best_isa()),
         scratch_(static_cast<std::size_t>(spec.patch_size * to.width * 3)),
         frames_(frames) {}
-  BandCutter(const BandCutter&) = delete;  // the writer knows where the patches are
+  BandCutter(const BandCutter&) = delete;  // the writer points into the patches
 
   void add(std::span<const std::uint8_t> rgb) {
     check(std::ssize(rgb) == from_.pixels() * 3 && done_ < frames_,

@@ -13,9 +13,8 @@ namespace retinue::runtime::detail {
 
 #if defined(__x86_64__)
 
-// A target attribute per function instead of a flag for the file: with the flag, the inline
-// functions of the headers would be compiled for AVX2 as well, and the linker could choose those
-// for all.
+// Each function has a target attribute; the file has no flag. With a flag, inline functions of
+// headers would be compiled for AVX2 too, and the linker could choose those for the whole program.
 #define RETINUE_AVX2 __attribute__((target("avx2")))
 
 namespace {
@@ -23,7 +22,7 @@ namespace {
 constexpr int kRowsAtOnce = 4;
 
 /// Two output columns of four rows: column x in the low lane, x + 1 in the high one, four taps of 3
-/// channels a step. `at` and `next` are the first bytes of their taps, `w` and `w_next` their
+/// channels per step. `at` and `next` are the first bytes of the taps, `w` and `w_next` their
 /// weights.
 struct Columns {
   std::ptrdiff_t at;
@@ -33,7 +32,7 @@ struct Columns {
   std::int32_t count;
 };
 
-/// Per lane: four bytes (r g b and one that means nothing) of each of the four rows.
+/// Per lane: four bytes of each of the four rows: r, g, b and one that is ignored.
 RETINUE_AVX2 inline __m256i two_columns(const std::array<const std::uint8_t*, kRowsAtOnce>& rows,
                                         const Columns& c, __m256i half, __m128i shift) {
   // As 16-bit words: r r g g b b 0 0 of taps 0 and 1, and of taps 2 and 3.
@@ -78,7 +77,7 @@ RETINUE_AVX2 inline __m256i two_columns(const std::array<const std::uint8_t*, kR
   return _mm256_packus_epi16(words01, words23);
 }
 
-/// `pixels` of 1 or 2 that are the last of a row, from the low bytes of `samples`.
+/// Stores the last one or two `pixels` of a row from the low bytes of `samples`.
 void store_last(std::uint8_t* target, long long samples, std::size_t pixels) {
   if (pixels == 2)
     std::memcpy(target, &samples, 6);
@@ -95,7 +94,7 @@ RETINUE_AVX2 void columns_of_4_rows(const std::array<const std::uint8_t*, kRowsA
   const auto stride = static_cast<std::size_t>(axis.stride);
   const std::size_t width = axis.first.size();
   for (std::size_t x = 0; x < width; x += 2) {
-    // A last odd column is its own neighbour.
+    // An odd last column is computed twice.
     const std::size_t next = std::min(x + 1, width - 1);
     const Columns columns{.at = std::ptrdiff_t{axis.first[x]} * 3,
                           .next = std::ptrdiff_t{axis.first[next]} * 3,
@@ -109,7 +108,7 @@ RETINUE_AVX2 void columns_of_4_rows(const std::array<const std::uint8_t*, kRowsA
     const __m128i rows23 = _mm_shuffle_epi8(_mm_unpackhi_epi32(low, high), close_gaps);
     const std::size_t left = width - x;
     if (left > 2) {
-      // Two bytes too many, which the next pixels overwrite.
+      // Writes two bytes too many; the next pixels overwrite them.
       _mm_storel_epi64(reinterpret_cast<__m128i*>(out[0] + x * 3), rows01);
       _mm_storel_epi64(reinterpret_cast<__m128i*>(out[1] + x * 3),
                        _mm_unpackhi_epi64(rows01, rows01));
@@ -209,7 +208,8 @@ RETINUE_AVX2 void resize_rows_avx2(const std::uint8_t* source, std::int64_t sour
 RETINUE_AVX2 void split_patch_avx2(const std::uint8_t* rgb, std::int64_t row_bytes,
                                    std::int64_t patch, std::uint8_t* out, std::int64_t plane,
                                    std::int64_t copy) {
-  // Which byte of each third of 48 goes where; -1 leaves a zero for the others to fill.
+  // The source byte of each target byte, for each third of 48; -1 gives a zero for the others to
+  // fill.
   const __m128i r0 = _mm_setr_epi8(0, 3, 6, 9, 12, 15, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
   const __m128i r1 = _mm_setr_epi8(-1, -1, -1, -1, -1, -1, 2, 5, 8, 11, 14, -1, -1, -1, -1, -1);
   const __m128i r2 = _mm_setr_epi8(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 1, 4, 7, 10, 13);
@@ -219,8 +219,9 @@ RETINUE_AVX2 void split_patch_avx2(const std::uint8_t* rgb, std::int64_t row_byt
   const __m128i b0 = _mm_setr_epi8(2, 5, 8, 11, 14, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
   const __m128i b1 = _mm_setr_epi8(-1, -1, -1, -1, -1, 1, 4, 7, 10, 13, -1, -1, -1, -1, -1, -1);
   const __m128i b2 = _mm_setr_epi8(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 3, 6, 9, 12, 15);
-  // 16 x 16 pixels fill whole lines of memory, which are written past the cache: the patches of a
-  // picture are larger than it, and reading lines only to overwrite them would be half of the time.
+  // 16 x 16 pixels fill whole cache lines, which are written past the cache: the patches of an
+  // image are larger than the cache, and reading lines only to overwrite them would take half of
+  // the time.
   const auto address =
       reinterpret_cast<std::uintptr_t>(out) | static_cast<std::uintptr_t>(plane | copy);
   const bool stream = patch == 16 && address % 16 == 0;

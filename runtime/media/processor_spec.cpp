@@ -15,7 +15,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// One of the two files; every complaint names it and the key.
+/// One of the two files. Every error names the file and the key.
 class ConfigFile {
  public:
   ConfigFile(std::string path, Json root) : path_(std::move(path)), root_(std::move(root)) {}
@@ -61,7 +61,7 @@ class ConfigFile {
       refuse(key, "true", *value);
   }
 
-  /// mean, deviation: three times 0.5.
+  /// Mean and deviation must be 0.5, three times.
   void expect_halves(std::string_view key) const {
     const Json& value = require(key);
     if (value != Json::array({0.5, 0.5, 0.5})) refuse(key, "[0.5, 0.5, 0.5]", value);
@@ -84,7 +84,7 @@ class ConfigFile {
                       path_, budget.min_pixels, budget.max_pixels));
   }
 
-  /// What both files must say alike for one vision tower.
+  /// The values that must be equal in both files, for one vision tower.
   void check_steps() const {
     for (const char* key : {"do_resize", "do_rescale", "do_normalize", "do_convert_rgb"})
       expect_true(key);

@@ -11,7 +11,7 @@ namespace retinue::runtime {
 namespace detail {
 namespace {
 
-/// Keys 1981 with a = -0.5, as ATen spells it.
+/// Keys 1981 with a = -0.5, in ATen's order of operations.
 double keys_cubic(double x) {
   constexpr double kA = -0.5;
   x = std::abs(x);
@@ -62,7 +62,7 @@ AxisWeights bicubic_weights(std::int64_t in, std::int64_t out) {
     axis.count[i] = count;
     most_taps = std::max(most_taps, count);
   }
-  // As many fractional bits as leave the largest weight in 16 bits.
+  // The most fractional bits that keep the largest weight within 16 bits.
   while (axis.fraction_bits < 22 &&
          static_cast<std::int64_t>(
              0.5 + largest * static_cast<double>(1 << (axis.fraction_bits + 1))) < 32768)

@@ -12,11 +12,10 @@ namespace retinue::runtime {
 /// which torchvision's v2 resize takes for uint8 images on a CPU
 ///   source   [from.height, from.width, 3]   u8
 ///   target   [to.height, to.width, 3]       u8   may not overlap source
-/// Numerics: Keys' cubic with a = -0.5, stretched by the scale when shrinking; weights are
-/// normalised
-///   in f64 and rounded to i16 with as many fractional bits as the largest allows; each pass sums
-///   in i32 and rounds to u8. Columns first, then rows; an axis of equal size is left alone. All
-///   integers: the bits are the same on every CPU.
+/// Numerics: Keys' cubic with a = -0.5, stretched by the scale when shrinking. Weights are
+///   normalised in f64 and rounded to i16 with as many fractional bits as the largest allows; each
+///   pass sums in i32 and rounds to u8. Columns first, then rows; an axis of equal size is skipped.
+///   All sums are of integers: the bits are the same on every CPU.
 void resize_bicubic_u8(std::span<const std::uint8_t> source, ImageSize from,
                        std::span<std::uint8_t> target, ImageSize to);
 
@@ -26,7 +25,7 @@ namespace detail {
 /// of four, with zeros behind the last tap.
 struct AxisWeights {
   std::vector<std::int32_t> first;    ///< [out]: input position of tap 0
-  std::vector<std::int32_t> count;    ///< [out]: taps that count
+  std::vector<std::int32_t> count;    ///< [out]: taps with a weight
   std::vector<std::int16_t> weights;  ///< [out, stride]
   std::int32_t stride = 0;
   int fraction_bits = 0;
@@ -34,20 +33,20 @@ struct AxisWeights {
 AxisWeights bicubic_weights(std::int64_t in, std::int64_t out);
 
 enum class Isa { kPortable, kAvx2 };
-/// The widest that this CPU has.
+/// The widest set that this CPU has.
 Isa best_isa();
 
-/// The resize in bands of rows, so that what is between the two passes stays in cache and what
-/// takes the rows need not wait for all of them. Bands are asked for from top to bottom.
+/// Resizes in bands of rows, from top to bottom, so that the rows between the two passes stay in
+/// the cache and their consumer need not wait for all of them.
 class BandResizer {
  public:
   BandResizer(ImageSize from, ImageSize to, Isa isa);
 
-  /// Starts a picture [from.height, from.width, 3], which must outlive its bands.
+  /// Starts an image [from.height, from.width, 3], which must outlive its bands.
   void start(const std::uint8_t* source);
 
-  /// Rows [begin, end) of the resized picture: written to `scratch` and returned, or, where nothing
-  /// is to be resized, found in the source.
+  /// Rows [begin, end) of the resized image, written to `scratch`; where the size does not change,
+  /// rows of the source itself.
   ///   scratch   [end - begin, to.width, 3]
   const std::uint8_t* band(std::int64_t begin, std::int64_t end, std::uint8_t* scratch);
 

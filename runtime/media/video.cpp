@@ -31,11 +31,11 @@ Result<std::vector<std::int64_t>> choose_frames(std::int64_t total_frames,
   } else if (sampling.fps) {
     check(positive(*sampling.fps), "choose_frames: fps");
     const double wanted = static_cast<double>(total_frames) / rate * *sampling.fps;
-    // Clamped while still a double: a tiny rate must not overflow the integer.
+    // Clamped as a double: a tiny rate must not overflow the integer.
     count = static_cast<std::int64_t>(std::min(wanted, static_cast<double>(sampling.max_frames)));
     count = std::min(std::max(count, sampling.min_frames), total_frames);
   } else {
-    // The reference repeats frames of a video shorter than min_frames here, and only here.
+    // Here alone, as in the reference, a video shorter than min_frames gets frames twice.
     count = std::clamp(total_frames, sampling.min_frames, sampling.max_frames);
   }
   check(count >= 1, "choose_frames: num_frames");

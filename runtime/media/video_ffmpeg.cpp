@@ -1,4 +1,4 @@
-// One file, since it is the only one that may see the headers of libav*.
+// One file, because it is the only one that may include the headers of libav*.
 #include "runtime/media/video_ffmpeg.h"
 
 #include "runtime/media/content.h"
@@ -29,12 +29,12 @@ extern "C" {
 namespace retinue::runtime {
 namespace {
 
-/// Frames further from their time than this are missing, and not merely a codec's way of counting.
+/// A frame further from its time than this is missing; a smaller distance is a codec's way of
+/// counting.
 constexpr double kNearEnough_s = 1.0;
-/// At 60 per second three days; the list of packets stays under half a gigabyte.
+/// Three days at 60 frames per second; the list of packets stays under half a gigabyte.
 constexpr std::int64_t kMostFrames = std::int64_t{1} << 24;
-/// By the names of FFmpeg's demuxers. Playlists and the like, which name other files, are not among
-/// them.
+/// Names of FFmpeg's demuxers. Playlists and other formats that name further files are left out.
 constexpr const char* kContainers = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif";
 
 DataError error(std::string message) { return {.stage = "video", .message = std::move(message)}; }
@@ -74,23 +74,23 @@ T* allocated(T* object) {
   return object;
 }
 
-/// Stands in for the libraries' log, which would go to stderr. What a demuxer calls an error is
-/// kept for its clip: the one of Matroska skips what is damaged and says so nowhere else.
-void listen(void* source, int level, const char* format, std::va_list arguments) {
+/// Replaces the libraries' log, which would go to stderr. An error of a demuxer is kept for its
+/// video: Matroska's demuxer skips damage and reports it only in the log.
+void keep_first_error(void* source, int level, const char* format, std::va_list arguments) {
   if (source == nullptr || (level & 0xFF) > AV_LOG_ERROR) return;
   const AVClass* kind = *static_cast<const AVClass* const*>(source);
   if (kind == nullptr || std::string_view(kind->class_name) != "AVFormatContext") return;
-  auto* heard = static_cast<std::string*>(static_cast<AVFormatContext*>(source)->opaque);
-  if (heard == nullptr || !heard->empty()) return;
+  auto* kept = static_cast<std::string*>(static_cast<AVFormatContext*>(source)->opaque);
+  if (kept == nullptr || !kept->empty()) return;
   std::array<char, 256> text{};
   std::vsnprintf(text.data(), text.size(), format, arguments);
-  *heard = text.data();
-  while (heard->ends_with('\n') || heard->ends_with('.')) heard->pop_back();
+  *kept = text.data();
+  while (kept->ends_with('\n') || kept->ends_with('.')) kept->pop_back();
 }
 
-/// Once per process: the log is the only thing that clips share.
-void listen_to_libraries() {
-  static const bool done = (av_log_set_callback(listen), true);
+/// Once per process: the log is the only state that videos share.
+void capture_library_log() {
+  static const bool done = (av_log_set_callback(keep_first_error), true);
   static_cast<void>(done);
 }
 
@@ -160,7 +160,7 @@ int orientation_of(const AVStream& stream) {
 /// An open file: its demuxer, the stream of video, a decoder.
 struct Opened {
   std::unique_ptr<Bytes> bytes;
-  std::unique_ptr<std::string> heard;  ///< the demuxer's first complaint
+  std::unique_ptr<std::string> logged;  ///< the demuxer's first error
   Io io;
   Format format;  // closed before its io
   AVStream* stream = nullptr;
@@ -188,7 +188,7 @@ Result<Decoder> open_decoder(const AVStream& stream, const ImageOptions& options
   Decoder decoder(allocated(avcodec_alloc_context3(codec)));
   if (const int rc = avcodec_parameters_to_context(decoder.get(), &parameters); rc < 0)
     return error(fmt::format("its codec's parameters are damaged: {}", reason(rc)));
-  // One thread: clips are decoded side by side already.
+  // One thread: videos are decoded in parallel already.
   decoder->thread_count = 1;
   decoder->max_pixels = options.max_pixels;
   decoder->pkt_timebase = stream.time_base;
@@ -198,28 +198,28 @@ Result<Decoder> open_decoder(const AVStream& stream, const ImageOptions& options
 }
 
 Result<Opened> open_bytes(std::span<const std::byte> all, const ImageOptions& options) {
-  listen_to_libraries();
+  capture_library_log();
   constexpr int kBuffer_bytes = 1 << 15;
   Opened opened;
   opened.bytes = std::make_unique<Bytes>(Bytes{all});
   auto* buffer = static_cast<unsigned char*>(allocated(av_malloc(kBuffer_bytes)));
   opened.io.reset(allocated(avio_alloc_context(buffer, kBuffer_bytes, 0, opened.bytes.get(),
                                                read_bytes, nullptr, seek_bytes)));
-  opened.heard = std::make_unique<std::string>();
+  opened.logged = std::make_unique<std::string>();
   AVFormatContext* format = allocated(avformat_alloc_context());
-  format->opaque = opened.heard.get();
+  format->opaque = opened.logged.get();
   format->pb = opened.io.get();
   format->flags |= AVFMT_FLAG_CUSTOM_IO;
   format->io_open = open_nothing;
   format->format_whitelist = av_strdup(kContainers);
-  // Frees the context when it fails.
+  // A failing avformat_open_input frees the context.
   if (const int rc = avformat_open_input(&format, nullptr, nullptr, nullptr); rc < 0)
     return error(fmt::format("{}, wanted an mp4, mov, mkv, webm, avi or gif: {}",
                              describe_content(all), reason(rc)));
   opened.format.reset(format);
   if (auto failed = find_streams(*format, options.max_pixels)) return *failed;
   const int best = av_find_best_stream(format, AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
-  // The cover of a song is a stream of video, too.
+  // The cover image of a song is a video stream, too.
   if (best < 0 || (format->streams[best]->disposition & AV_DISPOSITION_ATTACHED_PIC) != 0)
     return error("there is no video in it, only sound or data. Leave it out.");
   for (unsigned i = 0; i < format->nb_streams; ++i)
@@ -236,10 +236,10 @@ Result<Opened> open_bytes(std::span<const std::byte> all, const ImageOptions& op
   return opened;
 }
 
-/// Hands out the decoder's frames, feeding it with what `next` gives.
-///   next      false at the end
-///   take      false: no more are wanted
-/// Returns 0, or the code of what failed; the decoder's own trouble comes before the demuxer's.
+/// Feeds the decoder packets and takes its frames.
+///   next     reads a packet; false at the end
+///   take     takes a frame; false when no more are wanted
+///   returns  0, or the code of the first error of the decoder
 template <class Next, class Take>
 int run_decoder(AVCodecContext& decoder, AVPacket& packet, AVFrame& frame, const Next& next,
                 const Take& take) {
@@ -262,14 +262,15 @@ bool is_damaged(const AVFrame& frame) {
   return frame.decode_error_flags != 0 || (frame.flags & AV_FRAME_FLAG_CORRUPT) != 0;
 }
 
-/// A GIF's packets are cut where its bytes end, and its decoder shows what it has.
+/// Whether a GIF is cut. Its demuxer gives a shorter last packet then, and its decoder accepts
+/// that.
 bool lacks_end(std::span<const std::byte> gif) {
   const auto last =
       std::find_if(gif.rbegin(), gif.rend(), [](std::byte b) { return b != std::byte{0}; });
   return last == gif.rend() || *last != std::byte{0x3B};
 }
 
-/// VP8's packets that only prepare others; all other codecs put those into the packet of a frame.
+/// VP8 has packets that only prepare others; all other codecs put those into the packet of a frame.
 bool is_shown(const AVPacket& packet, AVCodecID codec) {
   return codec != AV_CODEC_ID_VP8 || packet.size < 1 || (packet.data[0] & 0x10) != 0;
 }
@@ -284,9 +285,9 @@ class RgbWriter {
   std::optional<DataError> write(const AVFrame& frame, Frames& out) {
     auto format = static_cast<AVPixelFormat>(frame.format);
     if (!fits(frame)) {
-      // The references' decoders take the scaler's short cut for 4:2:0 and 4:2:2 of even height,
-      // which takes the nearest chroma sample; all else it interpolates. Their rounding differs
-      // from one processor to the next, this one's does not.
+      // For 4:2:0 and 4:2:2 of even height the reference's decoders use the scaler's fast path,
+      // which takes the nearest chroma sample; other formats are interpolated. The rounding of that
+      // path differs between processors; the accurate rounding chosen here does not.
       const bool nearest =
           frame.height % 2 == 0 && (format == AV_PIX_FMT_YUV420P || format == AV_PIX_FMT_YUVJ420P ||
                                     format == AV_PIX_FMT_YUV422P || format == AV_PIX_FMT_YUVJ422P);
@@ -299,10 +300,10 @@ class RgbWriter {
       const bool full = frame.color_range == AVCOL_RANGE_JPEG || format == AV_PIX_FMT_YUVJ420P ||
                         format == AV_PIX_FMT_YUVJ422P || format == AV_PIX_FMT_YUVJ444P ||
                         format == AV_PIX_FMT_YUVJ440P || format == AV_PIX_FMT_YUVJ411P;
-      // Fails for what is RGB already, which needs none of it.
+      // Fails for RGB, which needs no conversion matrix.
       sws_setColorspaceDetails(scaler_.get(), sws_getCoefficients(frame.colorspace), full,
                                sws_getCoefficients(SWS_CS_DEFAULT), 1, 0, 1 << 16, 1 << 16);
-      // Rows with room behind them: swscale writes in units of its vectors.
+      // Rows are padded: swscale writes whole vectors.
       rgb_.reset(allocated(av_frame_alloc()));
       rgb_->format = AV_PIX_FMT_RGB24;
       rgb_->width = frame.width;
@@ -338,7 +339,7 @@ class RgbWriter {
   AVColorRange range_ = AVCOL_RANGE_UNSPECIFIED;
 };
 
-// A clip ------------------------------------------------------------------------------------------
+// A video -----------------------------------------------------------------------------------------
 
 class FfmpegVideo final : public Video {
  public:
@@ -364,10 +365,10 @@ class FfmpegVideo final : public Video {
     check(std::ranges::is_sorted(indices) &&
               (indices.empty() ||
                (indices.front() >= 0 && indices.back() < std::ssize(header_.times_s))),
-          "a clip's frames are asked for by ascending index");
+          "frames of a video are requested by ascending index");
     std::size_t taken = 0;
-    // A keyframe may lean on what stands before it, where a file marks one wrongly: damage found
-    // behind a leap counts only when it is there without one, too.
+    // A file may mark a frame as a keyframe that needs earlier frames. So an error after a skip
+    // counts only if it also appears without skipping.
     auto failed = decode_from(indices, take, taken, may_leap());
     if (failed && may_leap()) failed = decode_from(indices, take, taken, false);
     return failed;
@@ -375,17 +376,17 @@ class FfmpegVideo final : public Video {
 
  private:
   [[nodiscard]] bool may_leap() const {
-    // A GIF's pictures are drawn over each other, and its packets say nothing of it.
+    // Each image of a GIF is drawn over the one before, and its packets do not tell.
     return by_time_ && codec_ != AV_CODEC_ID_GIF;
   }
 
-  /// What tells a frame from others when it comes out of the decoder.
+  /// The mark by which a frame is recognised when the decoder gives it.
   [[nodiscard]] std::int64_t mark_of(std::int64_t index) const {
     return by_time_ ? ticks_[static_cast<std::size_t>(index)] : index;
   }
 
-  /// Of ticks, from the first frame. In this order equal to index / rate where both are the same
-  /// fraction: one rounding.
+  /// Seconds since the first frame. This order of operations rounds once, as index / rate does, so
+  /// both are equal where the fractions are.
   [[nodiscard]] double seconds_of_ticks(std::int64_t ticks) const {
     const double since = static_cast<double>(ticks) - static_cast<double>(ticks_.front());
     return since * time_base_.num / time_base_.den;
@@ -396,7 +397,7 @@ class FfmpegVideo final : public Video {
     return header_.times_s[static_cast<std::size_t>(std::clamp<std::int64_t>(mark, 0, last))];
   }
 
-  /// The next packet of the stream, or what av_read_frame says.
+  /// Reads the next packet of the stream; returns the code of av_read_frame.
   static int read_packet(const Opened& opened, AVPacket& packet) {
     int rc = 0;
     while ((rc = av_read_frame(opened.format.get(), &packet)) >= 0 &&
@@ -430,10 +431,10 @@ class FfmpegVideo final : public Video {
           fmt::format("its first frame cannot be decoded: {}. The file is damaged.", reason(rc)));
     if (read == AVERROR(E2BIG))
       return error(fmt::format("more than {} frames. Cut it into parts.", kMostFrames));
-    if (read != AVERROR_EOF || !opened.heard->empty())
+    if (read != AVERROR_EOF || !opened.logged->empty())
       return error(
           fmt::format("is damaged or incomplete, {} frames can be reached: {}. Copy it again.",
-                      frames_, opened.heard->empty() ? reason(read) : *opened.heard));
+                      frames_, opened.logged->empty() ? reason(read) : *opened.logged));
     if (codec_ == AV_CODEC_ID_GIF && lacks_end(bytes_))
       return error(
           fmt::format("ends within frame {}. The copy is incomplete; copy it again.", frames_));
@@ -450,7 +451,7 @@ class FfmpegVideo final : public Video {
     if (key && packet.pts != AV_NOPTS_VALUE && (keys_.empty() || keys_.back().pts < packet.pts))
       keys_.push_back({packet.pts, packets_});
     ++packets_;
-    // What an edit list cuts away is decoded for the sake of others.
+    // Frames that an edit list removes are decoded, because others need them, and not shown.
     if ((packet.flags & AV_PKT_FLAG_DISCARD) != 0 || !is_shown(packet, codec_)) return;
     ++frames_;
     if (packet.pts != AV_NOPTS_VALUE) ticks_.push_back(packet.pts);
@@ -458,8 +459,9 @@ class FfmpegVideo final : public Video {
     last_ticks_ = std::max<std::int64_t>(packet.duration, 0);
   }
 
-  /// Frames are known by their presentation times. Where a file, often an AVI, does not give each
-  /// its own, they are counted, and their times are those of decoding, which differ by a delay.
+  /// Frames are recognised by their presentation times. Where a file, often an AVI, lacks some or
+  /// has them twice, frames are counted, and the times of decoding are used, which differ by a
+  /// delay.
   void order_frames() {
     std::ranges::sort(ticks_);
     const bool valid = time_base_.num > 0 && time_base_.den > 0;
@@ -471,8 +473,8 @@ class FfmpegVideo final : public Video {
     if (!valid || ticks_.size() != frames_) ticks_.clear();
   }
 
-  /// Frames that keep to the container's rate have its times, free of a container's rounding to
-  /// milliseconds; others have their own.
+  /// Frames that follow the container's rate get times computed from it, free of the container's
+  /// rounding to milliseconds; others keep their own times.
   void set_times(AVRational rate) {
     if (rate.num > 0 && rate.den > 0) header_.fps = av_q2d(rate);
     header_.constant_rate = ticks_.empty() || header_.fps.has_value();
@@ -488,86 +490,131 @@ class FfmpegVideo final : public Video {
         header_.times_s[i] = static_cast<double>(i) / header_.fps.value_or(kAssumedFps);
       return;
     }
-    // A last frame without a duration ends the clip where it begins.
+    // A last frame without a duration ends the video at its own time.
     const auto intervals = static_cast<double>(frames_ - (last_ticks_ > 0 ? 0 : 1));
     const double duration = seconds_of_ticks(av_sat_add64(ticks_.back(), last_ticks_));
     if (duration > 0.0 && intervals > 0.0) header_.fps = intervals / duration;
   }
 
-  /// The packet from which a frame can be decoded: that of the last keyframe shown before it.
+  /// The packet from which a frame can be decoded: that of the last keyframe at or before it.
   [[nodiscard]] std::int64_t packet_for(std::int64_t mark) const {
     const auto after = std::ranges::upper_bound(keys_, mark, {}, &Key::pts);
     return after == keys_.begin() ? 0 : std::prev(after)->packet;
   }
 
-  /// Hands out what is wanted from indices[taken] on.
-  std::optional<DataError> decode_from(std::span<const std::int64_t> indices, const TakeFrame& take,
-                                       std::size_t& taken, bool leap) {
-    auto opened = open_bytes(bytes_, options_);
-    if (!opened.ok()) return opened.error();
-    const Packet packet(allocated(av_packet_alloc()));
-    const Image frame(allocated(av_frame_alloc())), before(allocated(av_frame_alloc()));
-    RgbWriter writer(orientation_);
-    Frames rgb;
-    std::optional<DataError> failed;
-    std::int64_t at = 0, frames = 0, before_mark = 0, sent = mark_of(0);
-    bool any_before = false;
-    const auto wanted = [&] { return mark_of(indices[taken]); };
-    const auto hand_out = [&](const AVFrame& image) {
-      if (!(failed = writer.write(image, rgb))) {
-        if (ImageSize{.height = rgb.height, .width = rgb.width} != header_.size) {
-          failed = error(fmt::format(
-              "at {:.2f} s a frame of {} x {} pixels among others of {} x {}", seconds_of(wanted()),
-              rgb.width, rgb.height, header_.size.width, header_.size.height));
-          return;
-        }
-        take(rgb.pixels);
-        ++taken;
+  /// One pass over the stream, which gives the wanted frames from indices[taken] on.
+  class Pass {
+   public:
+    Pass(const FfmpegVideo& video, const Opened& opened, std::span<const std::int64_t> indices,
+         const TakeFrame& take, bool leap)
+        : video_(video),
+          opened_(opened),
+          indices_(indices),
+          take_(take),
+          leap_(leap),
+          writer_(video.orientation_),
+          sent_(video.mark_of(0)) {}
+
+    std::optional<DataError> run(std::size_t& taken) {
+      taken_ = taken;
+      const int rc = run_decoder(
+          *opened_.decoder, *packet_, *frame_, [&] { return next(); }, [&] { return shown(); });
+      if (rc < 0 && !failed_) failed_ = damaged_at(sent_, ": " + reason(rc));
+      while (!failed_ && wants_more()) {
+        if (!any_before_) return error("no frame of it can be decoded. The file is damaged.");
+        stand_in(*before_, before_mark_);
       }
-    };
-    const auto stand_in = [&](const AVFrame& image, std::int64_t mark) {
-      if (leap || std::abs(seconds_of(wanted()) - seconds_of(mark)) > kNearEnough_s)
-        failed = error(fmt::format("the frame at {:.2f} s is missing. The file is damaged.",
-                                   seconds_of(wanted())));
-      else
-        hand_out(image);
-    };
-    const auto next = [&] {
-      const std::int64_t from = leap ? packet_for(wanted()) : 0;
-      if (from > at) avcodec_flush_buffers(opened->decoder.get());
-      while (read_packet(*opened, *packet) >= 0) {
-        if (at++ >= from) {
-          sent = by_time_ ? packet->pts : frames;
+      taken = taken_;
+      return failed_;
+    }
+
+   private:
+    [[nodiscard]] bool wants_more() const { return taken_ < indices_.size(); }
+    [[nodiscard]] std::int64_t wanted() const { return video_.mark_of(indices_[taken_]); }
+    [[nodiscard]] DataError damaged_at(std::int64_t mark, const std::string& why) const {
+      return error(fmt::format("is damaged at {:.2f} s{}. Copy it again, or cut it there.",
+                               video_.seconds_of(mark), why));
+    }
+
+    /// Reads the next packet that the decoder needs; false at the end.
+    bool next() {
+      const std::int64_t from = leap_ ? video_.packet_for(wanted()) : 0;
+      if (from > at_) avcodec_flush_buffers(opened_.decoder.get());
+      while (read_packet(opened_, *packet_) >= 0) {
+        if (at_++ >= from) {
+          sent_ = video_.by_time_ ? packet_->pts : frames_;
           return true;
         }
-        av_packet_unref(packet.get());
+        av_packet_unref(packet_.get());
       }
       return false;
-    };
-    const int rc = run_decoder(*opened->decoder, *packet, *frame, next, [&] {
-      const std::int64_t mark = by_time_ ? frame->best_effort_timestamp : frames++;
+    }
+
+    /// Takes a decoded frame; false when no more are wanted.
+    bool shown() {
+      const std::int64_t mark = video_.by_time_ ? frame_->best_effort_timestamp : frames_++;
       if (mark == AV_NOPTS_VALUE) return true;
-      if (is_damaged(*frame)) {
-        failed = error(fmt::format("is damaged at {:.2f} s. Copy it again, or cut it there.",
-                                   seconds_of(mark)));
+      if (is_damaged(*frame_)) {
+        failed_ = damaged_at(mark, "");
         return false;
       }
-      while (!failed && taken < indices.size() && wanted() < mark)
-        any_before ? stand_in(*before, before_mark) : stand_in(*frame, mark);
-      while (!failed && taken < indices.size() && wanted() == mark) hand_out(*frame);
-      av_frame_unref(before.get());
-      if (av_frame_ref(before.get(), frame.get()) < 0) throw std::bad_alloc();
-      before_mark = mark, any_before = true;
-      return !failed && taken < indices.size();
-    });
-    if (rc < 0 && !failed)
-      failed = error(fmt::format("is damaged at {:.2f} s: {}. Copy it again, or cut it there.",
-                                 seconds_of(sent), reason(rc)));
-    while (!failed && taken < indices.size()) {
-      if (!any_before) return error("no frame of it can be decoded. The file is damaged.");
-      stand_in(*before, before_mark);
+      while (!failed_ && wants_more() && wanted() < mark)
+        any_before_ ? stand_in(*before_, before_mark_) : stand_in(*frame_, mark);
+      while (!failed_ && wants_more() && wanted() == mark) hand_out(*frame_);
+      av_frame_unref(before_.get());
+      if (av_frame_ref(before_.get(), frame_.get()) < 0) throw std::bad_alloc();
+      before_mark_ = mark, any_before_ = true;
+      return !failed_ && wants_more();
     }
-    return failed;
+
+    void hand_out(const AVFrame& image) {
+      if ((failed_ = writer_.write(image, rgb_))) return;
+      const ImageSize &size = video_.header_.size, got{.height = rgb_.height, .width = rgb_.width};
+      if (got != size) {
+        failed_ = error(fmt::format("at {:.2f} s a frame of {} x {} pixels among others of {} x {}",
+                                    video_.seconds_of(wanted()), got.width, got.height, size.width,
+                                    size.height));
+        return;
+      }
+      take_(rgb_.pixels);
+      ++taken_;
+    }
+
+    /// Hands out a neighbour of a frame that the decoder did not give. After a leap the frame may
+    /// only be missing because of the leap.
+    void stand_in(const AVFrame& image, std::int64_t mark) {
+      const double wanted_s = video_.seconds_of(wanted());
+      if (leap_ || std::abs(wanted_s - video_.seconds_of(mark)) > kNearEnough_s)
+        failed_ =
+            error(fmt::format("the frame at {:.2f} s is missing. The file is damaged.", wanted_s));
+      else
+        hand_out(image);
+    }
+
+    const FfmpegVideo& video_;
+    const Opened& opened_;
+    std::span<const std::int64_t> indices_;
+    const TakeFrame& take_;
+    bool leap_;
+    const Packet packet_{allocated(av_packet_alloc())};
+    const Image frame_{allocated(av_frame_alloc())}, before_{allocated(av_frame_alloc())};
+    RgbWriter writer_;
+    Frames rgb_;
+    std::optional<DataError> failed_;
+    std::size_t taken_ = 0;
+    std::int64_t at_ = 0, frames_ = 0;  ///< packets read, frames decoded
+    std::int64_t sent_;                 ///< mark of the packet that was sent last
+    std::int64_t before_mark_ = 0;
+    bool any_before_ = false;
+  };
+
+  /// Decodes the wanted frames from indices[taken] on.
+  ///   leap  skips from keyframe to keyframe
+  std::optional<DataError> decode_from(std::span<const std::int64_t> indices, const TakeFrame& take,
+                                       std::size_t& taken, bool leap) const {
+    const auto opened = open_bytes(bytes_, options_);
+    if (!opened.ok()) return opened.error();
+    return Pass(*this, *opened, indices, take, leap).run(taken);
   }
 
   /// A packet from which decoding can start.
@@ -584,11 +631,11 @@ class FfmpegVideo final : public Video {
   int orientation_ = 1;
   std::int64_t packets_ = 0;
   std::vector<Key> keys_;            ///< pts ascending
-  std::size_t frames_ = 0;           ///< that are shown
-  std::vector<std::int64_t> ticks_;  ///< of frames, ascending; empty where the file has no times
+  std::size_t frames_ = 0;           ///< shown ones
+  std::vector<std::int64_t> ticks_;  ///< per frame, ascending; empty where the file has no times
   std::vector<std::int64_t> decoding_ticks_;
   std::int64_t last_ticks_ = 0;  ///< the last frame's duration
-  bool by_time_ = false;         ///< frames are known by their ticks; else by their number
+  bool by_time_ = false;         ///< frames are recognised by their ticks; else by their number
 };
 
 }  // namespace

@@ -55,10 +55,10 @@ class WebDataset : public CaptionFiles {
     if (++records_ % kRecordsPerTar == 0) close();
   }
   void commit() override {
-    // Without records there is one archive all the same: that nothing is in it is an answer.
+    // Without records there is one empty archive, so that the job's output is complete.
     if (records_ == 0) tar_.emplace(tar_path(folder_, tars_));
     if (tar_) close();
-    // Of an earlier sealing with more records.
+    // Left by an earlier finalize() with more records.
     std::error_code none;
     for (std::int64_t number = tars_; fs::remove(tar_path(folder_, number), none);) ++number;
   }
@@ -144,14 +144,14 @@ std::string webdataset_key(std::string_view id) {
     const auto c = static_cast<unsigned char>(id[i]);
     const bool control = c < ' ' || c == 0x7F;
     const bool empty_part = c == '/' && (i == 0 || i + 1 == id.size() || id[i - 1] == '/');
-    // webdataset passes over folders named __like_this__.
+    // webdataset skips folders named __like_this__.
     const bool hidden = i == 0 && id.starts_with("__");
     if (control || empty_part || hidden || c == '.' || c == '%' || c == '\\')
       key += fmt::format("%{:02X}", c);
     else
       key.push_back(id[i]);
   }
-  // No id but the empty one gives this.
+  // Only the empty id gives this.
   return key.empty() ? "%" : key;
 }
 

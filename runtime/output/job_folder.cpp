@@ -23,7 +23,7 @@ using Json = nlohmann::ordered_json;
 std::string differences(const Json& was, const Json& now) {
   const Json before = was.flatten(), after = now.flatten();
   std::string text;
-  const auto say = [&](std::string key, const Json& a, const Json& b) {
+  const auto add = [&](std::string key, const Json& a, const Json& b) {
     key.erase(0, 1);
     for (char& c : key)
       if (c == '/') c = '.';
@@ -35,11 +35,11 @@ std::string differences(const Json& was, const Json& now) {
   };
   for (const auto& [key, value] : after.items())
     if (!before.contains(key))
-      say(key, Json(), value);
+      add(key, Json(), value);
     else if (before[key] != value)
-      say(key, before[key], value);
+      add(key, before[key], value);
   for (const auto& [key, value] : before.items())
-    if (!after.contains(key)) say(key, value, Json());
+    if (!after.contains(key)) add(key, value, Json());
   return text;
 }
 
@@ -59,7 +59,7 @@ JobFolder::JobFolder(std::string path) : path_(std::move(path)) {
 
 bool JobFolder::has_job() const { return std::filesystem::exists(path_ + "/job.json"); }
 
-void JobFolder::validate(const Json& signature, const Json& about, const std::string& note) const {
+void JobFolder::bind(const Json& signature, const Json& about, const std::string& note) const {
   const std::string job = path_ + "/job.json";
   if (has_job()) {
     std::ifstream file(job);
@@ -70,8 +70,8 @@ void JobFolder::validate(const Json& signature, const Json& about, const std::st
     const std::string what = differences(before["question"], signature);
     if (!what.empty())
       throw UsageError(
-          fmt::format("[--output] {} holds the answers to another question: {}.{}{} Choose "
-                      "another folder, or ask as before.",
+          fmt::format("[--output] {} holds another job: {}.{}{} Choose another folder, or "
+                      "use the inputs and options of that job.",
                       path_, what, note.empty() ? "" : " ", note));
     return;
   }

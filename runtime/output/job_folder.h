@@ -12,31 +12,32 @@
 
 namespace retinue::runtime {
 
-/// The folder of a job, held by rank 0 of its world. While it is held no other job gets it.
+/// The folder of a job, locked by rank 0. While the lock is held no other run can open the folder.
 class JobFolder {
  public:
   /// Makes or opens `path`.
   /// Throws: UsageError when another job runs in it; SystemError when the disk refuses.
   explicit JobFolder(std::string path);
 
-  /// What the folder is for.
-  ///   question  what decides the records: a folder that was made for another one is refused
-  ///   about     the rest of job.json, written when there is none yet
-  ///   note      said with a refusal, for what `question` holds only a hash of
-  /// Throws: UsageError when the question differs, naming in what; SystemError when the disk
-  /// refuses.
-  void validate(const nlohmann::ordered_json& signature, const nlohmann::ordered_json& about,
-                const std::string& note = "") const;
-  /// There is a job.json: what else lies in the folder belongs to its question.
+  /// Binds the folder to a job: writes job.json, or checks that the existing one has the same
+  /// signature.
+  ///   signature  all that decides the records
+  ///   about      the rest of job.json, for people
+  ///   note       added to a refusal; explains a difference of which `signature` holds only a hash
+  /// Throws: UsageError when the signature differs, with the keys that differ; SystemError when the
+  ///   disk refuses.
+  void bind(const nlohmann::ordered_json& signature, const nlohmann::ordered_json& about,
+            const std::string& note = "") const;
+  /// Whether there is a job.json. Without one, other files in the folder belong to no job.
   [[nodiscard]] bool has_job() const;
 
   [[nodiscard]] const std::string& path() const { return path_; }
 
-  /// captions.jsonl, what `format` adds to it, and failures.jsonl from the journal. Each file is
-  /// written whole or not at all.
-  ///   order   item indices as the input has them
-  ///   format  is no part of the question: the same folder may be sealed again in another one
-  /// Without `finished` only failures.jsonl is written: captions stand for all of them.
+  /// Writes failures.jsonl and, for a finished job, captions.jsonl and the files of `format`, from
+  /// the journal. Each file is written whole or not at all.
+  ///   order     item indices in the order of the input
+  ///   finished  every item has ended. Otherwise there are no captions files: they hold all records
+  ///   format    is no part of the job signature: a folder can be finalized again in another format
   /// Throws: SystemError.
   void finalize(const Journal& journal, const std::vector<std::int64_t>& order, bool finished,
                 OutputFormat format = OutputFormat::kJsonl) const;
@@ -44,7 +45,7 @@ class JobFolder {
   void write_report(const nlohmann::ordered_json& report) const;
 
  private:
-  /// Goes with the process too, however that ends.
+  /// A file lock: the kernel releases it when the process ends, in whatever way.
   struct Lock {
     explicit Lock(const std::string& job);
     ~Lock();

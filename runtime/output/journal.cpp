@@ -69,7 +69,7 @@ SegmentWriter::SegmentWriter(std::string path, std::int64_t fsync_interval_ms)
     : path_(std::move(path)), fsync_interval_ms_(fsync_interval_ms) {
   fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (fd_ < 0) fail(errno);
-  // Durable lines in a file without a durable name would be lost with it.
+  // Without a durable name the file would be lost with all its durable lines.
   sync_folder(std::filesystem::path(path_).parent_path().string());
   if (fsync_interval_ms_ > 0)
     syncer_ = std::jthread([this](const std::stop_token& stop) { sync_loop(stop); });
@@ -93,11 +93,12 @@ std::int64_t SegmentWriter::append(EntryType type, std::int64_t index, std::stri
   const std::string body = fmt::format("{} {} {}", static_cast<char>(type), index, json);
   const std::string line = checksum(body) + " " + body + "\n";
   const std::lock_guard lock(mutex_);
-  // A line after one that was cut, or that a sync gave up, would look like a line that counts.
+  // After a torn line, or one whose sync failed, a further line would count as if nothing were
+  // lost.
   if (error_ == 0 && !write_all(fd_, line)) error_ = errno;
   if (error_ != 0) fail(error_);
   ++appended_;
-  // What an item was taken for matters to the next process alone: it need not survive the power.
+  // kTaken serves crash attribution alone. After a power failure no item is blamed: no sync needed.
   if (type == EntryType::kTaken) return appended_;
   wanted_ = appended_;
   if (fsync_interval_ms_ > 0) {
@@ -118,13 +119,13 @@ std::int64_t SegmentWriter::durable() const {
 void SegmentWriter::sync_loop(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   while (wake_.wait(lock, stop, [&] { return durable_ < wanted_ && error_ == 0; })) {
-    // A group: what comes within the interval shares the sync.
+    // Entries of one interval share a sync.
     wake_.wait_for(lock, stop, std::chrono::milliseconds(fsync_interval_ms_), [] { return false; });
     const std::int64_t group = appended_;
     lock.unlock();
     const int error = fdatasync(fd_) == 0 || errno == EINVAL ? 0 : errno;
     lock.lock();
-    // After a sync that failed the kernel may have dropped the pages: another one proves nothing.
+    // After a failed sync the kernel may have dropped the pages: a second sync would prove nothing.
     if (error == 0)
       durable_ = group;
     else
@@ -150,7 +151,7 @@ Journal::Journal(const std::string& job, std::int64_t items)
        !error && at != std::filesystem::directory_iterator(); at.increment(error))
     if (const auto name = parse_name(at->path().filename().string()))
       found.emplace_back(*name, at->path().string());
-  // Unread entries would be done twice: a folder that is there must be readable.
+  // Items whose entries stay unread would run twice: a folder that exists must be readable.
   if (error && error != std::errc::no_such_file_or_directory)
     throw SystemError(fmt::format("[journal] {}/journal: {}", job, error.message()));
   std::sort(found.begin(), found.end());
@@ -172,7 +173,7 @@ void Journal::read_segment(const std::string& path) {
   for (std::string line; std::getline(file, line);) {
     const std::int64_t begin = offset;
     offset += static_cast<std::int64_t>(line.size()) + 1;
-    // getline gives a last line without its end too: that one is torn, whatever it says.
+    // getline also returns a last line without its end. Such a line is torn, even if it parses.
     const auto entry = file.eof() ? std::nullopt : parse(line);
     if (!entry) {
       ++damaged_lines_;

@@ -12,37 +12,39 @@
 
 namespace retinue::runtime {
 
-/// The journal is the truth about a job: segments DIR/journal/r00017.e3.seg of rank and epoch, each
-/// with one writer, only ever appended to; every start of the job is a new epoch. A line is
+/// The journal is the truth about a job. It is a set of segments, DIR/journal/r00017.e3.seg for
+/// rank 17 in epoch 3; every start of the job is a new epoch. A segment has one writer, which only
+/// appends. A line is
 ///   <XXH3 of the rest, 16 hex digits> <type> <item index> <JSON>
-/// so that a torn tail, or a damaged line, costs itself and nothing else.
+/// so a torn or damaged line is lost alone.
 enum class EntryType : char {
-  kStart = 'S',  ///< index: the epoch; who wrote, under which numerics
-  kTaken = 'T',  ///< index: the item; its work begins here
-  kDone = 'D',   ///< index: the item; its record
-  kFail = 'F',   ///< index: the item; its failure
+  kStart = 'S',  ///< index: the epoch; JSON: the writer and its numerics
+  kTaken = 'T',  ///< index: the item; work on it starts
+  kDone = 'D',   ///< index: the item; JSON: its record
+  kFail = 'F',   ///< index: the item; JSON: its failure
 };
 
 /// Path of a segment in the folder of a job.
 std::string segment_path(const std::string& job, int rank, int epoch);
 
-/// Appends to one segment. What append() returned from survives the process; what durable() counts
-/// survives the power, `fsync_interval_ms` later. Any thread may append.
+/// Appends to one segment. An entry survives a crash of the process once append() returns, and a
+/// power failure once durable() counts it, at most about `fsync_interval_ms` later. Any thread may
+/// append.
 class SegmentWriter {
  public:
-  /// Throws: SystemError when it cannot be made.
+  /// Throws: SystemError when the segment cannot be made.
   SegmentWriter(std::string path, std::int64_t fsync_interval_ms);
   ~SegmentWriter();
   SegmentWriter(const SegmentWriter&) = delete;
   SegmentWriter& operator=(const SegmentWriter&) = delete;
 
-  /// The number of this entry, from 1. `json` has no line end. Throws: SystemError when the disk
-  /// refuses or has refused before, at a sync too: nothing is kept behind a hole, and what
-  /// durable() counted stays.
+  /// Returns the number of this entry, from 1. `json` has no line end.
+  /// Throws: SystemError when the disk refuses this write, or refused an earlier write or sync:
+  ///   nothing is written behind a gap. Entries that durable() counted are safe.
   std::int64_t append(EntryType type, std::int64_t index, std::string_view json);
-  /// The entries up to this number survive the power.
+  /// The entries up to this number survive a power failure.
   [[nodiscard]] std::int64_t durable() const;
-  /// Everything is durable. Throws: SystemError.
+  /// Makes every entry durable. Throws: SystemError.
   void close();
 
  private:
@@ -52,19 +54,20 @@ class SegmentWriter {
   std::string path_;
   std::int64_t fsync_interval_ms_;
   int fd_ = -1;
-  mutable std::mutex mutex_;  ///< of what follows
+  mutable std::mutex mutex_;  ///< guards the members below
   std::condition_variable_any wake_;
   std::int64_t appended_ = 0, durable_ = 0;
-  std::int64_t wanted_ = 0;  ///< should become durable
-  int error_ = 0;            ///< the first; there is no writing after it
-  std::jthread syncer_;      // last: it uses all of the above
+  std::int64_t wanted_ = 0;  ///< the entries up to this number need a sync
+  int error_ = 0;            ///< the first; after it nothing is written
+  std::jthread syncer_;      // last: it uses all members above
 };
 
-/// What the segments of a job say: for each item the newest entry, by epoch, then by line. Texts
-/// stay on disk.
+/// Reads the segments of a job: for each item its newest entry, by epoch, then by line. Memory
+/// holds where each entry is, not its JSON.
 class Journal {
  public:
-  /// Reads every segment below `job`; none is well. Throws: SystemError when one cannot be read.
+  /// Reads every segment below `job`; there may be none.
+  /// Throws: SystemError when one cannot be read.
   Journal(const std::string& job, std::int64_t items);
 
   [[nodiscard]] bool done(std::int64_t index) const { return is(index, EntryType::kDone); }
@@ -77,16 +80,16 @@ class Journal {
   [[nodiscard]] int next_epoch() const { return next_epoch_; }
   /// JSON of the starts, oldest first.
   [[nodiscard]] const std::vector<std::string>& starts() const { return starts_; }
-  /// Lines that were cut or skipped.
+  /// Torn or damaged lines, which were skipped.
   [[nodiscard]] std::int64_t damaged_lines() const { return damaged_lines_; }
-  /// Records that were ever written, of whatever item.
+  /// All records ever written, also those that a newer entry of their item replaces.
   [[nodiscard]] std::int64_t done_lines() const { return done_lines_; }
-  /// What the deaths of earlier runs tell about items.
+  /// Which items caused crashes of earlier runs.
   [[nodiscard]] const CrashAttribution& crash_attribution() const { return attributed_; }
 
  private:
   struct Place {
-    EntryType type = EntryType::kStart;  ///< kStart: nothing is known
+    EntryType type = EntryType::kStart;  ///< kStart: no entry
     std::uint32_t segment = 0;
     std::uint32_t length = 0;
     std::int64_t offset = 0;

@@ -58,9 +58,44 @@ Json rank_json(const JobStatus& status, std::size_t r) {
   return json;
 }
 
+void add_items(Json& json, const JobStatus& status, const RankState& total) {
+  json["items"] = {{"all", status.items},
+                   {"done", status.done()},
+                   {"failed", status.failed()},
+                   {"quarantined", status.quarantined},
+                   {"left", status.items - status.done() - status.failed()},
+                   {"in_flight", total.live + total.requests}};
+  json["this_run"] = {{"done", status.counts.done},
+                      {"failed", status.counts.failed},
+                      {"media", status.counts.media},
+                      {"prompt_tokens", status.counts.prompt_tokens},
+                      {"completion_tokens", status.counts.completion_tokens}};
+}
+
+/// Queues, KV blocks and stages, summed over ranks.
+void add_engine(Json& json, const JobStatus& status, const RankState& total) {
+  const SchedulerStats& scheduler = total.engine.scheduler;
+  json["queues"] = {{"questions", total.requests},
+                    {"pixels_queued", total.feed.queued},
+                    {"pixels_ready", total.feed.ready},
+                    {"waiting", scheduler.waiting},
+                    {"running", scheduler.running}};
+  const double per_leader = status.elapsed_s * status.job.mesh.data;
+  json["starvation"] = {
+      {"waited_for_pixels_s", total.engine.starved_s},
+      {"waited_for_pixels_share", per_leader > 0 ? total.engine.starved_s / per_leader : 0.0},
+      {"pixels_waited_s", total.engine.pixels_waited_s}};
+  json["kv"] = {{"blocks", scheduler.kv_blocks},
+                {"held", scheduler.kv_blocks_held},
+                {"preempted", scheduler.preempted},
+                {"reused_tokens", scheduler.reused_tokens}};
+  json["stages"] = stages_of(total);
+}
+
 }  // namespace
 
 std::string_view name(JobPhase phase) {
+  // Part of the format of status.json, so kFinalizing keeps its earlier name.
   constexpr std::array<std::string_view, 7> kNames = {"listing", "loading", "running", "stopping",
                                                       "sealing", "ended",   "failed"};
   return kNames[static_cast<std::size_t>(phase)];
@@ -98,7 +133,6 @@ std::pair<double, int> JobStatus::longest_quiet_s(double now_s) const {
 
 std::string to_json(const JobStatus& status) {
   const RankState total = status.total();
-  const SchedulerStats& scheduler = total.engine.scheduler;
   Json json;
   json["schema_version"] = JobStatus::kSchemaVersion;
   json["version"] = build::kVersion;
@@ -116,17 +150,7 @@ std::string to_json(const JobStatus& status) {
   json["mesh"] = {{"ranks", status.job.mesh.size()},
                   {"data", status.job.mesh.data},
                   {"tensor", status.job.mesh.tensor}};
-  json["items"] = {{"all", status.items},
-                   {"done", status.done()},
-                   {"failed", status.failed()},
-                   {"quarantined", status.quarantined},
-                   {"left", status.items - status.done() - status.failed()},
-                   {"in_flight", total.live + total.requests}};
-  json["this_run"] = {{"done", status.counts.done},
-                      {"failed", status.counts.failed},
-                      {"media", status.counts.media},
-                      {"prompt_tokens", status.counts.prompt_tokens},
-                      {"completion_tokens", status.counts.completion_tokens}};
+  add_items(json, status, total);
   json["left_s"] =
       status.has_eta ? Json{{"low", status.left_low_s}, {"high", status.left_high_s}} : Json();
   json["rates"] = rates_of(status.counts, status.elapsed_s);
@@ -138,21 +162,7 @@ std::string to_json(const JobStatus& status) {
                                {"media", bucket.media},
                                {"prompt_tokens", bucket.prompt_tokens},
                                {"completion_tokens", bucket.completion_tokens}});
-  json["queues"] = {{"questions", total.requests},
-                    {"pixels_queued", total.feed.queued},
-                    {"pixels_ready", total.feed.ready},
-                    {"waiting", scheduler.waiting},
-                    {"running", scheduler.running}};
-  const double per_leader = status.elapsed_s * status.job.mesh.data;
-  json["starvation"] = {
-      {"waited_for_pixels_s", total.engine.starved_s},
-      {"waited_for_pixels_share", per_leader > 0 ? total.engine.starved_s / per_leader : 0.0},
-      {"pixels_waited_s", total.engine.pixels_waited_s}};
-  json["kv"] = {{"blocks", scheduler.kv_blocks},
-                {"held", scheduler.kv_blocks_held},
-                {"preempted", scheduler.preempted},
-                {"reused_tokens", scheduler.reused_tokens}};
-  json["stages"] = stages_of(total);
+  add_engine(json, status, total);
   json["ranks"] = Json::array();
   for (std::size_t r = 0; r < status.ranks.size(); ++r)
     json["ranks"].push_back(rank_json(status, r));

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/runtime/status/status_board_test.cpp.
+
 #include "parallel/mesh/mesh.h"
 #include "runtime/decode/prefetcher.h"
 #include "runtime/engine/stats.h"
@@ -16,7 +18,7 @@
 
 namespace retinue::runtime {
 
-/// How long items took, from the engine's taking them to their last token.
+/// Histogram of the time per item, from when the engine takes it to its last token.
 struct ItemSeconds {
   static constexpr std::array kBounds = {0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0};
 
@@ -31,45 +33,45 @@ struct ItemSeconds {
     return *this;
   }
 
-  std::array<std::int64_t, kBounds.size() + 1> counts{};  ///< up to each bound, and above
+  std::array<std::int64_t, kBounds.size() + 1> counts{};  ///< items up to each bound, then above
   double sum_s = 0;
 };
 
-/// How one rank stands. Travels between ranks as it is.
+/// The status of one rank. Sent between ranks as bytes.
 struct RankState {
   EngineStats engine;
   PrefetchState feed;
-  bool finished = false;  ///< nothing follows
-  // Of leads only:
-  std::int64_t live = 0;      ///< items that the engine has
-  std::int64_t requests = 0;  ///< items that wait to be read, or read to be taken by the engine
-  double prepare_s = 0;       ///< reading files and headers, prompts, tokens; over threads
-  double write_s = 0;         ///< handing records to the journal
+  bool finished = false;  ///< the last status of this rank
+  // On leaders only:
+  std::int64_t live = 0;      ///< items in the engine
+  std::int64_t requests = 0;  ///< items that are not read yet, or wait for the engine
+  double prepare_s = 0;       ///< reading files and headers, prompts, tokens; summed over threads
+  double write_s = 0;         ///< writing records to the journal
   ItemSeconds item_seconds;
 };
 
-/// An item that ended on another lead than rank 0, to be shown. Travels as it is; what does not fit
-/// is cut.
+/// An item that ended on a leader other than rank 0, for the monitor. Sent between ranks as bytes;
+/// longer texts are cut.
 struct JobEvent {
   std::int64_t item = 0;
   bool failed = false;
   double seconds = 0;
   std::array<char, 24> stage{};
-  std::array<char, 600> text{};  ///< the caption, or why it failed
+  std::array<char, 600> text{};  ///< the caption, or why the item failed
 };
 
 enum class JobPhase {
-  kListing,     ///< the input is read
-  kLoading,     ///< weights are
-  kRunning,     ///< steps are made
-  kStopping,    ///< on purpose, before the end
-  kFinalizing,  ///< captions.jsonl and the like are written
+  kListing,     ///< lists the items of the inputs
+  kLoading,     ///< loads weights
+  kRunning,     ///< runs engine steps
+  kStopping,    ///< finishes items in flight after a request to stop
+  kFinalizing,  ///< writes captions.jsonl and the other output files
   kEnded,
-  kFailed,  ///< the process ends by an error; no exit code is known
+  kFailed,  ///< the process ends by an exception; no exit code is known
 };
 std::string_view name(JobPhase phase);
 
-/// How a job stands, at one moment. Made by rank 0, never changed afterwards.
+/// The status of a job at one moment. Rank 0 makes it; afterwards it never changes.
 struct JobStatus {
   static constexpr int kSchemaVersion = 1;
 
@@ -81,16 +83,16 @@ struct JobStatus {
   };
   struct Rank {
     RankState state;
-    double stepped_s = 0;  ///< clock: when it was last seen to have made a step that did something
-    std::int64_t done = 0, failed = 0;  ///< of its replica, at leads
+    double stepped_s = 0;  ///< clock time of the last status in which it had made progress
+    std::int64_t done = 0, failed = 0;  ///< items of its replica; on leaders only
   };
-  /// Items that ended between two moments.
+  /// Items that ended within a stretch of time.
   struct Bucket {
     double seconds = 0;
     std::int64_t done = 0, failed = 0, media = 0, prompt_tokens = 0, completion_tokens = 0;
   };
   struct Recent {
-    std::int64_t serial = 0;  ///< in this process, from 1: names the thumbnail
+    std::int64_t serial = 0;  ///< from 1 in each process; names the thumbnail
     std::string id = {}, caption = {};
     int replica = 0;
     double seconds = 0;
@@ -103,17 +105,17 @@ struct JobStatus {
 
   Job job;
   JobPhase phase = JobPhase::kListing;
-  int exit_code = -1;   ///< once ended
-  std::string outcome;  ///< once ended, in words
+  int exit_code = -1;   ///< -1 before the end
+  std::string outcome;  ///< for people; empty before the end
   double made_s = 0;    ///< on the job's clock
   double made_unix_s = 0, started_unix_s = 0;
-  double elapsed_s = 0;  ///< of this run, since its items are known
+  double elapsed_s = 0;  ///< since this run listed its items
   std::int64_t items = 0, done_before = 0, failed_before = 0, quarantined = 0;
-  Counts counts;  ///< of this run, over all replicas
+  Counts counts;  ///< of this run, summed over replicas
   bool has_eta = false;
   double left_low_s = 0, left_high_s = 0;
   std::vector<Rank> ranks;
-  std::vector<Bucket> history;   ///< oldest first, all but the last of one length
+  std::vector<Bucket> history;   ///< oldest first; all but the last are equally long
   std::vector<Recent> recent;    ///< newest first
   std::vector<Failed> failures;  ///< newest first
   std::string monitor_url;
@@ -122,22 +124,22 @@ struct JobStatus {
   [[nodiscard]] RankState total() const;
   [[nodiscard]] std::int64_t done() const { return done_before + counts.done; }
   [[nodiscard]] std::int64_t failed() const { return failed_before + counts.failed; }
-  /// Seconds at `now_s` since the rank that is longest without a step made one, and that rank;
-  /// {0, -1} while none has to.
+  /// The rank that has made no step for the longest time, and that time in seconds at `now_s`.
+  ///   returns  {seconds, rank}; {0, -1} while no rank has work
   [[nodiscard]] std::pair<double, int> longest_quiet_s(double now_s) const;
 };
 
-/// What /status answers and DIR/status.json holds: one JSON object without line ends. Any bytes in
-/// texts; malformed UTF-8 becomes U+FFFD.
+/// The body of /status and the content of DIR/status.json: one JSON object without line ends.
+/// Malformed UTF-8 becomes U+FFFD.
 std::string to_json(const JobStatus& status);
 
-/// Is told how a job stands, by the job's own loop.
+/// Receives each status, on the thread of the job's loop.
 class StatusSink {
  public:
   virtual ~StatusSink() = default;
-  /// Never waits, and never throws for reasons of its own.
+  /// Must not wait or throw: a slow or broken sink must not hold up the job.
   virtual void publish(std::shared_ptr<const JobStatus> status) = 0;
-  /// Where people look at it; empty: nowhere.
+  /// The address where people see the status; empty: none.
   [[nodiscard]] virtual std::string url() const { return {}; }
 };
 

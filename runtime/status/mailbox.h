@@ -5,8 +5,8 @@
 
 namespace retinue::runtime {
 
-/// Hands the newest of a row of values from one thread to another. Neither ever waits: what is not
-/// taken before the next comes is dropped.
+/// Passes the newest of a series of values from one thread to another. Neither thread ever waits: a
+/// value that is not taken before the next put() is dropped.
 template <class T>
 class Mailbox {
  public:
@@ -18,7 +18,7 @@ class Mailbox {
   void put(std::unique_ptr<T> value) {
     const std::unique_ptr<T> unread(slot_.exchange(value.release(), std::memory_order_acq_rel));
   }
-  /// Null when nothing has come since the last call.
+  /// Null when there was no put() since the last call.
   std::unique_ptr<T> take() {
     return std::unique_ptr<T>(slot_.exchange(nullptr, std::memory_order_acq_rel));
   }

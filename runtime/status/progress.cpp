@@ -99,8 +99,8 @@ void Progress::update(const Counts& counts) {
   const double now = clock_.now_s();
   if (now - shown_s_ < (options_.terminal ? 0.2 : 10.0)) return;
   shown_s_ = now;
-  // Marks at each doubling of the run: the last one that is old enough is where its last part
-  // began.
+  // A mark at each doubling of the run's length. The older of the last two is in the first half of
+  // the run, so the pace since then covers the last half or more.
   if (now - started_s_ >= 2 * (next_half_.time_s - started_s_))
     half_ = next_half_, next_half_ = {now, counts.done + counts.failed};
   if (!options_.show) return;

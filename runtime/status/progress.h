@@ -12,7 +12,7 @@
 
 namespace retinue::runtime {
 
-/// What a lead has done in this run. Travels between ranks as it is.
+/// The work that a replica has done in this run. Its leader sends it to rank 0 as bytes.
 struct Counts {
   std::int64_t done = 0;
   std::int64_t failed = 0;
@@ -21,15 +21,15 @@ struct Counts {
   std::int64_t completion_tokens = 0;
   EngineStats engine;
   StartUp start_up;
-  bool interrupted = false;  ///< asked to stop
-  bool hurried = false;      ///< and soon
-  bool finished = false;     ///< its segment is closed
+  bool interrupted = false;  ///< a stop was requested
+  bool hurried = false;      ///< a second request: stop without waiting for items in flight
+  bool finished = false;     ///< its journal segment is closed
 
   Counts& operator+=(const Counts& other);
 };
 
-/// How a job stands, for people: one line that is drawn again on a terminal, else a line in the log
-/// every ten seconds. Rank 0's; stdout is never written.
+/// Shows the progress of a job to people, on rank 0: on a terminal one line that is drawn again,
+/// elsewhere a line in the log every ten seconds. Never writes to stdout.
 class Progress {
  public:
   struct Options {
@@ -42,17 +42,18 @@ class Progress {
   };
   Progress(const Options& options, Log& log, const Clock& clock);
 
-  /// Shows `counts` if it is time to.
+  /// Shows `counts`, at most as often as above.
   void update(const Counts& counts);
-  /// The line at the end of a run, in any case of `show`.
+  /// Shows the last line of a run, also without Options::show.
   void finish(const Counts& counts, std::string_view outcome);
   [[nodiscard]] double elapsed_s() const;
 
   /// "4,096 / 118,287 done, 2 failed, 31.4 images/s, 912 tokens/s, waited 3 % for pixels,
-  /// 01:02:03 to 01:10:00 left": at the pace of the whole run, and of its last half or more.
+  /// 01:02:03 to 01:10:00 left". The two times assume the pace of the whole run, and that of at
+  /// least its last half.
   [[nodiscard]] std::string line(const Counts& counts) const;
-  /// Seconds to the end at those two paces, the shorter first; nothing before an item has ended and
-  /// after all have.
+  /// Seconds to the end at those two paces, the shorter first; nothing before the first item has
+  /// ended and after the last one has.
   [[nodiscard]] std::optional<std::pair<double, double>> left_s(const Counts& counts) const;
 
  private:
@@ -61,7 +62,7 @@ class Progress {
   const Clock& clock_;
   double started_s_;
   double shown_s_;
-  /// How many had ended when, at the last two doublings of the run.
+  /// Items that had ended at a time: one mark for each of the last two doublings of the run.
   struct Mark {
     double time_s = 0;
     std::int64_t ended = 0;

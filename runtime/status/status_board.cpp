@@ -9,7 +9,7 @@
 namespace retinue::runtime {
 namespace {
 
-/// Texts are shown, not kept: longer ones are cut, at a character.
+/// Texts are only shown: longer ones are cut, between two characters.
 constexpr std::size_t kTextBytes = 2000;
 
 std::string cut(std::string text, std::size_t bytes) {
@@ -34,7 +34,7 @@ JobStatus::Bucket between(const Counts& from, const Counts& to, double seconds) 
 
 template <std::size_t N>
 void copy_cut(std::string_view text, std::array<char, N>& to) {
-  const std::string shown = cut(std::string(text), N - 4);  // the mark takes three bytes, the end 1
+  const std::string shown = cut(std::string(text), N - 4);  // "…" takes three bytes, the end one
   std::ranges::copy(shown, to.begin());
 }
 
@@ -68,7 +68,7 @@ void StatusBoard::items_known(std::int64_t items, std::int64_t done_before,
 void StatusBoard::phase(JobPhase phase) {
   if (status_.phase == phase) return;
   status_.phase = phase;
-  // Nobody has had a chance to make a step before.
+  // No rank could make a step before.
   if (phase == JobPhase::kRunning)
     for (JobStatus::Rank& rank : status_.ranks) rank.stepped_s = clock_.now_s();
   publish();
@@ -132,7 +132,7 @@ bool StatusBoard::all_finished() const {
 
 void StatusBoard::keep_history(double now_s) {
   if (now_s - bucket_begin_s_ < bucket_s_) return;
-  // After a long step there is one long bucket: nobody knows when within it the items ended.
+  // After a long step there is one long bucket: when its items ended within it is unknown.
   history_.push_back(between(bucket_begin_, status_.counts, now_s - bucket_begin_s_));
   bucket_begin_ = status_.counts, bucket_begin_s_ = now_s;
   if (history_.size() < kBuckets) return;

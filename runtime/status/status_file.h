@@ -12,14 +12,14 @@
 
 namespace retinue::runtime {
 
-/// Keeps a file at what was published last, once a second, on a thread of its own: a slow disk
-/// holds nobody up. Always whole, replaced by rename, not synced: it says how things stand, and
-/// after a crash nobody needs it. A disk that refuses is said once and is no failure of the job.
+/// Writes the newest status to a file, at most once a second, on a thread of its own: a slow disk
+/// does not hold up the job. The file is always whole, replaced by rename, and not synced: after a
+/// power failure it is of no use. A disk that refuses is logged once and does not fail the job.
 class StatusFile final : public StatusSink {
  public:
-  /// `log` outlives it.
+  /// `log` must outlive it.
   StatusFile(std::string path, Log& log);
-  /// Writes what is not written yet.
+  /// Writes the last status that was published.
   ~StatusFile() override;
 
   void publish(std::shared_ptr<const JobStatus> status) override;
@@ -34,7 +34,7 @@ class StatusFile final : public StatusSink {
   bool refused_ = false;
   std::mutex mutex_;  ///< for sleeping only
   std::condition_variable_any wake_;
-  std::jthread thread_;  // last: it uses all of the above
+  std::jthread thread_;  // last: it uses all members above
 };
 
 }  // namespace retinue::runtime

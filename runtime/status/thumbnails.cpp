@@ -18,7 +18,7 @@ void Thumbnails::decoded(std::uint64_t media_key, const layers::Patches& patches
   if (jpeg.empty()) return;
   auto shared = std::make_shared<const std::string>(std::move(jpeg));
   const std::lock_guard lock(mutex_);
-  // Any will do: what never ends on this rank must not fill the memory.
+  // Any one will do. Thumbnails of items that never end on this rank must not fill the memory.
   if (kept_.size() >= kKept) kept_.erase(kept_.begin());
   kept_.insert_or_assign(static_cast<std::int64_t>(media_key >> 16), std::move(shared));
 }

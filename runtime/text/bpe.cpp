@@ -50,7 +50,7 @@ void BpeMerges::apply(std::vector<std::int32_t>& symbols) const {
   }
 }
 
-// A word has a handful of symbols: scanning them beats a heap, though it is quadratic.
+// A word has a few symbols: scanning them is faster than a heap, though quadratic.
 void BpeMerges::apply_short(std::vector<std::int32_t>& symbols) const {
   const Slot* pairs[48];
   for (std::size_t i = 0; i + 1 < symbols.size(); ++i) pairs[i] = find(symbols[i], symbols[i + 1]);
@@ -72,8 +72,8 @@ void BpeMerges::apply_short(std::vector<std::int32_t>& symbols) const {
   }
 }
 
-// Symbols in a linked list, candidates in a heap; one that no longer fits its place is dropped when
-// it surfaces.
+// Symbols are a linked list, candidate pairs a heap. A candidate whose symbols have changed is
+// dropped when it comes out of the heap.
 void BpeMerges::apply_long(std::vector<std::int32_t>& symbols) const {
   struct Candidate {
     std::uint32_t rank;

@@ -1,23 +1,25 @@
 #pragma once
 
+// Tested through tests/runtime/text/tokenizer_test.cpp.
+
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
 namespace retinue::runtime {
 
-/// Byte-pair merges by rank: the pair of lowest rank first, the leftmost of equals.
+/// Byte-pair merges: the pair of the lowest rank is merged first, among equals the leftmost.
 /// Sennrich et al. 2016, 1508.07909; tokenizers: models::bpe::Word::merge_all
 class BpeMerges {
  public:
-  /// Room for `merges` of them; before the first add().
+  /// Makes room for `merges` calls of add().
   explicit BpeMerges(std::size_t merges);
 
   /// The pair (left, right) becomes `merged`; a lower rank goes first. A pair given twice keeps the
   /// last rank. Ids are ≥ 0.
   void add(std::int32_t left, std::int32_t right, std::uint32_t rank, std::int32_t merged);
 
-  /// Merges the symbols of one piece, in place. n log n in its length.
+  /// Merges the symbols of one piece, in place. Takes n log n steps for n symbols.
   void apply(std::vector<std::int32_t>& symbols) const;
 
  private:

@@ -68,7 +68,7 @@ struct ChatTemplate::Program {
   jinja::Body body;
   jinja::Dict tokens;
 
-  /// "NAME:LINE:COLUMN: what", or without a place when the fault has none.
+  /// "NAME:LINE:COLUMN: what"; without line and column where the error has none.
   [[nodiscard]] std::string describe(const jinja::TemplateError& error) const {
     if (error.offset() == jinja::TemplateError::kNowhere) {
       return fmt::format("{}: {}", name, error.what());

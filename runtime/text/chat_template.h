@@ -10,7 +10,7 @@
 
 namespace retinue::runtime {
 
-/// What a template is given beside the messages; pointers are borrowed for the call.
+/// The inputs of a template beside the messages. Pointers are borrowed for the call.
 struct RenderOptions {
   bool add_generation_prompt = true;
   bool add_vision_id = false;                     ///< "Image 1: " before an image
@@ -27,15 +27,16 @@ class ChatTemplate {
   /// chat_template.jinja in `model_dir`, else chat_template.json, else the key chat_template of
   /// tokenizer_config.json; of named templates the one called "default". bos_token, eos_token and
   /// pad_token of tokenizer_config.json are names that the template may use.
-  /// Throws: UsageError for none of them, or one that does not parse, with line and column.
+  /// Throws: UsageError where none of these exists, or the template does not parse, with line and
+  ///   column.
   static ChatTemplate load(const std::string& model_dir);
 
-  /// From the template's text; `name` stands for it in messages.
+  /// Parses the template's text; `name` names it in messages.
   static ChatTemplate parse(std::string_view source, const std::string& name);
 
-  /// DataError, with line and column, where the template does not take these messages: its own
-  /// raise_exception, a field of something undefined, a value of the wrong type.
-  ///   messages   an array of {role, content, …}, taken as it is: normalise it first (prompt.h)
+  ///   messages  an array of {role, content, …}, not normalised here: parse_messages() does that
+  /// Errors: with line and column, where the template refuses the messages: its own
+  ///   raise_exception, a field of something undefined, a value of the wrong type.
   [[nodiscard]] Result<std::string> render(const nlohmann::ordered_json& messages,
                                            const RenderOptions& options) const;
 

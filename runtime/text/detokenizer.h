@@ -14,14 +14,15 @@ namespace retinue::runtime {
 /// decode.
 class Detokenizer {
  public:
-  /// Both by id and of one length: the bytes of each token, and which tokens are special.
+  /// The bytes of each token, and which tokens are special. Both are indexed by id and equally
+  /// long.
   Detokenizer(std::vector<std::string> token_bytes, std::vector<bool> special);
 
-  /// Ids without a token (the padding rows of a vocabulary) give nothing, as in the reference.
+  /// Ids without a token (padding rows of the vocabulary) give no text, as in the reference.
   [[nodiscard]] std::string decode(std::span<const std::int32_t> ids,
                                    bool skip_special_tokens = true) const;
 
-  /// Bytes of one id; empty for one without a token, or a special one to be skipped.
+  /// The bytes of one id; empty for an id without a token, or a special one that is skipped.
   [[nodiscard]] const std::string& bytes(std::int32_t id, bool skip_special_tokens) const;
 
  private:
@@ -33,8 +34,8 @@ class Detokenizer {
   std::shared_ptr<const Table> table_;  // streams outlive the caller's copy
 };
 
-/// Text of ids that arrive one by one. A character cut between tokens is held back until it is
-/// whole, so that the parts, joined, equal decode() of all ids.
+/// Decodes ids that arrive one by one. A character that is split between tokens is held back until
+/// it is whole, so that the parts, joined, equal decode() of all ids.
 class DetokenizerStream {
  public:
   explicit DetokenizerStream(Detokenizer detokenizer, bool skip_special_tokens = true);
@@ -42,7 +43,7 @@ class DetokenizerStream {
   /// The text that `id` completes; may be empty.
   [[nodiscard]] std::string push(std::int32_t id);
 
-  /// What is still held back, replaced; the stream is empty afterwards.
+  /// The text still held back, with U+FFFD for what is incomplete. The stream is empty afterwards.
   [[nodiscard]] std::string finish();
 
  private:

@@ -16,7 +16,7 @@ DataError refuse(std::size_t message, const std::string& what) {
   return {"prompt", fmt::format("message {}: {}", message, what)};
 }
 
-/// A path as decoders take it; empty for an address that would need the network.
+/// A path that can be opened; empty for an address that needs the network.
 std::string resolve(std::string path, const std::string& base_dir) {
   if (path.starts_with("http://") || path.starts_with("https://")) return {};
   if (path.starts_with("data:")) return path;
@@ -35,7 +35,7 @@ const Json* find_source(const Json& item, std::initializer_list<const char*> key
   return nullptr;
 }
 
-/// Fills `reference`; the reason when it cannot.
+/// Fills `reference`; returns the reason where it cannot.
 std::optional<std::string> read_media(const Json& item, MediaKind kind, const std::string& base_dir,
                                       MediaReference& reference) {
   const bool video = kind == MediaKind::kVideo;

@@ -16,7 +16,7 @@ OutputText::OutputText(Detokenizer detokenizer, std::vector<std::string> stops)
 }
 
 bool OutputText::append(const std::string& more) {
-  // A stop text may begin in what was there before.
+  // A stop text may begin in earlier text.
   const std::size_t from = text_.size() - std::min(text_.size(), longest_);
   text_ += more;
   std::size_t first = std::string::npos;

@@ -9,21 +9,19 @@
 
 namespace retinue::runtime {
 
-/// Text of a growing output, cut before the first stop text that appears in it.
-///   stops  none may be empty
+/// The text of an output that grows, cut before the first stop text that appears in it.
 class OutputText {
  public:
+  ///   stops  stop texts, none of them empty
   OutputText(Detokenizer detokenizer, std::vector<std::string> stops);
 
-  /// Takes all output ids so far; true when a stop text is complete. What earlier calls brought is
-  /// not read again.
+  /// Takes all output ids so far and reads those that are new; true when a stop text is complete.
   bool update(std::span<const std::int32_t> ids);
 
-  /// Text that nothing to come can take back, since the last call: a stop text that has begun is
-  /// held.
+  /// The text since the last call that is final. The begin of a possible stop text is held back.
   [[nodiscard]] std::string take();
 
-  /// No more ids: the rest of the text that take() has not given.
+  /// Ends the output: the rest of the text, which take() has not given.
   [[nodiscard]] std::string finish();
 
   /// All text so far, up to the stop text.
@@ -35,8 +33,8 @@ class OutputText {
   DetokenizerStream stream_;
   std::vector<std::string> stops_;
   std::string text_;
-  std::size_t ids_ = 0;    ///< read
-  std::size_t taken_ = 0;  ///< bytes given out
+  std::size_t ids_ = 0;    ///< ids read so far
+  std::size_t taken_ = 0;  ///< bytes that take() has given
   std::size_t longest_ = 0;
   bool stopped_ = false;
 };

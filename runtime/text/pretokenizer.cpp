@@ -26,7 +26,7 @@ struct Character {
   [[nodiscard]] bool newline() const { return code_point == '\r' || code_point == '\n'; }
 };
 
-/// The character at `at`; past the end one that is of no class.
+/// The character at `at`; past the end one without a class.
 Character character_at(std::string_view text, std::size_t at) {
   if (at >= text.size()) return {};
   const Utf8Step step = decode_utf8(text, at);
@@ -62,12 +62,13 @@ std::size_t space_end(std::string_view text, std::size_t at) {
     if (c.newline()) newline_end = end;
   }
   if (newline_end != 0) return newline_end;
-  // The last one is left to what follows, unless nothing follows or it is the only one.
+  // The last one belongs to the next piece, unless it is the only one or ends the text.
   if (end == text.size() || last_begin == at) return end;
   return last_begin;
 }
 
-/// One stretch of code points between walls: decomposed, marks in order, composed.
+/// Normalises code points between two that no composition crosses: decomposed, marks sorted,
+/// composed.
 class Composer {
  public:
   void add(char32_t code_point) { points_.push_back(static_cast<std::int32_t>(code_point)); }
@@ -100,7 +101,7 @@ class Composer {
     }
   }
 
-  // utf8proc_decompose would sort by exchanging neighbours, quadratic in a run of marks.
+  // utf8proc_decompose sorts by exchanging neighbours, which is quadratic in a run of marks.
   void sort_marks() {
     const auto rank = [](std::int32_t c) { return utf8proc_get_property(c)->combining_class; };
     for (auto begin = parts_.begin(); begin != parts_.end();) {

@@ -13,7 +13,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Deeper than any message; it bounds the recursion over foreign JSON.
+// Deeper than any message. Bounds the recursion over foreign JSON.
 constexpr int kMaxDepth = 100;
 
 bool too_deep(const Json& json, int depth = 0) {
@@ -23,7 +23,7 @@ bool too_deep(const Json& json, int depth = 0) {
          });
 }
 
-/// A block of placeholders that the text holds, in order.
+/// A run of placeholders in the text.
 struct Block {
   std::size_t item;
   std::int64_t frame;
@@ -31,7 +31,7 @@ struct Block {
   std::size_t tokens;
 };
 
-/// Puts the right number of placeholders where the template put one.
+/// Replaces each placeholder of the template by the right number of placeholders.
 class Expander {
  public:
   Expander(const Tokenizer& tokenizer, const PromptOptions& options,
@@ -47,7 +47,7 @@ class Expander {
     return !image_.empty() && !video_.empty() && !start_.empty() && !end_.empty();
   }
 
-  /// `plain` holds the offsets of what users wrote, in `text` and then in `out`.
+  ///   plain  offsets of characters that users wrote, in `text`; afterwards in `out`
   std::optional<DataError> run(const std::string& text, const std::vector<std::size_t>& plain) {
     const std::string_view whole = text;
     auto next_plain = plain.begin();
@@ -102,7 +102,7 @@ class Expander {
     blocks.push_back({item_, frame, id, count});
   }
 
-  /// 4.57 replaces the template's vision_start, pad, vision_end; `at` is behind the pad.
+  /// 4.57 replaces the template's vision_start, pad and vision_end. `at` is behind the pad.
   void put_video(bool end_follows, std::size_t& at) {
     const bool triple = end_follows && out.ends_with(start_) &&
                         !std::binary_search(plain.begin(), plain.end(), out.size() - start_.size());
@@ -155,7 +155,7 @@ std::optional<DataError> check_media(const Conversation& conversation,
   return std::nullopt;
 }
 
-/// Finds the blocks among the ids; false when a pad is too many or too few.
+/// Finds the runs among the ids; false where there is a pad too many or too few.
 bool locate(const std::vector<Block>& blocks, std::span<const MediaGrid> media,
             const VisionTokenIds& tokens, Prompt& prompt) {
   std::size_t next = 0;

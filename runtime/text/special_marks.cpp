@@ -11,7 +11,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// Which of U+FDD0 … U+FDEF occur, a bit each.
+/// One bit for each of U+FDD0 … U+FDEF that occurs.
 void collect(const Json& json, std::uint32_t& used) {
   const auto scan = [&](std::string_view text) {
     for (std::size_t at = 0; at < text.size();) {

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/runtime/text/prompt_test.cpp.
+
 #include <nlohmann/json_fwd.hpp>
 
 #include <cstddef>
@@ -10,22 +12,22 @@
 
 namespace retinue::runtime {
 
-/// Keeps apart the special tokens that a template writes and those that users write. Before the
-/// template runs, a noncharacter that occurs in no string is put behind the first character of
-/// whatever could begin a special token in the users' strings: the first two characters of one,
-/// anywhere, or the first alone at the end, where the template may go on with the rest.
+/// Tells special tokens that a template writes from those that users write. Before the template
+/// runs, a mark is put into the users' strings wherever a special token could begin: behind its
+/// first character, where its second follows or the string ends (the template may write the rest).
+/// The mark is a noncharacter that occurs in no string.
 class SpecialMarks {
  public:
-  /// Empty when all 32 noncharacters U+FDD0 … U+FDEF occur in the strings already.
+  /// Nothing when all 32 noncharacters U+FDD0 … U+FDEF already occur in the strings.
   static std::optional<SpecialMarks> choose(
       const std::vector<std::string>& special_tokens,
       const std::vector<const nlohmann::ordered_json*>& inputs);
 
-  /// A copy with marks in all keys and strings; malformed UTF-8 replaced.
+  /// A copy with marks in all keys and strings; malformed UTF-8 is replaced.
   [[nodiscard]] nlohmann::ordered_json mark(const nlohmann::ordered_json& input) const;
 
-  /// Takes the marks out of `text` again.
-  /// Returns: the byte offsets, in the new text, of the characters before them, ascending.
+  /// Removes the marks from `text`.
+  ///   returns  byte offsets, in the new text, of the characters before the marks, ascending
   [[nodiscard]] std::vector<std::size_t> unmark(std::string& text) const;
 
  private:

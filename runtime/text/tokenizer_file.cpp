@@ -18,8 +18,8 @@ using Json = nlohmann::json;
 constexpr std::int64_t kMaxId = 1 << 20;
 constexpr std::size_t kMaxMerges = 1 << 22;
 
-/// The file as it is read. Vocabulary and merges are 99 % of it, 11 MB: as a tree of JSON values
-/// they would take five times as long, so they go to lists at once, and only the rest is a tree.
+/// Collects the file while it is parsed. Vocabulary and merges are 99 % of its 11 MB: they go into
+/// lists at once, without a JSON value for each entry. Only the rest becomes a tree.
 class Collector final : public nlohmann::json_sax<Json> {
  public:
   struct Merge {
@@ -99,7 +99,7 @@ class Collector final : public nlohmann::json_sax<Json> {
     return open_.size() == 2 && at_model_ && key_ == name;
   }
 
-  /// Into the tree, under the key that was read last.
+  /// Adds a value to the tree, in an object under the key that was read last.
   Json* put(Json value) {
     if (open_.empty()) {
       rest = std::move(value);
@@ -120,7 +120,7 @@ class Collector final : public nlohmann::json_sax<Json> {
     return true;
   }
 
-  /// An array or object inside a list: of the merges a pair, else nothing that is read.
+  /// Enters an array or object within a list. Among merges it is a pair; among ids it is malformed.
   bool nest() {
     if (in_ == In::kMerges) begin_or_refuse_merge();
     ++nested_;
@@ -150,7 +150,7 @@ class Collector final : public nlohmann::json_sax<Json> {
   int nested_ = 0;  ///< arrays and objects open inside a list
 };
 
-/// Checks one tokenizer.json and says what does not fit.
+/// Checks one tokenizer.json. Errors name the key.
 class Checker {
  public:
   explicit Checker(const std::string& name) : name_(name) {}

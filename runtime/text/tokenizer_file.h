@@ -10,8 +10,8 @@
 
 namespace retinue::runtime::detail {
 
-/// What a tokenizer.json holds, in its order. The pipeline is Qwen's; ids are in range. How the
-/// lists fit each other is not checked here.
+/// The content of a tokenizer.json, in its order. Pipeline and ids are checked; whether the lists
+/// fit each other is not.
 struct TokenizerFile {
   struct AddedToken {
     std::string content;
@@ -23,11 +23,11 @@ struct TokenizerFile {
   std::vector<AddedToken> added;
 };
 
-/// Throws: UsageError that names `name` and the key, where the text is no such file or asks for
-/// another pipeline.
+/// Throws: UsageError with `name` and the key, where the text is no such file or describes another
+///   pipeline.
 TokenizerFile parse_tokenizer_file(std::string_view json, const std::string& name);
 
-/// Throws the UsageError of a tokenizer.json.
+/// Throws the UsageError for a key of a tokenizer.json.
 [[noreturn]] void refuse_tokenizer(const std::string& name, std::string_view key,
                                    std::string_view what);
 

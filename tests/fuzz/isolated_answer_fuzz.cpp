@@ -1,4 +1,4 @@
-// Any bytes as the answer of a decoding helper: a grid and pixels that fit each other, or a flaw.
+// Any bytes as the answer of an isolated worker: a grid and pixels that fit each other, or an error.
 #include "runtime/decode/isolated_protocol.h"
 
 #include <cmath>
@@ -38,7 +38,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const Want want : {Want::kHeader, Want::kPatches})
     for (const MediaKind kind : {MediaKind::kImage, MediaKind::kVideo})
       for (const bool mended : {false, true}) {
-        // The code behind the first checks is reached, too.
+        // Reaches the code behind the first checks, too.
         if (mended) head.mark = kAnswerMark, head.kind = static_cast<AnswerKind>(data[4] % 4);
         if (mended && head.kind != AnswerKind::kPatches) head.body_bytes = body.size();
         read_answer(head, body, {.want = want, .kind = kind, .memory_bytes = 1 << 30});

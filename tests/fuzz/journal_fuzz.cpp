@@ -1,5 +1,5 @@
-// Any bytes as a segment of a journal and, after the last "\0", as the mark of a death: what is
-// read of them is whole, and never more items than there are.
+// Any bytes as a segment of a journal and, after the last "\0", as a crash report: every entry that is
+// read is whole, and its item exists.
 #include "parallel/base/check.h"
 #include "runtime/output/journal.h"
 
@@ -36,9 +36,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       ++ended;
       check(journal.text(i).find('\n') == std::string::npos, "an entry is one line");
     }
-  check(ended == journal.done_count() + journal.failed_count(), "counts are of what is there");
+  check(ended == journal.done_count() + journal.failed_count(), "counts equal the entries");
   for (const std::int64_t item : journal.crash_attribution().suspects())
     check(!journal.crash_attribution().by_item().contains(item),
-          "one death holds an item against itself once");
+          "an item is either attributed or a suspect");
   return 0;
 }

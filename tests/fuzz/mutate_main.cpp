@@ -1,7 +1,6 @@
-// Stands in for libFuzzer where the compiler has none: mutates the files of a folder, without
-// coverage.
+// Replaces libFuzzer where the compiler has none: mutates the files of a folder, without coverage.
 //   image_fuzz SECONDS SEED FILE_OR_FOLDER...
-// The input that is running is kept in fuzz-last-input, to be given again as a file.
+// The current input is kept in fuzz-last-input, so that a crash can be repeated with that file.
 #include "parallel/base/rng.h"
 
 #include <algorithm>

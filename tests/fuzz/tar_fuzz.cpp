@@ -12,7 +12,7 @@ namespace {
 
 using namespace retinue::runtime;
 
-/// Writes the sum that a header wants, so that the code behind that check is reached, too.
+/// Writes the right checksum into a header, so that the code behind that check is reached, too.
 void mend(std::span<std::byte> header) {
   std::memset(header.data() + 148, ' ', 8);
   unsigned sum = 0;

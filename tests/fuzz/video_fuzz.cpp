@@ -1,5 +1,5 @@
-// Any bytes as a clip: its header, every frame and a few by leaps. A libFuzzer target, see
-// CMakeLists.txt.
+// Any bytes as a video file: its header, every frame, and a few frames with skips. A libFuzzer
+// target, see CMakeLists.txt.
 #include "parallel/base/check.h"
 #include "runtime/media/video_ffmpeg.h"
 
@@ -15,7 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!video.ok()) return 0;
   const VideoHeader& header = (*video)->header();
   const auto frames = std::ssize(header.times_s);
-  retinue::check(frames > 0 && header.size.pixels() > 0, "a clip that opens has frames");
+  retinue::check(frames > 0 && header.size.pixels() > 0, "a video that opens has frames");
   std::vector<std::int64_t> all, some = {0, 0, frames / 2, frames - 1};
   for (std::int64_t i = 0; i < frames && i < 100; ++i) all.push_back(i);
   for (const auto& indices : {all, some}) {

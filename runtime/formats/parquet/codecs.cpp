@@ -21,8 +21,8 @@ std::string codec_name(int codec) {
   return codec >= 0 && codec < 8 ? kNames[codec] : fmt::format("codec {}", codec);
 }
 
-/// The most that one byte can become, rounded up: a snappy copy of 64 takes three bytes, deflate
-/// gives 258 for two bits, zstd repeats a byte 128 Ki times in a block of four.
+/// The most bytes that one byte can become, rounded up: a snappy copy of 64 takes three bytes,
+/// deflate gives 258 for two bits, zstd repeats a byte 128 Ki times in a block of four.
 std::int64_t most_per_byte(int codec) {
   return codec == kSnappy ? 24 : codec == kGzip ? 1040 : codec == kZstd ? 43700 : 1;
 }
@@ -40,12 +40,12 @@ bool unpack_snappy(std::span<const std::byte> stored, std::span<std::byte> out) 
                            &size) == SNAPPY_OK;
 }
 
-/// gzip and bare zlib streams; several gzip members are one stream.
+/// Unpacks gzip and bare zlib streams; several gzip members form one stream.
 bool unpack_gzip(std::span<const std::byte> stored, std::span<std::byte> out) {
   z_stream stream{};
   constexpr int kEitherHeader = 32 + MAX_WBITS;
   if (inflateInit2(&stream, kEitherHeader) != Z_OK) throw std::bad_alloc();
-  // zlib takes its input as changeable and leaves it.
+  // zlib's interface is not const, but it does not change its input.
   stream.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(stored.data()));
   stream.avail_in = static_cast<uInt>(stored.size());
   stream.next_out = reinterpret_cast<Bytef*>(out.data());

@@ -9,7 +9,7 @@
 
 namespace retinue::runtime::detail {
 
-/// Bytes on the heap that nobody has cleared: a page is written once, whole.
+/// Bytes on the heap that are not cleared first: a page is written once, whole.
 struct HeapBytes {
   std::unique_ptr<std::byte[]> data;
   std::size_t size = 0;
@@ -24,15 +24,14 @@ struct HeapBytes {
 inline constexpr int kUncompressed = 0;
 
 /// Unpacks one page.
-///   codec   as parquet.thrift numbers them; kUncompressed copies
-///   stored  what the file has
-///   bytes   what its header says it becomes; exactly that, or it is damaged
-/// Before anything is allocated `bytes` is held against what the codec can make of `stored`.
-/// Errors: a damaged page; a codec that is not served, by name. The stage and place are the
-/// caller's to add.
+///   codec   a number of parquet.thrift; kUncompressed copies
+///   stored  the bytes in the file
+///   bytes   the unpacked size in the page's header; another size means damage
+/// Allocates nothing where the codec cannot make `bytes` of `stored`.
+/// Errors: a damaged page; a codec that is not supported, by name. The caller adds stage and place.
 Result<HeapBytes> unpack_page(int codec, std::span<const std::byte> stored, std::int64_t bytes);
 
-/// Of zip and gzip, which pages carry.
+/// The CRC of zip and gzip, which pages carry.
 std::uint32_t crc32_of(std::span<const std::byte> bytes);
 
 }  // namespace retinue::runtime::detail

@@ -20,7 +20,7 @@ std::int64_t unzigzag(std::uint64_t value) {
   return static_cast<std::int64_t>((value >> 1) ^ (~(value & 1) + 1));
 }
 
-/// Number `index` of a packed run, least bit first; its bytes are there.
+/// Number `index` of a packed run, least significant bit first. Its bytes must exist.
 std::uint64_t packed_at(std::span<const std::byte> bytes, std::size_t index, unsigned width) {
   const std::size_t bit = index * width;
   std::uint64_t value = 0;
@@ -42,7 +42,7 @@ bool read_hybrid(std::span<const std::byte>& in, int bit_width, std::span<std::u
   while (!out.empty()) {
     std::uint64_t head = 0;
     if (!read_varint(in, head)) return false;
-    // The last group may stand for more values than there are.
+    // The last group may have room for more values than are left.
     if ((head & 1) == 0) {
       if (head == 0 || in.size() < run_bytes) return false;
       std::uint32_t value = 0;
@@ -56,7 +56,7 @@ bool read_hybrid(std::span<const std::byte>& in, int bit_width, std::span<std::u
       const std::uint64_t groups = head >> 1;
       const auto count = std::min<std::uint64_t>(groups, out.size() / 8 + 1) * 8;
       const std::size_t values = std::min<std::size_t>(count, out.size());
-      // A writer may leave out the bytes of the last group that stand for nothing.
+      // A writer may leave out unused bytes of the last group.
       const std::size_t need = (values * width + 7) / 8;
       if (groups == 0 || in.size() < need) return false;
       for (std::size_t i = 0; i < values; ++i)
@@ -73,7 +73,7 @@ bool read_deltas(std::span<const std::byte>& in, std::size_t most, std::vector<s
   if (!read_varint(in, block) || !read_varint(in, parts) || !read_varint(in, total) ||
       !read_varint(in, first))
     return false;
-  // The format: blocks of a multiple of 128, in parts of a multiple of 32.
+  // The format requires blocks of a multiple of 128, in parts of a multiple of 32.
   if (block == 0 || block > (1U << 20) || block % 128 != 0 || parts == 0 || parts > block ||
       block % parts != 0 || block / parts % 32 != 0 || total > most)
     return false;

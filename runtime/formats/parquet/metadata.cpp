@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <limits>
+#include <optional>
 #include <string_view>
 
 namespace retinue::runtime::detail {
@@ -12,15 +13,15 @@ namespace {
 
 constexpr auto kRoot = ThriftType::kStruct;
 
-/// One node of the schema as it is written: a tree, depth first.
+/// One node of the schema, which is written as a tree, depth first.
 struct Node {
-  std::int64_t type = -1;  ///< none for a group
+  std::int64_t type = -1;  ///< -1 for a group
   std::int64_t type_length = 0;
   std::int64_t repetition = 0;  ///< 0 required, 1 optional, 2 repeated
   std::string name;
   std::int64_t children = 0;
   std::int64_t converted = -1;
-  int logical = 0;  ///< field of the union LogicalType; 0: none
+  int logical = 0;  ///< the field of the union LogicalType; 0: none
   bool is_unsigned = false;
 };
 
@@ -99,12 +100,12 @@ const char* type_name(const Node& node) {
   return "unknown";
 }
 
-/// Turns the written schema into leaves.
+/// Turns the nodes of a schema into leaves.
 class SchemaWalk {
  public:
   SchemaWalk(const std::vector<Node>& nodes, ParquetMetadata& out) : nodes_(nodes), out_(out) {}
 
-  /// False when children are missing, too deep or left over.
+  /// False where nodes are missing, too deep or left over.
   bool run() {
     if (nodes_.empty()) return false;
     for (std::int64_t child = 0; child < nodes_[0].children; ++child)
@@ -118,8 +119,7 @@ class SchemaWalk {
     int definition = 0, repetition = 0, element = 0;
   };
 
-  /// `named`: the node's name is a part of the path; those between a list and its elements' are
-  /// not.
+  ///   named  the node's name is part of the path; names between a list and its elements are not
   bool visit(Levels levels, bool named, int depth) {
     if (next_ >= nodes_.size() || depth > 30) return false;
     const Node& node = nodes_[next_++];
@@ -223,27 +223,28 @@ WrittenChunk read_chunk(ThriftReader& in, ThriftType type) {
   return out;
 }
 
-}  // namespace
-
-Result<ParquetMetadata> parse_footer(std::span<const std::byte> footer, std::int64_t data_end) {
+/// The fields of a footer, not checked against each other.
+struct WrittenFooter {
   struct Group {
     std::int64_t rows = -1;
     std::vector<WrittenChunk> chunks;
   };
-  ThriftReader in(footer);
   std::vector<Node> nodes;
   std::vector<Group> groups;
-  ParquetMetadata out;
-  out.rows = -1;
+  std::int64_t rows = -1;
   bool encrypted = false;
+};
+
+WrittenFooter read_footer(ThriftReader& in) {
+  WrittenFooter out;
   in.fields(kRoot, [&](int id, ThriftType field) {
     if (id == 2)
-      in.elements(field, [&](ThriftType each) { nodes.push_back(read_node(in, each)); });
+      in.elements(field, [&](ThriftType each) { out.nodes.push_back(read_node(in, each)); });
     else if (id == 3)
       out.rows = in.integer(field);
     else if (id == 4)
       in.elements(field, [&](ThriftType each) {
-        Group& group = groups.emplace_back();
+        WrittenFooter::Group& group = out.groups.emplace_back();
         in.fields(each, [&](int part, ThriftType value) {
           if (part == 1)
             in.elements(value,
@@ -255,44 +256,86 @@ Result<ParquetMetadata> parse_footer(std::span<const std::byte> footer, std::int
         });
       });
     else {
-      encrypted = encrypted || id == 8;
+      out.encrypted = out.encrypted || id == 8;
       in.skip(field);
     }
   });
+  return out;
+}
+
+/// The range of a chunk's pages; nothing where it fits neither its column nor the file.
+std::optional<ParquetChunk> place_chunk(const WrittenChunk& from, const ParquetLeaf& leaf,
+                                        std::int64_t rows, std::int64_t data_end) {
+  ParquetChunk chunk = from.chunk;
+  const bool dictionary_first =
+      from.dictionary_offset > 0 && from.dictionary_offset < from.data_offset;
+  chunk.begin = dictionary_first ? from.dictionary_offset : from.data_offset;
+  // Writers put any offset where they wrote no page.
+  const bool fits = chunk.values == 0 || (chunk.begin >= 4 && chunk.begin <= data_end &&
+                                          from.bytes >= 0 && from.bytes <= data_end - chunk.begin);
+  const bool typed = from.type == static_cast<std::int64_t>(leaf.type);
+  const bool counted = leaf.max_repetition > 0 ? chunk.values >= rows : chunk.values == rows;
+  if (!chunk.elsewhere && (!fits || !typed || !counted)) return std::nullopt;
+  const bool has_pages = chunk.values > 0 && !chunk.elsewhere;
+  chunk.begin = has_pages ? chunk.begin : 0;
+  chunk.end = has_pages ? chunk.begin + from.bytes : 0;
+  return chunk;
+}
+
+/// Reads what a page header says of its kind of page. The three kinds number their fields
+/// differently.
+void read_page_facts(ThriftReader& in, ThriftType type, PageKind kind, PageHeader& header) {
+  const bool v1 = kind == PageKind::kData, v2 = kind == PageKind::kDataV2;
+  in.fields(type, [&](int id, ThriftType value) {
+    if (id == 1)
+      header.values = in.integer(value);
+    else if (id == (v2 ? 4 : 2))
+      header.encoding = static_cast<int>(in.integer(value));
+    else if (v1 && id == 3)
+      header.definition_encoding = static_cast<int>(in.integer(value));
+    else if (v1 && id == 4)
+      header.repetition_encoding = static_cast<int>(in.integer(value));
+    else if (v2 && id == 3)
+      header.rows = in.integer(value);
+    else if (v2 && id == 5)
+      header.definition_bytes = in.integer(value);
+    else if (v2 && id == 6)
+      header.repetition_bytes = in.integer(value);
+    else if (v2 && id == 7)
+      header.packed = in.boolean(value);
+    else
+      in.skip(value);
+  });
+}
+
+}  // namespace
+
+Result<ParquetMetadata> parse_footer(std::span<const std::byte> footer, std::int64_t data_end) {
+  ThriftReader in(footer);
+  const WrittenFooter written = read_footer(in);
   if (in.failed()) return error("its footer is damaged");
-  if (encrypted) return error("it is encrypted, which is not served. Write it without encryption");
-  if (!SchemaWalk(nodes, out).run() || out.columns.empty())
+  if (written.encrypted)
+    return error("it is encrypted, which is not served. Write it without encryption");
+  ParquetMetadata out;
+  out.rows = written.rows;
+  if (!SchemaWalk(written.nodes, out).run() || out.columns.empty())
     return error("the schema in its footer is damaged");
   std::int64_t rows = 0;
-  for (std::size_t g = 0; g < groups.size(); ++g) {
-    Group& written = groups[g];
-    if (written.rows < 0 || written.rows > std::numeric_limits<std::int64_t>::max() - rows ||
-        written.chunks.size() != out.columns.size())
+  for (std::size_t g = 0; g < written.groups.size(); ++g) {
+    const WrittenFooter::Group& from = written.groups[g];
+    if (from.rows < 0 || from.rows > std::numeric_limits<std::int64_t>::max() - rows ||
+        from.chunks.size() != out.columns.size())
       return error(fmt::format("row group {} in its footer is damaged", g));
-    ParquetRowGroup group{.first_row = rows, .rows = written.rows, .chunks = {}};
-    rows += written.rows;
-    for (std::size_t c = 0; c < written.chunks.size(); ++c) {
-      WrittenChunk& from = written.chunks[c];
-      ParquetChunk& chunk = from.chunk;
-      const bool dictionary_first =
-          from.dictionary_offset > 0 && from.dictionary_offset < from.data_offset;
-      chunk.begin = dictionary_first ? from.dictionary_offset : from.data_offset;
-      // Where nothing was written, writers put any offset.
-      const bool fits =
-          chunk.values == 0 || (chunk.begin >= 4 && chunk.begin <= data_end && from.bytes >= 0 &&
-                                from.bytes <= data_end - chunk.begin);
-      const bool typed = from.type == static_cast<std::int64_t>(out.leaves[c].type);
-      const bool counted = out.leaves[c].max_repetition > 0 ? chunk.values >= written.rows
-                                                            : chunk.values == written.rows;
-      if (!chunk.elsewhere && (!fits || !typed || !counted))
+    ParquetRowGroup group{.first_row = rows, .rows = from.rows, .chunks = {}};
+    rows += from.rows;
+    for (std::size_t c = 0; c < from.chunks.size(); ++c) {
+      const auto chunk = place_chunk(from.chunks[c], out.leaves[c], from.rows, data_end);
+      if (!chunk)
         return error(
             fmt::format("column {} of row group {} does not fit the file: its footer is "
                         "damaged, or the file is cut short",
                         out.columns[c].path, g));
-      const bool has_pages = chunk.values > 0 && !chunk.elsewhere;
-      chunk.begin = has_pages ? chunk.begin : 0;
-      chunk.end = has_pages ? chunk.begin + from.bytes : 0;
-      group.chunks.push_back(chunk);
+      group.chunks.push_back(*chunk);
     }
     out.groups.push_back(std::move(group));
   }
@@ -309,46 +352,24 @@ HeaderState parse_page_header(std::span<const std::byte> bytes, PageHeader& head
   std::int64_t kind = -1;
   bool described = false;
   header.stored_bytes = header.unpacked_bytes = header.values = -1;
-  // The three kinds of page number their fields differently.
-  const auto describe = [&](ThriftType field, PageKind of) {
-    described = described || kind == static_cast<std::int64_t>(of);
-    in.fields(field, [&](int id, ThriftType value) {
-      const bool v2 = of == PageKind::kDataV2;
-      if (id == 1)
-        header.values = in.integer(value);
-      else if (id == (v2 ? 4 : 2))
-        header.encoding = static_cast<int>(in.integer(value));
-      else if (of == PageKind::kData && id == 3)
-        header.definition_encoding = static_cast<int>(in.integer(value));
-      else if (of == PageKind::kData && id == 4)
-        header.repetition_encoding = static_cast<int>(in.integer(value));
-      else if (v2 && id == 3)
-        header.rows = in.integer(value);
-      else if (v2 && id == 5)
-        header.definition_bytes = in.integer(value);
-      else if (v2 && id == 6)
-        header.repetition_bytes = in.integer(value);
-      else if (v2 && id == 7)
-        header.packed = in.boolean(value);
-      else
-        in.skip(value);
-    });
-  };
   in.fields(kRoot, [&](int id, ThriftType field) {
-    if (id == 1)
+    if (id == 1) {
       kind = in.integer(field);
-    else if (id == 2)
+    } else if (id == 2) {
       header.unpacked_bytes = in.integer(field);
-    else if (id == 3)
+    } else if (id == 3) {
       header.stored_bytes = in.integer(field);
-    else if (id == 4)
+    } else if (id == 4) {
       header.crc = static_cast<std::uint32_t>(in.integer(field));
-    else if (id == 5 || id == 7 || id == 8)
-      describe(field, id == 5   ? PageKind::kData
-                      : id == 7 ? PageKind::kDictionary
-                                : PageKind::kDataV2);
-    else
+    } else if (id == 5 || id == 7 || id == 8) {
+      const PageKind of = id == 5   ? PageKind::kData
+                          : id == 7 ? PageKind::kDictionary
+                                    : PageKind::kDataV2;
+      described = described || kind == static_cast<std::int64_t>(of);
+      read_page_facts(in, field, of, header);
+    } else {
       in.skip(field);
+    }
   });
   header_bytes = in.position();
   if (in.failed()) return in.ran_out() ? HeaderState::kNeedsMore : HeaderState::kDamaged;
@@ -357,7 +378,7 @@ HeaderState parse_page_header(std::span<const std::byte> bytes, PageHeader& head
     header.values = 0;
   }
   header.kind = static_cast<PageKind>(kind);
-  // No page of the format is larger: its sizes are 32-bit numbers.
+  // Sizes are 32-bit numbers in the format, so no valid page is larger.
   constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
   const auto sane = [](std::int64_t size) { return size >= 0 && size <= kMost; };
   const bool v2 = header.kind == PageKind::kDataV2;

@@ -44,7 +44,7 @@ std::uint32_t little_32(Bytes bytes) {
   return value;
 }
 
-/// Levels of a page of v1: a length, then runs.
+/// Reads the levels of a v1 page: a length, then runs.
 bool take_levels(Bytes& in, Bytes& levels) {
   if (in.size() < 4) return false;
   const std::size_t size = little_32(in);
@@ -68,7 +68,7 @@ bool plain_byte_arrays(ParquetValues& values, Bytes in, std::size_t count) {
   return true;
 }
 
-/// Fresh bytes for what does not stand in the page as it is.
+/// New bytes, for values that the page does not hold as they are.
 std::byte* rebuild(ParquetValues& values, std::size_t size) {
   values.bytes = HeapBytes(size);
   return values.bytes.data.get();
@@ -102,7 +102,7 @@ bool delta_numbers(ParquetValues& values, Bytes in, std::size_t count, std::size
   return true;
 }
 
-/// All lengths, then all bytes.
+/// Delta length byte array: all lengths, then all bytes.
 bool delta_lengths(ParquetValues& values, Bytes in, std::size_t count) {
   std::vector<std::int64_t> lengths;
   if (!read_deltas(in, count, lengths) || lengths.size() != count) return false;
@@ -117,7 +117,7 @@ bool delta_lengths(ParquetValues& values, Bytes in, std::size_t count) {
   return true;
 }
 
-/// How much of the value before is repeated, then the rest as above.
+/// Delta byte array: the length of the prefix shared with the value before, then the rest as above.
 bool delta_strings(ParquetValues& values, Bytes in, std::size_t count, std::size_t most_bytes) {
   std::vector<std::int64_t> repeated;
   ParquetValues rests;
@@ -135,7 +135,7 @@ bool delta_strings(ParquetValues& values, Bytes in, std::size_t count, std::size
     total += static_cast<std::size_t>(before);
     if (total > most_bytes) return false;
   }
-  const HeapBytes page = std::move(values.bytes);  // `in` stands in it
+  const HeapBytes page = std::move(values.bytes);  // `in` points into it
   std::byte* const start = rebuild(values, total);
   std::byte* out = start;
   const std::byte* last = start;
@@ -188,7 +188,7 @@ Result<bool> decode_values(ParquetValues& values, Bytes in, std::size_t count,
   return true;
 }
 
-/// Reads levels into entries and rows; gives how many values there are, or why not.
+/// Reads levels into entries and rows. Returns the number of values that are present.
 Result<std::size_t> read_entries(ParquetPage& page, Bytes repetition, Bytes definition,
                                  const ParquetLeaf& leaf) {
   const std::size_t count = page.entry_count;
@@ -234,7 +234,7 @@ std::int64_t ParquetPage::memory_bytes() const {
 Result<ParquetPage> decode_page(const PageHeader& header, Bytes stored, const ParquetLeaf& leaf,
                                 int codec, std::shared_ptr<const ParquetValues> dictionary,
                                 std::int64_t most_bytes) {
-  // An entry takes up to 20 bytes here: levels, entries, rows, pieces.
+  // An entry takes up to 20 bytes: levels, entries, rows, pieces.
   if (header.unpacked_bytes > most_bytes || header.values > most_bytes / 20)
     return too_large(header, most_bytes);
   ParquetPage page;
@@ -299,7 +299,7 @@ Result<ParquetValues> decode_dictionary(const PageHeader& header, Bytes stored,
   auto unpacked = unpack_page(codec, stored, header.unpacked_bytes);
   if (!unpacked.ok()) return unpacked.error();
   values.bytes = std::move(*unpacked);
-  // PLAIN_DICTIONARY is the older name of the same.
+  // PLAIN_DICTIONARY is the older name of RLE_DICTIONARY.
   const int encoding = header.encoding == kPlainDictionary ? kPlain : header.encoding;
   const auto decoded =
       decode_values(values, values.bytes.span(), static_cast<std::size_t>(header.values), leaf,

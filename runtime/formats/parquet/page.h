@@ -11,34 +11,34 @@
 
 namespace retinue::runtime::detail {
 
-/// Values that are there, each a piece of `bytes`.
+/// Values that are present, each a piece of `bytes`.
 struct ParquetValues {
   struct Piece {
     std::uint32_t begin = 0, size = 0;
   };
   HeapBytes bytes;
-  std::vector<Piece> pieces;    ///< of byte arrays; empty for values of one width
-  std::size_t width_bytes = 0;  ///< of one width
-  std::size_t begin = 0;        ///< where the first of these stands
+  std::vector<Piece> pieces;    ///< for byte arrays; empty for values of one width
+  std::size_t width_bytes = 0;  ///< for values of one width
+  std::size_t begin = 0;        ///< offset of the first of them
   std::size_t count = 0;
 
   [[nodiscard]] std::span<const std::byte> at(std::size_t index) const;
   [[nodiscard]] std::int64_t memory_bytes() const;
 };
 
-/// What an entry of a page has instead of a value.
+/// Marks of an entry that has no value.
 inline constexpr std::int32_t kAbsent = -1, kEmptyList = -2, kAbsentList = -3;
 
-/// One data page, decoded. An entry is a cell, or an element of a list, or the mark of a list
-/// without any.
+/// One decoded data page. An entry is a cell, an element of a list, or the mark of a list without
+/// elements.
 struct ParquetPage {
   ParquetValues own;
   std::shared_ptr<const ParquetValues> dictionary;  ///< with `indices`, instead of `own`
   std::vector<std::uint32_t> indices;
   std::size_t entry_count = 0;
-  std::vector<std::int32_t> entries;  ///< number of the value, or a mark; empty: all are there
-  /// Of a list: the entry with which each row begins. What stands before the first belongs to a
-  /// row of the page before. Empty for other columns: there row i is entry i.
+  std::vector<std::int32_t> entries;  ///< index of the value, or a mark; empty: all are present
+  /// For a list: the first entry of each row. Entries before the first one belong to a row of the
+  /// page before. Empty for other columns, where row i is entry i.
   std::vector<std::uint32_t> row_begin;
 
   [[nodiscard]] std::size_t rows(const ParquetLeaf& leaf) const {
@@ -52,10 +52,10 @@ struct ParquetPage {
 
 /// Decodes a data page.
 ///   stored      its bytes in the file, without the header; as many as the header says
-///   dictionary  of the chunk; nothing where it has none
-///   most_bytes  what the decoded page may take
-/// Errors: as unpack_page; levels, values or indices that do not fit; encodings that are not
-/// served; too large.
+///   dictionary  of the chunk; null where it has none
+///   most_bytes  a decoded page that takes more is refused
+/// Errors: as unpack_page; levels, values or indices that do not fit; an encoding that is not
+///   supported; a page that is too large.
 Result<ParquetPage> decode_page(const PageHeader& header, std::span<const std::byte> stored,
                                 const ParquetLeaf& leaf, int codec,
                                 std::shared_ptr<const ParquetValues> dictionary,

@@ -12,15 +12,15 @@
 
 namespace retinue::runtime::detail {
 
-/// Things that are costly to make, kept up to a number of bytes, the longest unused leaving first.
-/// For any number of threads: who asks for a thing that another is making waits for it.
+/// A cache of values that are costly to make, up to a number of bytes; the least recently used
+/// leave first. For any number of threads: a value that one thread makes is awaited by the others.
 template <class Key, class Value>
 class KeptValues {
  public:
   explicit KeptValues(std::int64_t most_bytes) : most_bytes_(most_bytes) {}
 
-  /// What is kept for `key`, or what make() gives: a Result<Value>. Value has memory_bytes(). An
-  /// error is not kept. One value larger than the limit is kept alone.
+  /// The kept value for `key`, else the Result<Value> of make(). Value has memory_bytes(). Errors
+  /// are not kept. A value larger than the limit is kept alone.
   template <class Make>
   Result<std::shared_ptr<const Value>> get(const Key& key, Make&& make) {
     std::unique_lock lock(mutex_);
@@ -33,8 +33,8 @@ class KeptValues {
     }
     slots_[key];  // without a value: it is being made
     lock.unlock();
-    // The slot must not stay so, whatever happens: others wait for it. Once it holds a value it may
-    // be gone, or be another thread's, as soon as the lock is.
+    // Other threads wait for the slot, so it must not stay empty after an exception. Once it holds
+    // a value, it may be removed or replaced as soon as the lock is released.
     bool kept = false;
     const std::shared_ptr<void> on_leaving(nullptr, [&](void*) {
       const std::scoped_lock again(mutex_);
@@ -68,7 +68,7 @@ class KeptValues {
   std::mutex mutex_;
   std::condition_variable made_;
   std::map<Key, Slot> slots_;
-  std::list<Key> used_;  // newest first; those with a value
+  std::list<Key> used_;  // keys with a value, newest first
   std::int64_t bytes_ = 0;
 };
 

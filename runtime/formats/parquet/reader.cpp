@@ -38,7 +38,7 @@ class File {
     struct stat about {};
     return fstat(fd_, &about) == 0 && S_ISREG(about.st_mode) ? about.st_size : -1;
   }
-  /// Fills `out`; why not otherwise.
+  /// Fills `out`; returns the error where it cannot.
   [[nodiscard]] std::optional<std::string> read(std::int64_t offset,
                                                 std::span<std::byte> out) const {
     while (!out.empty()) {
@@ -56,24 +56,24 @@ class File {
   int fd_;
 };
 
-/// Where a page stands, and what its header says.
+/// The place and the header of a page.
 struct PagePlace {
   PageHeader header;
-  std::int64_t offset = 0;  ///< of its bytes, after the header
+  std::int64_t offset = 0;  ///< of the bytes after the header
 };
 
-/// The pages of one column in one row group, as their headers tell.
+/// The pages of one column in one row group.
 struct ChunkPages {
-  std::mutex mutex;  ///< all that follows
+  std::mutex mutex;  ///< guards the members below
   bool walked = false;
   std::optional<PagePlace> dictionary;
   std::vector<PagePlace> pages;
-  /// Rows that begin before page i, in the row group. Of a list one more is known with each page
-  /// that was decoded; of other columns all are known from the headers.
+  /// The number of rows of the row group that begin before page i. For a list each decoded page
+  /// adds one entry; for other columns the headers give all.
   std::vector<std::int64_t> first_row;
 };
 
-/// Number of a page in its chunk; the dictionary comes before them.
+/// The index of the dictionary page in its chunk; data pages count from 0.
 constexpr std::int64_t kDictionaryPage = -1;
 using PageKey = std::tuple<std::size_t, int, std::int64_t>;  // row group, column, page
 using PagePointer = std::shared_ptr<const ParquetPage>;
@@ -126,7 +126,7 @@ struct ParquetFile::State {
   File file;
   ParquetMetadata metadata;
 
-  std::mutex mutex;  // chunks, not what is in them
+  std::mutex mutex;  // guards the map of chunks, not the chunks
   std::map<std::pair<std::size_t, int>, std::shared_ptr<ChunkPages>> chunks;
   KeptValues<PageKey, ParquetPage> pages;
   KeptValues<PageKey, ParquetValues> dictionaries;
@@ -168,9 +168,9 @@ struct ParquetFile::State {
               ParquetCell& cell) const;
 };
 
-/// Reads the headers of a chunk's pages, one after the other, and none of their data.
+/// Reads the headers of a chunk's pages, one after the other, without their data.
 Result<bool> ParquetFile::State::walk(std::size_t group, int column, ChunkPages& out) const {
-  // Headers are small where writers keep statistics out of them: the first read mostly holds one.
+  // Headers without statistics are small: the first read usually holds a whole one.
   constexpr std::int64_t kFirst = 256, kMost = 16 << 20;
   const ParquetChunk& at = chunk(group, column);
   const bool list = leaf(column).max_repetition > 0;
@@ -203,7 +203,7 @@ Result<bool> ParquetFile::State::walk(std::size_t group, int column, ChunkPages&
     if (place.header.kind == PageKind::kIndex) continue;
     if (place.header.kind == PageKind::kDictionary) {
       if (out.dictionary || !out.pages.empty())
-        return fail(out.pages.size(), "is damaged: a dictionary stands where a page should");
+        return fail(out.pages.size(), "is damaged: a dictionary is where a data page should be");
       out.dictionary = place;
       continue;
     }
@@ -281,7 +281,7 @@ Result<FoundPage> ParquetFile::State::find_page(std::size_t group, int column, s
       if (const auto walked = walk(group, column, *at); !walked.ok()) return walked.error();
     auto& first_row = at->first_row;
     const auto all = static_cast<std::int64_t>(at->pages.size());
-    // Of a list: pages are asked until one begins after the row, or none is left.
+    // For a list, decode pages until one begins after the row, or none is left.
     while (leaf(column).max_repetition > 0 && first_row.back() <= row &&
            static_cast<std::int64_t>(first_row.size()) <= all) {
       const auto number = static_cast<std::int64_t>(first_row.size()) - 1;
@@ -301,7 +301,7 @@ Result<FoundPage> ParquetFile::State::find_page(std::size_t group, int column, s
                      "says");
     found.first_row = first_row[static_cast<std::size_t>(found.number)];
   }
-  // From here on nothing of the chunk changes but first_row.
+  // From here on only first_row of the chunk changes.
   auto decoded = page(group, column, found.number, *at);
   if (!decoded.ok()) return decoded.error();
   found.page = std::move(*decoded);
@@ -323,12 +323,12 @@ void ParquetFile::State::append(const ParquetPage& page, std::size_t begin, std:
   }
 }
 
-/// A row of a list may go on in the pages after the one it began in.
+/// A row of a list may continue in the pages after the one in which it begins.
 Result<bool> ParquetFile::State::append_rest(std::size_t group, int column, std::int64_t number,
                                              ParquetCell& cell) {
   const std::shared_ptr<ChunkPages> at = pages_of(group, column);
   while (++number < static_cast<std::int64_t>(at->pages.size())) {
-    // Version 2 promises that a page begins with a row.
+    // In version 2 every page begins with a row.
     if (at->pages[static_cast<std::size_t>(number)].header.rows >= 0) return true;
     const auto next = page(group, column, number, *at);
     if (!next.ok()) return next.error();

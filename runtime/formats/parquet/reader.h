@@ -21,26 +21,26 @@ struct ParquetColumn {
   bool list = false;  ///< a cell holds any number of values
 };
 
-/// What stands in one row of one column.
+/// The value of one row of one column.
 struct ParquetCell {
   bool null = false;  ///< the value, or a struct or list around it, is absent
-  /// One for a column that is no list, none where the cell is null. Strings, binary and fixed-size
-  /// values as their bytes, numbers as decimal text, booleans as "true" and "false"; times, dates
-  /// and decimals as the whole number or bytes that are stored. An element of a list may be absent.
+  /// None where the cell is null; one for a column that is no list. Strings, binary and fixed-size
+  /// values are their bytes, numbers decimal text, booleans "true" and "false"; times, dates and
+  /// decimals are the stored number or bytes. An element of a list may be absent.
   std::vector<std::optional<std::string>> values;
 };
 
 struct ParquetOptions {
-  /// Decoded pages that are kept, the longest unused leaving first. One larger page is kept alone.
+  /// Size of the cache of decoded pages. A larger page is kept alone.
   std::int64_t cache_bytes = std::int64_t{256} << 20;
-  /// A page that says it needs more is refused, so that a damaged file takes no memory.
+  /// A page whose header gives a larger size is refused, so that a damaged file takes no memory.
   std::int64_t max_page_bytes = std::int64_t{1} << 30;
 };
 
 /// Cells of a Parquet file, in any order, from any number of threads.   parquet.thrift 2.11
-/// Served: plain, dictionary, RLE and delta encodings; data pages v1 and v2; uncompressed, snappy,
-/// gzip and zstd; absent values; structs in structs; one level of list. Other columns of a file
-/// may be anything: only who asks for them is refused.
+/// Supported: plain, dictionary, RLE and delta encodings; data pages v1 and v2; uncompressed,
+/// snappy, gzip and zstd; absent values; structs in structs; one level of list. Other columns of a
+/// file may be anything; only reading them is refused.
 class ParquetFile {
  public:
   /// Reads the footer, no data.   Errors: stage "read", naming the file: missing, no Parquet,
@@ -54,19 +54,19 @@ class ParquetFile {
   [[nodiscard]] const std::string& path() const;
   [[nodiscard]] std::int64_t rows() const;
   [[nodiscard]] const std::vector<ParquetColumn>& columns() const;
-  /// Index of a column by its path; none when it is not there.
+  /// The index of a column, by its path; nothing where there is no such column.
   [[nodiscard]] std::optional<int> find(std::string_view path) const;
-  /// The same, and refuses what cell() cannot read.   Errors: stage "read": no such column (those
-  /// there are named), several of the name, or a kind that is not served.
+  /// The same for a column that cell() can read.   Errors: stage "read": no such column (the
+  /// message lists the columns), several of this path, a kind that is not supported.
   [[nodiscard]] Result<int> column(std::string_view path) const;
 
-  /// Headers of a column's pages are read when its row group is first asked for, and one page is
-  /// decoded. The pages of a list from older writers tell their rows only when decoded: there all
-  /// pages of the row group up to the row are.
+  /// Reads the page headers of a column when its row group is used first, and decodes one page. In
+  /// lists of older writers only decoding shows which rows a page holds: there all pages of the row
+  /// group up to the row are decoded.
   ///   row     0 to rows() - 1, or BugError
   ///   column  an index into columns()
   /// Errors: stage "read", naming file, column, row group and page: damaged, cut short, changed
-  /// since open(), too large, or a codec or encoding that is not served.
+  /// since open(), too large, or a codec or encoding that is not supported.
   [[nodiscard]] Result<ParquetCell> cell(std::int64_t row, int column) const;
 
  private:
@@ -76,14 +76,14 @@ class ParquetFile {
   std::unique_ptr<State> state_;
 };
 
-/// Walks one column in order without asking the cache for each cell. For one thread.
+/// Reads one column in order, without a look-up in the cache for each cell. For one thread.
 class ParquetCursor {
  public:
   ParquetCursor(std::shared_ptr<const ParquetFile> file, int column);
   ~ParquetCursor();
   ParquetCursor(ParquetCursor&&) noexcept;
 
-  /// As ParquetFile::cell; rows in rising order are cheap, any order is right.
+  /// As ParquetFile::cell. Rows may come in any order; ascending order is cheap.
   [[nodiscard]] Result<ParquetCell> cell(std::int64_t row);
 
  private:

@@ -11,7 +11,7 @@
 namespace retinue::runtime {
 namespace {
 
-// Small enough that a reader of one cell unpacks little, large enough that headers do not count.
+// Small, so that a reader of one cell unpacks little; large enough that headers cost nothing.
 constexpr std::size_t kPageBytes = 1 << 20;
 constexpr std::size_t kPageEntries = 20000;
 constexpr std::int64_t kGroupBytes = 64 << 20;
@@ -33,7 +33,7 @@ void append_little(std::string& out, T value) {
   out.append(bytes, sizeof value);
 }
 
-/// A length, then one run where all levels are equal, else one bit-packed run.
+/// Appends levels: a length, then one run where all levels are equal, else one bit-packed run.
 void append_levels(std::string& out, const std::vector<std::uint8_t>& levels, int width) {
   std::string run;
   const auto head = [&](std::uint64_t value) {
@@ -50,7 +50,7 @@ void append_levels(std::string& out, const std::vector<std::uint8_t>& levels, in
     run.resize(start + groups * static_cast<std::size_t>(width));
     for (std::size_t i = 0; i < levels.size(); ++i) {
       const std::size_t bit = i * static_cast<std::size_t>(width);
-      // Widths are 1 and 2: no level stands across two bytes.
+      // Widths are 1 and 2, so no level spans two bytes.
       char& byte = run[start + bit / 8];
       byte = static_cast<char>(byte | levels[i] << bit % 8);
     }
@@ -144,9 +144,9 @@ void write_chunk(ThriftWriter& out, const ParquetField& field, const Chunk& chun
 struct ParquetWriter::Column {
   ParquetField field;
   std::string page;  ///< values
-  /// Levels as in Dremel: of a list 0 absent, 1 empty, 2 an element; else 0 absent, 1 there.
+  /// Levels as in Dremel. In a list: 0 absent, 1 empty, 2 an element; else: 0 absent, 1 present.
   std::vector<std::uint8_t> definition, repetition;
-  std::string pages;  ///< those that are closed
+  std::string pages;  ///< the closed pages
   std::int64_t entries = 0;
 };
 
@@ -198,10 +198,10 @@ void ParquetWriter::add(std::span<const ParquetValue> row) {
       entry(1, true);
       append_little(column.page, *number);
     } else if (const auto* whole = std::get_if<std::span<const std::int32_t>>(&value)) {
-      check(column.field.kind == ParquetKind::kInt32List, "whole numbers for a field of those");
+      check(column.field.kind == ParquetKind::kInt32List, "a list of integers for a field of them");
       elements(*whole);
     } else {
-      check(column.field.kind == ParquetKind::kFloatList, "real numbers for a field of those");
+      check(column.field.kind == ParquetKind::kFloatList, "a list of floats for a field of them");
       elements(std::get<std::span<const float>>(value));
     }
     if (column.page.size() >= kPageBytes || column.definition.size() >= kPageEntries)

@@ -19,23 +19,23 @@ struct ParquetField {
   ParquetKind kind = ParquetKind::kText;
 };
 
-/// One cell; monostate: absent. It is read before add() returns.
+/// One cell; monostate where it is absent. Borrowed until add() returns.
 using ParquetValue = std::variant<std::monostate, std::string_view, std::int64_t,
                                   std::span<const std::int32_t>, std::span<const float>>;
 
 /// Writes a Parquet file row by row: plain encoding, uncompressed, data pages v1, no statistics.
-/// parquet.thrift 2.11. Every field may be absent, lists too; elements of lists are there. The same
+/// parquet.thrift 2.11. Every field may be absent, a list too, but no element of a list. The same
 /// rows give the same bytes. Memory: one row group.
 class ParquetWriter {
  public:
   /// Throws: SystemError, as the others, when the disk refuses.
   ParquetWriter(const std::string& path, std::vector<ParquetField> fields);
-  /// Without commit() nothing remains.
+  /// Removes what was written, unless commit() was called.
   ~ParquetWriter();
   ParquetWriter(const ParquetWriter&) = delete;
   ParquetWriter& operator=(const ParquetWriter&) = delete;
 
-  /// As many values as fields, each of its field's kind or absent, or BugError.
+  /// Adds a row: one value per field, of the field's kind or absent; else BugError.
   void add(std::span<const ParquetValue> row);
   void commit();
 

@@ -112,7 +112,7 @@ std::unique_ptr<JobFolder> open_job(const Session& session, CaptionJob& job) {
   auto folder = std::make_unique<JobFolder>(job.options.output);
   ItemTableBuilder builder(job.options.output, source_options(job.options), std::cin);
   job.items = builder.items();
-  folder->validate(signature_of(job), about(job), folder->has_job() ? builder.difference() : "");
+  folder->bind(signature_of(job), about(job), folder->has_job() ? builder.difference() : "");
   builder.publish();
   const Journal journal(folder->path(), static_cast<std::int64_t>(job.items.size()));
   job.epoch = journal.next_epoch();

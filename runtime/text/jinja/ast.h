@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/runtime/text/chat_template_test.cpp.
+
 #include "runtime/text/jinja/value.h"
 
 #include <memory>
@@ -29,7 +31,7 @@ enum class ExprKind {
   kTernary,    // children[0] if children[1] else children[2], which may be null
 };
 
-/// One node of an expression. Trees are at most kMaxDepth deep, so that walking them needs no care.
+/// One node of an expression. The parser limits the depth of trees, so recursion over them is safe.
 struct Expr {
   static constexpr int kMaxDepth = 200;
 
@@ -78,12 +80,12 @@ struct Statement {
   std::vector<Branch> branches;
 };
 
-/// Parses a template whose newlines are normalised.  Jinja2: parser.Parser, without inheritance,
+/// Parses a template with normalised newlines.  Jinja2: parser.Parser, without inheritance,
 /// includes, imports, call blocks and recursive loops.
 /// Throws: TemplateError at the offending token.
 Body parse_template(std::string_view source);
 
-/// Whether the evaluator knows the name; an unknown one is a fault of the template, found at once.
+/// Whether the evaluator has a filter or test of this name. An unknown name is refused at parsing.
 bool is_filter(std::string_view name);
 bool is_test(std::string_view name);
 

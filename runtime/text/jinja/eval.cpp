@@ -10,13 +10,13 @@ namespace {
 
 constexpr std::int64_t kMaxSteps = 5'000'000;
 constexpr int kMaxCalls = 40;
-constexpr int kMaxDepth = 600;  // of statements and expressions inside each other
+constexpr int kMaxDepth = 600;  // of nested statements and expressions
 
-/// Names that a block sets; a loop's vanish with its iteration.
+/// Names that a block sets. Those of a loop end with each iteration.
 struct Frame {
   Frame* outer = nullptr;
   std::vector<std::pair<std::string, Value>> names;
-  const List* items = nullptr;  // of the loop whose iteration this is
+  const List* items = nullptr;  // the items of the loop, in an iteration
   std::size_t index = 0;
 
   void set(const std::string& name, Value value) {
@@ -118,7 +118,7 @@ class Evaluator {
     return Flow::kOn;
   }
 
-  /// What a block writes, as a value; its names are its own.
+  /// The text that a block writes. Names that it sets end with it.
   Value captured(const Body& body, Frame& frame) {
     Frame inner{&frame, {}, nullptr, 0};
     std::string text;
@@ -218,20 +218,20 @@ class Evaluator {
       for (const auto& entry : f->names) {
         if (entry.first == name) return entry.second;
       }
-      // Made when asked for: most iterations do not.
+      // Made on demand: most iterations do not use `loop`.
       if (f->items != nullptr && name == "loop") return loop_object(*f->items, f->index);
     }
     if (const Value* found = globals_.find(name)) return *found;
     return Undefined{fmt::format("'{}' is undefined", name)};
   }
 
-  /// `input` stands where a filter block has no expression.
+  /// `input` is the text of a filter block, which replaces its missing innermost expression.
   Value value(const Expr& e, Frame& frame, const Value* input = nullptr) {
     const Deeper deeper(depth_);
     step(e.offset);
     try {
       Value result = evaluate_at(e, frame, input);
-      // Long values cost what it takes to make them.
+      // Long values count as the steps that it takes to make them.
       if (result.list() != nullptr) steps_ += static_cast<std::int64_t>(result.list()->size() / 16);
       if (result.text() != nullptr)
         steps_ += static_cast<std::int64_t>(result.text()->size() / 256);
@@ -335,7 +335,7 @@ Value range(const Arguments& a) {
   List out;
   while (by > 0 ? first < end : first > end) {
     if (out.size() == 100'000)
-      throw TemplateError("the range is longer than 100000");  // as the sandbox
+      throw TemplateError("the range is longer than 100000");  // as in Jinja2's sandbox
     out.emplace_back(first);
     if (__builtin_add_overflow(first, by, &first)) break;
   }

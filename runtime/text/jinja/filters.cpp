@@ -27,8 +27,8 @@ Value length(const Value& v, const Arguments&) {
   throw TemplateError(fmt::format("'{}' has no length", v.type_name()));
 }
 
-/// "a.b.0" from each item, as the `attribute` of join, map and selectattr.
-/// `otherwise`, when given, stands for what is undefined on the way.
+/// "a.b.0" of an item: the `attribute` of join, map and selectattr. `otherwise`, where given,
+/// replaces an undefined value on the way.
 Value attribute_of(const Value& item, const Value& path, const Value* otherwise = nullptr) {
   if (path.text() == nullptr) return get_item(item, path);
   Value at = item;
@@ -87,7 +87,7 @@ Value tojson(const Value& v, const Arguments& a) {
       if (name != "indent" && !as_is) throw TemplateError("tojson takes indent, nothing else");
     }
   }
-  const Value* indent = a.get(1, "indent");  // transformers: ensure_ascii stands first
+  const Value* indent = a.get(1, "indent");  // transformers puts ensure_ascii first
   if (!a.positional.empty() && a.positional[0].truth()) {
     throw TemplateError("tojson takes indent, nothing else");
   }
@@ -185,7 +185,7 @@ Value map(const Value& v, const Arguments& a) {
   return out;
 }
 
-/// select, reject, selectattr, rejectattr: without a test, what is true.
+/// select, reject, selectattr, rejectattr. Without a test, truth decides.
 Value choose(const Value& v, const Arguments& a, bool by_attribute, bool keep) {
   const std::size_t skip = by_attribute ? 1 : 0;
   if (a.positional.size() < skip) throw TemplateError("selectattr wants an attribute");

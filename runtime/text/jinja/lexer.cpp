@@ -66,8 +66,8 @@ class Lexer {
     if (!text.empty()) tokens_.push_back({TokenKind::kText, std::string(text), offset});
   }
 
-  /// `{%-` takes all white space before it; lstrip_blocks what stands between a line's begin and a
-  /// block or comment, unless the tag says `+`.
+  /// `{%-` removes all white space before it. lstrip_blocks removes it between a line's begin and a
+  /// block or comment, unless the tag has a `+`.
   [[nodiscard]] std::string_view strip_before(std::string_view text, char kind, char sign) const {
     if (sign == '-') return strip(text, nullptr, false, true);
     if (sign == '+' || kind == '{') return text;
@@ -77,7 +77,7 @@ class Lexer {
     return strip(text.substr(begin), nullptr, true, false).empty() ? text.substr(0, begin) : text;
   }
 
-  /// After a closing delimiter: `-%}` takes all white space, trim_blocks one newline.
+  /// After a closing delimiter: `-%}` removes all white space, trim_blocks one newline.
   void close(std::size_t end, char sign, bool trims) {
     at_ = end;
     if (sign == '-') {
@@ -103,8 +103,8 @@ class Lexer {
     }
   }
 
-  /// Reads `word` and the block's end from at_; returns the sign before the end, or '\0' if it is
-  /// not so.
+  /// Reads `word` and the end of the block from at_. Returns the sign before the end; '\0' where
+  /// something else follows.
   [[nodiscard]] bool word_block(std::string_view word, char& sign) {
     skip_space();
     if (source_.substr(at_, word.size()) != word) return false;
@@ -146,7 +146,7 @@ class Lexer {
     const bool variable = kind == '{';
     const std::string_view end = variable ? "}}" : "%}";
     tokens_.push_back({variable ? TokenKind::kVariableBegin : TokenKind::kBlockBegin, "", tag});
-    std::string open;  // brackets that still wait for their partner
+    std::string open;  // brackets that are not closed yet
     while (true) {
       skip_space();
       if (at_ >= source_.size()) fail("the tag is not closed", tag);
@@ -192,7 +192,7 @@ class Lexer {
       }
     };
     take();
-    // "1.x" is an attribute of a number; and a number after a dot is an index: a.0.1.
+    // "1.x" is an attribute of a number, and a number after a dot is an index: a.0.1.
     const bool index = !tokens_.empty() && tokens_.back().kind == TokenKind::kOperator &&
                        tokens_.back().text == ".";
     if (!index && at_ + 1 < source_.size() && source_[at_] == '.' && is_digit(source_[at_ + 1])) {

@@ -10,7 +10,7 @@
 namespace retinue::runtime::jinja {
 namespace {
 
-/// Python's str.split, or rsplit: `limit` < 0 is no limit.
+/// Python's str.split or rsplit. A negative `limit` is no limit.
 List split(const std::string& text, const std::string* separator, std::int64_t limit) {
   List out;
   std::string_view rest = text;
@@ -103,7 +103,7 @@ const Value& needed(const Arguments& a, std::size_t index, const char* name) {
   return *value;
 }
 
-/// The text argument that strip() and split() may leave out or give as none.
+/// The text argument of strip() and split(), which may be left out or none.
 const std::string* optional_text(const Arguments& a, const char* name) {
   const Value* value = a.get(0, name);
   return value == nullptr || value->none() ? nullptr : &want_text(*value, name);

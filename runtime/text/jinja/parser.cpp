@@ -9,7 +9,7 @@ namespace {
 
 using Names = std::initializer_list<std::string_view>;
 
-/// Statements and text, up to a tag that the caller waits for.
+/// Parses statements and text up to a tag that the caller names.
 class TemplateParser {
  public:
   explicit TemplateParser(std::vector<Token> tokens) : t_(std::move(tokens)), e_(t_) {}
@@ -20,7 +20,7 @@ class TemplateParser {
   }
 
  private:
-  /// Statements until `{% name`, which is taken; its name is left in ended_by_.
+  /// Parses up to one of the tags `{% name`, consumes its name and leaves it in ended_by_.
   Body until(Names ends) {
     if (++depth_ > 50) t_.fail("blocks that are nested less deeply");
     Body body;
@@ -85,7 +85,7 @@ class TemplateParser {
       return with_body(std::move(s), "endgeneration");
     }
     if (name == "break" || name == "continue") {
-      if (loops_ == 0) t_.fail("a statement that may stand outside of a loop");
+      if (loops_ == 0) t_.fail("a statement that is allowed outside of a loop");
       t_.take();
       s.kind = name == "break" ? StatementKind::kBreak : StatementKind::kContinue;
       block_end();

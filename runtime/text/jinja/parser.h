@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/runtime/text/chat_template_test.cpp.
+
 #include "runtime/text/jinja/ast.h"
 #include "runtime/text/jinja/lexer.h"
 
@@ -8,7 +10,7 @@
 
 namespace retinue::runtime::jinja {
 
-/// The tokens of a template and a place among them.
+/// The tokens of a template and the position of the parser among them.
 class TokenCursor {
  public:
   explicit TokenCursor(std::vector<Token> tokens) : tokens_(std::move(tokens)) {}
@@ -30,7 +32,7 @@ class TokenCursor {
   std::size_t at_ = 0;
 };
 
-/// Expressions, by Jinja's ladder of precedence.  Jinja2: parser.Parser.parse_expression
+/// Parses expressions, by Jinja's precedence.  Jinja2: parser.Parser.parse_expression
 class ExpressionParser {
  public:
   explicit ExpressionParser(TokenCursor& tokens) : t_(tokens) {}
@@ -38,7 +40,7 @@ class ExpressionParser {
   ExprPtr expression(bool ternary = true);
   /// `a, b` without brackets is a list.
   ExprPtr tuple(bool ternary = true);
-  /// `| name(…)` after `node`; once or more.
+  /// One or more `| name(…)` after `node`.
   ExprPtr filters(ExprPtr node);
   ExprPtr filter_call(ExprPtr node);
 

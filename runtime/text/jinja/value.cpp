@@ -14,7 +14,8 @@ namespace {
 
 constexpr int kMaxDepth = 200;
 
-/// Python's repr of a float: shortest digits that read back, exponent from 1e16 and below 1e-4.
+/// Python's repr of a float: the shortest digits that read back, an exponent from 1e16 and below
+/// 1e-4.
 std::string float_text(double v) {
   if (std::isnan(v)) return "nan";
   if (std::isinf(v)) return v > 0 ? "inf" : "-inf";
@@ -26,7 +27,7 @@ std::string float_text(double v) {
   std::from_chars(text.data() + e + (text[e + 1] == '+' ? 2 : 1), text.data() + text.size(),
                   exponent);
   if (v == 0.0) return std::signbit(v) ? "-0.0" : "0.0";
-  if (exponent < -4 || exponent >= 16) return text;  // "1e-05" and "1e+16" are spelt alike
+  if (exponent < -4 || exponent >= 16) return text;  // Python writes "1e-05" and "1e+16" too
   char fixed[64];
   const auto fixed_end = std::to_chars(fixed, fixed + sizeof fixed, v, std::chars_format::fixed);
   std::string out(fixed, fixed_end.ptr);
@@ -300,7 +301,8 @@ bool less(const Value& a, const Value& b) {
   std::int64_t i = 0, j = 0;
   if (a.integer(i) && b.integer(j)) return i < j;
   if (a.number(x) && b.number(y)) return x < y;
-  if (a.text() && b.text()) return *a.text() < *b.text();  // UTF-8 keeps the code points' order
+  if (a.text() && b.text())
+    return *a.text() < *b.text();  // the order of UTF-8 is that of code points
   if (a.list() && b.list()) {
     const List &l = *a.list(), &r = *b.list();
     for (std::size_t k = 0; k < l.size() && k < r.size(); ++k) {

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/runtime/text/chat_template_test.cpp.
+
 #include "parallel/base/check.h"
 
 #include <nlohmann/json_fwd.hpp>
@@ -16,7 +18,7 @@
 
 namespace retinue::runtime::jinja {
 
-/// A fault of a template or of what it was given. `offset` is a byte in the template's text.
+/// An error of a template or its inputs. `offset` is a byte in the template's text.
 class TemplateError : public Error {
  public:
   static constexpr std::size_t kNowhere = ~std::size_t{0};
@@ -32,7 +34,7 @@ class Value;
 struct Function;
 using List = std::vector<Value>;
 
-/// String keys in order of insertion, as in a Python dict. Namespaces and `loop` are one as well.
+/// String keys in order of insertion, as in a Python dict. Namespaces and `loop` are dicts too.
 struct Dict {
   enum class Kind { kPlain, kNamespace, kLoop };
   Kind kind = Kind::kPlain;
@@ -43,11 +45,11 @@ struct Dict {
 };
 
 struct Undefined {
-  std::string name;  ///< for messages: what was looked for
+  std::string name;  ///< that was not found; for messages
 };
 struct None {};
 
-/// A value of a template, with Python's meaning of truth, equality, order and text.
+/// A value of a template, with Python's rules of truth, equality, order and text.
 class Value {
  public:
   using Lists = std::shared_ptr<List>;
@@ -75,13 +77,13 @@ class Value {
   [[nodiscard]] const List* list() const { return as<Lists>() ? as<Lists>()->get() : nullptr; }
   [[nodiscard]] Dict* dict() const { return as<Dicts>() ? as<Dicts>()->get() : nullptr; }
   [[nodiscard]] const Function* function() const;
-  /// bool, int or float as a number; false when it is none.
+  /// Converts a bool, int or float; false for other types.
   bool number(double& out) const;
-  /// bool or int; false when it is neither.
+  /// Converts a bool or int; false for other types.
   bool integer(std::int64_t& out) const;
 
   [[nodiscard]] bool truth() const;
-  [[nodiscard]] std::string_view type_name() const;  ///< as Python calls it
+  [[nodiscard]] std::string_view type_name() const;  ///< Python's name of the type
   friend bool operator==(const Value& a, const Value& b);
 
  private:
@@ -89,12 +91,12 @@ class Value {
       v_;
 };
 
-/// What a call hands over.
+/// The arguments of a call.
 struct Arguments {
   List positional;
   std::vector<std::pair<std::string, Value>> named;
 
-  /// The `index`-th or the one called `name`; null when absent.
+  /// The argument at `index` or named `name`; null where absent.
   [[nodiscard]] const Value* get(std::size_t index, std::string_view name) const;
 };
 
@@ -111,6 +113,6 @@ std::string to_repr(const Value& value);  ///< Python's repr()
 /// Python's json.dumps(ensure_ascii=False); `indent` < 0 writes one line.
 std::string to_json(const Value& value, int indent = -1);
 bool less(const Value& a, const Value& b);  ///< Throws: TemplateError for types without an order
-List items_of(const Value& value);          ///< what a loop visits; strings by character
+List items_of(const Value& value);          ///< the items of a loop; characters of a string
 
 }  // namespace retinue::runtime::jinja

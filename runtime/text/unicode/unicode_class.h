@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/runtime/text/pretokenizer_test.cpp.
+
 #include <cstdint>
 
 namespace retinue::runtime {

@@ -18,7 +18,7 @@ Item showing(MediaFile file) {
   return item;
 }
 
-TEST(InputRoots, AFileThatVanishesIsItsItemsFaultAndItsFolderNobodys) {
+TEST(InputRoots, AMissingFileFailsItsItemAndAMissingFolderStopsTheJob) {
   const test::TemporaryFolder folder;
   folder.write("in/sub/a.png", "x");
   folder.write("in/sub/b.png", "x");
@@ -37,7 +37,7 @@ TEST(InputRoots, AFileThatVanishesIsItsItemsFaultAndItsFolderNobodys) {
   EXPECT_FALSE(roots.gone(showing(folder.path("inside.png"))));
 }
 
-TEST(InputRoots, AnArchiveIsWhatItsMembersLieInAndAPictureIsNot) {
+TEST(InputRoots, AnArchiveIsARootAndAnImageIsNot) {
   const test::TemporaryFolder folder;
   const std::string tar = folder.write("a.tar", "x"), image = folder.write("a.png", "x");
   MediaFile member(tar);

@@ -104,7 +104,7 @@ TEST_F(OpenAiBatch, WhatWouldChangeTheAnswerAndIsNotServedFailsTheItemByName) {
   EXPECT_THAT(line(other).error->message, HasSubstr("method"));
 }
 
-TEST_F(OpenAiBatch, PicturesInTheLineStayThereAndThoseOfTheNetworkAreRefused) {
+TEST_F(OpenAiBatch, ImagesInTheLineStayThereAndImagesOfTheNetworkAreRefused) {
   const auto showing = [&](const std::string& url) {
     return one(with({{"messages",
                       {{{"role", "user"},

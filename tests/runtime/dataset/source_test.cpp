@@ -23,10 +23,10 @@ class Source : public testing::Test {
       fs::create_directories(fs::path(folder_.path(name)).parent_path());
       fs::copy(test::golden_folder() + "/images/pond.png", folder_.path(name));
     }
-    test::write_text(folder_.path("in/notes.txt"), "no picture");
-    test::write_text(folder_.path("in/readme"), "no picture");
+    test::write_text(folder_.path("in/notes.txt"), "no image");
+    test::write_text(folder_.path("in/readme"), "no image");
     fs::copy(test::golden_folder() + "/images/pond.png", folder_.path("in/unnamed"));
-    test::write_text(folder_.path("in/broken.jpg"), "no picture");
+    test::write_text(folder_.path("in/broken.jpg"), "no image");
   }
 
   std::vector<Item> list(const std::vector<std::string>& inputs, SourceOptions options = {}) {
@@ -63,7 +63,7 @@ class Source : public testing::Test {
   std::string stdin_;
 };
 
-TEST_F(Source, AFolderGivesItsPicturesByPath) {
+TEST_F(Source, AFolderGivesItsImagesByPath) {
   EXPECT_THAT(ids(list({folder_.path("in")})),
               ElementsAre("in/C.PNG", "in/a.png", "in/b/10.png", "in/b/2.png", "in/broken.jpg",
                           "in/unnamed"));
@@ -156,7 +156,7 @@ TEST_F(Source, ShardsPartTheItemsAndShufflingKeepsOrdinals) {
   EXPECT_THAT(ids(list({folder_.path("in")}, limited)), ElementsAre("in/C.PNG", "in/a.png"));
 }
 
-TEST_F(Source, ClipsAreKnownByContentAndThenByName) {
+TEST_F(Source, VideosAreRecognisedByContentAndThenByName) {
   const std::string mp4 = std::string("\0\0\0\x18", 4) + "ftypisom and more";
   const std::string heic = std::string("\0\0\0\x18", 4) + "ftypheic and more";
   for (const auto& [name, content, video] :
@@ -181,7 +181,7 @@ TEST_F(Source, ClipsAreKnownByContentAndThenByName) {
 
 TEST_F(Source, NothingToReadIsNoSuccess) {
   fs::create_directories(folder_.path("empty"));
-  EXPECT_THAT(refusal({folder_.path("empty")}), HasSubstr("no pictures"));
+  EXPECT_THAT(refusal({folder_.path("empty")}), HasSubstr("no images or videos"));
   EXPECT_THAT(refusal({folder_.path("missing")}), HasSubstr("no such file"));
   EXPECT_THAT(refusal({manifest("\n")}), HasSubstr("nothing"));
   EXPECT_THAT(refusal({}), HasSubstr("--input"));
@@ -216,6 +216,13 @@ TEST_F(Source, AFoldersOrderIsThatOfWholePaths) {
   }
   EXPECT_THAT(ids(list({folder_.path("o")})),
               ElementsAre("o/a-b/1.png", "o/a.png", "o/a/1.png", "o/a0/1.png"));
+}
+
+TEST_F(Source, ACompressedArchiveIsRefusedWithAdvice) {
+  for (const std::string& magic : {std::string("\x1F\x8B\x08"), std::string("\x28\xB5\x2F\xFD")}) {
+    test::write_text(folder_.path("a.tar.gz"), magic + "and more");
+    EXPECT_THAT(refusal({folder_.path("a.tar.gz")}), HasSubstr("Unpack it first"));
+  }
 }
 
 }  // namespace

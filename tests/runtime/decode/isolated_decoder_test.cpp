@@ -1,4 +1,5 @@
-// This executable is its own helper: see main(). What a file begins with decides how it misbehaves.
+// This executable is its own isolated worker, see main(). The first bytes of a file decide how the
+// worker misbehaves.
 #include "runtime/decode/isolated_decoder.h"
 
 #include "parallel/base/check.h"
@@ -17,7 +18,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <limits>
 #include <string>
 #include <sys/socket.h>
 #include <thread>
@@ -61,7 +61,7 @@ class IsolatedDecoderTest : public testing::Test {
     const auto patches = decoder.patches(media, {bytes_of(acts)});
     const std::string message =
         patches.ok() ? "none" : "[" + patches.error().stage + "] " + patches.error().message;
-    // The next one finds a helper that works.
+    // The next request finds a worker that works.
     const MediaReference good{MediaKind::kImage, {image("png_rgb8.png")}, 0.0};
     EXPECT_TRUE(decoder.patches(good, **read_media(good)).ok());
     return message;
@@ -72,7 +72,7 @@ class IsolatedDecoderTest : public testing::Test {
   DecodeLimits limits_;
 };
 
-TEST_F(IsolatedDecoderTest, GivesEveryPictureAndEveryErrorAsThisProcessDoes) {
+TEST_F(IsolatedDecoderTest, GivesEveryImageAndEveryErrorAsThisProcessDoes) {
   IsolatedDecoder decoder(spec_, {}, limits_);
   int good = 0, bad = 0;
   for (const auto& entry : std::filesystem::directory_iterator(image(""))) {
@@ -103,11 +103,11 @@ TEST_F(IsolatedDecoderTest, GivesEveryPictureAndEveryErrorAsThisProcessDoes) {
   }
   EXPECT_GT(good, 50);
   EXPECT_GT(bad, 5);
-  EXPECT_EQ(children().size(), 1U) << "bad data costs no helper";
+  EXPECT_EQ(children().size(), 1U) << "bad data ends no worker";
 }
 
-/// In a build that reads no clips both say so.
-TEST_F(IsolatedDecoderTest, GivesClipsAsThisProcessDoes) {
+/// In a build that reads no video files both give the same error.
+TEST_F(IsolatedDecoderTest, GivesVideosAsThisProcessDoes) {
   IsolatedDecoder decoder(spec_, {}, limits_);
   int videos = 0;
   for (const auto& entry : std::filesystem::directory_iterator(std::string(RETINUE_SOURCE_DIR) +
@@ -146,17 +146,17 @@ TEST_F(IsolatedDecoderTest, GivesTheTimesOfAListOfFrames) {
               decoder.patches(media, *files)->pixels);
 }
 
-TEST_F(IsolatedDecoderTest, SaysWhichSignalKilledIt) {
+TEST_F(IsolatedDecoderTest, NamesTheSignalThatKilledAWorker) {
   EXPECT_EQ(failure("acts: segv"), "[image] odd: its decoder died of SIGSEGV");
   EXPECT_EQ(failure("acts: abort"), "[image] odd: its decoder died of SIGABRT");
   EXPECT_EQ(failure("acts: kill"), "[image] odd: its decoder died of SIGKILL");
 }
 
-TEST_F(IsolatedDecoderTest, SaysThatItEndedByItself) {
+TEST_F(IsolatedDecoderTest, NamesTheExitCodeOfAWorker) {
   EXPECT_THAT(failure("acts: exit"), HasSubstr("ended with exit code 7"));
 }
 
-TEST_F(IsolatedDecoderTest, EndsOneThatTakesTooLong) {
+TEST_F(IsolatedDecoderTest, EndsAWorkerThatTakesTooLong) {
   const auto before = std::chrono::steady_clock::now();
   DecodeLimits limits = limits_;
   limits.seconds = 1;
@@ -165,7 +165,7 @@ TEST_F(IsolatedDecoderTest, EndsOneThatTakesTooLong) {
 }
 
 #ifndef __SANITIZE_ADDRESS__  // which takes terabytes of addresses
-TEST_F(IsolatedDecoderTest, SaysThatItWantedTooMuchMemory) {
+TEST_F(IsolatedDecoderTest, ReportsAWorkerThatWantedTooMuchMemory) {
   // Less than ImageOptions::max_pixels, 1.2 GB as RGB.
   using namespace std::string_literals;
   std::string png = "\x89PNG\r\n\x1A\n\0\0\0\x0DIHDR\0\0\x4E\x20\0\0\x4E\x20\x08\x02\0\0\0"s;
@@ -181,7 +181,7 @@ TEST_F(IsolatedDecoderTest, SaysThatItWantedTooMuchMemory) {
   EXPECT_THAT(failure(png, limits), HasSubstr("wanted more than 1 GiB of memory"));
 }
 
-TEST_F(IsolatedDecoderTest, SaysSoOfFilesThatAreTooLargeForIt) {
+TEST_F(IsolatedDecoderTest, ReportsFilesThatAreTooLargeForAWorker) {
   DecodeLimits limits = limits_;
   limits.memory_bytes = std::int64_t{1} << 30;
   IsolatedDecoder decoder(spec_, {}, limits);
@@ -192,13 +192,13 @@ TEST_F(IsolatedDecoderTest, SaysSoOfFilesThatAreTooLargeForIt) {
 }
 #endif
 
-TEST_F(IsolatedDecoderTest, BelievesNoAnswerThatCannotBe) {
+TEST_F(IsolatedDecoderTest, RefusesInvalidAnswers) {
   for (const char* acts : {"acts: babble", "acts: wrong grid", "acts: wrong size", "acts: endless",
-                           "acts: other question", "acts: no message"})
+                           "acts: other request", "acts: no message"})
     EXPECT_THAT(failure(acts), HasSubstr("an answer that cannot be")) << acts;
 }
 
-TEST_F(IsolatedDecoderTest, BlamesNobodyForADeathBetweenTwoQuestions) {
+TEST_F(IsolatedDecoderTest, FailsNoItemWhenAWorkerEndsBetweenTwoRequests) {
   IsolatedDecoder decoder(spec_, {}, limits_);
   const MediaReference good{MediaKind::kImage, {image("png_rgb8.png")}, 0.0};
   const MediaBytes files = read_media(good).value();
@@ -221,17 +221,17 @@ TEST_F(IsolatedDecoderTest, LeavesNoProcessBehind) {
   EXPECT_TRUE(children().empty());
 }
 
-TEST_F(IsolatedDecoderTest, HasItsLimitsAndNoFileOfTheRank) {
+TEST_F(IsolatedDecoderTest, AWorkerHasItsLimitsAndNoFileOfTheRank) {
   const test::TemporaryFolder folder;
   std::FILE* kept_open = std::fopen(folder.path("open").c_str(), "w");  // not closed on exec
   IsolatedDecoder decoder(spec_, {}, limits_);
   const MediaReference good{MediaKind::kImage, {image("png_rgb8.png")}, 0.0};
   ASSERT_TRUE(decoder.patches(good, **read_media(good)).ok());
   ASSERT_EQ(children().size(), 1U);
-  const std::string helper = "/proc/" + std::to_string(children()[0]);
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(helper + "/fd"), {}), 3);
+  const std::string worker = "/proc/" + std::to_string(children()[0]);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(worker + "/fd"), {}), 3);
   const auto text_of = [&](const std::string& name) {
-    std::ifstream file(helper + name);
+    std::ifstream file(worker + name);
     return std::string{std::istreambuf_iterator<char>(file), {}};
   };
   const std::string limits = text_of("/limits");
@@ -245,7 +245,7 @@ TEST_F(IsolatedDecoderTest, HasItsLimitsAndNoFileOfTheRank) {
   std::fclose(kept_open);
 }
 
-TEST_F(IsolatedDecoderTest, SaysThatItCannotBeStarted) {
+TEST_F(IsolatedDecoderTest, ReportsAProgramThatCannotBeStarted) {
   IsolatedDecoder decoder(spec_, {}, limits_, "/no/such/program");
   const MediaReference media{MediaKind::kImage, {"x"}, 0.0};
   try {
@@ -258,45 +258,17 @@ TEST_F(IsolatedDecoderTest, SaysThatItCannotBeStarted) {
 
 TEST(IsolatedWorker, IsNotForPeople) { EXPECT_THROW(run_isolated_worker({}), UsageError); }
 
-TEST(DecodeProtocol, RefusesRequestsThatAreCutOrLong) {
-  DecodeRequest request;
-  request.media = {MediaKind::kVideo, {"a", "bc"}, 2.5};
-  request.file_bytes = {3, 5};
-  const std::string packed = pack_request(request);
-  const auto back = unpack_request(packed);
-  ASSERT_TRUE(back.has_value());
-  EXPECT_EQ(back->media.files[1].path, "bc");
-  EXPECT_EQ(back->media.fps, 2.5);
-  EXPECT_EQ(back->file_bytes, request.file_bytes);
-  for (std::size_t bytes = 0; bytes < packed.size(); ++bytes)
-    EXPECT_FALSE(unpack_request(std::string_view(packed).substr(0, bytes)).has_value()) << bytes;
-  EXPECT_FALSE(unpack_request(packed + "x").has_value());
-}
-
-TEST(DecodeProtocol, RefusesTimesThatAreNone) {
-  const Asked asked{.kind = MediaKind::kVideo, .memory_bytes = 1 << 30};
-  const AnswerHead head{.kind = AnswerKind::kHeader,
-                        .body_bytes = 8,
-                        .grid_thw = {1, 2, 2},
-                        .size = {32, 32},
-                        .frames = 2};
-  EXPECT_EQ(validation_error(head, asked), "");
-  const double nan = std::numeric_limits<double>::quiet_NaN(), time = 0.5;
-  EXPECT_FALSE(read_header_answer(head, asked, std::as_bytes(std::span(&nan, 1))).has_value());
-  EXPECT_TRUE(read_header_answer(head, asked, std::as_bytes(std::span(&time, 1))).has_value());
-}
-
 void send_answer(AnswerHead head, std::string_view body) {
   (void)!send(0, &head, sizeof(head), MSG_NOSIGNAL);
   (void)!send(0, body.data(), body.size(), MSG_NOSIGNAL);
 }
 
-/// Under test as a helper: looks at the request that waits, and does as its file says.
+/// As a worker: peeks at the request and misbehaves as its file says.
 void act() {
   std::string seen(4096, '\0');
   RequestHead head;
   ssize_t got = 0;
-  // The file stands behind the heads.
+  // The file follows the heads.
   for (int looks = 0; looks < 2000; ++looks) {
     got = recv(0, seen.data(), seen.size(), MSG_PEEK);
     if (got <= 0) return;
@@ -318,7 +290,7 @@ void act() {
   if (asks("no message")) send_answer({.kind = AnswerKind::kError, .body_bytes = 3}, "xyz");
   if (asks("endless"))
     send_answer({.kind = AnswerKind::kError, .body_bytes = std::uint64_t{1} << 60}, "");
-  if (asks("other question")) send_answer({.kind = AnswerKind::kHeader}, "");
+  if (asks("other request")) send_answer({.kind = AnswerKind::kHeader}, "");
   if (asks("wrong grid"))
     send_answer({.kind = AnswerKind::kPatches,
                  .body_bytes = 1536,

@@ -30,8 +30,8 @@ class CrashAttributionTest : public testing::Test {
     test::write_text(crash_report_path(folder_.path(), rank, epoch), line);
   }
   [[nodiscard]] Journal read() const { return {folder_.path(), 100}; }
-  /// CrashAttribution of an item.
-  [[nodiscard]] std::size_t crash_attribution(std::int64_t item) const {
+  /// How many crashes are attributed to an item.
+  [[nodiscard]] std::size_t crashes_of(std::int64_t item) const {
     const Journal journal = read();
     const auto found = journal.crash_attribution().by_item().find(item);
     return found == journal.crash_attribution().by_item().end() ? 0 : found->second.size();
@@ -40,29 +40,29 @@ class CrashAttributionTest : public testing::Test {
   test::TemporaryFolder folder_;
 };
 
-TEST_F(CrashAttributionTest, AKillFromOutsideBlamesNobody) {
+TEST_F(CrashAttributionTest, AKillFromOutsideBlamesNoItem) {
   segment(0, 0, {1, 2, 3}, {2});
   const Journal journal = read();
   EXPECT_THAT(journal.crash_attribution().by_item(), IsEmpty());
   EXPECT_THAT(journal.crash_attribution().suspects(), IsEmpty());
 }
 
-TEST_F(CrashAttributionTest, ANamedItemHasAStrikeForEachRun) {
+TEST_F(CrashAttributionTest, ANamedItemHasACrashForEachRun) {
   segment(0, 0, {1, 2, 3}, {2});
   crash(2, 0, "SIGSEGV 3 0\n");
-  EXPECT_EQ(crash_attribution(3), 1U);
+  EXPECT_EQ(crashes_of(3), 1U);
   EXPECT_THAT(read().crash_attribution().suspects(), IsEmpty());
   crash(3, 0, "SIGSEGV 3 0\n");
-  EXPECT_EQ(crash_attribution(3), 1U) << "two ranks in one run";
+  EXPECT_EQ(crashes_of(3), 1U) << "two ranks in one run";
   crash(0, 1, "SIGABRT 3 0\n");
-  EXPECT_EQ(crash_attribution(3), 2U);
+  EXPECT_EQ(crashes_of(3), 2U);
   const Journal journal = read();
   EXPECT_EQ(journal.crash_attribution().by_item().at(3)[0].reason, "SIGSEGV");
   EXPECT_EQ(journal.crash_attribution().by_item().at(3)[1].epoch, 1);
   EXPECT_EQ(journal.next_epoch(), 2);
 }
 
-TEST_F(CrashAttributionTest, OfSeveralInFlightAllAreSuspectsUntilOneStandsAlone) {
+TEST_F(CrashAttributionTest, AllItemsInFlightAreSuspectsUntilOneIsLeft) {
   segment(0, 0, {1, 2, 3, 4, 5}, {2});
   segment(2, 0, {7, 8}, {});
   crash(1, 0, "SIGBUS -1 0\n");
@@ -75,10 +75,10 @@ TEST_F(CrashAttributionTest, OfSeveralInFlightAllAreSuspectsUntilOneStandsAlone)
   segment(0, 3, {3, 4}, {3});
   crash(0, 3, "SIGBUS -1 0\n");
   EXPECT_THAT(read().crash_attribution().suspects(), IsEmpty());
-  EXPECT_EQ(crash_attribution(4), 1U);
+  EXPECT_EQ(crashes_of(4), 1U);
 }
 
-TEST_F(CrashAttributionTest, ADeathWithNothingInFlightChangesNothing) {
+TEST_F(CrashAttributionTest, ACrashWithNothingInFlightChangesNothing) {
   segment(0, 0, {1, 3}, {});
   crash(0, 0, "SIGBUS -1 0\n");
   segment(0, 1, {}, {});
@@ -86,15 +86,15 @@ TEST_F(CrashAttributionTest, ADeathWithNothingInFlightChangesNothing) {
   EXPECT_THAT(read().crash_attribution().suspects(), ElementsAre(1, 3));
 }
 
-TEST_F(CrashAttributionTest, AnEndWipesOutWhatWasHeldAgainstAnItem) {
+TEST_F(CrashAttributionTest, AnItemThatEndsIsCleared) {
   crash(0, 0, "SIGSEGV 3 0\n");
   segment(0, 1, {3}, {3});
-  EXPECT_EQ(crash_attribution(3), 0U);
+  EXPECT_EQ(crashes_of(3), 0U);
   crash(0, 2, "SIGSEGV 3 0\n");
-  EXPECT_EQ(crash_attribution(3), 1U);
+  EXPECT_EQ(crashes_of(3), 1U);
 }
 
-TEST_F(CrashAttributionTest, TornOrForeignMarksSayNothing) {
+TEST_F(CrashAttributionTest, TornOrForeignReportsAreIgnored) {
   const std::string whole = "SIGSEGV 12 3\n";
   ASSERT_TRUE(parse_crash_report(whole, 0, 0).has_value());
   for (std::size_t size = 0; size < whole.size(); ++size)

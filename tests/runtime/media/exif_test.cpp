@@ -100,7 +100,7 @@ TEST(Exif, EveryCutAndManyDamagesAreHarmless) {
   }
 }
 
-TEST(Exif, FilesOfEveryKindSayTheirOrientation) {
+TEST(Exif, FilesOfEveryKindHaveTheirOrientation) {
   for (const auto& [name, orientation] : {std::pair{"exif_7.jpg", 7},
                                           {"exif_none_xmp_6.jpg", 6},
                                           {"exif_3_xmp_6.jpg", 3},
@@ -141,7 +141,7 @@ std::string as_text(const Frames& frames) {
   return text;
 }
 
-TEST(Orientation, TurnsAndMirrorsAsTheStandardSays) {
+TEST(Orientation, TurnsAndMirrorsAsTheStandardDefines) {
   const std::vector<std::string> wanted = {"ABC/DEF",  "CBA/FED",  "FED/CBA",  "DEF/ABC",
                                            "AD/BE/CF", "DA/EB/FC", "FC/EB/DA", "CF/BE/AD"};
   for (int orientation = 1; orientation <= 8; ++orientation) {

@@ -144,7 +144,7 @@ std::string message_of(const std::vector<std::byte>& bytes) {
   return image.ok() ? "" : image.error().message;
 }
 
-TEST(Image, RefusalSaysWhatTheContentLooksLike) {
+TEST(Image, ARefusalDescribesTheContent) {
   EXPECT_THAT(message_of({}), HasSubstr("got an empty file"));
   EXPECT_THAT(message_of(read_golden_image("text.jpg")),
               HasSubstr("wanted a JPEG, PNG or WebP, got text"));

@@ -12,7 +12,7 @@
 namespace retinue::runtime {
 namespace {
 
-/// Quarters of plain colours, as a picture and as what the tower sees of it.
+/// An image of four plain colours, one per quarter.
 Frames quarters(std::int64_t height, std::int64_t width) {
   Frames frames;
   frames.frames = 1, frames.height = height, frames.width = width;
@@ -32,7 +32,7 @@ Frames decoded(const std::string& jpeg) {
   return frames.ok() ? std::move(frames).value() : Frames{};
 }
 
-TEST(Thumbnail, ShowsWhatThePatchesHold) {
+TEST(Thumbnail, ShowsTheImageOfThePatches) {
   const VisionProcessorSpec spec;
   const Frames small = decoded(thumbnail_jpeg(patchify(quarters(512, 1024), spec), spec, 192));
   ASSERT_EQ(small.height, 96);
@@ -53,14 +53,14 @@ TEST(Thumbnail, NeverEnlarges) {
   EXPECT_EQ(same.width, 32);
 }
 
-TEST(Thumbnail, OfAVeryLongPictureALineRemains) {
+TEST(Thumbnail, AVeryLongImageBecomesALine) {
   const VisionProcessorSpec spec;
   const Frames line = decoded(thumbnail_jpeg(patchify(quarters(32, 32 * 220), spec), spec, 192));
   EXPECT_EQ(line.height, 1);
   EXPECT_EQ(line.width, 192);
 }
 
-TEST(Thumbnail, OfOtherPatchesThereIsNone) {
+TEST(Thumbnail, PatchesThatDoNotFitGiveNone) {
   const VisionProcessorSpec spec;
   layers::Patches patches = patchify(quarters(64, 64), spec);
   patches.pixels.pop_back();

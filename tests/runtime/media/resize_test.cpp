@@ -56,7 +56,7 @@ TEST_P(Resize, EqualSizeIsTheIdentity) {
   EXPECT_EQ(resized(source, size, size, GetParam()), source);
 }
 
-TEST_P(Resize, FlatPictureStaysFlat) {
+TEST_P(Resize, AFlatImageStaysFlat) {
   // Weights sum to one only before they are rounded: a tap is off by at most half a unit, and the
   // sum of all taps must still round to the same level.
   for (const int level : {0, 1, 127, 128, 254, 255}) {

@@ -1,4 +1,4 @@
-// Linked with video_absent.cpp, which stands for FFmpeg's libraries in builds without them.
+// Linked with video_absent.cpp, as a build without FFmpeg's libraries.
 #include "runtime/dataset/media_bytes.h"
 #include "runtime/media/media_decoder.h"
 #include "runtime/media/video_ffmpeg.h"
@@ -10,7 +10,7 @@
 namespace retinue::runtime {
 namespace {
 
-TEST(VideoAbsent, AClipFailsWithWhatToDo) {
+TEST(VideoAbsent, AVideoFailsWithAdvice) {
   EXPECT_EQ(video_libraries(), "");
   const test::TemporaryFolder folder;
   const std::string path =

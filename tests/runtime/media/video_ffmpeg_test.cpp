@@ -68,7 +68,7 @@ Frames all_frames(const std::string& name, const ImageOptions& options = {}) {
   return decoded.frames;
 }
 
-/// The message of what is no clip, or goes wrong in it.
+/// The error of opening or decoding a file; empty without one.
 std::string trouble_of(std::span<const std::byte> bytes, const ImageOptions& options = {}) {
   const auto video = open_video(bytes, options);
   if (!video.ok()) {
@@ -79,7 +79,7 @@ std::string trouble_of(std::span<const std::byte> bytes, const ImageOptions& opt
   return decoded.error ? decoded.error->message : "";
 }
 
-/// Of all clips, or of those whose chosen frames are all stored.
+/// The names of all videos, or of those whose chosen frames are all stored.
 std::vector<std::string> video_names(bool stored = false) {
   std::vector<std::string> names;
   const Json manifest = read_golden("video_files/manifest.json");
@@ -108,7 +108,7 @@ std::vector<std::string> shown(const std::vector<double>& seconds) {
   return out;
 }
 
-/// The pictures of shown/, which stand one below the other.
+/// The frames in an image of shown/, one below the other.
 Frames shown_frames(const std::string& name, std::int64_t count) {
   Frames frames = decode_image(read_file(kFolder + "shown/" + name + ".png")).value();
   frames.frames = count;
@@ -203,7 +203,7 @@ TEST_P(StoredVideos, PixelValuesOfEqualFramesAreTheReferences) {
             row_["pixel_values_videos_sha256"]);
 }
 
-TEST_P(GoldenVideos, CutAnywhereFailOrGiveWhatTheirHeaderSays) {
+TEST_P(GoldenVideos, CutAnywhereFailOrGiveTheFramesOfTheirHeader) {
   const auto bytes = video_bytes(GetParam());
   const std::size_t step = bytes.size() / 40 + 1;
   for (std::size_t length = 1; length < bytes.size(); length += step) {
@@ -298,9 +298,9 @@ TEST(VideoFiles, ACopyThatEndsEarlyIsAnError) {
   }
 }
 
-TEST(VideoFiles, WhatIsNoClipSaysWhatItIs) {
+TEST(VideoFiles, AFileThatIsNoVideoIsDescribed) {
   EXPECT_THAT(trouble_of({}), HasSubstr("an empty file"));
-  const std::string_view text = "hello, this is no clip";
+  const std::string_view text = "hello, this is no video";
   EXPECT_THAT(trouble_of(std::as_bytes(std::span(text))), HasSubstr("text, wanted an mp4"));
   EXPECT_THAT(trouble_of(video_bytes("sound.mp4")), HasSubstr("no video"));
   // A playlist names other files: none of them is opened.

@@ -57,7 +57,7 @@ TEST(Video, TimesOfGivenFramesEqualTheReference) {
   }
 }
 
-TEST(Video, LongClipIsCappedAndEndsOnItsLastFrame) {
+TEST(Video, ALongVideoIsCappedAndEndsOnItsLastFrame) {
   const auto indices = choose_frames(100000, 30.0);
   ASSERT_TRUE(indices.ok());
   EXPECT_EQ(indices->size(), 768U);
@@ -68,7 +68,7 @@ TEST(Video, LongClipIsCappedAndEndsOnItsLastFrame) {
             read_golden("model/tables.json")["frames"]["long_clip"]["int32_sha256"]);
 }
 
-TEST(Video, ShortClipKeepsAnOddCount) {
+TEST(Video, AShortVideoKeepsAnOddCount) {
   const auto indices = choose_frames(3, 30.0);
   EXPECT_EQ(*indices, (std::vector<std::int64_t>{0, 1, 2}));
   const auto times = frame_timestamps(*indices, 30.0);

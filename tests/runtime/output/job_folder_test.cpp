@@ -1,7 +1,6 @@
 #include "runtime/output/job_folder.h"
 
 #include "parallel/base/check.h"
-#include "runtime/output/record.h"
 #include "tests/support/job_ranks.h"
 
 #include <gmock/gmock.h>
@@ -16,14 +15,14 @@ using testing::HasSubstr;
 
 std::string refusal(const std::string& path, const Json& signature) {
   try {
-    JobFolder(path).validate(signature, Json::object());
+    JobFolder(path).bind(signature, Json::object());
   } catch (const UsageError& error) {
     return error.what();
   }
   return "";
 }
 
-TEST(JobFolder, IsForOneQuestion) {
+TEST(JobFolder, IsForOneJobSignature) {
   const test::TemporaryFolder folder;
   const Json signature = {{"prompt", "a"}, {"sampling", {{"seed", 1}, {"stop", Json::array()}}}};
   EXPECT_EQ(refusal(folder.path("job"), signature), "");
@@ -51,22 +50,6 @@ TEST(JobFolder, IsNotMadeFromAnotherProgramsFiles) {
   const test::TemporaryFolder folder;
   test::write_text(folder.path("job.json"), "[1]");
   EXPECT_THAT(refusal(folder.path(), Json::object()), HasSubstr("no job of this program"));
-}
-
-TEST(Record, ReplacesWhatIsNoUtf8AndShortensDataAddresses) {
-  Record record;
-  record.id = "a\xFF";
-  record.media.push_back({.video = false,
-                          .paths = {"data:image/png;base64,AAAA"},
-                          .width = 1,
-                          .height = 2,
-                          .visual_tokens = 3});
-  const std::string line = to_json(record);
-  EXPECT_THAT(line, HasSubstr("\"a\xEF\xBF\xBD\""));
-  EXPECT_THAT(line, HasSubstr("\"data:image/png;base64\""));
-  EXPECT_THAT(line, HasSubstr("\"sha256\":null"));
-  EXPECT_EQ(to_json(FailureRecord{"x", "", "read", "gone"}),
-            R"({"id":"x","stage":"read","message":"gone"})");
 }
 
 }  // namespace

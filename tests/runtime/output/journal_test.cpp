@@ -1,7 +1,6 @@
 #include "runtime/output/journal.h"
 
 #include "parallel/base/check.h"
-#include "runtime/formats/atomic_file.h"
 #include "tests/support/job_ranks.h"
 
 #include <gtest/gtest.h>
@@ -134,27 +133,11 @@ TEST_F(JournalTest, AnItemThatWasTakenIsNeitherDoneNorFailed) {
   EXPECT_EQ(journal.damaged_lines(), 0);
 }
 
-TEST(SegmentWriter, SaysWhenTheDiskIsFull) {
+TEST(SegmentWriter, ReportsAFullDisk) {
   SegmentWriter writer("/dev/full", 0);
   EXPECT_THROW(writer.append(EntryType::kDone, 0, "{}"), SystemError);
   EXPECT_THROW(writer.append(EntryType::kDone, 0, "{}"), SystemError) << "stays full";
   EXPECT_EQ(writer.durable(), 0);
-}
-
-TEST(AtomicFile, LeavesTheOldFileUntilItIsWhole) {
-  const test::TemporaryFolder folder;
-  const std::string path = folder.path("x.jsonl");
-  test::write_text(path, "old");
-  {
-    AtomicFile file(path);
-    file.write("new");
-  }
-  EXPECT_EQ(test::read_text(path), "old");
-  EXPECT_FALSE(std::filesystem::exists(path + ".part"));
-  AtomicFile file(path);
-  file.write("new");
-  file.commit();
-  EXPECT_EQ(test::read_text(path), "new");
 }
 
 }  // namespace

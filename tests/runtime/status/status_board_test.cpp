@@ -1,23 +1,14 @@
 #include "runtime/status/status_board.h"
 
-#include "runtime/status/mailbox.h"
-#include "runtime/status/status_file.h"
-#include "tests/support/temporary_folder.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
-#include <fstream>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace retinue::runtime {
 namespace {
-
-using testing::HasSubstr;
 
 class Sink final : public StatusSink {
  public:
@@ -54,7 +45,7 @@ TEST_F(Board, PublishesOnceASecondAndAtEveryChangeOfPhase) {
   EXPECT_EQ(sink_.last().phase, JobPhase::kRunning);
 }
 
-TEST_F(Board, WhatIsPublishedNeverChanges) {
+TEST_F(Board, APublishedStatusNeverChanges) {
   board_->add_sink(sink_);
   update(1, 5);
   const auto kept = sink_.all.back();
@@ -74,7 +65,7 @@ TEST_F(Board, HistoryHoldsTheWholeRunInBoundedMemory) {
   EXPECT_EQ(done, 10000);
 }
 
-TEST_F(Board, SaysThatItFailedUnlessTheJobHasEnded) {
+TEST_F(Board, PublishesFailedUnlessTheJobHasEnded) {
   board_->add_sink(sink_);
   board_->phase(JobPhase::kRunning);
   board_.reset();
@@ -147,49 +138,6 @@ TEST(EventPace, LetsThroughOneCaptionAndEightFailuresASecond) {
     captions += pace.caption(s), failures += pace.failure(s);
   EXPECT_EQ(captions, 3);
   EXPECT_EQ(failures, 24);
-}
-
-TEST(Mailbox, GivesTheNewestOnceAndLosesNone) {
-  Mailbox<int> box;
-  EXPECT_EQ(box.take(), nullptr);
-  box.put(std::make_unique<int>(1));
-  box.put(std::make_unique<int>(2));
-  EXPECT_EQ(*box.take(), 2);
-  EXPECT_EQ(box.take(), nullptr);
-  std::jthread writer([&] {
-    for (int i = 1; i <= 100000; ++i) box.put(std::make_unique<int>(i));
-  });
-  for (int last = 0; last < 100000;)
-    if (const auto value = box.take()) {
-      ASSERT_GT(*value, last);
-      last = *value;
-    }
-}
-
-TEST(StatusFile, HoldsWhatWasPublishedLast) {
-  const test::TemporaryFolder folder;
-  const std::string path = folder.path("status.json");
-  Log log({.rank = 0, .place = "", .directory = "", .to_stderr = false});
-  {
-    StatusFile file(path, log);
-    for (int i = 1; i <= 50; ++i) {
-      JobStatus status;
-      status.items = i;
-      file.publish(std::make_shared<const JobStatus>(status));
-    }
-  }
-  std::ifstream text(path);
-  EXPECT_EQ(nlohmann::json::parse(text)["items"]["all"], 50);
-  EXPECT_FALSE(std::ifstream(path + ".part"));
-}
-
-TEST(StatusFile, ADiskThatRefusesIsNoFailure) {
-  const test::TemporaryFolder folder;
-  Log log({.rank = 0, .place = "", .directory = folder.path(""), .to_stderr = false});
-  StatusFile(folder.path("absent/status.json"), log).publish(std::make_shared<const JobStatus>());
-  std::ifstream text(folder.path("rank-0000.log"));
-  const std::string line{std::istreambuf_iterator<char>(text), {}};
-  EXPECT_THAT(line, HasSubstr("cannot be written: No such file or directory"));
 }
 
 }  // namespace

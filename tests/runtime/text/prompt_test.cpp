@@ -240,7 +240,7 @@ TEST(Messages, AreNormalisedAndMediaListed) {
   EXPECT_EQ((*conversation.messages)[2]["content"], "");
 }
 
-TEST(Messages, WhatIsNotUnderstoodIsDataError) {
+TEST(Messages, UnknownContentIsADataError) {
   for (const char* json :
        {"{}", "[]", "[1]", R"([{"content": "x"}])", R"([{"role": 1}])",
         R"([{"role": "user", "content": 3}])", R"([{"role": "user", "content": ["x"]}])",

@@ -33,7 +33,7 @@ std::shared_ptr<const ParquetFile> open_file(const std::string& path,
   return file.ok() ? *file : throw std::runtime_error(file.error().message);
 }
 
-/// What open() says that is wrong.
+/// The error of open(); empty without one.
 std::string refusal(const std::string& path) {
   const auto file = ParquetFile::open(path);
   return file.ok() ? "" : file.error().message;
@@ -50,24 +50,24 @@ std::string image(std::uint32_t seed, std::size_t size) {
   return bytes;
 }
 
-std::optional<std::string> expected_value(const Json& told) {
-  if (told.is_null()) return std::nullopt;
-  if (told.is_object()) return image(told["picture"][0], told["picture"][1]);
-  return told.get<std::string>();
+std::optional<std::string> expected_value(const Json& written) {
+  if (written.is_null()) return std::nullopt;
+  if (written.is_object()) return image(written["picture"][0], written["picture"][1]);
+  return written.get<std::string>();
 }
 
-ParquetCell expected_cell(const Json& told) {
-  ParquetCell cell{.null = told.is_null(), .values = {}};
-  if (told.is_array())
-    for (const Json& each : told) cell.values.push_back(expected_value(each));
+ParquetCell expected_cell(const Json& written) {
+  ParquetCell cell{.null = written.is_null(), .values = {}};
+  if (written.is_array())
+    for (const Json& each : written) cell.values.push_back(expected_value(each));
   else if (!cell.null)
-    cell.values.push_back(expected_value(told));
+    cell.values.push_back(expected_value(written));
   return cell;
 }
 
-void expect_cell(const Result<ParquetCell>& cell, const Json& told, const std::string& where) {
+void expect_cell(const Result<ParquetCell>& cell, const Json& written, const std::string& where) {
   ASSERT_TRUE(cell.ok()) << where << ": " << cell.error().message;
-  const ParquetCell expected = expected_cell(told);
+  const ParquetCell expected = expected_cell(written);
   EXPECT_EQ(cell.value().null, expected.null) << where;
   EXPECT_EQ(cell.value().values, expected.values) << where;
 }
@@ -110,7 +110,7 @@ TEST(Parquet, DescribesItsColumns) {
                              HasSubstr("tags (list of string)")));
 }
 
-TEST(Parquet, RefusesByNameWhatItDoesNotServeAndNothingElseOfTheFile) {
+TEST(Parquet, RefusesUnsupportedColumnsByNameAndReadsTheOthers) {
   for (const auto& [name, columns] : manifest()["refused"].items()) {
     const auto file = open_file(golden_file(name));
     for (const auto& [path, word] : columns.items()) {
@@ -130,7 +130,7 @@ TEST(Parquet, RefusesByNameWhatItDoesNotServeAndNothingElseOfTheFile) {
               HasSubstr("int96"));
 }
 
-TEST(Parquet, NamesTheFileThatIsNone) {
+TEST(Parquet, NamesAFileThatIsNoParquet) {
   const test::TemporaryFolder folder;
   EXPECT_THAT(refusal(folder.path("gone.parquet")), HasSubstr("gone.parquet: No such file"));
   EXPECT_THAT(refusal(folder.path()), HasSubstr("is no file"));
@@ -196,7 +196,7 @@ TEST(Parquet, FollowsARowOfAListFromPageToPage) {
   }
 }
 
-/// Opens and reads all there is; how many columns could not be read, or -1 without a footer.
+/// Reads every column; returns how many could not be read, or -1 without a footer.
 int read_all(const std::string& path) {
   const auto file = ParquetFile::open(path, {.cache_bytes = 1 << 16, .max_page_bytes = 1 << 20});
   if (!file.ok()) return -1;
@@ -230,7 +230,7 @@ TEST(Parquet, SurvivesBytesThatAreWrong) {
   }
 }
 
-TEST(Parquet, NamesThePageWhoseChecksumIsAnother) {
+TEST(Parquet, NamesThePageWhoseChecksumIsWrong) {
   const test::TemporaryFolder folder;
   std::string bytes = test::read_text(golden_file("checksums_and_index"));
   const auto whole = open_file(folder.write("whole.parquet", bytes));
@@ -245,7 +245,7 @@ TEST(Parquet, NamesThePageWhoseChecksumIsAnother) {
       HasSubstr("flipped.parquet: column id, row group 0, page 0 is damaged: its checksum"));
 }
 
-TEST(Parquet, SaysWhenTheFileHasBecomeShorter) {
+TEST(Parquet, ReportsAFileThatHasBecomeShorter) {
   const test::TemporaryFolder folder;
   const std::string path = folder.write("list.parquet", test::read_text(golden_file("plain_v1")));
   const auto file = open_file(path);

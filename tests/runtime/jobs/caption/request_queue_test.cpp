@@ -58,5 +58,32 @@ TEST(RequestQueue, ThrowsWhatMakingThrew) {
   EXPECT_THROW(while (true) static_cast<void>(queue.next()), SystemError);
 }
 
+TEST(RequestQueue, PreparesNothingBeyondAStopBeforeItIsPassed) {
+  std::atomic<int> made = 0;
+  RequestQueue queue(
+      [&](std::size_t) -> Result<PreparedRequest> { return ++made, PreparedRequest(); }, 4, 2,
+      {1, 3});
+  queue.add(std::vector<std::int64_t>{0, 1, 2, 3});
+  queue.close();
+  const auto next = [&] {
+    auto entry = queue.next();
+    for (int i = 0; !entry && i < 50; ++i, entry = queue.next())
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return entry ? static_cast<int>(entry->item) : -1;
+  };
+  EXPECT_EQ(next(), 0);
+  EXPECT_EQ(next(), -1);
+  EXPECT_EQ(made, 1);
+  queue.pass();
+  EXPECT_EQ(next(), 1);
+  queue.pass();  // one more must be through first
+  EXPECT_EQ(next(), 2);
+  EXPECT_EQ(next(), -1);
+  EXPECT_EQ(made, 3);
+  queue.pass();
+  EXPECT_EQ(next(), 3);
+  EXPECT_TRUE(queue.exhausted());
+}
+
 }  // namespace
 }  // namespace retinue::runtime

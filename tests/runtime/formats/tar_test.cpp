@@ -1,0 +1,92 @@
+#include "runtime/formats/tar.h"
+
+#include "parallel/base/hash.h"
+#include "tests/runtime/formats/plain_tar.h"
+#include "tests/support/job_ranks.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <fstream>
+#include <span>
+
+namespace retinue::runtime {
+namespace {
+
+using Json = nlohmann::json;
+using testing::HasSubstr;
+
+std::string golden() { return test::golden_folder() + "/../archive_files"; }
+
+/// All regular members, or the damage, over bytes in memory.
+struct Read {
+  std::vector<TarMember> members;
+  std::string error;
+};
+Read read_all(const std::string& tar) {
+  TarReader reader(
+      [&](std::int64_t offset, std::span<std::byte> to) -> std::size_t {
+        const auto at = static_cast<std::size_t>(offset);
+        if (at >= tar.size()) return 0;
+        const std::size_t bytes = std::min(to.size(), tar.size() - at);
+        std::memcpy(to.data(), tar.data() + at, bytes);
+        return bytes;
+      },
+      static_cast<std::int64_t>(tar.size()));
+  Read read;
+  while (true) {
+    auto next = reader.next();
+    if (!next.ok()) return read.error = next.error().message, read;
+    if (!next.value()) return read;
+    read.members.push_back(**next);
+  }
+}
+
+TEST(Tar, GivesTheMembersThatPythonsTarfileReads) {
+  const Json manifest = Json::parse(std::ifstream(golden() + "/manifest.json"));
+  for (const auto& [name, members] : manifest["members"].items()) {
+    const std::string bytes = test::read_text(golden() + "/" + name);
+    const Read read = read_all(bytes);
+    EXPECT_EQ(read.error, "") << name;
+    ASSERT_EQ(read.members.size(), members.size()) << name;
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      const TarMember& member = read.members[i];
+      EXPECT_EQ(member.name, members[i][0].get<std::string>()) << name;
+      EXPECT_EQ(sha256_hex(std::string_view(bytes).substr(static_cast<std::size_t>(member.offset),
+                                                          static_cast<std::size_t>(member.bytes))),
+                members[i][1].get<std::string>())
+          << name << " " << member.name;
+    }
+  }
+}
+
+TEST(Tar, AChangedByteOfAHeaderIsFound) {
+  const std::string whole = plain_tar({{"0.jpg", "0"}, {"1.jpg", "1"}});
+  for (std::size_t at = 1024; at < 1536; ++at) {
+    std::string changed = whole;
+    changed[at] = static_cast<char>(changed[at] ^ 4);
+    const Read read = read_all(changed);
+    EXPECT_TRUE(!read.error.empty() || read.members.size() == 2) << at;
+    EXPECT_GE(read.members.size(), 1U);
+  }
+}
+
+TEST(Tar, SparseFilesAreRefused) {
+  std::string sparse = plain_tar({{"a.jpg", "x"}});
+  sparse[156] = 'S';
+  EXPECT_THAT(read_all(sparse).error, HasSubstr("checksum"));
+  sparse.replace(148, 8, 8, ' ');
+  unsigned sum = 0;
+  for (std::size_t i = 0; i < 512; ++i) sum += static_cast<unsigned char>(sparse[i]);
+  std::array<char, 8> digits;
+  std::snprintf(digits.data(), digits.size(), "%06o", sum);
+  sparse.replace(148, 7, digits.data(), 7);
+  EXPECT_THAT(read_all(sparse).error, HasSubstr("a.jpg is a sparse file"));
+}
+
+}  // namespace
+}  // namespace retinue::runtime

@@ -282,6 +282,7 @@ std::vector<ClusterResult> simulate_cluster(const ClusterJob& job) {
           one.slowness.push_back(std::exp(
               job.slowness_sigma * normal(mix64(job.seed + 1), static_cast<std::uint64_t>(i))));
       const SimulatedRun run = simulate(one);
+      r.events = run.events;
       r.start_s = start_seconds(job, nodes);
       const std::size_t n = run.done_s.size();
       r.tail = tail_loss(run.done_s, run.makespan_s);

@@ -55,6 +55,7 @@ struct ClusterResult {
   std::optional<double> tail = {};
   double communication = 0;  ///< share of a replica's time
   int failures = 0;
+  std::int64_t events = 0;  ///< of the simulation, failures left out
   std::optional<double> cost = {}, cost_per_1000 = {};
 };
 /// All sizes and tensor sizes that divide them; a replica that spans nodes pays for the fabric.

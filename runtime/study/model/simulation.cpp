@@ -201,6 +201,7 @@ SimulatedRun simulate(const SimulatedJob& job) {
         replica.take(deal.items[static_cast<std::size_t>(i)], now);
     }
     if (replica.at_hand() == 0) continue;
+    ++run.events;
     turns.push({replica.step(now, run), index});
   }
   for (const double done : run.done_s) run.makespan_s = std::max(run.makespan_s, done);

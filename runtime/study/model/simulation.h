@@ -49,6 +49,7 @@ struct SimulatedRun {
   double communication_s = 0;  ///< in steps, mean of the replicas
   double starved_s = 0;        ///< nothing to do until pixels came, mean of the replicas
   std::int64_t steps = 0;      ///< of all replicas
+  std::int64_t events = 0;     ///< steps, and looks that found nothing to do: what simulating costs
   double mean_rows = 0;        ///< of a step
 };
 

@@ -1,4 +1,5 @@
 #pragma once
+// Tested through tests/system/doctor_test.cpp.
 
 #include "runtime/jobs/job.h"
 #include "runtime/jobs/options.h"

@@ -1,4 +1,5 @@
 #pragma once
+// Tested through tests/system/doctor_test.cpp.
 
 #include "runtime/doctor/doctor.h"
 #include "runtime/doctor/facts.h"

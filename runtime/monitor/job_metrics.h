@@ -1,4 +1,5 @@
 #pragma once
+// Tested through tests/runtime/monitor/monitor_test.cpp.
 
 #include "runtime/monitor/http_server.h"
 #include "runtime/status/job_status.h"

@@ -1,5 +1,4 @@
 #pragma once
-
 // Tested through tests/runtime/study/study_test.cpp.
 
 #include "runtime/study/report/summary.h"

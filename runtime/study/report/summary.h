@@ -1,4 +1,5 @@
 #pragma once
+// Tested through tests/runtime/study/study_test.cpp.
 
 #include "runtime/study/model/metrics.h"
 #include "runtime/study/run/measurement.h"

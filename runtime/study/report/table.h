@@ -1,4 +1,5 @@
 #pragma once
+// Tested through tests/runtime/study/study_test.cpp.
 
 #include "runtime/study/report/summary.h"
 

@@ -1,4 +1,5 @@
 #pragma once
+// Tested through tests/runtime/study/study_test.cpp.
 
 #include "parallel/comm/sweep_fit.h"
 #include "runtime/study/model/simulation.h"

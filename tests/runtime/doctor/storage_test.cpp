@@ -19,7 +19,7 @@ TEST(ReadRate, RanksReadEachByteOfTheLargestFileOnce) {
   const test::TemporaryFolder folder;
   test::write_text(folder.path() + "/small.safetensors", "x");
   test::write_text(folder.path() + "/other.bin", std::string(9'000'000, 'x'));
-  // Not a multiple of what disks read, on either side of one.
+  // Sizes at, below and above multiples of a disk's block.
   for (const std::int64_t size : {1, 4095, 4096, 4097, 8193, 5'000'000}) {
     test::write_text(folder.path() + "/big.safetensors",
                      std::string(static_cast<std::size_t>(size), 'x'));
@@ -41,7 +41,7 @@ TEST(ReadRate, SaysHowItWasRead) {
   const ReadRate rate = read_rate(folder.path(), 0, 1, kClock);
   EXPECT_THAT(rate.how, AnyOf("direct", "cold", "cached"));
   EXPECT_GT(rate.bytes_per_s(), 0);
-  // What was just written is not on the disk yet, so it cannot leave the cache.
+  // Bytes that are not on the disk yet cannot leave the cache.
   const ReadRate through = read_rate(folder.path(), 0, 1, kClock, {.direct = false});
   EXPECT_THAT(through.how, AnyOf("cold", "cached"));
   EXPECT_EQ(through.bytes, 2'000'000);

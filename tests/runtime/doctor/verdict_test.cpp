@@ -175,7 +175,7 @@ class DoctorFault : public testing::TestWithParam<Fault> {};
 TEST_P(DoctorFault, IsNamedWithItsRankAndWhatToDo) {
   DoctorFacts facts = GetParam().gpus ? on_gpus() : healthy();
   if (std::string_view(GetParam().name) == "gpus_that_talk_through_the_host")
-    facts.sweeps[1].fit.bytes_per_s = 1e9;  // the slowest group speaks
+    facts.sweeps[1].fit.bytes_per_s = 1e9;  // so that this group is the slowest
   GetParam().happens(facts);
   const auto findings = judge(facts);
   const Finding* finding = find(findings, GetParam().what);
@@ -185,7 +185,7 @@ TEST_P(DoctorFault, IsNamedWithItsRankAndWhatToDo) {
   EXPECT_NE(finding->advice, "");
   EXPECT_EQ(overall(findings), GetParam().verdict) << doctor_table(facts, findings);
   EXPECT_THAT(doctor_table(facts, findings), HasSubstr(finding->advice));
-  // One fault, one finding; where ranks share cores, what they time is not held against links.
+  // One fault, one finding: links of ranks that share cores are not judged.
   for (const Finding& other : findings)
     if (&other != finding) {
       EXPECT_EQ(other.verdict, Verdict::kOk) << other.what;
@@ -198,7 +198,7 @@ TEST_P(DoctorFault, IsNamedWithItsRankAndWhatToDo) {
 INSTANTIATE_TEST_SUITE_P(, DoctorFault, testing::ValuesIn(kFaults),
                          [](const auto& instance) { return std::string(instance.param.name); });
 
-TEST(DoctorVerdict, MessagesTooShortToTellARateGetNone) {
+TEST(DoctorVerdict, AFitAtItsBoundShowsNoRate) {
   DoctorFacts facts = healthy();
   facts.sweeps[0].fit.bytes_per_s = kMostBytesPerSecond;
   const std::string table = doctor_table(facts, judge(facts));
@@ -221,7 +221,7 @@ TEST(DoctorVerdict, AColdButIdleGpuIsNotSlow) {
 
 TEST(DoctorVerdict, AClockWithinItsBoundIsNotOff) {
   DoctorFacts facts = healthy();
-  facts.clocks[1] = {1, 0.5, 0.45};  // half a second, measured over a slow way
+  facts.clocks[1] = {1, 0.5, 0.45};  // half a second, measured over a slow link
   EXPECT_EQ(find(judge(facts), "time of day")->verdict, Verdict::kOk);
   facts.clocks[1].bound_s = 0.3;
   EXPECT_EQ(find(judge(facts), "time of day")->verdict, Verdict::kSlow);

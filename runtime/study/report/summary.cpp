@@ -41,8 +41,8 @@ double median_of(const std::vector<const MeasuredCell*>& cells,
 
 double share(double part, double whole) { return whole > 0 ? part / whole : 0; }
 
-/// Share of the makespan that an ablation saves. A trial is compared with the ablation of its round,
-/// since other work on the machine slows both.
+/// Share of the makespan that an ablation saves. A trial is compared with the ablation of its
+/// round, since other work on the machine slows both.
 std::optional<double> paired_loss(const Study& study,
                                   const std::vector<const MeasuredCell*>& trials,
                                   Ablation ablation) {
@@ -55,8 +55,8 @@ std::optional<double> paired_loss(const Study& study,
   return median(losses);
 }
 
-/// Seconds that reading and decoding cost, by the clock: the engine had nothing to do, or shared its
-/// processors with decoding. Decoding on processors that no rank computes on costs nothing.
+/// Seconds that reading and decoding cost, by the clock: the engine had nothing to do, or shared
+/// its processors with decoding. Decoding on processors that no rank computes on costs nothing.
 double feed_s(const Measurement& m, const Provenance& provenance, int ranks) {
   const double computing = std::min<double>(provenance.cores, ranks * m.threads);
   const double idle = provenance.cores - computing;

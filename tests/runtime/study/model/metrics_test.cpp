@@ -14,7 +14,7 @@ TEST(Metrics, EfficiencyIsSpeedUpOverRanks) {
   EXPECT_DOUBLE_EQ(weak_efficiency(10, 36, 4), 0.9);    // 9 per rank instead of 10
 }
 
-TEST(Metrics, SerialFractionIsWhatAmdahlPutIn) {
+TEST(Metrics, SerialFractionIsTheOneInAmdahlsLaw) {
   // Amdahl: S = 1 / (f + (1 - f) / p) with f = 0.1, p = 8.
   const double s = 1 / (0.1 + 0.9 / 8);
   EXPECT_NEAR(*serial_fraction(s, 8), 0.1, 1e-12);
@@ -51,7 +51,7 @@ TEST(Metrics, LoadBalanceIsMeanOverMost) {
 TEST(Metrics, LossIsWhatLeavingOutSaves) { EXPECT_DOUBLE_EQ(loss(10, 7), 0.3); }
 
 TEST(Metrics, TailLossComparesWithTheMiddleEightTenths) {
-  // One item a second for 100 s, and then 25 s for nobody.
+  // One item a second for 100 s, and then 25 s without a completion.
   std::vector<double> done;
   for (int i = 1; i <= 100; ++i) done.push_back(i);
   EXPECT_NEAR(*tail_loss(done, 125), 1 - 100.0 / 125, 1e-9);

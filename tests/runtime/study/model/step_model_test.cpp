@@ -23,7 +23,7 @@ TEST(StepModel, FitKeepsTheSumAndFindsWhatMadeTheSteps) {
     step.work.logit_rows = std::floor(step.work.rows * random(1));
     step.work.keys = step.work.rows * std::floor(200 * random(2));
     step.work.patches = i % 5 == 0 ? 64 : 0;
-    // One in ten is stretched by something else.
+    // One step in ten takes twice as long, as on a busy machine.
     step.seconds = (5e-3 + 1e-4 * step.work.rows + 1e-5 * step.work.logit_rows +
                     1e-7 * step.work.keys + (step.work.patches > 0 ? 2e-3 + 64e-5 : 0)) *
                    (i % 10 == 3 ? 2 : 1);
@@ -34,7 +34,7 @@ TEST(StepModel, FitKeepsTheSumAndFindsWhatMadeTheSteps) {
   double predicted = 0;
   for (const TimedStep& step : steps) predicted += times.seconds(step.work);
   EXPECT_NEAR(predicted / sum, 1, 0.002);
-  // 1.1: what the stretched ones add on the average.
+  // The long steps add a factor of 1.1 on average.
   EXPECT_NEAR(times.seconds({.rows = 30, .logit_rows = 15, .keys = 3000}), 1.1 * 8.45e-3, 5e-4);
 }
 

@@ -43,7 +43,7 @@ std::string now_text() {
   return text.data();
 }
 
-/// What goes on to every run, as flags.
+/// The flags that every run gets.
 std::vector<std::string> run_arguments(const Command& command) {
   CommandOptions now = command.options, standard;
   const auto tables = run_tables(now), defaults = run_tables(standard);
@@ -96,7 +96,8 @@ study::StudyOptions study_options(const Command& command, bool gpus) {
   wanted(!caption.input.empty(), "--input");
   wanted(!flags.output.empty(), "--output");
   if (std::ranges::count(caption.input, "-") > 0)
-    throw UsageError("[study] --input is -, which can be read once only. Give a file or folder.");
+    throw UsageError(
+        "[study] --input is -, but standard input can be read only once. Give a file or folder.");
   study::StudyOptions options;
   options.plan.layouts = study::parse_layouts(flags.layouts);
   options.plan.scalings = study::parse_scaling(flags.scaling);
@@ -108,8 +109,8 @@ study::StudyOptions study_options(const Command& command, bool gpus) {
   if (std::ranges::count(options.plan.ablations, study::Ablation::kNullCollectives) > 0 &&
       !caption.sampling.ignore_eos)
     throw UsageError(
-        "[study] --ablations has null-collectives, whose answers would end where no answer does. "
-        "Give --ignore-eos, so that every run answers at the same length, or leave it out.");
+        "[study] --ablations has null-collectives, whose wrong answers end at other lengths. Give "
+        "--ignore-eos, so that all runs generate as many tokens, or leave the ablation out.");
   options.output = flags.output;
   options.limit = caption.limit;
   options.provenance = provenance_of(command, gpus);
@@ -120,7 +121,7 @@ study::StudyOptions study_options(const Command& command, bool gpus) {
 study::RunOutcome start_run(const Command& command, const study::RunRequest& request, bool gpus) {
   const LaunchOptions& flags = command.options.launch;
   std::vector<std::string> arguments = {"caption"};
-  for (std::string& word : run_arguments(command)) arguments.push_back(std::move(word));
+  for (std::string& one : run_arguments(command)) arguments.push_back(std::move(one));
   const auto add = [&](const char* flag, const std::string& value) {
     arguments.insert(arguments.end(), {flag, value});
   };
@@ -142,7 +143,7 @@ study::RunOutcome start_run(const Command& command, const study::RunRequest& req
   Launch launch = plan_launch(launch_flags);
   launch.ranks_bind = gpus;
   const SteadyClock clock;
-  // Other machines' counters are out of reach.
+  // The energy counters of other machines cannot be read.
   const bool metered = launch.hosts.empty() && !gpus;
   const double energy = metered ? energy_counter_j().value_or(-1) : -1;
   const double begin = clock.now_s();
@@ -150,7 +151,7 @@ study::RunOutcome start_run(const Command& command, const study::RunRequest& req
   outcome.exit_code = run_command(launch_command(launch, own_path(), arguments));
   outcome.wall_s = clock.now_s() - begin;
   const double after = energy >= 0 ? energy_counter_j().value_or(-1) : -1;
-  // A counter that began anew in between says nothing.
+  // A counter that has wrapped around gives no difference.
   if (after >= energy && after >= 0) outcome.energy_j = after - energy;
   return outcome;
 }
@@ -210,15 +211,16 @@ std::vector<std::string> study_arguments(std::vector<std::string> arguments) {
 int run_study(const Command& command, bool gpus) {
   const StudyFlags& flags = command.options.study;
   if (!flags.compare.empty() && !flags.simulate.empty())
-    throw UsageError("[study] --compare and --simulate are two questions. Ask one of them.");
+    throw UsageError("[study] --compare and --simulate exclude each other. Give one of them.");
   if (flags.simulate.empty() && !(flags.gpus.empty() && flags.fabric.empty() && flags.items == 0))
     throw UsageError("[study] --gpus, --fabric and --simulated-items go with --simulate");
   if (!flags.compare.empty()) return compare_studies(flags);
   if (!flags.simulate.empty()) return simulate(flags);
   if (command.environment.launched)
     throw UsageError(
-        "[study] starts the ranks of each run itself and is no rank of mpirun or srun. Call it "
-        "plainly; within a Slurm allocation too, with --hosts or --hostfile for its machines.");
+        "[study] starts the ranks of each run itself and must not run under mpirun or srun. Call "
+        "it "
+        "plainly, also within a Slurm allocation, with --hosts or --hostfile for its machines.");
   const study::StudyOptions options = study_options(command, gpus);
   const bool quiet = command.options.launch.quiet;
   study::Study study;
@@ -231,7 +233,8 @@ int run_study(const Command& command, bool gpus) {
   const study::Summary summary = study::summarize(study);
   print(study::table(study, summary, options.output));
   if (code != 0) {
-    print(fmt::format("retinue: [study] a run ended with {}. The same command goes on.\n", code),
+    print(fmt::format("retinue: [study] a run ended with {}. The same command resumes the study.\n",
+                      code),
           stderr);
     return code;
   }

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Asks a monitor what nobody should: for scripts/monitor_attack.sh and for people.
+"""Sends a monitor hostile requests: for scripts/monitor_attack.sh, or by hand.
 
     scripts/monitor_attack.py PORT REQUESTS
 
-Sends REQUESTS requests to PORT of this machine, good ones, garbage, huge headers, bodies, foreign
-hosts, some cut off midway, while slow connections drip bytes and silent ones hold places. Ends early
-when nobody listens any more. Prints one JSON object: how many of each were sent, and what came back.
+Sends REQUESTS requests to PORT of this machine: good ones, garbage, huge headers, bodies, foreign
+hosts, some cut off midway. Meanwhile slow connections drip bytes and silent ones hold places. Ends
+early when the monitor is gone. Prints one JSON object: how many of each were sent, and the answers.
 """
 
 import collections
@@ -31,7 +31,7 @@ KINDS = {
     "midway": b"GET /sta",
     "leaves": b"GET /status HTTP/1.1\r\n" + HOST + b"\r\n",
 }
-# What a kind must be answered with, where it is answered at all; 503: no place among the others.
+# The right answer to each kind. A connection without a place gets 503, or no answer.
 WANTED = {"page": "200", "status": "200", "metrics": "200", "absent": "404", "post": "405", "garbage": "400",
           "huge_header": "431", "long_target": "414", "foreign_host": "421", "old_version": "505"}
 
@@ -99,7 +99,7 @@ def drip(stop):
 def main():
     stop = threading.Event()
     begin = time.monotonic()
-    # More than there are places, half of them: silent ones and drips.
+    # Silent and dripping connections are more than the server has places.
     silent = [connection for connection in (connect() for _ in range(40)) if connection]
     drips = [threading.Thread(target=drip, args=(stop,), daemon=True) for _ in range(20)]
     hammers = [threading.Thread(target=hammer, args=(requests // 8, seed)) for seed in range(8)]

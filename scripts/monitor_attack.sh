@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# What an attack on the monitor costs the job: one job, left alone and under attack (scripts/monitor_attack.py) in
-# windows of a few seconds in turns, so that a drift of the machine falls on both. The job and its monitor have one
-# core, the attacker another, so that all that is lost is what the server takes.
+# Measures what an attack on the monitor costs the job. One job runs alone and under attack (scripts/monitor_attack.py)
+# in turns of a few seconds, so that a drift of the machine affects both. The job and its monitor have one core and the
+# attacker another, so the loss is the server's share of the job's core.
 #   scripts/monitor_attack.sh [--windows N] [--requests N] [--program FILE]
-#     --windows   of attack, each between two without   (16)
-#     --requests  in all                                (16000)
+#     --windows   windows under attack, each between two without   (16)
+#     --requests  requests in all                                  (16000)
 #     --program   build/bin/retinue
-# Prints a line per window and the medians; exit code 1 when the median window loses more than 2 %, an answer is a wrong
-# one, or memory grows. Needs python3, curl and two cores; checks /metrics where promtool is (Debian: prometheus).
+# Prints a line per window and the medians. Exit code 1: the median window loses more than 2 %, an answer is wrong, or
+# memory grows. Needs python3, curl and two cores; checks /metrics where promtool is installed (Debian: prometheus).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 windows=16 requests=16000 program=build/bin/retinue
@@ -26,7 +26,7 @@ work=$(mktemp -d)
 job=
 trap '[ -z "$job" ] || kill "$job" 2>/dev/null || true; wait; rm -rf "$work"' EXIT
 
-# More than it can do meanwhile: the job is stopped when the last window is over.
+# More items than the job can do: it is stopped after the last window.
 python3 - "$work/list.jsonl" <<'PYTHON'
 import json, pathlib, sys
 examples = pathlib.Path("configs/examples").resolve()
@@ -48,7 +48,7 @@ done
 [ -n "$url" ] || { echo "[monitor_attack] the job has no monitor:" >&2; cat "$work/log" >&2; exit 1; }
 port=${url##*:} port=${port%/}
 
-# Items done and when that was so, by the job's own status, which it makes once a second.
+# Items done and the time of that count, from the status that the job publishes once a second.
 status() {
   curl -s "${url}status" | taskset -c 1 python3 -c \
     'import json, sys; s = json.load(sys.stdin); print(s["this_run"]["done"], s["updated_unix_s"])' ||
@@ -65,14 +65,14 @@ median() { printf '%s\n' "$@" | sort -n | awk '{ v[NR] = $1 } END { print (v[int
 rate() { awk "BEGIN { printf \"%.1f\", ($3 - $1) / ($4 - $2) }"; } # DONE SECONDS DONE SECONDS
 
 wrong=0 length=5 alone=() attacked=() losses=()
-# The first requests of each kind make what stays.
+# The first requests of each kind allocate what stays allocated.
 taskset -c 1 python3 scripts/monitor_attack.py "$port" $((requests / 10)) >/dev/null || wrong=1
 if command -v promtool >/dev/null; then
   curl -s "${url}metrics" | promtool check metrics || wrong=1
 else
-  echo "promtool is not here: /metrics is not checked"
+  echo "promtool is not installed: /metrics is not checked"
 fi
-leave_alone() { # sets `alone` of one window more
+leave_alone() { # adds a window to `alone`
   local before
   sleep 1.5
   before=$(status)

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Pictures of the monitor's page while a job runs, to be looked at: phone (390 x 844) and desktop
+# Screenshots of the monitor's page while a job runs, to be looked at: phone (390 x 844) and desktop
 # (1440 x 900), light and dark, the first screen and the whole page.
 #   scripts/monitor_screenshots.sh [--output DIR] [--items N] [--program FILE]
 #     --output   runs/monitor-screenshots
-#     --items    pictures of the job       (60000: some two minutes)
+#     --items    items of the job          (60000: some two minutes)
 #     --program  build/bin/retinue
-# Needs python3, curl and Chromium (Debian: chromium). Some items of the job are missing, and some have
-# names that are markup: they must show as text, which is checked, as is that the browser had nothing to refuse.
+# Needs python3, curl and Chromium (Debian: chromium). Some items of the job are missing, and some have names that are
+# markup. Fails when such a name does not show as text, or when the browser reports an error.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 output=runs/monitor-screenshots items=60000 program=build/bin/retinue

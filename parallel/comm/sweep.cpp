@@ -15,15 +15,15 @@ namespace retinue {
 
 namespace {
 
-/// Operations in a row between two readings of the clock: enough that reading it does not count.
+/// Short operations are timed several in a row: enough that reading the clock does not count.
 constexpr std::int64_t kBytesInARow = std::int64_t{64} << 10;
 constexpr int kMostInARow = 16;
-/// More repetitions give no better median.
+/// More repetitions would not change a median.
 constexpr int kMostRepetitions = 101;
-/// Above the tags of jobs (job_messages.h counts from 1) and below NCCL's own, the highest.
+/// Above the tags of jobs (job_messages.h counts from 1) and below NCCL's, the highest.
 constexpr int kPairTag = Communicator::kMaxTag - 2;
 
-/// Sizes of a sweep, rounded up to whole elements on every rank.
+/// Sizes of a sweep, rounded up so that every rank has a whole share.
 std::vector<std::int64_t> sizes_of(const SweepOptions& options, std::int64_t unit) {
   std::vector<std::int64_t> sizes;
   for (std::int64_t bytes = options.least_bytes;; bytes *= options.growth) {
@@ -33,13 +33,13 @@ std::vector<std::int64_t> sizes_of(const SweepOptions& options, std::int64_t uni
   }
 }
 
-/// 1 to 256; neighbours, rows and pages differ, so that a wrong offset shows.
+/// 1 to 256, different at nearby and at power-of-two offsets, so that a wrong offset shows.
 std::int64_t pattern(std::int64_t i) { return ((i ^ i >> 8 ^ i >> 16) & 255) + 1; }
 
-/// A rank's element i: whole numbers whose sum over any number of ranks is exact.
+/// A rank's element i: whole numbers, whose sum over any number of ranks is exact.
 float given(int rank, std::int64_t i) { return static_cast<float>(pattern(i) * (rank % 17 + 1)); }
 
-/// The operations of one collective on one size, as a job would call them.
+/// Calls collectives of any size as a job would call them.
 class Bench {
  public:
   Bench(Communicator& comm, Communicator& host, const Stream& stream, const Clock& clock,
@@ -53,7 +53,7 @@ class Bench {
         begin_(stream.device()),
         end_(stream.device()) {}
 
-  /// Runs one operation and returns the number of wrong elements on this rank.
+  /// Runs one operation and counts the wrong elements of its result on this rank.
   std::int64_t verify(Collective collective, std::int64_t bytes) {
     const std::int64_t count = bytes / 4;
     const std::int64_t own = count / comm_.size(), first = own * comm_.rank();
@@ -68,7 +68,7 @@ class Bench {
     comm_.wait(stream_);
     stream_.copy(on_host_.data(), x_.view().bytes(), static_cast<std::size_t>(bytes));
     comm_.wait(stream_);
-    std::int64_t ranks = 0;  // sum of `given` at an element whose pattern is 1
+    std::int64_t ranks = 0;  // the sum of `given` over the pattern
     for (int rank = 0; rank < comm_.size(); ++rank) ranks += rank % 17 + 1;
     std::int64_t wrong = 0;
     for (std::int64_t i = 0; i < count; ++i) {
@@ -84,7 +84,7 @@ class Bench {
   double time(Collective collective, std::int64_t bytes, int in_a_row) {
     const std::int64_t count = bytes / 4;
     if (collective == Collective::kAllReduce) {
-      // Tiny values: sums of sums would overflow after some rounds, and infinities may add slower.
+      // Repeated sums grow: begin tiny, since infinities may add at another speed.
       std::fill_n(on_host_.begin(), count, 0x1.0p-100F * static_cast<float>(1 + comm_.rank()));
       fill(count);
       comm_.wait(stream_);
@@ -92,8 +92,7 @@ class Bench {
     host_.barrier();
     const double start = clock_.now_s();
     begin_.record(stream_);
-    // Roots take turns: each has received the last message before it sends its own, so broadcasts
-    // cannot overlap.
+    // Roots take turns, so that each waits for the message before its own.
     for (int i = 0; i < in_a_row; ++i) operate(collective, count, i % comm_.size());
     end_.record(stream_);
     comm_.wait(stream_);
@@ -129,7 +128,7 @@ class Bench {
   Event begin_, end_;
 };
 
-/// The slowest rank's time of each repetition: an operation ends when it has ended on all ranks.
+/// Per repetition, the time of the slowest rank: an operation ends when all ranks have ended it.
 std::vector<double> slowest(Communicator& host, const std::vector<double>& mine) {
   const auto count = static_cast<std::int64_t>(mine.size());
   const auto row = count * static_cast<std::int64_t>(sizeof(double));
@@ -149,12 +148,12 @@ CollectiveSweep sweep_one(Collective collective, Bench& bench, Communicator& hos
                           const Clock& clock, const SweepOptions& options, double seconds) {
   CollectiveSweep sweep{.collective = collective, .ranks = host.size()};
   const std::vector<std::int64_t> sizes = sizes_of(options, std::int64_t{4} * host.size());
-  const double end = clock.now_s() + seconds;  // rank 0's decides
+  const double end = clock.now_s() + seconds;  // rank 0's clock decides
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     const std::int64_t bytes = sizes[i];
     const int in_a_row =
         static_cast<int>(std::clamp<std::int64_t>(kBytesInARow / bytes, 1, kMostInARow));
-    // A size is left out when it alone would take the time of the whole sweep again.
+    // A size that would end after twice the budget does not begin.
     bool go = true;
     if (i >= 2) {
       const SweepPoint& last = sweep.points.back();
@@ -177,7 +176,7 @@ CollectiveSweep sweep_one(Collective collective, Bench& bench, Communicator& hos
     std::vector<double> mine;
     for (int r = 0; r < repetitions; ++r) mine.push_back(bench.time(collective, bytes, in_a_row));
     std::vector<double> all = slowest(host, mine);
-    for (double& taken : all) taken = std::max(taken, 1e-9);  // shorter than the clock's resolution
+    for (double& taken : all) taken = std::max(taken, 1e-9);  // a coarse clock may show 0
     const auto [least, most] = std::ranges::minmax_element(all);
     point.least_s = *least, point.most_s = *most;
     point.seconds = median(all);
@@ -235,7 +234,7 @@ std::vector<CollectiveSweep> sweep_collectives(Communicator& comm, Communicator&
   for (const Collective collective : options.collectives)
     sweeps.push_back(sweep_one(collective, bench, host, clock, options,
                                options.seconds / static_cast<double>(options.collectives.size())));
-  // Every rank fits the same numbers, but processors may round differently: all take rank 0's fit.
+  // Processors may round the fit differently: all ranks take rank 0's.
   for (CollectiveSweep& sweep : sweeps) broadcast_value(host, sweep.fit);
   return sweeps;
 }
@@ -269,7 +268,7 @@ std::vector<PairTimes> sweep_pairs(Communicator& host, const Clock& clock,
     if (peer != host.rank()) {
       const double latency = there_and_back(peer, options.short_bytes, options.short_repetitions);
       const double carried = there_and_back(peer, options.long_bytes, options.long_repetitions);
-      // The lower rank measures the whole round trip; the other's clock starts with a wait.
+      // The lower rank times the whole round trip; the other one also times its wait for it.
       if (host.rank() < peer)
         mine = {host.rank(), peer, latency, static_cast<double>(options.long_bytes) / carried};
     }

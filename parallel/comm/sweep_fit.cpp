@@ -11,7 +11,7 @@ namespace retinue {
 
 AlphaBeta fit_alpha_beta(std::span<const TimedBytes> points) {
   bool differ = false;
-  // The sums of the normal equations for e_i = (alpha + beta S_i) / t_i - 1, beta = 1 / B.
+  // With beta = 1 / B the errors are e_i = (alpha + beta S_i) / t_i - 1; these sums give Σ e_i².
   double aa = 0, ab = 0, bb = 0, a1 = 0, b1 = 0;
   for (const TimedBytes& point : points) {
     check(point.bytes > 0 && point.seconds > 0, "points of a fit have a size and a time");
@@ -19,7 +19,7 @@ AlphaBeta fit_alpha_beta(std::span<const TimedBytes> points) {
     const double a = 1 / point.seconds, b = point.bytes / point.seconds;
     aa += a * a, ab += a * b, bb += b * b, a1 += a, b1 += b;
   }
-  check(differ, "a fit wants points of two sizes");
+  check(differ, "a line needs points of two sizes");
   constexpr double kLeastBeta = 1 / kMostBytesPerSecond;
   const auto squares = [&](double alpha, double beta) {
     return alpha * alpha * aa + 2 * alpha * beta * ab + beta * beta * bb - 2 * alpha * a1 -
@@ -27,9 +27,9 @@ AlphaBeta fit_alpha_beta(std::span<const TimedBytes> points) {
   };
   const double determinant = aa * bb - ab * ab;
   double alpha = (a1 * bb - b1 * ab) / determinant, beta = (aa * b1 - ab * a1) / determinant;
-  // Written as a negation so that it is true for NaN too, which nearly equal sizes can give.
+  // Negated, the comparison also refuses NaN, which nearly equal sizes give.
   if (!(alpha >= kLeastAlphaSeconds && beta >= kLeastBeta)) {
-    // The sum of squares is convex: with its minimum out of bounds, the best point is on an edge.
+    // The sum is convex: with its minimum out of bounds, the best point is on an edge.
     const std::array edges{
         std::pair(kLeastAlphaSeconds, std::max(kLeastBeta, (b1 - kLeastAlphaSeconds * ab) / bb)),
         std::pair(std::max(kLeastAlphaSeconds, (a1 - kLeastBeta * ab) / aa), kLeastBeta)};

@@ -41,9 +41,9 @@ std::vector<ClockFacts> compare_clocks(Communicator& world, const Clock& wall, i
       const double asked = wall.now_s();
       world.send(stream, view_of(time), rank, kAskTag);
       world.recv(stream, view_of(time), rank, kAnswerTag);
-      const double heard = wall.now_s();
-      const double bound = (heard - asked) / 2;
-      if (bound < best.bound_s) best = {rank, time - (asked + heard) / 2, bound};
+      const double answered = wall.now_s();
+      const double bound = (answered - asked) / 2;
+      if (bound < best.bound_s) best = {rank, time - (asked + answered) / 2, bound};
     }
     facts.push_back(best);
   }

@@ -8,15 +8,15 @@
 
 namespace retinue::runtime {
 
-/// The time of day, as seconds since 1970: what log lines and certificates go by.
+/// The time of day in seconds since 1970, which log lines and certificates use.
 class WallClock final : public Clock {
  public:
   [[nodiscard]] double now_s() const override;
 };
 
-/// How far each rank's `wall` is ahead of rank 0's, which asks each in turn. Of `rounds` questions
-/// the one answered fastest counts: the answer was given within its time of travel, so half of that
-/// is the bound (Cristian 1989). Collective; rank 0 gets all, itself included, others nothing.
+/// How far each rank's `wall` is ahead of rank 0's. Rank 0 asks each rank `rounds` times, and the
+/// fastest round trip counts: the answer was given within it, so half of it is the bound (Cristian
+/// 1989). Collective. Rank 0 gets one entry per rank, its own included; other ranks get none.
 std::vector<ClockFacts> compare_clocks(Communicator& world, const Clock& wall, int rounds = 20);
 
 }  // namespace retinue::runtime

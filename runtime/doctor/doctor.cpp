@@ -25,14 +25,14 @@
 namespace retinue::runtime {
 namespace {
 
-/// A rank that cannot even say that it hangs is waited for so much longer.
+/// Rank 0 waits so much longer than the others, for the message that a rank has no facts.
 constexpr double kGraceSeconds = 3;
 
-/// What rank 0 tells the others when it has heard of them.
+/// What all ranks do next. Rank 0 decides it once it has their facts.
 enum class Go : std::int32_t { kStop, kHostLinks, kAllLinks };
 
 void send_text(Communicator& world, const std::string& text, int to, JobTag tag) {
-  // One byte more, so that there is always something to send.
+  // One more byte, since an empty message cannot be sent.
   const std::string message = text + '\n';
   world.send(Stream{Device{}},
              ConstTensorView(reinterpret_cast<const std::byte*>(message.data()), DType::kU8,
@@ -40,7 +40,7 @@ void send_text(Communicator& world, const std::string& text, int to, JobTag tag)
              to, static_cast<int>(tag));
 }
 
-/// The text of any rank, if one waits.
+/// Receives the text of any rank, if one has arrived.
 bool receive_text(Communicator& world, int& from, JobTag tag, std::string& text) {
   std::int64_t bytes = 0;
   from = -1;
@@ -53,9 +53,9 @@ bool receive_text(Communicator& world, int& from, JobTag tag, std::string& text)
   return true;
 }
 
-/// This rank's facts as text; empty when they are not there in time. What they are taken from may
-/// hang for ever, as a file system does whose server is gone: the thread is left behind, and ends
-/// with the process.
+/// This rank's facts as text; empty when they come too late. A file system whose server is gone
+/// blocks for ever, so a thread collects them: one that hangs is left behind and ends with the
+/// process.
 std::string look_within(const Session& session, const RunOptions& options, double seconds) {
   auto promise = std::make_shared<std::promise<std::string>>();
   std::future<std::string> answer = promise->get_future();
@@ -71,11 +71,11 @@ std::string look_within(const Session& session, const RunOptions& options, doubl
   return answer.get();
 }
 
-/// On rank 0: what all ranks say, as far as they do.
+/// On rank 0: receives the facts of all ranks that answer in time.
 void collect(const Session& session, const std::string& own, double seconds, DoctorFacts& facts) {
-  std::vector<char> heard(static_cast<std::size_t>(facts.size));
+  std::vector<char> answered(static_cast<std::size_t>(facts.size));
   const auto take = [&](int rank, const std::string& text) {
-    heard[static_cast<std::size_t>(rank)] = 1;
+    answered[static_cast<std::size_t>(rank)] = 1;
     if (text.empty())
       facts.silent.push_back(rank);
     else
@@ -83,7 +83,7 @@ void collect(const Session& session, const std::string& own, double seconds, Doc
   };
   take(0, own);
   const double end = session.clock.now_s() + seconds;
-  while (std::ranges::count(heard, 0) > 0 && session.clock.now_s() < end) {
+  while (std::ranges::count(answered, 0) > 0 && session.clock.now_s() < end) {
     int from = 0;
     std::string text;
     if (receive_text(session.world, from, JobTag::kFacts, text))
@@ -92,12 +92,12 @@ void collect(const Session& session, const std::string& own, double seconds, Doc
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   for (int rank = 0; rank < facts.size; ++rank)
-    if (heard[static_cast<std::size_t>(rank)] == 0) facts.silent.push_back(rank);
+    if (answered[static_cast<std::size_t>(rank)] == 0) facts.silent.push_back(rank);
   std::ranges::sort(facts.silent);
   std::ranges::sort(facts.ranks, {}, &RankFacts::rank);
 }
 
-/// NCCL wants a GPU for each rank, or to be told that it has not.
+/// NCCL needs a GPU for each rank, unless --share-device lets ranks share one.
 bool can_use_gpus(const DoctorFacts& facts) {
   std::map<std::pair<std::string, std::string>, int> users;
   for (const RankFacts& rank : facts.ranks) {
@@ -128,7 +128,7 @@ std::vector<SweepFacts> as_facts(const std::vector<CollectiveSweep>& sweeps,
   return facts;
 }
 
-/// Every group's sweeps, on rank 0. Collective over the world; leads have what their group found.
+/// Gathers the sweeps of all groups on rank 0, from their leaders. Collective over the world.
 void gather_sweeps(const Session& session, const Mesh& mesh, const std::vector<SweepFacts>& own,
                    DoctorFacts& facts) {
   if (!mesh.is_leader()) return;
@@ -161,8 +161,9 @@ bool one_host(const DoctorFacts& facts, const std::vector<int>& ranks) {
   });
 }
 
-/// Clocks, collectives and pairs. Collective over the world; rank 0 gets the facts, as they come.
-void look_at_links(const Session& session, const DoctorOptions& options, MeshShape shape,
+/// Measures clocks, collectives and pairs. Collective over the world. Rank 0's `facts` get each
+/// result as soon as it is there: a link that fails later does not hide them.
+void measure_links(const Session& session, const DoctorOptions& options, MeshShape shape,
                    Device device, bool gpus, DoctorFacts& facts) {
   Communicator& world = session.world;
   facts.clocks = compare_clocks(world, WallClock());
@@ -207,8 +208,8 @@ void report(const DoctorOptions& options, DoctorFacts& facts, Verdict& verdict) 
   std::fflush(stdout);
 }
 
-/// Everything but rank 0, which waits no longer than it says and always answers.
-Go await_go(Communicator& world) {
+/// On ranks other than 0: waits for the decision, which rank 0 always sends within its deadline.
+Go receive_go(Communicator& world) {
   while (true) {
     if (const auto go = receive<Go>(world, 0, JobTag::kGo)) return *go;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -235,7 +236,7 @@ int run_doctor(const Session& session, const DoctorOptions& options) {
     for (int rank = 1; rank < world.size(); ++rank) post(world, go, rank, JobTag::kGo);
   } else {
     send_text(world, own, 0, JobTag::kFacts);
-    go = await_go(world);
+    go = receive_go(world);
   }
   if (go == Go::kStop) {
     if (world.rank() != 0) return 75;
@@ -249,7 +250,7 @@ int run_doctor(const Session& session, const DoctorOptions& options) {
     if (const std::string& mine = rank_facts(own).device; mine != "cpu")
       device = {DeviceType::kCuda, std::stoi(mine.substr(mine.find(':') + 1))};
     try {
-      look_at_links(session, options, shape, device, go == Go::kAllLinks, facts);
+      measure_links(session, options, shape, device, go == Go::kAllLinks, facts);
     } catch (const SystemError& error) {
       if (world.rank() == 0) {
         facts.links_error = error.what();

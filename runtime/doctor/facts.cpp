@@ -6,7 +6,7 @@
 
 namespace retinue {
 
-// Beside their structs, where nlohmann looks for them.
+// In the namespace of the structs, where nlohmann looks for them.
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(NvmlFacts, name, sm_clock_mhz, most_sm_clock_mhz,
                                    memory_clock_mhz, most_memory_clock_mhz, throttle_reasons, ecc,
                                    uncorrected_errors, memory_bytes, free_bytes, celsius, watts,
@@ -39,7 +39,7 @@ T parsed(const std::string& text) {
   }
 }
 
-/// Names of hosts and errors of the system may be of any encoding.
+/// Host names and system errors may have any encoding.
 std::string dumped(const nlohmann::json& json) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

@@ -1,5 +1,4 @@
 #pragma once
-
 // Tested through tests/runtime/doctor/verdict_test.cpp.
 
 #include "runtime/doctor/verdict.h"

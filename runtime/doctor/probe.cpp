@@ -27,7 +27,7 @@
 namespace retinue::runtime {
 namespace {
 
-/// Of a file as `sha256sum` gives it; empty when it cannot be read.
+/// As `sha256sum` prints it; empty when the file cannot be read.
 std::string sha256_of_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return "";
@@ -46,7 +46,7 @@ std::string processor() {
   return "";
 }
 
-/// The hash that `retinue info` shows under numerics: equal ones give equal bits.
+/// The hash that `retinue info` prints under numerics: ranks with equal hashes give equal bits.
 std::string numerics_hash(Device device) {
   std::string all;
   for (const auto& [constant, value] : layers::numerics_constants(Context::plan(device, 1)))
@@ -71,12 +71,12 @@ Room room_of(const std::string& path) {
           static_cast<std::int64_t>(about.f_bavail) * block};
 }
 
-void look_at_model(const Session& session, const RunOptions& options, RankFacts& facts) {
+void add_model(const Session& session, const RunOptions& options, RankFacts& facts) {
   facts.model = options.model;
   try {
     load_model_files(options);
     if (!options.weights.random) {
-      // Opens every shard and holds its header against its length.
+      // Opens every shard and checks its header against its length.
       const layers::Checkpoint checkpoint(options.model);
       facts.weights_bytes = 0;
       for (const std::string& name : checkpoint.names())
@@ -91,7 +91,7 @@ void look_at_model(const Session& session, const RunOptions& options, RankFacts&
         read_rate(options.model, session.world.rank(), session.world.size(), session.clock);
 }
 
-void look_at_gpu(const Device& device, const Places& places, RankFacts& facts) {
+void add_gpu(const Device& device, const Places& places, RankFacts& facts) {
   if constexpr (build::kCuda) {
     const cuda::DeviceFacts gpu = cuda::device_facts(device.index);
     facts.gpu_name = gpu.name;
@@ -100,8 +100,8 @@ void look_at_gpu(const Device& device, const Places& places, RankFacts& facts) {
   }
   const Nvml nvml(places.nvml);
   facts.driver = nvml.driver_version();
-  const NvmlFacts told = nvml.facts(facts.pci_bus_id, facts.nvml_absent);
-  if (facts.nvml_absent.empty()) facts.gpu = told;
+  const NvmlFacts known = nvml.facts(facts.pci_bus_id, facts.nvml_absent);
+  if (facts.nvml_absent.empty()) facts.gpu = known;
 }
 
 /// The device that a job would give to this rank.
@@ -131,7 +131,7 @@ RankFacts look_around(const Session& session, const RunOptions& options, const P
 
   const Device device = device_of_rank(options, session.node_rank, facts.device_error);
   facts.device = to_string(device);
-  if (device.type == DeviceType::kCuda) look_at_gpu(device, places, facts);
+  if (device.type == DeviceType::kCuda) add_gpu(device, places, facts);
 
   facts.cpu_name = processor();
   facts.kernels = name(detect_cpu_isa());
@@ -161,7 +161,7 @@ RankFacts look_around(const Session& session, const RunOptions& options, const P
   const std::filesystem::path temporary = std::filesystem::temp_directory_path(error);
   if (!error) facts.temporary_free_bytes = room_of(temporary.string()).free;
 
-  if (!options.model.empty()) look_at_model(session, options, facts);
+  if (!options.model.empty()) add_model(session, options, facts);
   return facts;
 }
 

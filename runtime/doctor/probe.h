@@ -1,4 +1,5 @@
 #pragma once
+// Tested through tests/system/doctor_test.cpp.
 
 #include "runtime/doctor/doctor.h"
 #include "runtime/doctor/facts.h"
@@ -9,14 +10,14 @@
 
 namespace retinue::runtime {
 
-/// Where a machine's facts are read; other places for tests.
+/// Where a machine describes itself; tests give other places.
 struct Places {
   std::string shared_memory = "/dev/shm";
   std::string nvml = "libnvidia-ml.so.1";
 };
 
-/// Everything that this rank can say alone, within some seconds where its file systems answer.
-/// Enters no collective; what is wrong stands in the facts.
+/// This rank's facts, within seconds unless a file system hangs. Enters no collective and does not
+/// throw for what is wrong with the machine: the facts say it.
 RankFacts look_around(const Session& session, const RunOptions& options, const Places& places = {});
 
 }  // namespace retinue::runtime

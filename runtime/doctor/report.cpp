@@ -10,7 +10,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// -1 stands for what is not known, here and in the facts alone.
+/// The facts write -1 for unknown, JSON null.
 Json known(std::int64_t number) { return number < 0 ? Json() : Json(number); }
 Json known(double number) { return number < 0 ? Json() : Json(number); }
 Json known(int number) { return known(static_cast<std::int64_t>(number)); }

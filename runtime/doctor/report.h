@@ -8,7 +8,7 @@
 
 namespace retinue::runtime {
 
-/// A line per finding with what to do below it, then what was not looked at, then the verdict.
+/// A line per finding with its advice below it, then what was not looked at, then the verdict.
 std::string doctor_table(const DoctorFacts& facts, const std::vector<Finding>& findings);
 
 /// One JSON object, schema_version first: verdict, findings, not_looked_at, and all facts: ranks,

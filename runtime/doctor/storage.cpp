@@ -17,7 +17,7 @@ namespace retinue::runtime {
 namespace {
 
 constexpr std::int64_t kBlock = std::int64_t{4} << 20;
-/// Offsets and memory of direct reads are multiples of it on every disk in use.
+/// Direct reads need offsets and addresses that are multiples of this, on every usual disk.
 constexpr std::int64_t kAlignment = 4096;
 
 struct Descriptor {
@@ -41,11 +41,11 @@ std::string largest_weights(const std::string& folder, std::int64_t& bytes) {
   return path;
 }
 
-/// Whether some of these bytes lie in the page cache.
+/// Whether the page cache has some of these bytes.
 bool is_cached(int descriptor, std::int64_t begin, std::int64_t bytes) {
   void* map =
       ::mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ, MAP_SHARED, descriptor, begin);
-  if (map == MAP_FAILED) return true;  // what cannot be known is not called cold
+  if (map == MAP_FAILED) return true;  // unknown, so not called cold
   std::vector<unsigned char> pages(static_cast<std::size_t>((bytes + kAlignment - 1) / kAlignment));
   const bool known = ::mincore(map, static_cast<std::size_t>(bytes), pages.data()) == 0;
   ::munmap(map, static_cast<std::size_t>(bytes));
@@ -63,7 +63,7 @@ ReadRate read_rate(const std::string& folder, int rank, int ranks, const Clock& 
     rate.error = fmt::format("{} has no weights", folder);
     return rate;
   }
-  // Whole blocks of the disk; the last ones have what is left.
+  // Shares are whole blocks of the disk; the last ranks get the rest.
   const std::int64_t share = (size + ranks - 1) / ranks;
   const std::int64_t each = (share + kAlignment - 1) / kAlignment * kAlignment;
   const std::int64_t begin = each * rank;
@@ -86,11 +86,11 @@ ReadRate read_rate(const std::string& folder, int rank, int ranks, const Clock& 
                                                           &std::free);
   const double start = clock.now_s();
   for (std::int64_t at = begin; at < end && clock.now_s() - start < options.seconds;) {
-    // Asked for whole even at the end of the file: a direct read wants multiples.
+    // Reads whole blocks even at the end of the file, since direct reads need multiples.
     const ssize_t got = ::pread(file.number, block.get(), kBlock, at);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EINVAL && direct) {
-      // This file system opens for direct reads and refuses them.
+      // This file system opens files for direct reads but refuses the reads.
       ReadOptions again = options;
       again.direct = false;
       return read_rate(folder, rank, ranks, clock, again);

@@ -10,13 +10,13 @@ namespace retinue::runtime {
 
 struct ReadOptions {
   std::int64_t most_bytes = std::int64_t{256} << 20;  ///< per rank
-  double seconds = 2;                                 ///< no block begins after that
+  double seconds = 2;                                 ///< no block is read after that
   bool direct = true;                                 ///< false: through the page cache, for tests
 };
 
-/// Reads the part that rank `rank` of `ranks` has of the largest weights file in `folder`, in
-/// blocks of 4 MiB in order, as a job does, and drops what it can of the page cache first. Says how
-/// it was read. Errors are in the answer: a folder without weights, or one that cannot be read.
+/// Reads the share that rank `rank` of `ranks` has of the largest weights file in `folder`: blocks
+/// of 4 MiB in order, as a job reads them, after dropping the share from the page cache where the
+/// system allows it. A folder without weights and a failed read are errors in the result.
 ReadRate read_rate(const std::string& folder, int rank, int ranks, const Clock& clock,
                    const ReadOptions& options = {});
 

@@ -21,7 +21,8 @@ std::optional<std::uint16_t> port_of(std::string_view text) {
   return port;
 }
 
-/// What a name or an IPv4 address is made of; an IPv6 address with its zone.
+/// Whether `host` has only the characters of a name or an IPv4 address; of an IPv6 address with
+/// zone.
 bool is_host(std::string_view host, bool v6) {
   return !host.empty() && host.size() <= 253 && std::ranges::all_of(host, [&](char c) {
     return is_letter(c) || is_digit(c) || c == '-' || c == '.' || c == '_' ||
@@ -72,7 +73,7 @@ HttpAddress parse_http_address(std::string_view text) {
   if (!parts) throw refuse("no IPv6 address in brackets");
   if (!parts->has_port) throw refuse("no port");
   if (!parts->v6 && parts->port.find(':') != parts->port.npos)
-    throw refuse("an IPv6 address stands in brackets");
+    throw refuse("an IPv6 address needs brackets");
   const auto port = port_of(parts->port);
   if (!port) throw refuse(fmt::format("'{}' is no port", parts->port));
   address.port = *port;
@@ -96,7 +97,7 @@ bool names_loopback(std::string_view host_header) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   });
   if (name == "localhost") return true;
-  // An address in 127.0.0.0/8: "127." and nothing but digits and dots, so no name of a domain.
+  // An address in 127.0.0.0/8 has digits and dots alone, and no domain name ends in a digit.
   return name.starts_with("127.") && is_digit(name.back()) &&
          std::ranges::all_of(name, [](char c) { return is_digit(c) || c == '.'; });
 }

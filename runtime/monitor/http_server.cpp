@@ -1,4 +1,4 @@
-// All of Boost.Asio and Boost.Beast: they take 15 seconds to compile.
+// The only source with Boost.Asio and Boost.Beast, which take 15 seconds to compile.
 #include "runtime/monitor/http_server.h"
 
 #include "parallel/base/check.h"
@@ -37,11 +37,11 @@ using asio::ip::tcp;
 using boost::system::error_code;
 using Time = std::chrono::steady_clock::time_point;
 
-/// After an answer that ends a connection, what the client still sends is read and dropped, so that
-/// closing does not take the answer away from it: so long and so much.
+/// After the last answer of a connection the server reads and drops what the client still sends,
+/// for so long and so many bytes: closing at once would reset the connection and lose the answer.
 constexpr double kDrain_s = 1;
 constexpr std::size_t kDrainBytes = std::size_t{64} << 10;
-/// Connections beyond the limit that are being told so.
+/// How many connections beyond the limit get a 503 at a time.
 constexpr std::size_t kTurnedAway = 16;
 
 Time after(double seconds) {
@@ -82,12 +82,12 @@ HttpResponse refusal(int status) {
       .body = std::make_shared<const std::string>(fmt::format("{} {}\n", status, reason(status)))};
 }
 
-/// How long the next of a stream of events has to wait, so that they keep a pace.
+/// A token bucket.
 class Pace {
  public:
   Pace(double per_s, double burst) : per_s_(per_s), burst_(burst), tokens_(burst) {}
 
-  /// Takes one; returns after how many seconds it may be used.
+  /// Takes a token; returns the seconds until it may be used.
   double take() {
     const Time now = std::chrono::steady_clock::now();
     tokens_ = std::min(burst_, tokens_ + per_s_ * std::chrono::duration<double>(now - at_).count());
@@ -118,14 +118,13 @@ class Pace {
         fmt::format("[--monitor] {}: this user may not listen there. Choose a port of 1024 or "
                     "more.",
                     where));
-  throw UsageError(
-      fmt::format("[--monitor] {} cannot be listened at: {}.", where, error.message()));
+  throw UsageError(fmt::format("[--monitor] {}: cannot listen there: {}.", where, error.message()));
 }
 
 }  // namespace
 
-/// The thread, the listening socket and the connections. All but the constructor and the destructor
-/// runs on the thread.
+/// The thread, the listening socket and the connections. All members but the constructor and the
+/// destructor run on the thread.
 class HttpServer::Loop {
  public:
   Loop(HttpAddress& address, Handler handler, const HttpLimits& limits, Counters& counters);
@@ -152,11 +151,11 @@ class HttpServer::Loop {
   tcp::acceptor acceptor_{io_};
   asio::steady_timer accept_timer_{io_};
   Connections connections_;
-  Connections turned_away_;  ///< those that get a 503 for want of a place
+  Connections turned_away_;  ///< get a 503, since all places are taken
   std::thread thread_;       // last
 };
 
-/// One client. It lives while the loop lists it or an operation of it is under way.
+/// One client. It lives while the loop lists it or one of its operations is pending.
 class HttpServer::Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(Loop& loop, tcp::socket socket)
@@ -165,10 +164,10 @@ class HttpServer::Connection : public std::enable_shared_from_this<Connection> {
         timer_(socket_.get_executor()),
         buffer_(loop.limits_.header_bytes) {}
 
-  /// For the first byte of a request.
+  /// Waits for the first byte of a request.
   void wait() {
     since_ = std::chrono::steady_clock::now();
-    if (buffer_.size() > 0) return read();  // it came with the one before
+    if (buffer_.size() > 0) return read();  // it came with the request before
     expendable_ = true;
     limit(loop_.limits_.idle_s);
     socket_.async_wait(tcp::socket::wait_read,
@@ -178,13 +177,13 @@ class HttpServer::Connection : public std::enable_shared_from_this<Connection> {
                        });
   }
 
-  /// And ends the connection: what else it sent is anything.
+  /// Answers and closes: the rest of the input cannot be trusted to begin a request.
   void refuse(int status) {
     keep_alive_ = false;
     write(refusal(status));
   }
 
-  /// Waits for a request, or for the end of what was answered: nobody loses much if it goes.
+  /// Whether it may be closed to make room: it is between requests, or its last answer is sent.
   [[nodiscard]] bool expendable() const { return expendable_; }
   [[nodiscard]] Time since() const { return since_; }
 
@@ -199,13 +198,13 @@ class HttpServer::Connection : public std::enable_shared_from_this<Connection> {
   }
 
  private:
-  /// Whatever is under way ends after so long.
+  /// Cancels the pending operation after so long.
   void limit(double seconds) {
     const std::uint64_t stage = ++stage_;
     late_ = false;
     timer_.expires_at(after(seconds));
     timer_.async_wait([self = shared_from_this(), stage](const error_code& error) {
-      // The handler may be queued already when the next stage begins.
+      // This handler may be queued already when the next stage begins.
       if (error || self->closed_ || self->stage_ != stage) return;
       self->late_ = true;
       error_code ignored;
@@ -227,7 +226,7 @@ class HttpServer::Connection : public std::enable_shared_from_this<Connection> {
     if (closed_) return;
     if (late_) return refuse(408);
     if (error == http::error::header_limit || error == http::error::buffer_overflow) {
-      // The first line is read as a whole.
+      // The target is empty until the whole first line is there.
       return refuse(parser_->get().target().empty() ? 414 : 431);
     }
     if (error == http::error::bad_version) return refuse(505);
@@ -341,7 +340,7 @@ HttpServer::Loop::Loop(HttpAddress& address, Handler handler, const HttpLimits& 
 HttpServer::Loop::~Loop() {
   io_.stop();
   thread_.join();
-  // Handlers that were never called hold connections, and those refer to this.
+  // Pending handlers hold connections, and connections refer to this.
   connections_.clear();
   turned_away_.clear();
 }
@@ -372,17 +371,17 @@ void HttpServer::Loop::listen(HttpAddress& address) {
 }
 
 void HttpServer::Loop::run() {
-  // Signals are for the threads that work.
+  // Other threads handle signals.
   sigset_t all;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
-  // Of this thread alone, on Linux. Where it is refused, the pace is still kept.
-  static_cast<void>(setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 19));
+  // On Linux this concerns this thread alone. Where it is refused, the pace still bounds the cost.
+  static_cast<void>(setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), limits_.nice));
   while (!io_.stopped()) {
     try {
       io_.run();
     } catch (const std::exception&) {
-      // Of one connection, most likely for want of memory: it is gone, the others go on.
+      // One connection failed, probably for lack of memory. The others go on.
     }
   }
 }
@@ -390,7 +389,7 @@ void HttpServer::Loop::run() {
 void HttpServer::Loop::accept() {
   acceptor_.async_accept([this](const error_code& error, tcp::socket socket) {
     if (error == asio::error::operation_aborted) return;
-    // No more descriptors, most likely: the queue of the system holds the others.
+    // Probably no descriptor is free: the others wait in the system's queue.
     if (error) return accept_later(0.1);
     ++counters_.connections;
     admit(std::move(socket));
@@ -410,7 +409,7 @@ void HttpServer::Loop::admit(tcp::socket socket) {
   error_code error;
   socket.non_blocking(true, error);
   if (!error) socket.set_option(tcp::no_delay(true), error);
-  if (error) return;  // it has gone already
+  if (error) return;  // the client has left already
   const auto connection = std::make_shared<Connection>(*this, std::move(socket));
   if (connections_.size() >= limits_.connections && !make_room(connections_, true)) {
     if (turned_away_.size() >= kTurnedAway) make_room(turned_away_, false);
@@ -423,7 +422,8 @@ void HttpServer::Loop::admit(tcp::socket socket) {
   connection->wait();
 }
 
-/// Closes the one that waits for longest; with `expendable`, of those that may go. False: none.
+/// Closes the connection that has waited longest; with `expendable`, only one that may be closed.
+/// False: there was none.
 bool HttpServer::Loop::make_room(const Connections& among, bool expendable) {
   std::shared_ptr<Connection> oldest;
   for (const auto& connection : among)
@@ -436,7 +436,7 @@ bool HttpServer::Loop::make_room(const Connections& among, bool expendable) {
 
 void HttpServer::Loop::count(int status) {
   const auto* known = std::ranges::find(Counters::kStatuses, status);
-  check(known != Counters::kStatuses.end(), "an answer's status is one that is counted");
+  check(known != Counters::kStatuses.end(), "every status of an answer is in kStatuses");
   ++counters_.responses[static_cast<std::size_t>(known - Counters::kStatuses.begin())];
 }
 

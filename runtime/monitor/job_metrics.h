@@ -1,4 +1,5 @@
 #pragma once
+// Tested through tests/runtime/monitor/monitor_test.cpp.
 
 #include "runtime/monitor/http_server.h"
 #include "runtime/status/job_status.h"
@@ -7,8 +8,8 @@
 
 namespace retinue::runtime {
 
-/// What /metrics answers: the numbers of `status` and what the server itself has done, in
-/// Prometheus' text format. `status` null: nothing is known yet.
+/// The answer of /metrics: the numbers of `status` and the server's own, in Prometheus' text
+/// format. `status` is null until the job publishes one.
 std::string metrics_of(const JobStatus* status, const HttpServer::Counters& server);
 
 }  // namespace retinue::runtime

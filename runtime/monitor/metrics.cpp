@@ -19,7 +19,7 @@ bool is_name(std::string_view name) {
          std::ranges::all_of(name, [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
 }
 
-/// Help texts escape backslash and line feed; values of labels the quotation mark, too.
+/// Help texts escape backslash and line feed; values of labels also escape the quotation mark.
 std::string escaped(std::string_view text, bool quotes) {
   std::string out;
   for (const char c : replace_malformed_utf8(text)) {
@@ -45,7 +45,7 @@ std::string number(double value) {
 
 void MetricsText::begin(std::string_view name, std::string_view help, std::string_view type) {
   check(is_name(name), "a metric's name is letters, digits and underscores");
-  check((type == "counter") == name.ends_with("_total"), "counters, and only they, are totals");
+  check((type == "counter") == name.ends_with("_total"), "counters alone are totals");
   check(seen_.emplace(name).second, "a metric is described once");
   family_ = name;
   text_ += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, escaped(help, false), name, type);
@@ -75,7 +75,7 @@ void MetricsText::line(std::string_view name, Labels labels, double value) {
 void MetricsText::histogram(std::string_view name, std::string_view help,
                             std::span<const double> bounds, std::span<const std::int64_t> counts,
                             double sum) {
-  check(counts.size() == bounds.size() + 1, "a histogram counts what lies above its last bound");
+  check(counts.size() == bounds.size() + 1, "a histogram counts values above its last bound");
   check(std::ranges::is_sorted(bounds), "a histogram's bounds ascend");
   begin(name, help, "histogram");
   const std::string bucket = fmt::format("{}_bucket", name);

@@ -9,11 +9,10 @@
 
 namespace retinue::runtime {
 
-/// Writes numbers as Prometheus reads them: text exposition format 0.0.4.
+/// Writes Prometheus' text exposition format 0.0.4.
 ///
-/// Names carry their unit and, where they only ever grow, "_total"; each is described once. A name
-/// that breaks the format is a BugError: names stand in the source, only values of labels are
-/// foreign.
+/// Names contain their unit and, for counters, end in "_total"; each is described once. An invalid
+/// name is a BugError, since only the values of labels come from outside the source.
 class MetricsText {
  public:
   struct Label {
@@ -24,15 +23,15 @@ class MetricsText {
 
   static constexpr std::string_view kContentType = "text/plain; version=0.0.4; charset=utf-8";
 
-  /// Begins a family; samples follow. `name` of a counter ends with "_total", no other's does.
+  /// Begins a family; its samples follow. Only the name of a counter ends with "_total".
   void counter(std::string_view name, std::string_view help);
   void gauge(std::string_view name, std::string_view help);
-  /// Of the family that was begun last.
+  /// Adds a sample of the family that was begun last.
   void sample(double value, Labels labels = {});
 
-  /// A family of one histogram.
+  /// Adds a family of one histogram.
   ///   bounds  upper bounds of the buckets, inclusive, ascending
-  ///   counts  per bucket, not summed up; one more than bounds, for what lies above the last
+  ///   counts  per bucket, not cumulative; one more than bounds, for values above the last
   void histogram(std::string_view name, std::string_view help, std::span<const double> bounds,
                  std::span<const std::int64_t> counts, double sum);
 

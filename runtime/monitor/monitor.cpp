@@ -15,7 +15,7 @@
 namespace retinue::runtime {
 namespace {
 
-/// A page that has asked within this time is still open, most likely: it asks every two seconds.
+/// A page that sent a request within this time is probably open: it sends one every two seconds.
 constexpr double kWatched_s = 5;
 
 HttpResponse text(int status, std::string body) {
@@ -37,7 +37,7 @@ Monitor::~Monitor() {
   while (ended_ && !end_reported_ && clock_.now_s() - watched_s_ < kWatched_s &&
          clock_.now_s() < until_s)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  // Told is not sent: the answer is on its way to a client of this machine or the next.
+  // The answer is made but may not be sent yet.
   if (end_reported_) std::this_thread::sleep_for(std::chrono::milliseconds(100));
 }
 
@@ -71,7 +71,7 @@ HttpResponse Monitor::answer(std::string_view path) {
     return {.content_type = "application/json", .body = json_};
   }
   if (path.starts_with("/thumb/")) return thumbnail(path.substr(7));
-  return text(404, "There are /, /status, /metrics, /healthz and /thumb/N.\n");
+  return text(404, "This server has /, /status, /metrics, /healthz and /thumb/N.\n");
 }
 
 HttpResponse Monitor::health() const {
@@ -91,7 +91,7 @@ HttpResponse Monitor::thumbnail(std::string_view serial) const {
     for (const JobStatus::Recent& recent : status_->recent)
       if (recent.serial == number && recent.thumbnail != nullptr)
         return {.content_type = "image/jpeg", .body = recent.thumbnail};
-  return text(404, "no such picture, or no more\n");
+  return text(404, "no such thumbnail, or no longer\n");
 }
 
 }  // namespace retinue::runtime

@@ -12,16 +12,19 @@
 
 namespace retinue::runtime {
 
-/// How a job stands, over HTTP: `/` the page, `/status` what DIR/status.json holds, `/metrics` for
-/// Prometheus, `/healthz` 200 or, when a rank with work has made no step for long, 503,
-/// `/thumb/N` the picture of recent caption N. The job publishes and never waits for it.
+/// The status of a job over HTTP. The job publishes it and never waits.
+///   /         the page
+///   /status   the content of DIR/status.json
+///   /metrics  for Prometheus
+///   /healthz  200, or 503 when a rank with work has made no step for long
+///   /thumb/N  the thumbnail of recent caption N
 class Monitor final : public StatusSink {
  public:
-  /// Listens when it returns. `clock` is the job's and outlives it.
-  ///   stalled_after_s  without a step
+  /// The server listens when the constructor returns. `clock` is the job's and outlives this.
+  ///   stalled_after_s  time without a step after which /healthz is 503
   /// Throws: UsageError as HttpServer.
   Monitor(const HttpAddress& address, const Clock& clock, double stalled_after_s);
-  /// Where somebody watches, the end of the job is told first, within kLinger_s.
+  /// Waits until an open page has received the end of the job, for kLinger_s at most.
   ~Monitor() override;
 
   static constexpr double kLinger_s = 2.5;
@@ -31,7 +34,7 @@ class Monitor final : public StatusSink {
   [[nodiscard]] const HttpAddress& address() const { return server_->address(); }
 
  private:
-  // On the server's thread:
+  // These run on the server's thread:
   HttpResponse answer(std::string_view path);
   HttpResponse health() const;
   HttpResponse thumbnail(std::string_view serial) const;
@@ -42,11 +45,11 @@ class Monitor final : public StatusSink {
   std::shared_ptr<const std::string> page_;
   std::string page_policy_;
   Mailbox<std::shared_ptr<const JobStatus>> newest_;
-  std::shared_ptr<const JobStatus> status_;  ///< the server's thread
-  std::shared_ptr<const std::string> json_;  ///< of it; null until asked for
+  std::shared_ptr<const JobStatus> status_;  ///< used by the server's thread
+  std::shared_ptr<const std::string> json_;  ///< of status_; null until requested
   std::atomic<bool> ended_ = false;          ///< published
   std::atomic<bool> end_reported_ = false;
-  std::atomic<double> watched_s_ = -1e9;  ///< when the status was last asked for
+  std::atomic<double> watched_s_ = -1e9;  ///< when a client last requested the status
   std::unique_ptr<HttpServer> server_;    // last: its thread uses all of the above
 };
 

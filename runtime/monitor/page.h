@@ -1,5 +1,4 @@
 #pragma once
-
 // Tested through tests/runtime/monitor/monitor_test.cpp.
 
 #include <string_view>

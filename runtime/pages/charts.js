@@ -73,17 +73,17 @@ function plot(width, chart) {
   const span = width - left - right - 2 * inset;
   const x = (value) => +(left + inset + (last > first ? span * (at(value) - first) / (last - first) : 0)).toFixed(1);
   const y = (value) => +(height - bottom - (height - bottom - top) * value / most).toFixed(1);
-  const picture = svg("svg", { viewBox: "0 0 " + width + " " + height, role: "img", "aria-label": chart.label });
+  const drawing = svg("svg", { viewBox: "0 0 " + width + " " + height, role: "img", "aria-label": chart.label });
   for (let value = 0; value <= most * 1.0001; value += step) {
-    picture.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: y(value), y2: y(value) }));
-    picture.append(svg("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" },
+    drawing.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: y(value), y2: y(value) }));
+    drawing.append(svg("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" },
       value >= 10000 ? +(value / 1000).toPrecision(3) + "k" : String(+value.toPrecision(3))));
   }
   let free = -Infinity;
   for (const tick of points.length ? chart.ticks : []) {
     if (x(tick.x) < free) continue;
     free = x(tick.x) + 28;
-    picture.append(svg("text", { x: x(tick.x), y: height - 6, "text-anchor": tick.anchor || "middle" }, tick.text));
+    drawing.append(svg("text", { x: x(tick.x), y: height - 6, "text-anchor": tick.anchor || "middle" }, tick.text));
   }
   for (const series of chart.series.filter((one) => one.points.length)) {
     const path = "M" + series.points.map((point) => x(point.x) + " " + y(point.y)).join("L");
@@ -91,24 +91,24 @@ function plot(width, chart) {
       const under = svg("path", { class: "under", d: path + "L" + x(series.points.at(-1).x) + " " + y(0) + "L" +
         x(series.points[0].x) + " " + y(0) + "Z" });
       under.style.fill = series.color;
-      picture.append(under);
+      drawing.append(under);
     }
     if (!series.noLine) {
       const curve = svg("path", { class: series.dashed ? "curve dashed" : "curve", d: path });
       curve.style.stroke = series.color;
-      picture.append(curve);
+      drawing.append(curve);
     }
     for (const point of series.dots ? series.points : []) {
       if (point.high !== undefined) {
         const range = svg("path", { class: "curve", d: "M" + x(point.x) + " " + y(point.low) + "L" + x(point.x) + " " + y(point.high) });
         range.style.stroke = series.color;
-        picture.append(range);
+        drawing.append(range);
       }
       const dot = svg("circle", { cx: x(point.x), cy: y(point.y), r: 4 });
       dot.style.fill = series.color;
       dot.append(svg("title", {}, series.name + ": " + brief(point.y)));
-      picture.append(dot);
+      drawing.append(dot);
     }
   }
-  return picture;
+  return drawing;
 }

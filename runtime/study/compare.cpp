@@ -24,18 +24,21 @@ void refuse_unlike(const Study& before, const Study& after) {
   const auto add = [&](const std::string& text) { why += (why.empty() ? "" : "; ") + text; };
   const Provenance &a = before.provenance, &b = after.provenance;
   if (a.model_sha256 != b.model_sha256)
-    add(fmt::format("the model's config.json ({:.12} and {:.12})", a.model_sha256, b.model_sha256));
+    add(fmt::format("they differ in the model's config.json ({:.12} and {:.12})", a.model_sha256,
+                    b.model_sha256));
   if (a.arguments != b.arguments)
-    add(fmt::format("what runs were asked ({} and {})", a.arguments, b.arguments));
+    add(fmt::format("they differ in the flags of their runs ({} and {})", a.arguments,
+                    b.arguments));
   for (const auto& [study, which] : {std::pair(&before, "first"), std::pair(&after, "second")})
     if (!study->complete())
-      add(fmt::format("the {} is not complete: {} of {} runs", which, study->cells.size(),
+      add(fmt::format("the {} study is not complete: {} of {} runs", which, study->cells.size(),
                       study->planned));
   if (!why.empty())
-    throw UsageError(fmt::format(
-        "[--compare] the studies cannot be compared: they differ in, or lack: {}. Run 'retinue "
-        "study' for both with the same model, input and flags.",
-        why));
+    throw UsageError(
+        fmt::format("[--compare] the studies cannot be compared: {}. Run 'retinue study' for both "
+                    "with the same "
+                    "model, input and flags.",
+                    why));
 }
 
 }  // namespace
@@ -74,7 +77,7 @@ Comparison compare(const Study& before, const Study& after) {
     const auto first = seconds_of(before, result.what, result.items);
     const auto second = seconds_of(after, result.what, result.items);
     if (first.empty() || second.empty()) {
-      comparison.remarks.push_back("only in the first, or over another number of items: " +
+      comparison.remarks.push_back("only in the first study, or over another number of items: " +
                                    name_of(result.what));
       continue;
     }

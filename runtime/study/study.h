@@ -12,42 +12,42 @@
 
 namespace retinue::study {
 
-/// One run that whoever starts ranks is asked for.
+/// A run that the launcher is asked to start.
 struct RunRequest {
   Cell cell;
-  std::int64_t limit = 0;                ///< items; 0: all
-  std::optional<std::uint64_t> shuffle;  ///< order of the items; none: the input's
-  std::string folder;                    ///< the job's
+  std::int64_t limit = 0;                ///< of items; 0: all
+  std::optional<std::uint64_t> shuffle;  ///< seed of the items' order; none: as in the input
+  std::string folder;                    ///< of the job
 };
 struct RunOutcome {
   int exit_code = 0;
   double wall_s = 0;
-  std::optional<double> energy_j;  ///< of the machine, while it ran
+  std::optional<double> energy_j;  ///< of the machine during the run
 };
-/// Starts `retinue caption --profile` with ranks in the cell's layout and waits for it.
+/// Runs `retinue caption --profile` with the cell's layout to its end.
 using RunCell = std::function<RunOutcome(const RunRequest&)>;
 
 struct StudyOptions {
   PlanOptions plan;
-  std::string output;      ///< folder of the study
-  std::int64_t limit = 0;  ///< of items, at the largest layout; 0: all
-  Provenance provenance;   ///< `when` and `machine` of a study that goes on are those it began with
-  nlohmann::ordered_json signature() const;  ///< what cells of one study have in common
+  std::string output;      ///< the study's folder
+  std::int64_t limit = 0;  ///< of items at the largest layout; 0: all
+  Provenance provenance;   ///< a resumed study keeps the provenance of its start
+  nlohmann::ordered_json signature()
+      const;  ///< what a resumed study must have in common with its start
 };
 
-/// Runs what is not there yet, cell by cell; each finished one is a file of its own, whole or
-/// absent.
+/// Runs the cells that have no measurement yet and stores each in a file of its own.
 ///   report   gets a line before each run
-/// Writes study.json, study.csv and index.html after each round, complete or not. Returns 0; or the
-/// exit code of a run that neither did all its items nor failed some (3), which ends the study: the
-/// same command goes on. Throws: UsageError when the folder holds another study or is in use.
+/// Writes study.json, study.csv and index.html after each round, complete or not. Returns 0, or the
+/// exit code of a run other than 0 and 3 (some items failed), which ends the study; the same call
+/// resumes it. Throws: UsageError when the folder holds another study or is in use.
 int run_study(const StudyOptions& options, const RunCell& run,
               const std::function<void(const std::string&)>& report, Study& study);
 
-/// A study from its folder, as far as it has come. Throws: UsageError when there is none.
+/// Reads a study from its folder, complete or not. Throws: UsageError when there is none.
 Study load_study(const std::string& folder);
 
-/// All of it, results included: study.json.
+/// A study with all results: study.json.
 nlohmann::ordered_json to_json(const Study& study);
 
 }  // namespace retinue::study

@@ -18,7 +18,7 @@ namespace retinue::test {
 /// A TCP connection to a port of this machine. It sends any bytes, well-formed or not.
 class HttpClient {
  public:
-  explicit HttpClient(std::uint16_t port, double timeout_s = 10)
+  explicit HttpClient(std::uint16_t port, double timeout_s = 60)
       : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in to{};
     to.sin_family = AF_INET, to.sin_port = htons(port);

@@ -12,7 +12,7 @@ std::vector<double> nonnegative_least_squares(std::span<const std::vector<double
                                               std::span<const double> weights, int rounds) {
   check(rows.size() == y.size() && rows.size() == weights.size(), "as many samples as values");
   const std::size_t n = rows.empty() ? 0 : rows[0].size();
-  // Of columns of length one, so that no unit makes the descent slow.
+  // Columns are scaled to length one: otherwise large units make the descent slow.
   std::vector<double> scale(n, 0), gram(n * n, 0), right(n, 0), c(n, 0);
   for (std::size_t s = 0; s < rows.size(); ++s)
     for (std::size_t i = 0; i < n; ++i) scale[i] += weights[s] * rows[s][i] * rows[s][i];

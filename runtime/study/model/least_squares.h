@@ -9,7 +9,7 @@ namespace retinue::study {
 ///   rows     samples, each with as many features
 ///   y        [samples]
 ///   weights  [samples], >= 0
-/// Projected coordinate descent: exact enough after `rounds`, and never negative.
+/// Projected coordinate descent: ends after `rounds`, or when a round changes less than 1e-12.
 std::vector<double> nonnegative_least_squares(std::span<const std::vector<double>> rows,
                                               std::span<const double> y,
                                               std::span<const double> weights, int rounds = 4000);

@@ -30,7 +30,7 @@ ModelWork work_of(const layers::ModelConfig& config, double dtype_bytes) {
 }
 
 std::optional<Peaks> peaks_of(std::string_view device_name) {
-  // The longer names first: one is the beginning of another.
+  // Longer names come first, since one name begins another.
   static constexpr std::array<std::pair<std::string_view, Peaks>, 6> kSheets = {{
       {"H100 PCIe", {756e12, 2.0e12}},
       {"H200", {989e12, 4.8e12}},

@@ -14,7 +14,7 @@
 namespace retinue::study {
 namespace {
 
-/// A step with nothing to do looks again after so long.
+/// A replica with nothing to do looks again after so long.
 constexpr double kNap_s = 200e-6;
 
 class Replica {
@@ -38,7 +38,7 @@ class Replica {
     waiting_.push_back({item, ready});
   }
 
-  /// One step from `now`; when it ends. Completions are added to `run`.
+  /// Makes one step at `now` and adds its completions to `run`. Returns when the step ends.
   double step(double now, SimulatedRun& run) {
     StepWork work;
     encode(now, work);
@@ -80,7 +80,7 @@ class Replica {
   struct Prompt {
     std::int64_t item, cached, kv_tokens;
   };
-  /// A sequence that decodes: one token a step, so that its end is known when it begins.
+  /// A decoding sequence: it takes one token per step, so its last step is known at once.
   struct Ending {
     std::int64_t step, tokens, kv_tokens;
     friend bool operator>(const Ending& a, const Ending& b) { return a.step > b.step; }
@@ -146,7 +146,7 @@ class Replica {
       if (prompt.cached < item.prompt_tokens) return;
       work.logit_rows += 1;
       if (item.patches > 0) features_ -= item.visual_tokens;
-      // Its first token comes with this step, and one with each from the next on.
+      // The first token comes with this step, each other one with a step more.
       const std::int64_t steps = std::max<std::int64_t>(1, item.new_tokens) - 1;
       ends_.push({step_ + 1 + steps, item.prompt_tokens + steps, prompt.kv_tokens});
       ++decoding_;
@@ -157,13 +157,13 @@ class Replica {
 
   const SimulatedJob& job_;
   double slowness_;
-  std::vector<double> threads_;  ///< when each is free
+  std::vector<double> threads_;  ///< when each thread is free
   std::deque<Waiting> waiting_;
   std::deque<std::int64_t> encoded_;
-  std::deque<Prompt> prompts_;  ///< admitted, in order; the first is being read
+  std::deque<Prompt> prompts_;  ///< admitted, in order; the first is being prefilled
   std::priority_queue<Ending, std::vector<Ending>, std::greater<>> ends_;
   std::int64_t decoding_ = 0, features_ = 0, kv_held_ = 0, step_ = 0;
-  double decoding_keys_ = 0;  ///< tokens of those that decode
+  double decoding_keys_ = 0;  ///< cached tokens of decoding sequences
   bool any_ = false;
 };
 
@@ -171,7 +171,8 @@ class Replica {
 
 SimulatedRun simulate(const SimulatedJob& job) {
   check(job.data >= 1 && job.tensor >= 1, "a layout has ranks");
-  check(job.limits.max_batch_tokens >= job.limits.max_sequences, "every sequence has a row");
+  check(job.limits.max_batch_tokens >= job.limits.max_sequences,
+        "max_batch_tokens has a row for every sequence");
   SimulatedRun run;
   run.done_s.reserve(job.items.size());
   const std::vector<std::uint8_t> open(job.items.size(), 1);
@@ -196,11 +197,12 @@ SimulatedRun simulate(const SimulatedJob& job) {
         runtime::items_at_hand(work_queue.left(), job.data, job.limits.max_sequences) -
         replica.at_hand();
     if (wanted > 0 && work_queue.left() > 0) {
-      const runtime::ItemBatch deal = work_queue.next(wanted);
-      for (std::int64_t i = 0; i < deal.count; ++i)
-        replica.take(deal.items[static_cast<std::size_t>(i)], now);
+      const runtime::ItemBatch batch = work_queue.next(wanted);
+      for (std::int64_t i = 0; i < batch.count; ++i)
+        replica.take(batch.items[static_cast<std::size_t>(i)], now);
     }
     if (replica.at_hand() == 0) continue;
+    ++run.events;
     turns.push({replica.step(now, run), index});
   }
   for (const double done : run.done_s) run.makespan_s = std::max(run.makespan_s, done);

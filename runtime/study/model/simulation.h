@@ -8,27 +8,27 @@
 
 namespace retinue::study {
 
-/// An item as the queue of a replica sees it.
+/// The sizes of an item.
 struct SimulatedItem {
-  std::int64_t prompt_tokens = 0;  ///< visual ones included
+  std::int64_t prompt_tokens = 0;  ///< with visual tokens
   std::int64_t visual_tokens = 0;
   std::int64_t patches = 0;
-  std::int64_t new_tokens = 1;  ///< sampled, the one that ends it included
+  std::int64_t new_tokens = 1;  ///< sampled tokens, with the one that ends the sequence
 };
 
-/// What bounds a replica, as in runtime/engine/engine.h.
+/// A replica's limits, as in runtime/engine/engine.h.
 struct SimulatedLimits {
   std::int64_t max_batch_tokens = 2048;
   std::int64_t max_sequences = 32;
   std::int64_t encode_patches = 0;  ///< per rank and step
-  std::int64_t feature_rows = 0;    ///< visual tokens held at once; 0: any number
-  std::int64_t kv_tokens = 0;       ///< 0: any number
+  std::int64_t feature_rows = 0;    ///< visual tokens held at once; 0: no limit
+  std::int64_t kv_tokens = 0;       ///< 0: no limit
 };
 
 /// Reading and decoding beside the engine.
 struct SimulatedFeed {
-  double seconds = 0;  ///< per item, of one thread; 0: pixels are always there
-  int threads = 1;     ///< of a replica
+  double seconds = 0;  ///< of one thread per item; 0: pixels are always ready
+  int threads = 1;     ///< per replica
 };
 
 struct SimulatedJob {
@@ -37,24 +37,24 @@ struct SimulatedJob {
   SimulatedLimits limits;
   StepTimes times;
   SimulatedFeed feed;
-  double reused_tokens = 0;  ///< of each prompt but a replica's first, found in the cache
-  std::vector<double> slowness =
-      {};  ///< per replica: its steps take so many times as long; or none
+  double reused_tokens = 0;           ///< cached tokens of each prompt but a replica's first
+  std::vector<double> slowness = {};  ///< per replica: a factor of its step times; empty: 1
 };
 
 struct SimulatedRun {
   double makespan_s = 0;
-  std::vector<double> done_s;  ///< per item in the order of completion
-  std::vector<double> busy_s;  ///< per replica, in steps that did something
-  double communication_s = 0;  ///< in steps, mean of the replicas
-  double starved_s = 0;        ///< nothing to do until pixels came, mean of the replicas
-  std::int64_t steps = 0;      ///< of all replicas
-  double mean_rows = 0;        ///< of a step
+  std::vector<double> done_s;  ///< per item, in the order of completion
+  std::vector<double> busy_s;  ///< per replica: seconds in steps with work
+  double communication_s = 0;  ///< within steps, mean over replicas
+  double starved_s = 0;        ///< without work until pixels came, mean over replicas
+  std::int64_t steps = 0;      ///< over all replicas
+  std::int64_t events = 0;     ///< steps, and looks that found nothing to do: what simulating costs
+  double mean_rows = 0;        ///< per step
 };
 
-/// The job in simulated time: the dealer of the true job (runtime/jobs/work_queue.h) and a replica's
-/// rules of admission, chunks and encoding as in runtime/engine/scheduler.h, with steps that take
-/// what `times` says. Deterministic; a million items take about a second.
+/// Runs the job in simulated time: the real work queue (runtime/jobs/work_queue.h), a replica's
+/// rules of admission, chunks and encoding as in runtime/engine/scheduler.h, and step times from
+/// `times`. Deterministic; a million items take about a second.
 SimulatedRun simulate(const SimulatedJob& job);
 
 }  // namespace retinue::study

@@ -16,7 +16,7 @@ constexpr std::size_t kMostKnots = 12;
 constexpr std::size_t kLeastSteps = 8;
 enum Rest : std::size_t { kLogits, kKeys, kEncodes, kPatches, kRest };
 
-/// Rows at even parts of the steps, so that every knot has steps around it.
+/// Quantiles of the steps' rows, so that every knot has steps around it.
 std::vector<double> knots_for(std::span<const TimedStep> steps) {
   std::vector<double> rows;
   for (const TimedStep& step : steps)
@@ -30,7 +30,7 @@ std::vector<double> knots_for(std::span<const TimedStep> steps) {
   return knots;
 }
 
-/// Parts of the knots around `rows`: they add up to one between the first and the last.
+/// Weights of the knots around `rows`: they add up to 1 between the first knot and the last.
 std::vector<double> hats(std::span<const double> knots, double rows) {
   std::vector<double> parts(knots.size(), 0);
   if (rows <= 0 || knots.empty()) return parts;
@@ -75,8 +75,8 @@ StepTimes fit_step_times(std::span<const TimedStep> all) {
     if ((step.work.rows > 0 || step.work.patches > 0) && step.seconds > 0) steps.push_back(step);
   if (steps.size() < kLeastSteps)
     throw UsageError(fmt::format(
-        "[study] a calibration run had {} steps that did anything; at least {} are needed to tell "
-        "what a step takes. Give more --input, or a higher --limit.",
+        "[study] a calibration run had {} steps with work; the model of step times needs at least "
+        "{}. Give more --input, or a higher --limit.",
         steps.size(), kLeastSteps));
   const std::vector<double> knots = knots_for(steps);
   std::vector<std::vector<double>> rows;
@@ -90,8 +90,8 @@ StepTimes fit_step_times(std::span<const TimedStep> all) {
     weights.push_back(1 / step.seconds);
   }
   std::vector<double> c;
-  // Weighted by what the fit itself says: then the residuals add up to nothing, and the sum of the
-  // steps is what was measured, however they scatter.
+  // Weights of 1 / fitted time make the residuals add up to zero, so that the fitted steps sum up
+  // to the measured ones however these scatter.
   for (int round = 0; round < 4; ++round) {
     c = nonnegative_least_squares(rows, y, weights);
     const double floor =

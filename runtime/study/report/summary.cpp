@@ -13,9 +13,9 @@
 namespace retinue::study {
 namespace {
 
-/// A loss below this is not worth a verdict.
+/// A smaller loss is not named in a verdict.
 constexpr double kWorthNaming = 0.05;
-/// Baselines that differ by more say that the machine changed.
+/// A larger difference between baselines means that the machine changed.
 constexpr double kDrift = 0.05;
 
 bool same_case(const Cell& a, const Cell& b) {
@@ -41,7 +41,8 @@ double median_of(const std::vector<const MeasuredCell*>& cells,
 
 double share(double part, double whole) { return whole > 0 ? part / whole : 0; }
 
-/// Of the makespan, by the trial and the ablation of the same round: what hits one hits the other.
+/// Share of the makespan that an ablation saves. A trial is compared with the ablation of its
+/// round, since other work on the machine slows both.
 std::optional<double> paired_loss(const Study& study,
                                   const std::vector<const MeasuredCell*>& trials,
                                   Ablation ablation) {
@@ -54,8 +55,8 @@ std::optional<double> paired_loss(const Study& study,
   return median(losses);
 }
 
-/// Seconds that feeding costs, from what a run says of itself: the engine had nothing to do, or
-/// shared its processors with decoding. Processors that no rank computes on decode for nothing.
+/// Seconds that reading and decoding cost, by the clock: the engine had nothing to do, or shared
+/// its processors with decoding. Decoding on processors that no rank computes on costs nothing.
 double feed_s(const Measurement& m, const Provenance& provenance, int ranks) {
   const double computing = std::min<double>(provenance.cores, ranks * m.threads);
   const double idle = provenance.cores - computing;
@@ -64,8 +65,8 @@ double feed_s(const Measurement& m, const Provenance& provenance, int ranks) {
   return std::max(m.starved_s, taken / computing);
 }
 
-/// Seconds that collectives cost. Ranks that share processors leave theirs to others while they
-/// wait, so that what is lost is what they use of them.
+/// Seconds that collectives cost. Where ranks share processors, a waiting rank leaves its own to
+/// others, and only the processor time of collectives is lost.
 double communication_s(const Measurement& m, const Provenance& provenance, int ranks) {
   return ranks * m.threads > provenance.cores ? *m.collectives_cpu_s / provenance.cores
                                               : *m.transfer_s;
@@ -73,7 +74,7 @@ double communication_s(const Measurement& m, const Provenance& provenance, int r
 
 std::vector<double> breakdown_of(const Measurement& m) {
   const double transfer = m.transfer_s.value_or(0), late = m.late_s.value_or(0);
-  // Collectives happen within the model's own time; most of them in the decoder.
+  // The times of the model include its collectives, most of which are the decoder's.
   const double model = m.encode_s + m.forward_s;
   const double part = share(m.encode_s, model);
   std::vector<double> parts = {m.encode_s - part * (transfer + late),
@@ -100,10 +101,10 @@ std::string verdict_of(const CaseResult& result, const Provenance& provenance, i
     if (value && *value >= kWorthNaming) limits.push_back({*value, std::move(words)});
   };
   add(result.communication.ablated ? result.communication.ablated : result.communication.direct,
-      result.communication.ablated ? "exposed all-reduce" : "collectives");
-  add(result.late, "ranks that wait for the last one");
-  add(result.feed.ablated ? result.feed.ablated : result.feed.direct, "feeding");
-  add(result.tail, "filling up and running dry");
+      result.communication.ablated ? "exposed communication" : "collectives");
+  add(result.late, "waiting for late ranks");
+  add(result.feed.ablated ? result.feed.ablated : result.feed.direct, "reading and decoding");
+  add(result.tail, "start and tail of the job");
   std::string crowd;
   if (result.what.layout.ranks() * threads > provenance.cores)
     crowd = fmt::format("{} ranks share {} core{}; ", result.what.layout.ranks(), provenance.cores,
@@ -113,51 +114,62 @@ std::string verdict_of(const CaseResult& result, const Provenance& provenance, i
   return fmt::format("{}limited by {}, {:.0f} %", crowd, worst->words, 100 * worst->share);
 }
 
-CaseResult result_of(const Study& study, const std::vector<const MeasuredCell*>& trials,
-                     const CaseResult* baseline) {
-  const Provenance& about = study.provenance;
-  CaseResult r;
-  r.what = trials[0]->cell;
-  const int ranks = r.what.layout.ranks();
-  const Measurement& any = trials[0]->measurement;
-  r.items = any.done;
+double number_of(std::int64_t value) { return static_cast<double>(value); }
+
+void add_rates(const std::vector<const MeasuredCell*>& trials, CaseResult& r) {
   std::vector<double> seconds, rates;
   for (const MeasuredCell* trial : trials) {
     seconds.push_back(trial->measurement.work_s);
-    rates.push_back(share(static_cast<double>(trial->measurement.done), seconds.back()));
+    rates.push_back(share(number_of(trial->measurement.done), seconds.back()));
   }
   r.makespan_s = spread_of(seconds), r.items_per_s = spread_of(rates);
-  const double T = r.makespan_s.median;
-  const auto n = [](std::int64_t value) { return static_cast<double>(value); };
-  r.tokens_per_s_per_rank = share(n(any.completion_tokens), T * ranks);
-  r.all_tokens_per_s_per_rank = share(n(any.completion_tokens + any.prompt_tokens), T * ranks);
-  if (baseline != nullptr) {
-    r.p = static_cast<double>(ranks) / baseline->what.layout.ranks();
-    r.efficiency = r.what.scaling == Scaling::kStrong
-                       ? strong_efficiency(baseline->makespan_s.median, T, r.p)
-                       : weak_efficiency(baseline->items_per_s.median, r.items_per_s.median, r.p);
-    if (r.what.scaling == Scaling::kStrong)
-      r.serial = serial_fraction(speed_up(baseline->makespan_s.median, T), r.p);
+  const Measurement& any = trials[0]->measurement;
+  const double rank_seconds = r.makespan_s.median * r.what.layout.ranks();
+  r.tokens_per_s_per_rank = share(number_of(any.completion_tokens), rank_seconds);
+  r.all_tokens_per_s_per_rank =
+      share(number_of(any.completion_tokens + any.prompt_tokens), rank_seconds);
+}
+
+void add_efficiency(const CaseResult& baseline, CaseResult& r) {
+  r.p = static_cast<double>(r.what.layout.ranks()) / baseline.what.layout.ranks();
+  if (r.what.scaling == Scaling::kWeak) {
+    r.efficiency = weak_efficiency(baseline.items_per_s.median, r.items_per_s.median, r.p);
+    return;
   }
-  const WorkDone done{.rows = n(any.rows),
-                      .logit_rows = n(any.logit_rows),
-                      .keys = n(any.keys),
-                      .patches = n(any.patches),
-                      .steps = n(any.steps)};
+  const double before_s = baseline.makespan_s.median, after_s = r.makespan_s.median;
+  r.efficiency = strong_efficiency(before_s, after_s, r.p);
+  r.serial = serial_fraction(speed_up(before_s, after_s), r.p);
+}
+
+/// Shares of the devices' peaks, where these are known.
+void add_utilization(const Provenance& about, const Measurement& any, CaseResult& r) {
+  const double rank_seconds = r.makespan_s.median * r.what.layout.ranks();
+  const WorkDone done{.rows = number_of(any.rows),
+                      .logit_rows = number_of(any.logit_rows),
+                      .keys = number_of(any.keys),
+                      .patches = number_of(any.patches),
+                      .steps = number_of(any.steps)};
   if (about.peak_flops_per_s)
-    r.mfu = flops(about.work, done) / (T * ranks * *about.peak_flops_per_s);
+    r.mfu = flops(about.work, done) / (rank_seconds * *about.peak_flops_per_s);
   if (about.peak_bytes_per_s && any.done > 0) {
-    WorkDone decode{.steps = n(any.steps)};
-    const double context = (n(any.prompt_tokens) + n(any.completion_tokens) / 2) / n(any.done);
-    decode.keys = n(any.completion_tokens) * context;
-    r.mbu = bytes_read(about.work, decode) / (T * ranks * *about.peak_bytes_per_s);
+    WorkDone decode{.steps = number_of(any.steps)};
+    const double context =
+        (number_of(any.prompt_tokens) + number_of(any.completion_tokens) / 2) / number_of(any.done);
+    decode.keys = number_of(any.completion_tokens) * context;
+    r.mbu = bytes_read(about.work, decode) / (rank_seconds * *about.peak_bytes_per_s);
   }
+}
+
+/// Losses by leaving something out, and by the clock.
+void add_losses(const Study& study, const std::vector<const MeasuredCell*>& trials, CaseResult& r) {
+  const Provenance& about = study.provenance;
+  const int ranks = r.what.layout.ranks();
   if (r.what.scaling == Scaling::kStrong) {
     r.communication.ablated = paired_loss(study, trials, Ablation::kNullCollectives);
     r.feed.ablated = paired_loss(study, trials, Ablation::kPreloadedPixels);
     r.images = paired_loss(study, trials, Ablation::kTextOnly);
   }
-  if (any.transfer_s) {
+  if (trials[0]->measurement.transfer_s) {
     r.communication.direct = median_of(trials, [&](const Measurement& m) {
       return share(communication_s(m, about, ranks), m.work_s);
     });
@@ -166,45 +178,106 @@ CaseResult result_of(const Study& study, const std::vector<const MeasuredCell*>&
   r.feed.direct = median_of(trials, [&](const Measurement& m) {
     return std::max(0.0, share(feed_s(m, about, ranks), m.work_s));
   });
-  std::vector<double> tails, balances, shares;
+  std::vector<double> tails;
+  for (const MeasuredCell* trial : trials)
+    if (const auto tail = tail_loss(trial->measurement.done_s, trial->measurement.work_s))
+      tails.push_back(*tail);
+  if (!tails.empty()) r.tail = median(tails);
+}
+
+/// How evenly the ranks work, and where the time goes.
+void add_balance(const std::vector<const MeasuredCell*>& trials, CaseResult& r) {
+  std::vector<double> balances, shares;
+  r.breakdown.assign(breakdown_names().size(), 0);
   for (const MeasuredCell* trial : trials) {
     const Measurement& m = trial->measurement;
-    if (const auto tail = tail_loss(m.done_s, m.work_s)) tails.push_back(*tail);
     balances.push_back(load_balance(m.compute_s));
     if (!m.compute_s.empty())
       shares.push_back(std::min(1.0, share(*std::ranges::max_element(m.compute_s), m.work_s)));
-  }
-  if (!tails.empty()) r.tail = median(tails);
-  r.load_balance = median(balances), r.communication_efficiency = median(shares);
-  std::vector<double> joules;
-  for (const MeasuredCell* trial : trials)
-    if (trial->measurement.energy_j && trial->measurement.done > 0)
-      joules.push_back(*trial->measurement.energy_j / n(trial->measurement.done));
-  if (joules.size() == trials.size()) r.joules_per_item = median(joules);
-  if (about.price_per_hour)
-    r.cost_per_1000 = cost_per_1000(r.items_per_s.median, ranks, *about.price_per_hour);
-  r.start_s = median_of(trials, [](const Measurement& m) { return m.wall_s - m.work_s; });
-  r.breakdown.assign(breakdown_names().size(), 0);
-  for (const MeasuredCell* trial : trials) {
-    const std::vector<double> parts = breakdown_of(trial->measurement);
+    const std::vector<double> parts = breakdown_of(m);
     for (std::size_t i = 0; i < parts.size(); ++i)
       r.breakdown[i] += parts[i] / static_cast<double>(trials.size());
   }
-  if (const auto model = model_of(study, r.what)) {
-    std::vector<SimulatedItem> items = items_of(study, r.what.max_pixels);
-    items.resize(
-        std::min(items.size(), static_cast<std::size_t>(std::max<std::int64_t>(0, r.items))));
-    r.predicted_s = simulate({.items = items,
-                              .data = r.what.layout.data,
-                              .tensor = r.what.layout.tensor,
-                              .limits = model->limits,
-                              .times = model->times,
-                              .feed = model->feed,
-                              .reused_tokens = model->reused_tokens})
-                        .makespan_s;
-  }
-  r.verdict = verdict_of(r, about, any.threads);
+  r.load_balance = median(balances), r.communication_efficiency = median(shares);
+}
+
+void add_cost(const Provenance& about, const std::vector<const MeasuredCell*>& trials,
+              CaseResult& r) {
+  std::vector<double> joules;
+  for (const MeasuredCell* trial : trials)
+    if (trial->measurement.energy_j && trial->measurement.done > 0)
+      joules.push_back(*trial->measurement.energy_j / number_of(trial->measurement.done));
+  if (joules.size() == trials.size()) r.joules_per_item = median(joules);
+  if (about.price_per_hour)
+    r.cost_per_1000 =
+        cost_per_1000(r.items_per_s.median, r.what.layout.ranks(), *about.price_per_hour);
+  r.start_s = median_of(trials, [](const Measurement& m) { return m.wall_s - m.work_s; });
+}
+
+std::optional<double> predicted_s(const Study& study, const CaseResult& r) {
+  const auto model = model_of(study, r.what);
+  if (!model) return std::nullopt;
+  std::vector<SimulatedItem> items = items_of(study, r.what.max_pixels);
+  items.resize(
+      std::min(items.size(), static_cast<std::size_t>(std::max<std::int64_t>(0, r.items))));
+  return simulate({.items = items,
+                   .data = r.what.layout.data,
+                   .tensor = r.what.layout.tensor,
+                   .limits = model->limits,
+                   .times = model->times,
+                   .feed = model->feed,
+                   .reused_tokens = model->reused_tokens})
+      .makespan_s;
+}
+
+CaseResult result_of(const Study& study, const std::vector<const MeasuredCell*>& trials,
+                     const CaseResult* baseline) {
+  const Measurement& any = trials[0]->measurement;
+  CaseResult r;
+  r.what = trials[0]->cell;
+  r.items = any.done;
+  add_rates(trials, r);
+  if (baseline != nullptr) add_efficiency(*baseline, r);
+  add_utilization(study.provenance, any, r);
+  add_losses(study, trials, r);
+  add_balance(trials, r);
+  add_cost(study.provenance, trials, r);
+  r.predicted_s = predicted_s(study, r);
+  r.verdict = verdict_of(r, study.provenance, any.threads);
   return r;
+}
+
+/// The cases of a study: baselines first, then as layouts grow.
+std::vector<Cell> cases_of(const Study& study, const Layout& first) {
+  std::vector<Cell> cases;
+  for (const MeasuredCell& cell : study.cells) {
+    if (cell.cell.kind != CellKind::kTrial || cell.cell.ablation != Ablation::kNone) continue;
+    if (std::ranges::none_of(cases, [&](const Cell& c) { return same_case(c, cell.cell); }))
+      cases.push_back(cell.cell);
+  }
+  std::ranges::stable_sort(cases, {}, [&](const Cell& c) {
+    return std::tuple(c.max_pixels, c.max_sequences, c.scaling, c.layout != first, c.layout.ranks(),
+                      c.layout.tensor);
+  });
+  return cases;
+}
+
+void add_remarks(const Study& study, Summary& summary) {
+  if (!study.complete())
+    summary.remarks.push_back(
+        fmt::format("incomplete: {} of {} runs are done; the same command resumes the study",
+                    study.cells.size(), study.planned));
+  if (summary.different > 0)
+    summary.remarks.push_back(
+        fmt::format("CAPTIONS DIFFER: {} of {} answers are not the baseline's; no speed-up of "
+                    "such a layout counts",
+                    summary.different, summary.compared));
+  if (summary.failed > 0)
+    summary.remarks.push_back(
+        fmt::format("{} items failed, over all runs: rates count the others", summary.failed));
+  if (summary.drift && std::abs(*summary.drift) > kDrift)
+    summary.remarks.push_back(fmt::format(
+        "the machine changed: the baseline at the end took {:+.0f} %", 100 * *summary.drift));
 }
 
 }  // namespace
@@ -264,42 +337,29 @@ std::optional<LayoutModel> model_of(const Study& study, const Cell& what) {
 
 Summary summarize(const Study& study) {
   Summary summary;
-  std::vector<Cell> cases;
   for (const MeasuredCell& cell : study.cells) {
-    const Measurement& m = cell.measurement;
-    summary.failed += m.failed;
-    if (cell.cell.ablation == Ablation::kNone || cell.cell.ablation == Ablation::kPreloadedPixels) {
-      summary.compared += m.captions.compared;
-      summary.different += m.captions.different;
-    }
-    if (cell.cell.kind != CellKind::kTrial || cell.cell.ablation != Ablation::kNone) continue;
-    if (std::ranges::none_of(cases, [&](const Cell& c) { return same_case(c, cell.cell); }))
-      cases.push_back(cell.cell);
+    summary.failed += cell.measurement.failed;
+    // Other ablations change the captions.
+    if (cell.cell.ablation != Ablation::kNone && cell.cell.ablation != Ablation::kPreloadedPixels)
+      continue;
+    summary.compared += cell.measurement.captions.compared;
+    summary.different += cell.measurement.captions.different;
   }
   const auto warm = std::ranges::find_if(
       study.cells, [](const MeasuredCell& c) { return c.cell.kind == CellKind::kWarmUp; });
   const Layout first = warm != study.cells.end() ? warm->cell.layout : Layout{};
-  // Baselines first, then as layouts grow.
-  std::ranges::stable_sort(cases, [&](const Cell& a, const Cell& b) {
-    const auto key = [&](const Cell& c) {
-      return std::tuple(c.max_pixels, c.max_sequences, c.scaling, c.layout != first,
-                        c.layout.ranks(), c.layout.tensor);
-    };
-    return key(a) < key(b);
-  });
-  summary.cases.reserve(cases.size());
+  const std::vector<Cell> cases = cases_of(study, first);
+  summary.cases.reserve(cases.size());  // `baseline` points into it
   const CaseResult* baseline = nullptr;
   for (const Cell& what : cases) {
-    if (what.layout == first) baseline = nullptr;
     const auto trials = find(study, what, CellKind::kTrial, Ablation::kNone);
-    const bool has_baseline = baseline != nullptr && baseline->what.scaling == what.scaling &&
-                              baseline->what.max_sequences == what.max_sequences &&
-                              baseline->what.max_pixels == what.max_pixels;
-    const bool is_baseline = what.layout == first;
-    summary.cases.push_back(result_of(study, trials, has_baseline ? baseline : nullptr));
-    if (is_baseline) baseline = &summary.cases.back();
+    Cell of_baseline = what;
+    of_baseline.layout = first;
+    const bool comparable =
+        what.layout != first && baseline != nullptr && same_case(baseline->what, of_baseline);
+    summary.cases.push_back(result_of(study, trials, comparable ? baseline : nullptr));
+    if (what.layout == first) baseline = &summary.cases.back();
   }
-
   std::vector<double> errors, drifts;
   for (const CaseResult& result : summary.cases) {
     if (const auto error = result.model_error()) errors.push_back(std::abs(*error));
@@ -308,22 +368,7 @@ Summary summarize(const Study& study) {
   }
   if (!errors.empty()) summary.model_error = median(errors);
   if (!drifts.empty()) summary.drift = median(drifts);
-  if (!study.complete())
-    summary.remarks.push_back(
-        fmt::format("incomplete: {} of {} runs are done; the same command "
-                    "goes on",
-                    study.cells.size(), study.planned));
-  if (summary.different > 0)
-    summary.remarks.push_back(
-        fmt::format("CAPTIONS DIFFER: {} of {} answers are not those of the baseline; no speed-up "
-                    "of such a layout counts",
-                    summary.different, summary.compared));
-  if (summary.failed > 0)
-    summary.remarks.push_back(fmt::format(
-        "{} items failed in all runs together: rates are of those that did not", summary.failed));
-  if (summary.drift && std::abs(*summary.drift) > kDrift)
-    summary.remarks.push_back(fmt::format(
-        "the machine changed: the baseline at the end took {:+.0f} %", 100 * *summary.drift));
+  add_remarks(study, summary);
   return summary;
 }
 

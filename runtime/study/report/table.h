@@ -1,4 +1,5 @@
 #pragma once
+// Tested through tests/runtime/study/study_test.cpp.
 
 #include "runtime/study/report/summary.h"
 
@@ -6,13 +7,13 @@
 
 namespace retinue::study {
 
-/// For a terminal: a heading, a line per case, what limits, how well it was predicted.
+/// For a terminal: a heading, a line per case, what limits each, and how well the model predicts.
 std::string table(const Study& study, const Summary& summary, const std::string& folder);
 
-/// One line per run with the figures that it was; the first line names the columns.
+/// A line of figures per run; the first line names the columns.
 std::string csv(const Study& study);
 
-/// "31 %", "-" for none.
+/// "31 %", or "-" for none.
 std::string percent(const std::optional<double>& value);
 
 }  // namespace retinue::study

@@ -19,7 +19,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Ints = std::vector<std::int64_t>;
 
-/// Of collectives so many are kept to tell what a message takes.
+/// How many collectives of a replica are kept as messages.
 constexpr std::size_t kMessages = 2000;
 
 std::string text_of(const std::string& path) {
@@ -32,14 +32,13 @@ std::string text_of(const std::string& path) {
 Json json_of(const std::string& path) {
   Json json = Json::parse(text_of(path), nullptr, false);
   if (!json.is_object() || json.value("schema_version", 0) != 1)
-    throw SystemError(
-        fmt::format("[study] {} is not what a run writes. Remove it, then run again.", path));
+    throw SystemError(fmt::format("[study] {} is damaged. Remove it and run again.", path));
   return json;
 }
 
 double seconds(std::int64_t nanoseconds) { return 1e-9 * static_cast<double>(nanoseconds); }
 
-/// The profiles of a replica's ranks, lead first.
+/// The profiles of a replica's ranks, leader first.
 using ReplicaFiles = std::vector<Json>;
 
 void add_steps(const ReplicaFiles& ranks, Measurement& m, bool keep) {
@@ -66,7 +65,7 @@ void add_steps(const ReplicaFiles& ranks, Measurement& m, bool keep) {
   }
 }
 
-/// What this replica's collectives took, and how long they waited for the last rank.
+/// The time of this replica's collectives, and how long they waited for the last rank.
 void add_collectives(const ReplicaFiles& ranks, Measurement& m, bool keep) {
   std::vector<Ints> ns;
   double cpu = 0;
@@ -106,10 +105,55 @@ void add_records(const Json& rank, Measurement& m, bool keep) {
     SimulatedItem item;
     item.prompt_tokens = prompt.at(i);
     item.patches = patches.at(i);
-    // The token that ends it is sampled, too.
+    // The token that ends the sequence is sampled as well.
     item.new_tokens = std::max<std::int64_t>(1, completion.at(i) + stopped.at(i));
     m.items_shown.push_back(item);
   }
+}
+
+/// The engine's times of a replica's leader, as means over `data` replicas, and its limits.
+void add_leader(const Json& leader, int data, Measurement& m) {
+  const Json& engine = leader.at("engine");
+  const auto share = [&](const char* key) { return engine.at(key).get<double>() / data; };
+  m.plan_s += share("plan_s"), m.wait_s += share("wait_s"), m.encode_s += share("encode_s");
+  m.forward_s += share("forward_s"), m.sample_s += share("sample_s");
+  m.starved_s += share("starved_s");
+  m.admitted += engine.at("admitted").get<std::int64_t>();
+  m.reused_tokens += engine.at("reused_tokens").get<std::int64_t>();
+  m.preempted += engine.at("preempted").get<std::int64_t>();
+  m.device = leader.at("device");
+  m.threads = leader.at("threads");
+  const Json& limits = leader.at("limits");
+  m.limits = {.max_batch_tokens = limits.at("max_batch_tokens"),
+              .max_sequences = limits.at("max_sequences"),
+              .encode_patches = limits.at("encode_patches"),
+              .feature_rows = limits.at("feature_rows"),
+              .kv_tokens = limits.at("kv_tokens")};
+}
+
+void add_rank(const Json& rank, Measurement& m) {
+  double communication = 0;
+  for (const std::int64_t ns : rank.at("collectives").at("ns").get<Ints>())
+    communication += seconds(ns);
+  const Json& engine = rank.at("engine");
+  m.compute_s.push_back(engine.at("encode_s").get<double>() + engine.at("forward_s").get<double>() -
+                        communication);
+  const Json& feed = rank.at("feed");
+  m.pixels_cpu_s += feed.at("pixels_cpu_s").get<double>();
+  m.feed_cpu_s += feed.at("pixels_cpu_s").get<double>() + feed.at("questions_cpu_s").get<double>();
+  m.decoded += feed.at("pixels").get<std::int64_t>();
+  m.load_s = std::max(m.load_s, rank.at("load_s").get<double>());
+  m.weight_bytes += rank.at("weight_bytes").get<std::int64_t>();
+}
+
+void add_replica(const ReplicaFiles& ranks, const Cell& cell, Measurement& m) {
+  add_leader(ranks[0], cell.layout.data, m);
+  m.weight_bytes = 0;  // all replicas have as many
+  for (const Json& rank : ranks) add_rank(rank, m);
+  const bool calibrates = cell.kind == CellKind::kCalibration;
+  add_steps(ranks, m, calibrates);
+  if (cell.layout.tensor > 1 && m.device == "cpu") add_collectives(ranks, m, calibrates);
+  add_records(ranks[0], m, cell.kind == CellKind::kWarmUp);
 }
 
 }  // namespace
@@ -134,50 +178,14 @@ Measurement read_run(const std::string& folder, const Cell& cell) {
       for (int t = 0; t < tensor; ++t)
         ranks.push_back(
             json_of(fmt::format("{}/profile/r{:05}.json", folder, replica * tensor + t)));
-      const Json& leader = ranks[0];
-      const Json& engine = leader.at("engine");
-      const auto share = [&](const char* key) { return engine.at(key).get<double>() / data; };
-      m.plan_s += share("plan_s"), m.wait_s += share("wait_s"), m.encode_s += share("encode_s");
-      m.forward_s += share("forward_s"), m.sample_s += share("sample_s");
-      m.starved_s += share("starved_s");
-      m.admitted += engine.at("admitted").get<std::int64_t>();
-      m.reused_tokens += engine.at("reused_tokens").get<std::int64_t>();
-      m.preempted += engine.at("preempted").get<std::int64_t>();
-      m.device = leader.at("device");
-      m.threads = leader.at("threads");
-      const Json& limits = leader.at("limits");
-      m.limits = {.max_batch_tokens = limits.at("max_batch_tokens"),
-                  .max_sequences = limits.at("max_sequences"),
-                  .encode_patches = limits.at("encode_patches"),
-                  .feature_rows = limits.at("feature_rows"),
-                  .kv_tokens = limits.at("kv_tokens")};
-      if (replica == 0) m.work_s = leader.at("work_s");
-      m.weight_bytes = 0;
-      for (const Json& rank : ranks) {
-        double communication = 0;
-        for (const std::int64_t ns : rank.at("collectives").at("ns").get<Ints>())
-          communication += seconds(ns);
-        const Json& own = rank.at("engine");
-        m.compute_s.push_back(own.at("encode_s").get<double>() + own.at("forward_s").get<double>() -
-                              communication);
-        const Json& feed = rank.at("feed");
-        m.pixels_cpu_s += feed.at("pixels_cpu_s").get<double>();
-        m.feed_cpu_s +=
-            feed.at("pixels_cpu_s").get<double>() + feed.at("questions_cpu_s").get<double>();
-        m.decoded += feed.at("pixels").get<std::int64_t>();
-        m.load_s = std::max(m.load_s, rank.at("load_s").get<double>());
-        m.weight_bytes += rank.at("weight_bytes").get<std::int64_t>();
-      }
-      add_steps(ranks, m, cell.kind == CellKind::kCalibration);
-      if (tensor > 1 && m.device == "cpu")
-        add_collectives(ranks, m, cell.kind == CellKind::kCalibration);
-      add_records(leader, m, cell.kind == CellKind::kWarmUp);
+      if (replica == 0) m.work_s = ranks[0].at("work_s");
+      add_replica(ranks, cell, m);
     }
     if (m.transfer_s) *m.transfer_s /= data, *m.late_s /= data;
   } catch (const Json::exception& error) {
     throw SystemError(
-        fmt::format("[study] {} or its profile/ lacks what a run of this version "
-                    "writes: {}. Remove the folder, then run again.",
+        fmt::format("[study] {} or its profile/ lacks a value that a run of this version writes: "
+                    "{}. Remove the folder, then run again.",
                     folder, error.what()));
   }
   return m;

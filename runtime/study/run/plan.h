@@ -23,26 +23,27 @@ struct Layout {
 /// "1x1,2x1,1x2": tensor x data each. Throws: UsageError for anything else, and for one given
 /// twice.
 std::vector<Layout> parse_layouts(std::string_view text);
-/// "4,16": numbers of at least 1; empty gives {0}, which stands for the plan's own. `flag` begins
-/// the message. Throws: UsageError.
+/// "4,16": numbers of at least 1; empty gives {0}, the default. `flag` begins the message. Throws:
+/// UsageError.
 std::vector<std::int64_t> parse_sizes(std::string_view text, std::string_view flag);
 
-/// Strong: the same items for all layouts. Weak: so many per rank.
+/// Strong: the same items for all layouts. Weak: the same number of items per rank.
 enum class Scaling { kStrong, kWeak };
 const char* name(Scaling scaling);
 /// "strong", "weak" or "both". Throws: UsageError.
 std::vector<Scaling> parse_scaling(std::string_view text);
 
+/// What a run leaves out.
 using Ablation = runtime::AblationKind;
-/// As --ablation has it.
+/// The value of --ablation.
 const char* name(Ablation ablation);
 /// "none", or a list of the others. Throws: UsageError.
 std::vector<Ablation> parse_ablations(std::string_view text);
 
 enum class CellKind {
-  kWarmUp,       ///< not counted: fills caches, counts items, gives the captions to compare with
-  kTrial,        ///< counted
-  kCalibration,  ///< half of the items in another order: gives the model its step times
+  kWarmUp,       ///< not timed: fills caches, counts items, gives the reference captions
+  kTrial,        ///< timed
+  kCalibration,  ///< half of the items in another order, for the model's step times
   kDrift,        ///< the baseline once more, at the end
 };
 const char* name(CellKind kind);
@@ -52,8 +53,8 @@ struct Cell {
   CellKind kind = CellKind::kTrial;
   Layout layout;
   Scaling scaling = Scaling::kStrong;
-  std::int64_t max_sequences = 0;  ///< 0: from the memory plan
-  std::int64_t max_pixels = 0;     ///< 0: the model's
+  std::int64_t max_sequences = 0;  ///< 0: as the memory plan chooses
+  std::int64_t max_pixels = 0;     ///< 0: as the model says
   Ablation ablation = Ablation::kNone;
   int trial = 1;
 
@@ -70,9 +71,9 @@ struct PlanOptions {
   std::uint64_t seed = 0;
 };
 
-/// The runs in their order: warm-ups; then each round every case once, in an order that the seed
-/// draws anew, so that a slow minute of the machine hits all alike; last the baseline again.
-/// Ablations and calibrations belong to strong scaling; null collectives to tensor > 1.
+/// The runs in their order: warm-ups; then rounds with every case once, each in another order drawn
+/// from the seed, so that a slow minute of the machine favours no case; last the baseline again.
+/// Ablations and calibrations use strong scaling; null collectives need tensor > 1.
 std::vector<Cell> plan_cells(const PlanOptions& options);
 
 }  // namespace retinue::study

@@ -4,91 +4,25 @@
 #include "parallel/comm/relayed.h"
 #include "parallel/comm/sweep.h"
 #include "runtime/doctor/report.h"
+#include "tests/runtime/doctor/invented_facts.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include <chrono>
 #include <functional>
 #include <thread>
 
 namespace retinue::runtime {
 namespace {
 
+using test::healthy;
+using test::kGiga;
+using test::kMega;
+using test::on_gpus;
 using testing::Contains;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-constexpr std::int64_t kMega = 1'000'000, kGiga = 1'000'000'000;
-
-SweepFacts healthy_sweep(const std::string& group, std::vector<int> ranks, bool one_host) {
-  SweepFacts sweep;
-  sweep.group = group, sweep.ranks = std::move(ranks), sweep.device = "cpu";
-  sweep.one_host = one_host, sweep.collective = "all_reduce";
-  sweep.fit = {.alpha_s = 5e-6, .bytes_per_s = 4e9, .rms_error = 0.1, .worst_error = 0.2};
-  sweep.bus_bytes_per_s = 6e9;
-  sweep.points = {{8, 100, 5e-6, 4e-6, 9e-6, 2e6, 0}, {kMega, 10, 255e-6, 250e-6, 300e-6, 6e9, 0}};
-  return sweep;
-}
-
-/// Four ranks on two hosts, two replicas of two, nothing wrong.
-DoctorFacts healthy() {
-  DoctorFacts facts;
-  facts.size = 4, facts.tensor = 2, facts.answer_deadline_s = 30;
-  for (int rank = 0; rank < 4; ++rank) {
-    RankFacts one;
-    one.rank = rank, one.host = rank < 2 ? "alpha" : "beta";
-    one.node_rank = rank % 2, one.node_size = 2;
-    one.version = "1.0", one.revision = "abc", one.build = "Release";
-    one.binary_sha256 = std::string(64, 'a');
-    one.model = "/model", one.model_identity = std::string(64, 'b'), one.weights_bytes = kGiga;
-    one.read = {256 * kMega, 0.1, "direct", ""};
-    one.device = "cpu", one.cpu_name = "A processor", one.kernels = "avx512", one.numerics = "1234";
-    one.cpus = rank % 2 == 0 ? "0-7" : "8-15", one.cores = 8, one.nodes = std::to_string(rank % 2);
-    one.threads = 8;
-    one.open_files = 20'000, one.locked_bytes = -1, one.address_bytes = -1, one.core_bytes = 0;
-    one.shm_bytes = 8 * kGiga, one.shm_free_bytes = 7 * kGiga;
-    one.memory_bytes = 64 * kGiga, one.memory_free_bytes = 60 * kGiga;
-    one.disk_free_bytes = 100 * kGiga, one.temporary_free_bytes = 100 * kGiga;
-    facts.ranks.push_back(one);
-    facts.clocks.push_back({rank, 1e-5 * rank, 2e-5});
-  }
-  facts.sweeps = {healthy_sweep("world", {0, 1, 2, 3}, false),
-                  healthy_sweep("tensor 0", {0, 1}, true), healthy_sweep("tensor 1", {2, 3}, true)};
-  for (int a = 0; a < 4; ++a)
-    for (int b = a + 1; b < 4; ++b) {
-      const bool near = a / 2 == b / 2;
-      facts.pairs.push_back({a, b, near, near ? 1e-6 : 20e-6, near ? 8e9 : 3e9});
-    }
-  return facts;
-}
-
-/// The same on GPUs, of which NVML tells.
-DoctorFacts on_gpus() {
-  DoctorFacts facts = healthy();
-  for (RankFacts& one : facts.ranks) {
-    one.device = "cuda:" + std::to_string(one.node_rank);
-    one.pci_bus_id = "0000:0" + std::to_string(one.node_rank) + ":00.0";
-    one.gpu_name = "A GPU", one.driver = "560.1";
-    one.gpu = {.name = "A GPU",
-               .sm_clock_mhz = 345,
-               .most_sm_clock_mhz = 1980,
-               .memory_clock_mhz = 2619,
-               .most_memory_clock_mhz = 2619,
-               .throttle_reasons = 1,  // idle
-               .ecc = 1,
-               .uncorrected_errors = 0,
-               .memory_bytes = 80 * kGiga,
-               .free_bytes = 79 * kGiga,
-               .celsius = 40,
-               .watts = 90,
-               .most_watts = 700};
-  }
-  for (SweepFacts& sweep : facts.sweeps)
-    if (sweep.group != "world") sweep.device = "cuda", sweep.bus_bytes_per_s = 200e9;
-  return facts;
-}
 
 const Finding* find(const std::vector<Finding>& findings, const std::string& what) {
   for (const Finding& finding : findings)
@@ -241,7 +175,7 @@ class DoctorFault : public testing::TestWithParam<Fault> {};
 TEST_P(DoctorFault, IsNamedWithItsRankAndWhatToDo) {
   DoctorFacts facts = GetParam().gpus ? on_gpus() : healthy();
   if (std::string_view(GetParam().name) == "gpus_that_talk_through_the_host")
-    facts.sweeps[1].fit.bytes_per_s = 1e9;  // the slowest group speaks
+    facts.sweeps[1].fit.bytes_per_s = 1e9;  // so that this group is the slowest
   GetParam().happens(facts);
   const auto findings = judge(facts);
   const Finding* finding = find(findings, GetParam().what);
@@ -251,7 +185,7 @@ TEST_P(DoctorFault, IsNamedWithItsRankAndWhatToDo) {
   EXPECT_NE(finding->advice, "");
   EXPECT_EQ(overall(findings), GetParam().verdict) << doctor_table(facts, findings);
   EXPECT_THAT(doctor_table(facts, findings), HasSubstr(finding->advice));
-  // One fault, one finding; where ranks share cores, what they time is not held against links.
+  // One fault, one finding: links of ranks that share cores are not judged.
   for (const Finding& other : findings)
     if (&other != finding) {
       EXPECT_EQ(other.verdict, Verdict::kOk) << other.what;
@@ -264,7 +198,7 @@ TEST_P(DoctorFault, IsNamedWithItsRankAndWhatToDo) {
 INSTANTIATE_TEST_SUITE_P(, DoctorFault, testing::ValuesIn(kFaults),
                          [](const auto& instance) { return std::string(instance.param.name); });
 
-TEST(DoctorVerdict, MessagesTooShortToTellARateGetNone) {
+TEST(DoctorVerdict, AFitAtItsBoundShowsNoRate) {
   DoctorFacts facts = healthy();
   facts.sweeps[0].fit.bytes_per_s = kMostBytesPerSecond;
   const std::string table = doctor_table(facts, judge(facts));
@@ -287,7 +221,7 @@ TEST(DoctorVerdict, AColdButIdleGpuIsNotSlow) {
 
 TEST(DoctorVerdict, AClockWithinItsBoundIsNotOff) {
   DoctorFacts facts = healthy();
-  facts.clocks[1] = {1, 0.5, 0.45};  // half a second, measured over a slow way
+  facts.clocks[1] = {1, 0.5, 0.45};  // half a second, measured over a slow link
   EXPECT_EQ(find(judge(facts), "time of day")->verdict, Verdict::kOk);
   facts.clocks[1].bound_s = 0.3;
   EXPECT_EQ(find(judge(facts), "time of day")->verdict, Verdict::kSlow);
@@ -306,14 +240,14 @@ TEST(DoctorVerdict, SaysWhatItDidNotLookAt) {
 }
 
 TEST(DoctorVerdict, ALinkThatIsSlowIsFoundByWhatRanksMeasure) {
-  /// Between ranks 1 and 2 each message takes 5 ms more.
+  /// A message takes 20 us, and between ranks 1 and 2 5 ms more: in the time of the sender.
   struct SlowLink : Relayed {
-    using Relayed::Relayed;
+    SlowLink(Communicator& inner, FakeClock& clock) : Relayed(inner), clock_(clock) {}
     void send(const Stream& stream, ConstTensorView x, int to, int tag) override {
-      if (rank() + to == 3 && rank() * to == 2)
-        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      clock_.advance(rank() + to == 3 && rank() * to == 2 ? 5.02e-3 : 20e-6);
       inner_.send(stream, x, to, tag);
     }
+    FakeClock& clock_;
   };
   DoctorFacts facts = healthy();
   facts.pairs.clear();
@@ -322,8 +256,8 @@ TEST(DoctorVerdict, ALinkThatIsSlowIsFoundByWhatRanksMeasure) {
     std::vector<std::jthread> threads;
     for (auto& rank : group)
       threads.emplace_back([&] {
-        SlowLink slow(*rank);
-        const SteadyClock clock;
+        FakeClock clock;
+        SlowLink slow(*rank, clock);
         const auto pairs = sweep_pairs(slow, clock, {.short_repetitions = 5, .warm_up = 1});
         if (slow.rank() != 0) return;
         for (const PairTimes& pair : pairs)
@@ -335,36 +269,6 @@ TEST(DoctorVerdict, ALinkThatIsSlowIsFoundByWhatRanksMeasure) {
   ASSERT_NE(finding, nullptr);
   EXPECT_EQ(finding->verdict, Verdict::kSlow);
   EXPECT_THAT(finding->ranks, testing::ElementsAre(1, 2)) << finding->found;
-}
-
-TEST(DoctorReport, WhatIsNotKnownIsNull) {
-  DoctorFacts facts = on_gpus();
-  facts.ranks[0].gpu = {};
-  facts.ranks[0].shm_free_bytes = -1;
-  facts.ranks[0].open_files = -1, facts.ranks[0].locked_bytes = -2;
-  const auto json = nlohmann::json::parse(doctor_json(facts, judge(facts)));
-  const auto& first = json["ranks"][0];
-  EXPECT_TRUE(first["gpu"]["sm_clock_mhz"].is_null());
-  EXPECT_TRUE(first["gpu"]["watts"].is_null());
-  EXPECT_TRUE(first["shared_memory"]["free_bytes"].is_null());
-  EXPECT_EQ(first["limits"]["open_files"], "unlimited");
-  EXPECT_TRUE(first["limits"]["locked_bytes"].is_null());
-  EXPECT_EQ(json["sweeps"].size(), 3U);
-  EXPECT_EQ(json["sweeps"][0]["points"][1]["algorithm_bytes_per_s"], 1e6 / 255e-6);
-}
-
-TEST(DoctorFacts, TravelAsText) {
-  const DoctorFacts facts = on_gpus();
-  const RankFacts there = rank_facts(to_text(facts.ranks[3]));
-  EXPECT_EQ(to_text(there), to_text(facts.ranks[3]));
-  EXPECT_EQ(there.gpu.most_sm_clock_mhz, 1980);
-  EXPECT_EQ(there.read.how, "direct");
-  EXPECT_EQ(to_text(sweep_facts(to_text(facts.sweeps))), to_text(facts.sweeps));
-  RankFacts strange = facts.ranks[0];
-  strange.model_error = "caf\xe9";  // no UTF-8
-  EXPECT_THAT(rank_facts(to_text(strange)).model_error, HasSubstr("caf"));
-  EXPECT_THROW(rank_facts("{"), BugError);
-  EXPECT_THROW(rank_facts("{}"), BugError);
 }
 
 }  // namespace

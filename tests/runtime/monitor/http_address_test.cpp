@@ -27,13 +27,13 @@ TEST(HttpAddress, WhatIsNoAddressIsRefusedWithTheReason) {
                                   {"node0:port", "'port' is no port"},
                                   {"node0:65536", "'65536' is no port"},
                                   {"70000", "ports end at 65535"},
-                                  {"::1:9090", "stands in brackets"},
+                                  {"::1:9090", "needs brackets"},
                                   {"[::1]", "no port"},
                                   {"[::1", "no IPv6 address in brackets"},
                                   {"[::1]9090", "no IPv6 address in brackets"},
                                   {"[]:9090", "'' is no host"},
                                   {"a b:80", "'a b' is no host"},
-                                  {"http://node0:80", "IPv6 address stands in brackets"},
+                                  {"http://node0:80", "IPv6 address needs brackets"},
                                   {"node0:-1", "'-1' is no port"}}) {
     try {
       parse_http_address(text);

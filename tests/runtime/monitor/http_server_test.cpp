@@ -1,4 +1,4 @@
-// What the server answers, and what it refuses: garbage, slowness, size and number.
+// What the server answers, and how it refuses garbage, slow clients, long and many requests.
 #include "runtime/monitor/http_server.h"
 
 #include "parallel/base/check.h"
@@ -31,24 +31,32 @@ HttpResponse answer(std::string_view path) {
   return {.status = 404, .body = std::make_shared<const std::string>("none\n")};
 }
 
-/// Limits that tests need not wait long for.
-HttpLimits quick() {
+/// Limits that no client of a busy machine reaches. A nice thread would hardly run there.
+HttpLimits patient() {
   HttpLimits limits;
-  limits.request_s = 0.3, limits.idle_s = 0.6, limits.write_s = 0.3;
+  limits.nice = 0;
+  limits.request_s = limits.idle_s = limits.write_s = 60;
   limits.pace_per_s = 1e6, limits.burst = 1e6;
+  return limits;
+}
+
+/// Limits whose end a test waits for.
+HttpLimits quick() {
+  HttpLimits limits = patient();
+  limits.request_s = 0.3, limits.idle_s = 0.6, limits.write_s = 0.3;
   return limits;
 }
 
 class Server : public testing::Test {
  protected:
-  void serve(const HttpLimits& limits = quick(), const std::string& host = "127.0.0.1") {
+  void serve(const HttpLimits& limits = patient(), const std::string& host = "127.0.0.1") {
     server_ = std::make_unique<HttpServer>(HttpAddress{.host = host, .port = 0}, answer, limits);
     port_ = server_->address().port;
   }
-  /// Waits until `done` or five seconds.
+  /// Waits until `done`, for 20 seconds at most.
   template <class Done>
   static bool soon(Done done) {
-    for (int i = 0; i < 500 && !done(); ++i)
+    for (int i = 0; i < 2000 && !done(); ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     return done();
   }
@@ -83,11 +91,11 @@ TEST_F(Server, EveryAnswerForbidsBrowsersWhatItDoesNotNeed) {
 }
 
 TEST_F(Server, AnswersManyRequestsOnOneConnectionUpToItsLimit) {
-  HttpLimits limits = quick();
+  HttpLimits limits = patient();
   limits.requests_per_connection = 3;
   serve(limits);
   HttpClient client(port_);
-  // All at once: they are answered one after the other.
+  // The client sends all at once; the server answers one after the other.
   for (int i = 0; i < 4; ++i) client.send("GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n");
   EXPECT_THAT(client.read_one(), HasSubstr("Connection: keep-alive"));
   EXPECT_THAT(client.read_one(), HasSubstr("Connection: keep-alive"));
@@ -125,7 +133,7 @@ TEST_F(Server, RefusesWithTheRightStatus) {
   EXPECT_EQ(http_status(http_get(port_, "/hello")), 200);
 }
 
-TEST_F(Server, AnErrorOfItsOwnTellsNobodyWhy) {
+TEST_F(Server, AnErrorOfItsOwnIsNotExplainedToClients) {
   serve();
   const std::string got = http_get(port_, "/throws");
   EXPECT_EQ(http_status(got), 500);
@@ -137,55 +145,52 @@ TEST_F(Server, OldClientsNeedNoHost) {
   EXPECT_EQ(http_status(http_exchange(port_, "GET /hello HTTP/1.0\r\n\r\n")), 200);
 }
 
-TEST_F(Server, OfANamedHostItAnswersUnderAnyName) {
-  serve(quick(), "0.0.0.0");
+TEST_F(Server, AnswersUnderAnyNameWhenItListensEverywhere) {
+  serve(patient(), "0.0.0.0");
   EXPECT_EQ(http_status(http_exchange(
                 port_, "GET /hello HTTP/1.1\r\nHost: node0\r\nConnection: close\r\n\r\n")),
             200);
 }
 
 TEST_F(Server, CutsARequestThatComesByteByByte) {
-  serve();
+  serve(quick());
   HttpClient client(port_);
-  const auto begin = std::chrono::steady_clock::now();
-  std::string got;
-  for (int i = 0; i < 100 && client.send("a"); ++i)
+  int sent = 0;
+  for (; sent < 500 && client.send("a"); ++sent)
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  got = client.read_all();
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  EXPECT_LT(took.count(), 3.0);
+  EXPECT_LT(sent, 500);
   EXPECT_EQ(server_->counters().responses[4], 1);  // 408
   EXPECT_TRUE(soon([&] { return open() == 0; }));
 }
 
-TEST_F(Server, TellsWhoStopsMidwayThatItWasTooSlow) {
-  serve();
+TEST_F(Server, AnswersThatItWasTooSlowToAClientThatStopsMidway) {
+  serve(quick());
   EXPECT_EQ(http_status(http_exchange(port_, "GET /hel")), 408);
 }
 
-TEST_F(Server, ClosesWhoSaysNothing) {
-  serve();
+TEST_F(Server, ClosesAConnectionThatSendsNothing) {
+  serve(quick());
   EXPECT_EQ(http_exchange(port_, ""), "");
   EXPECT_TRUE(soon([&] { return open() == 0; }));
 }
 
-TEST_F(Server, CutsWhoDoesNotReadItsAnswer) {
-  serve();
+TEST_F(Server, CutsAClientThatDoesNotReadItsAnswer) {
+  serve(quick());
   HttpClient client(port_);
   client.send("GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n");
   EXPECT_TRUE(soon([&] { return server_->counters().cut == 1 && open() == 0; }));
 }
 
-TEST_F(Server, ForgetsWhoLeavesMidway) {
+TEST_F(Server, ForgetsClientsThatLeaveMidway) {
   serve();
   for (int i = 0; i < 200; ++i) HttpClient(port_).send("GET /hello HT");
   EXPECT_TRUE(soon([&] { return open() == 0; }));
   EXPECT_EQ(http_status(http_get(port_, "/hello")), 200);
 }
 
-TEST_F(Server, TheLongestIdleGivesWayAndNobodyElse) {
-  HttpLimits limits = quick();
-  limits.connections = 3, limits.idle_s = 30, limits.request_s = 30;
+TEST_F(Server, TheLongestIdleConnectionGivesWayAndNoOther) {
+  HttpLimits limits = patient();
+  limits.connections = 3;
   serve(limits);
   HttpClient first(port_), second(port_), third(port_);
   const std::string request = "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -203,12 +208,12 @@ TEST_F(Server, TheLongestIdleGivesWayAndNobodyElse) {
 }
 
 TEST_F(Server, RefusesMoreWhenAllPlacesAreBusy) {
-  HttpLimits limits = quick();
-  limits.connections = 3, limits.request_s = 30;
+  HttpLimits limits = patient();
+  limits.connections = 3;
   serve(limits);
   std::vector<std::unique_ptr<HttpClient>> slow;
   EXPECT_TRUE(soon([&] {
-    // Until their bytes are read they only wait, and may have to give way.
+    // A connection whose bytes are unread is idle and may have to give way.
     slow.clear();
     while (slow.size() < 3) {
       slow.push_back(std::make_unique<HttpClient>(port_));
@@ -221,14 +226,14 @@ TEST_F(Server, RefusesMoreWhenAllPlacesAreBusy) {
   EXPECT_TRUE(soon([&] { return http_status(http_get(port_, "/hello")) == 200; }));
 }
 
-TEST_F(Server, KeepsItsPaceWhateverIsAsked) {
-  HttpLimits limits;
+TEST_F(Server, KeepsItsPace) {
+  HttpLimits limits = patient();
   limits.pace_per_s = 100, limits.burst = 10;
   serve(limits);
   const auto begin = std::chrono::steady_clock::now();
   for (int i = 0; i < 25; ++i) EXPECT_EQ(http_status(http_get(port_, "/hello")), 200);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  // A connection and a request each: 50, 10 of them at once.
+  // 25 connections and 25 requests, 10 of them at once. A busy machine only takes longer.
   EXPECT_GT(took.count(), 0.35);
 }
 
@@ -240,7 +245,7 @@ TEST_F(Server, EndsWithClientsConnected) {
   EXPECT_EQ(idle.read_all(), "");
 }
 
-TEST_F(Server, APortThatIsTakenIsTheUsersMatter) {
+TEST_F(Server, APortThatIsTakenIsAUsageError) {
   serve();
   try {
     HttpServer second({.host = "127.0.0.1", .port = port_}, answer);
@@ -250,7 +255,7 @@ TEST_F(Server, APortThatIsTakenIsTheUsersMatter) {
   }
 }
 
-TEST_F(Server, AHostThatIsNotHereIsTheUsersMatter) {
+TEST_F(Server, AHostThatIsNotHereIsAUsageError) {
   // A documentation address (RFC 5737) and a name that never resolves (RFC 6761).
   for (const auto& [host, why] : {std::pair{"192.0.2.1", "the host is not this machine"},
                                   {"nowhere.invalid", "not known here"}})

@@ -1,4 +1,4 @@
-// What the monitor answers about a job that is made up here.
+// What the monitor answers about an invented job.
 #include "runtime/monitor/monitor.h"
 
 #include "runtime/monitor/page.h"
@@ -10,11 +10,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <future>
 #include <memory>
 #include <regex>
 #include <string>
-#include <thread>
 
 namespace retinue::runtime {
 namespace {
@@ -62,7 +62,7 @@ class MonitorOf : public testing::Test {
   std::unique_ptr<Monitor> monitor_ = std::make_unique<Monitor>(HttpAddress{}, clock_, 60);
 };
 
-TEST_F(MonitorOf, KnowsNothingBeforeTheJobSaysAnything) {
+TEST_F(MonitorOf, KnowsNothingBeforeTheJobPublishes) {
   EXPECT_EQ(http_status(get("/status")), 503);
   EXPECT_EQ(http_status(get("/healthz")), 200);
   EXPECT_EQ(http_status(get("/metrics")), 200);
@@ -70,7 +70,7 @@ TEST_F(MonitorOf, KnowsNothingBeforeTheJobSaysAnything) {
   EXPECT_EQ(http_status(get("/thumb/1")), 404);
 }
 
-TEST_F(MonitorOf, StatusSaysWhatTheJobSaid) {
+TEST_F(MonitorOf, StatusIsWhatTheJobPublished) {
   publish(running());
   const Json json = status();
   EXPECT_EQ(json["schema_version"], 1);
@@ -108,7 +108,7 @@ TEST_F(MonitorOf, ForeignTextsAreDataAndNothingElse) {
     EXPECT_EQ(kPage.find(way), kPage.npos) << way;
 }
 
-TEST_F(MonitorOf, ThePageNeedsNothingOfOthers) {
+TEST_F(MonitorOf, ThePageLoadsNothingFromElsewhere) {
   const std::string answer = get("/");
   EXPECT_THAT(answer, HasSubstr("Content-Type: text/html; charset=utf-8\r\n"));
   EXPECT_THAT(answer, HasSubstr("script-src 'sha256-"));
@@ -137,7 +137,7 @@ TEST_F(MonitorOf, HealthIsLostWithoutStepsWhereThereIsWork) {
   status.ranks[0].stepped_s = status.ranks[1].stepped_s = status.ranks[2].stepped_s = 50;
   publish(status);
   EXPECT_EQ(http_status(get("/healthz")), 200);
-  clock_.advance(61);  // nothing new comes: the job's loop may hang itself
+  clock_.advance(61);  // the job publishes nothing: its loop may hang as well
   const std::string answer = get("/healthz");
   EXPECT_EQ(http_status(answer), 503);
   EXPECT_THAT(answer, HasSubstr("rank 3 has work and made no step for 61 s"));
@@ -164,19 +164,19 @@ TEST_F(MonitorOf, MetricsHaveTheNumbersOfTheStatus) {
         "retinue_item_duration_seconds_bucket{le=\"+Inf\"} 0\n",
         "retinue_monitor_responses_total{code=\"200\"} 0\n"})
     EXPECT_THAT(text, HasSubstr(line));
-  // What is served of foreign text is bounded; of files and captions, none.
+  // No label holds foreign text.
   EXPECT_THAT(text, Not(HasSubstr("onerror")));
 }
 
-TEST_F(MonitorOf, ClosesAtOnceWhereNobodyWatches) {
+TEST_F(MonitorOf, ClosesAtOnceWithoutAnOpenPage) {
   JobStatus status = running();
   status.phase = JobPhase::kEnded;
   publish(status);
-  monitor_.reset();  // the clock stands still: waiting would be for ever
+  monitor_.reset();  // the clock never moves: a wait would never end
 }
 
-TEST(Monitor, TellsTheEndToWhoWatches) {
-  const SteadyClock clock;
+TEST(Monitor, ReportsTheEndToAnOpenPage) {
+  FakeClock clock;  // without time, only the report of the end lets the monitor close
   auto monitor = std::make_unique<Monitor>(HttpAddress{}, clock, 60);
   const std::uint16_t port = monitor->address().port;
   JobStatus status = running();
@@ -185,9 +185,11 @@ TEST(Monitor, TellsTheEndToWhoWatches) {
   status.phase = JobPhase::kEnded, status.exit_code = 0;
   monitor->publish(std::make_shared<const JobStatus>(status));
   auto closed = std::async(std::launch::async, [&] { monitor.reset(); });
-  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_EQ(closed.wait_for(std::chrono::milliseconds(100)), std::future_status::timeout);
   EXPECT_EQ(Json::parse(http_body(http_get(port, "/status")))["phase"], "ended");
-  EXPECT_EQ(closed.wait_for(std::chrono::seconds(2)), std::future_status::ready);
+  const bool in_time = closed.wait_for(std::chrono::seconds(30)) == std::future_status::ready;
+  EXPECT_TRUE(in_time);
+  if (!in_time) std::abort();  // `closed` would wait for ever
 }
 
 }  // namespace

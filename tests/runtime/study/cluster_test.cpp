@@ -6,7 +6,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -73,23 +72,22 @@ TEST(Cluster, FasterMemoryAndSmallerNumbersRankAsOnPaper) {
   EXPECT_GT(fp8, 1.4 * bf16);  // 14.2
 }
 
-TEST(Cluster, AThousandGpusAreAnsweredWithinTenSeconds) {
+TEST(Cluster, AThousandGpusCostNoMoreEventsThanEight) {
   ClusterJob job = parse_cluster_job(
       file(replica(kH100, 1, 43, false) + "," + replica(kH100, 8, 1784, false),
            R"(, "items": 1000000, "gpus": [8, 64, 1024], "slowness_sigma": 0.02, "node_mtbf_h": 500,
               "start": {"launch_s": 10, "weights_gb": 66.7, "storage_gb_per_s": 5},
               "price_per_hour": 2.5)"),
       "test");
-  const auto begin = std::chrono::steady_clock::now();
   const auto results = simulate_cluster(job);
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  EXPECT_LT(seconds, 10);
   ASSERT_EQ(results.size(), 6U);
   for (const ClusterResult& r : results) {
     EXPECT_GT(r.start_s, 10 + 66.7 / 5 - 1e-6);
     EXPECT_TRUE(r.cost_per_1000.has_value());
+    // A sequence takes 128 steps, which it shares with 42 others.
+    EXPECT_LT(static_cast<double>(r.events), 1.3 * 128 / 43 * static_cast<double>(job.items));
   }
+  EXPECT_LT(static_cast<double>(results[4].events), 1.1 * static_cast<double>(results[0].events));
   // Replicas of one GPU lose little where there are 128 times as many, with 1,000 items each.
   EXPECT_GT(results[4].steady_per_gpu, 0.95 * results[0].steady_per_gpu);
 }

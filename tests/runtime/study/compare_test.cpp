@@ -10,7 +10,7 @@ namespace {
 
 using testing::HasSubstr;
 
-/// One layout, three trials of so many seconds.
+/// A study of one layout, with a trial for each of `seconds`.
 Study study_of(const std::vector<double>& seconds) {
   Study study;
   study.provenance.model_sha256 = "abc", study.provenance.arguments = "--limit 8";
@@ -37,10 +37,11 @@ TEST(Compare, RatioIsOfRatesAndItsRangeOfAllPairs) {
 
 TEST(Compare, OverlappingTrialsAreNoDifference) {
   EXPECT_FALSE(compare(study_of({4, 5, 6}), study_of({3.9, 5, 5.5})).cases[0].differs());
-  EXPECT_FALSE(compare(study_of({4}), study_of({2})).cases[0].differs());  // one trial says little
+  EXPECT_FALSE(
+      compare(study_of({4}), study_of({2})).cases[0].differs());  // one trial is not enough
 }
 
-TEST(Compare, WhatCannotBeComparedIsRefusedWithEveryReason) {
+TEST(Compare, UnlikeStudiesAreRefusedWithEveryReason) {
   Study other = study_of({1, 2, 3});
   other.provenance.model_sha256 = "def", other.provenance.arguments = "--limit 9";
   other.planned = 7;
@@ -54,7 +55,7 @@ TEST(Compare, WhatCannotBeComparedIsRefusedWithEveryReason) {
   }
 }
 
-TEST(Compare, OtherCaptionsAndMachinesAreSaid) {
+TEST(Compare, OtherCaptionsAndMachinesAreRemarked) {
   Study other = study_of({1, 2, 3});
   other.provenance.machine = "larger";
   other.cells[0].measurement.captions.sha256 = "x";

@@ -1,4 +1,4 @@
-// Whole studies with runs that are made up: what is on disk, what goes on, what is refused.
+// Whole studies with invented runs: the files on disk, resuming, refusals.
 #include "runtime/study/study.h"
 
 #include "parallel/base/check.h"
@@ -27,7 +27,8 @@ std::string text_of(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-/// What a run leaves: `items` one after the other, each a step of a millisecond over the ranks.
+/// Writes the files of a run: `items` one after the other, a step of a millisecond each, which the
+/// ranks share.
 void write_run(const RunRequest& request, std::int64_t items, const std::string& caption) {
   const Layout layout = request.cell.layout;
   fs::create_directories(request.folder + "/profile");
@@ -148,7 +149,7 @@ TEST_F(RunStudy, RunsEveryCellAndLeavesReportTableAndNoRunFolders) {
               HasSubstr("captions identical in all layouts: yes"));
 }
 
-TEST_F(RunStudy, PredictsTheMakespanOfRunsThatTakeWhatTheirStepsTook) {
+TEST_F(RunStudy, PredictsTheMakespanOfRunsFromTheirSteps) {
   EXPECT_EQ(run(options()), 0);
   const Summary summary = summarize(study_);
   for (const CaseResult& result : summary.cases) {
@@ -162,12 +163,12 @@ TEST_F(RunStudy, CollectivesAreSplitIntoTransferAndWaiting) {
   for (const MeasuredCell& cell : study_.cells)
     if (cell.cell.layout == Layout{2, 1}) {
       EXPECT_NEAR(*cell.measurement.transfer_s, 2e-6, 1e-12);  // 1 us and 1 us
-      EXPECT_NEAR(*cell.measurement.late_s, 1e-6, 1e-12);      // the lead's second took 2 us
+      EXPECT_NEAR(*cell.measurement.late_s, 1e-6, 1e-12);      // the leader's second took 2 us
       EXPECT_NEAR(*cell.measurement.collectives_cpu_s, 1.9e-6, 1e-12);
     }
 }
 
-TEST_F(RunStudy, GoesOnWhereARunFailed) {
+TEST_F(RunStudy, ResumesWhereARunFailed) {
   fails_at_ = 5;
   EXPECT_EQ(run(options()), 75);
   EXPECT_EQ(Json::parse(text_of(folder_.path("study/study.json")))["complete"], false);
@@ -177,7 +178,7 @@ TEST_F(RunStudy, GoesOnWhereARunFailed) {
   EXPECT_EQ(load_study(folder_.path("study")).cells.size(), study_.planned);
 }
 
-TEST_F(RunStudy, AnotherQuestionIsRefusedByName) {
+TEST_F(RunStudy, AnotherStudyIsRefusedByKey) {
   EXPECT_EQ(run(options()), 0);
   StudyOptions other = options();
   other.plan.trials = 5;
@@ -189,7 +190,7 @@ TEST_F(RunStudy, AnotherQuestionIsRefusedByName) {
   }
 }
 
-TEST_F(RunStudy, OtherCaptionsAreSaidLoudly) {
+TEST_F(RunStudy, OtherCaptionsAreReported) {
   wrong_ = {2, 1};
   EXPECT_EQ(run(options()), 0);
   const Summary summary = summarize(study_);

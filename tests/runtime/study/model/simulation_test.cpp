@@ -27,7 +27,7 @@ TEST(Simulation, OneItemTakesItsPromptsChunksAndItsTokens) {
 }
 
 TEST(Simulation, SequencesShareStepsUpToTheLimit) {
-  // Twenty waves of four; a few steps more while the dealer's first portions are small.
+  // Twenty waves of four; a few steps more while the work queue's first batches are small.
   const std::vector<SimulatedItem> items(80, {.prompt_tokens = 10, .new_tokens = 5});
   const SimulatedRun run = simulate(job(items));
   EXPECT_GE(run.steps, 100);
@@ -41,12 +41,12 @@ TEST(Simulation, CacheBoundsHowManyRun) {
   EXPECT_EQ(simulate(one).steps, 4 * 5);
 }
 
-TEST(Simulation, PicturesAreEncodedBeforeTheirPromptAndDealtOverRanks) {
+TEST(Simulation, ImagesAreEncodedBeforeTheirPromptAndSharedByRanks) {
   const std::vector<SimulatedItem> items(
       64, {.prompt_tokens = 10, .visual_tokens = 4, .patches = 64, .new_tokens = 1});
   SimulatedJob one = job(items);
   one.times.per_patch_s = 1e-3;
-  // One picture a step on one rank; on two ranks two at once, but for the single ones at the end.
+  // One image a step on one rank; on two ranks two at once, except at the end.
   EXPECT_NEAR(simulate(one).makespan_s, 64 * (1e-3 + 64e-3), 1e-6);
   one.tensor = 2;
   EXPECT_NEAR(simulate(one).makespan_s, 32 * (1e-3 + 64e-3), 8 * 65e-3);

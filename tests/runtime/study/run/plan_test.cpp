@@ -36,7 +36,7 @@ TEST(Plan, EveryRoundHasEveryCaseOnceAndTheBaselineComesLast) {
   EXPECT_EQ(cells.front().kind, CellKind::kWarmUp);
   EXPECT_EQ(cells.back().kind, CellKind::kDrift);
   EXPECT_EQ(cells.back().layout, (Layout{1, 1}));
-  // Per round: three layouts, three calibrations, three preloaded, one without the wire.
+  // Per round: three layouts, three calibrations, three preloaded, one with null collectives.
   EXPECT_EQ(cells.size(), 1 + 3 * (3 + 3 + 3 + 1) + 1U);
   std::map<int, int> rounds;
   std::set<std::string> ids;

@@ -1,15 +1,11 @@
-#include "parallel/comm/local/local_communicator.h"
-#include "runtime/doctor/clock_skew.h"
 #include "runtime/doctor/storage.h"
+
 #include "tests/support/job_ranks.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <string>
-#include <thread>
-#include <vector>
 
 namespace retinue::runtime {
 namespace {
@@ -23,7 +19,7 @@ TEST(ReadRate, RanksReadEachByteOfTheLargestFileOnce) {
   const test::TemporaryFolder folder;
   test::write_text(folder.path() + "/small.safetensors", "x");
   test::write_text(folder.path() + "/other.bin", std::string(9'000'000, 'x'));
-  // Not a multiple of what disks read, on either side of one.
+  // Sizes at, below and above multiples of a disk's block.
   for (const std::int64_t size : {1, 4095, 4096, 4097, 8193, 5'000'000}) {
     test::write_text(folder.path() + "/big.safetensors",
                      std::string(static_cast<std::size_t>(size), 'x'));
@@ -45,7 +41,7 @@ TEST(ReadRate, SaysHowItWasRead) {
   const ReadRate rate = read_rate(folder.path(), 0, 1, kClock);
   EXPECT_THAT(rate.how, AnyOf("direct", "cold", "cached"));
   EXPECT_GT(rate.bytes_per_s(), 0);
-  // What was just written is not on the disk yet, so it cannot leave the cache.
+  // Bytes that are not on the disk yet cannot leave the cache.
   const ReadRate through = read_rate(folder.path(), 0, 1, kClock, {.direct = false});
   EXPECT_THAT(through.how, AnyOf("cold", "cached"));
   EXPECT_EQ(through.bytes, 2'000'000);
@@ -62,48 +58,6 @@ TEST(ReadRate, NamesWhatCannotBeRead) {
   const test::TemporaryFolder folder;
   EXPECT_THAT(read_rate(folder.path(), 0, 1, kClock).error, HasSubstr("has no weights"));
   EXPECT_THAT(read_rate(folder.path() + "/none", 0, 1, kClock).error, HasSubstr("has no weights"));
-}
-
-/// A clock that is ahead of the right one.
-class OffsetClock final : public Clock {
- public:
-  explicit OffsetClock(double ahead_s) : ahead_s_(ahead_s) {}
-  [[nodiscard]] double now_s() const override { return WallClock().now_s() + ahead_s_; }
-
- private:
-  double ahead_s_;
-};
-
-TEST(CompareClocks, TellsHowFarEachIsAheadWithinItsBound) {
-  const std::vector<double> ahead = {5, 0, -3.5, 1000};  // as seen from nowhere
-  auto group = make_local_group(4, "world", 30);
-  std::vector<ClockFacts> facts;
-  {
-    std::vector<std::jthread> threads;
-    for (auto& rank : group)
-      threads.emplace_back([&] {
-        const OffsetClock wall(ahead[static_cast<std::size_t>(rank->rank())]);
-        const auto seen = compare_clocks(*rank, wall);
-        if (rank->rank() == 0)
-          facts = seen;
-        else
-          EXPECT_TRUE(seen.empty());
-      });
-  }
-  ASSERT_EQ(facts.size(), 4U);
-  for (std::size_t rank = 0; rank < 4; ++rank) {
-    EXPECT_EQ(facts[rank].rank, static_cast<int>(rank));
-    // Seconds since 1970 in a double: a quarter of a microsecond.
-    EXPECT_NEAR(facts[rank].ahead_s, ahead[rank] - ahead[0], facts[rank].bound_s + 1e-6);
-    EXPECT_LT(facts[rank].bound_s, 0.05);
-  }
-}
-
-TEST(CompareClocks, AWorldOfOneIsRightByDefinition) {
-  const auto single = make_single();
-  const auto facts = compare_clocks(*single, OffsetClock(7));
-  ASSERT_EQ(facts.size(), 1U);
-  EXPECT_EQ(facts[0].ahead_s, 0);
 }
 
 }  // namespace

@@ -51,7 +51,7 @@ class Launch {
   Launch& operator=(const Launch&) = delete;
   ~Launch() {
     for (const pid_t process : all()) ::kill(process, SIGKILL);
-    while (!gone()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    wait(60);
   }
 
   [[nodiscard]] pid_t pid() const { return pid_; }

@@ -1,4 +1,4 @@
-// A rank for ranks_end_test: its argument says how world rank 2, or all, come to an end.
+// A rank for ranks_end_test: its argument names how world rank 2, or every rank, ends.
 #include "parallel/base/check.h"
 #include "parallel/comm/mpi/mpi_world.h"
 #include "parallel/comm/mpi/watch.h"
@@ -32,7 +32,7 @@ int run(std::string_view how) {
       for (volatile bool forever = true; forever;) {
       }
     if (how == "busy") throw SystemError("[disk] no space left");
-    // Nobody else says anything: they wait, in a sum, a message or a barrier.
+    // The others wait: in a sum, for a message, in a barrier.
     if (world.rank() == 0) world.comm().all_reduce(stream, view);
     if (world.rank() == 1) world.comm().recv(stream, view, 2 % world.size(), 0);
     world.comm().barrier();

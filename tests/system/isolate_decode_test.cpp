@@ -1,4 +1,4 @@
-// Pictures that kill their decoder, under --isolate-decode: each fails alone, in one run that is
+// Images that kill their decoder, under --isolate-decode: each fails alone, in one run that is
 // never started again, and all else is as without.
 #include "tests/support/shell.h"
 #include "tests/support/temporary_folder.h"
@@ -51,11 +51,11 @@ TEST_F(IsolateDecode, GivesTheSameRecordsAsWithout) {
   list += Json{{"id", "clip"}, {"video", {files + "png_rgb8.png", files + "png_rgb8.png"}}}.dump();
   folder_.write("list.jsonl", list + "\n");
   EXPECT_EQ(caption("here", "").exit_code, 3);
-  EXPECT_EQ(caption("apart", "--isolate-decode --ranks 2").exit_code, 3);
+  EXPECT_EQ(caption("isolated", "--isolate-decode --ranks 2").exit_code, 3);
   for (const char* name : {"/captions.jsonl", "/failures.jsonl"}) {
     const std::string here = text_of(folder_.path("here") + name);
     EXPECT_FALSE(here.empty());
-    EXPECT_TRUE(here == text_of(folder_.path("apart") + name)) << name;
+    EXPECT_TRUE(here == text_of(folder_.path("isolated") + name)) << name;
   }
 }
 
@@ -100,7 +100,7 @@ TEST_F(IsolateDecode, FailsWhatKillsItsDecoderAtOnceAndInOneRun) {
     EXPECT_NE(entry.path().extension(), ".crash") << entry.path();
 }
 
-/// What the test above would find if nothing kept the two apart.
+/// Without isolation the test above would find this.
 TEST_F(IsolateDecode, IsWhatKeepsThoseFromKillingTheRank) {
   folder_.write(
       "bad.jpg",
@@ -108,7 +108,7 @@ TEST_F(IsolateDecode, IsWhatKeepsThoseFromKillingTheRank) {
   folder_.write("list.jsonl", R"({"id":"bad","image":"bad.jpg"})"
                               "\n");
   EXPECT_NE(caption("here", "").exit_code, 3);
-  EXPECT_EQ(caption("apart", "--isolate-decode").exit_code, 3);
+  EXPECT_EQ(caption("isolated", "--isolate-decode").exit_code, 3);
 }
 
 }  // namespace

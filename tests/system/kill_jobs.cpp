@@ -32,7 +32,9 @@ using Clock = std::chrono::steady_clock;
 constexpr int kExamples = 22;  // single images of configs/examples
 constexpr int kCopies = 12;
 constexpr int kTries = 6;
-constexpr double kGone_s = 8;  // after a kill nothing lives longer, not even an mpirun that hangs
+/// After a kill nothing lives longer, not even an mpirun that hangs: far below the 300 s that ranks
+/// wait for each other, far above the few seconds of a busy machine.
+constexpr double kGone_s = 60;
 
 double since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -67,7 +69,7 @@ class Harness {
         names.push_back(entry.path().filename().string());
     std::sort(names.begin(), names.end());
     names.resize(std::min<std::size_t>(names.size(), kExamples));
-    // Other questions about the same pictures: nothing is answered from what was answered before.
+    // Other prompts for the same images: no answer comes from an earlier one.
     for (int copy = 0; copy < kCopies; ++copy)
       for (const std::string& name : names)
         list += fmt::format(

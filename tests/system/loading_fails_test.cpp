@@ -1,5 +1,5 @@
 // Whole jobs under mpirun that lose a file or a rank while ranks read a checkpoint together: all
-// end within seconds, with the code that says who must act, and say what was wrong.
+// end within seconds, with the exit code of the kind of error and a message that names it.
 #include "tests/support/processes.h"
 #include "tests/support/temporary_folder.h"
 

@@ -1,4 +1,4 @@
-// A job that is watched: what it shows is true, and nobody who asks can hurt it.
+// A job with a monitor: what it shows is true, and no client can hurt it.
 #include "tests/support/http_client.h"
 #include "tests/support/processes.h"
 #include "tests/support/shell.h"

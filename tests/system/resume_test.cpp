@@ -1,6 +1,7 @@
-// A job that is killed or asked to stop, whenever that happens, and run again ends with the bytes
-// of one that was left alone.
+// A job that is killed or asked to stop at any moment, and run again, ends with the bytes of an
+// undisturbed one.
 #include "parallel/base/rng.h"
+#include "tests/support/processes.h"
 #include "tests/support/shell.h"
 #include "tests/support/temporary_folder.h"
 
@@ -9,11 +10,8 @@
 #include <chrono>
 #include <csignal>
 #include <fstream>
-#include <sstream>
 #include <string>
-#include <sys/wait.h>
 #include <thread>
-#include <unistd.h>
 #include <vector>
 
 namespace retinue {
@@ -22,18 +20,6 @@ namespace {
 std::string read_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   return {(std::istreambuf_iterator<char>(file)), {}};
-}
-
-/// The processes that `process` started, and those that they started.
-std::vector<pid_t> descendants(pid_t process) {
-  std::vector<pid_t> all;
-  std::istringstream children(read_text("/proc/" + std::to_string(process) + "/task/" +
-                                        std::to_string(process) + "/children"));
-  for (pid_t child = 0; children >> child;) {
-    all.push_back(child);
-    for (const pid_t below : descendants(child)) all.push_back(below);
-  }
-  return all;
 }
 
 class Resume : public testing::Test {
@@ -65,24 +51,18 @@ class Resume : public testing::Test {
   /// Starts the job, hits one of its ranks with `signal` after a while, and returns the exit code.
   int disturb(const std::string& output, int ranks, int tensor, int signal, std::uint64_t round,
               const std::string& more = "", std::uint64_t within_ms = 700) {
-    const std::string line = "exec " + command(output, ranks, tensor) + more + " >/dev/null 2>&1";
-    const pid_t job = ::fork();
-    if (job == 0) {
-      ::execl("/bin/sh", "sh", "-c", line.c_str(), nullptr);
-      ::_exit(127);
-    }
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (!started(output) && std::chrono::steady_clock::now() < deadline)
+    test::Launch job(command(output, ranks, tensor) + more + " >/dev/null 2>&1");
+    for (int i = 0; i < 6000 && !started(output) && !job.gone(); ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    EXPECT_TRUE(started(output)) << output << " has no journal after 30 s";
     const std::uint64_t bits = random_bits(7, round);
     std::this_thread::sleep_for(std::chrono::milliseconds(bits % within_ms));
     // mpirun comes first; the last ones are the ranks.
-    const auto below = descendants(job);
+    const auto below = test::descendants(job.pid());
     if (below.size() > static_cast<std::size_t>(ranks == 1 ? 0 : ranks))
       ::kill(below[below.size() - 1 - (bits >> 20) % static_cast<std::uint64_t>(ranks)], signal);
-    int status = 0;
-    ::waitpid(job, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    EXPECT_TRUE(job.wait(120)) << output << " still runs 120 s after signal " << signal;
+    return job.code();
   }
 
   test::TemporaryFolder folder_;
@@ -96,7 +76,7 @@ TEST_F(Resume, EndsWithTheBytesOfAnUndisturbedRun) {
     for (const auto& [ranks, tensor] : {std::pair{2, 1}, std::pair{2, 2}, std::pair{4, 2}}) {
       const std::string output = "job" + std::to_string(++round);
       const int code = disturb(output, ranks, tensor, signal, round);
-      // 0: it was through before.
+      // 0: it had ended before the signal.
       EXPECT_TRUE(code == 75 || code == 0) << output << " ended with " << code;
       EXPECT_EQ(test::shell(command(output, tensor == 2 ? 2 : 3, 1)).exit_code, 0);
       EXPECT_EQ(captions(output), captions("whole")) << output;

@@ -1,4 +1,4 @@
-// Whole jobs under mpirun: weights are read once, whoever wants them, and the start is broken down.
+// Whole jobs under mpirun: weights are read once for all ranks, and the start is broken down.
 #include "layers/weights/checkpoint.h"
 #include "tests/support/shell.h"
 #include "tests/support/temporary_folder.h"

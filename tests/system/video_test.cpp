@@ -1,4 +1,4 @@
-// Videos in whole launches: in a folder beside pictures, asked about alone, traced.
+// Videos in whole launches: in a folder beside images, alone with `ask`, traced.
 #include "tests/support/shell.h"
 #include "tests/support/temporary_folder.h"
 

@@ -1,3 +1,4 @@
+#include "runtime/jobs/stop_signal.h"
 #include "runtime/output/journal.h"
 #include "tests/support/job_ranks.h"
 
@@ -5,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -26,9 +28,38 @@ std::vector<std::string> lines_of(const std::string& path) {
   return lines;
 }
 
+/// Waits until `done`, for a minute at most. False, with a failure of the test: it never was.
+template <class Done>
+bool wait_until(const Done& done, const char* what) {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (!done()) {
+    if (std::chrono::steady_clock::now() > until) {
+      ADD_FAILURE() << "waited a minute in vain until " << what;
+      return false;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
+/// Types of the entries of a segment, in order. A line is <checksum> <type> <item> <JSON>.
+std::string entry_types(const std::string& segment) {
+  std::string types;
+  for (const std::string& line : lines_of(segment)) {
+    std::istringstream words(line);
+    std::string checksum, type;
+    if (words >> checksum >> type) types += type;
+  }
+  return types;
+}
+
+bool has_done_an_item(const std::string& segment) {
+  return fs::exists(segment) && entry_types(segment).find('D') != std::string::npos;
+}
+
 class Caption : public testing::Test {
  protected:
-  /// A manifest of pictures of the golden data, a clip and a text among them.
+  /// A manifest of images of the golden data, with a video and a text among them.
   std::string manifest(std::size_t items) {
     const std::string images = test::golden_folder() + "/images/";
     const std::vector<std::string> names = {"fence.png", "pond.png",  "ridge.png",
@@ -112,7 +143,7 @@ TEST_F(Caption, PreloadedPixelsChangeNoByte) {
   EXPECT_EQ(captions("preloaded"), captions("plain"));
 }
 
-TEST_F(Caption, AblationsThatChangeAnswersSayItInEveryRecordAndInTheQuestion) {
+TEST_F(Caption, AblationsThatChangeAnswersAreInEveryRecordAndInTheJobSignature) {
   const std::string input = manifest(9);
   for (const auto& [ablation, value] : {std::pair{"text-only", AblationKind::kTextOnly},
                                         {"null-collectives", AblationKind::kNullCollectives}}) {
@@ -153,7 +184,7 @@ TEST_F(Caption, AProfileHasEveryStepCollectiveAndRecord) {
   EXPECT_EQ(records, 9U);
 }
 
-TEST_F(Caption, AFinishedJobIsSealedAgainInAnotherFormat) {
+TEST_F(Caption, AFinishedJobIsFinalizedAgainInAnotherFormat) {
   CaptionOptions asked = options(manifest(3), "job");
   ASSERT_EQ(run(asked), 0);
   const std::string before = captions("job");
@@ -180,7 +211,7 @@ TEST_F(Caption, SamplingDependsOnNeitherMeshNorOrder) {
   EXPECT_EQ(captions("shuffled"), captions("one"));
 }
 
-TEST_F(Caption, ARecordSaysWhatTheContractSays) {
+TEST_F(Caption, ARecordHasTheKeysOfTheContract) {
   CaptionOptions asked = options(test::golden_folder() + "/images/pond.png", "out");
   asked.top_logprobs = 3;
   ASSERT_EQ(run(asked), 0);
@@ -223,7 +254,7 @@ TEST_F(Caption, StopTextsEndACaptionBeforeThem) {
 
 TEST_F(Caption, BadItemsHurtNoOthers) {
   const std::string images = test::golden_folder() + "/images/";
-  test::write_text(folder_.path("broken.png"), "no picture");
+  test::write_text(folder_.path("broken.png"), "no image");
   test::write_text(folder_.path("list.jsonl"),
                    "{\"id\": \"a\", \"image\": \"" + images + "pond.png\"}\n" +
                        "{\"id\": \"b\", \"image\": \"broken.png\"}\n" + "not json\n" +
@@ -267,7 +298,7 @@ TEST_F(Caption, AllBadIsThreeAndOverTheBudgetFour) {
 TEST_F(Caption, FailedItemsRunAgainOnRequestOnly) {
   fs::create_directories(folder_.path("in"));
   fs::copy(test::golden_folder() + "/images/pond.png", folder_.path("in/a.png"));
-  test::write_text(folder_.path("in/b.png"), "not yet a picture");
+  test::write_text(folder_.path("in/b.png"), "not yet an image");
   CaptionOptions asked = options(folder_.path("in"), "out");
   EXPECT_EQ(run(asked), 3);
   fs::copy(test::golden_folder() + "/images/fence.png", folder_.path("in/b.png"),
@@ -279,7 +310,7 @@ TEST_F(Caption, FailedItemsRunAgainOnRequestOnly) {
   EXPECT_EQ(lines_of(folder_.path("out/failures.jsonl")).size(), 0U);
 }
 
-TEST_F(Caption, AnotherQuestionInTheSameFolderIsRefused) {
+TEST_F(Caption, AnotherJobSignatureInTheSameFolderIsRefused) {
   CaptionOptions asked = options(manifest(2), "out");
   ASSERT_EQ(run(asked), 0);
   const std::string before = captions("out");
@@ -305,7 +336,7 @@ TEST_F(Caption, AnotherQuestionInTheSameFolderIsRefused) {
   EXPECT_EQ(captions("out"), before);
 }
 
-TEST_F(Caption, RunningAgainDoesNothingAndOtherRanksMayGoOn) {
+TEST_F(Caption, RunningAgainDoesNothingAndOtherRanksMayResume) {
   CaptionOptions asked = options(manifest(6), "out");
   ASSERT_EQ(run(asked, 2), 0);
   const std::string before = captions("out");
@@ -331,7 +362,7 @@ TEST_F(Caption, ResumesWithTheSameBytesFromAnyCut) {
   }
 }
 
-TEST_F(Caption, AFullDiskKeepsWhatIsDoneAndTheSameCommandGoesOn) {
+TEST_F(Caption, AFullDiskKeepsWhatIsDoneAndTheSameCommandResumes) {
   const std::string input = manifest(9);
   ASSERT_EQ(run(options(input, "whole")), 0);
   const CaptionOptions asked = options(input, "out");
@@ -349,7 +380,7 @@ TEST_F(Caption, AFullDiskKeepsWhatIsDoneAndTheSameCommandGoesOn) {
   EXPECT_EQ(captions("out"), captions("whole"));
 }
 
-TEST_F(Caption, ASignalSealsAndTheSameCommandGoesOn) {
+TEST_F(Caption, ASignalFinalizesAndTheSameCommandResumes) {
   const std::string input = manifest(40);
   CaptionOptions asked = options(input, "whole");
   asked.sampling.max_new_tokens = 24;
@@ -359,11 +390,10 @@ TEST_F(Caption, ASignalSealsAndTheSameCommandGoesOn) {
   const std::string segment = folder_.path("out/journal/r00000.e0.seg");
   int code = -1;
   {
+    const StopSignal caught;  // also where the job has ended before the signal
     std::jthread job([&] { code = run(asked, 2, 1); });
-    // The start line and a record or two.
-    while (!fs::exists(segment) || fs::file_size(segment) < 600)
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    std::raise(SIGTERM);
+    if (wait_until([&] { return has_done_an_item(segment); }, "rank 0 has done an item"))
+      std::raise(SIGTERM);
   }
   EXPECT_EQ(code, 75);
   EXPECT_FALSE(fs::exists(folder_.path("out/captions.jsonl")));
@@ -387,8 +417,7 @@ TEST_F(Caption, AnInputFolderThatGoesAwayStopsTheJobAndFailsNoItem) {
   int code = -1;
   {
     std::jthread job([&] { code = run(asked); });
-    while (!fs::exists(segment) || fs::file_size(segment) < 600)
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    wait_until([&] { return has_done_an_item(segment); }, "the job has done an item");
     fs::rename(folder_.path("in"), folder_.path("away"));
   }
   EXPECT_EQ(code, 75);
@@ -401,8 +430,8 @@ TEST_F(Caption, AnInputFolderThatGoesAwayStopsTheJobAndFailsNoItem) {
 /// Items that were taken and neither done nor failed.
 std::int64_t dropped(const std::string& segment) {
   std::int64_t in_flight = 0;
-  for (const std::string& line : lines_of(segment))
-    in_flight += line[17] == 'T' ? 1 : line[17] == 'D' || line[17] == 'F' ? -1 : 0;
+  for (const char type : entry_types(segment))
+    in_flight += type == 'T' ? 1 : type == 'D' || type == 'F' ? -1 : 0;
   return in_flight;
 }
 
@@ -416,13 +445,13 @@ TEST_F(Caption, AskedToStopItFinishesWhatIsInFlightUnlessTheDeadlineIsZero) {
     const std::string segment = asked.output + "/journal/r00000.e0.seg";
     int code = -1;
     {
+      const StopSignal caught;  // also where the job has ended before the signal
       std::jthread job([&] { code = run(asked); });
-      while (!fs::exists(segment) || test::read_text(segment).find(" D ") == std::string::npos)
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      std::raise(SIGUSR1);
+      if (wait_until([&] { return has_done_an_item(segment); }, "the job has done an item"))
+        std::raise(SIGUSR1);
     }
     EXPECT_EQ(code, 75);
-    // Questions that were made ahead and never asked: at most a window, which is twice as many.
+    // Requests that were prepared and never submitted: at most a window, which is twice as many.
     const std::int64_t asked_for = dropped(segment);
     if (deadline_s > 0)
       EXPECT_LE(asked_for, 16);
@@ -506,7 +535,7 @@ TEST_F(Caption, ADryRunWritesNothing) {
   EXPECT_FALSE(fs::exists(folder_.path("out")));
 }
 
-TEST_F(Caption, SuspectsAreReplayedToTheSameBytes) {
+TEST_F(Caption, SuspectItemsAreBisectedToTheSameBytes) {
   CaptionOptions asked = options(manifest(17), "whole");
   ASSERT_EQ(run(asked), 0);
   asked.output = folder_.path("out");

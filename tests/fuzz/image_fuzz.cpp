@@ -16,15 +16,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const ImageOptions options{.alpha = alpha, .max_pixels = 1 << 20};
     const auto image = open_image(bytes, options);
     if (!image.ok()) continue;
-    const ImageSize size = image->size();
+    const ImageSize upright = image->size();
     const auto frames = image->decode();
     if (!frames.ok()) continue;
-    retinue::check(size.height == frames->height && size.width == frames->width,
+    retinue::check(upright.height == frames->height && upright.width == frames->width,
                    "header and pixels disagree");
     retinue::check(std::ssize(frames->pixels) == frames->size_bytes(), "pixels have another size");
     const VisionProcessorSpec spec{.image = {.min_pixels = 1024, .max_pixels = 16384}};
     const auto patches = to_patches(*frames, spec, false);
-    const auto grid = patch_grid(1, size, spec, false);
+    const auto grid = patch_grid(1, upright, spec, false);
     retinue::check(patches.ok() == grid.ok(), "grid and patches disagree");
   }
   return 0;

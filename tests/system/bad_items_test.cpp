@@ -37,8 +37,8 @@ class BadItems : public testing::Test {
       fs::copy(images + from, folder_.path(id));
       add(id, id, reason);
     };
-    file("cut.jpg", "cut_jpeg_420_97x63.jpg", "the file ends before the picture does");
-    file("cut.png", "cut_png_rgb8.png", "the file ends before the picture does");
+    file("cut.jpg", "cut_jpeg_420_97x63.jpg", "the file ends before the image does");
+    file("cut.png", "cut_png_rgb8.png", "the file ends before the image does");
     file("damaged.png", "png_broken_stream.png", "damaged");
     file("empty.jpg", "empty.jpg", "an empty file");
     file("byte.png", "one_byte.png", "got text");

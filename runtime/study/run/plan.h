@@ -31,7 +31,7 @@ const char* name(Scaling scaling);
 /// "strong", "weak" or "both". Throws: UsageError.
 std::vector<Scaling> parse_scaling(std::string_view text);
 
-/// What a run leaves out, named as the values of caption's --ablation.
+/// A part of the work that a run leaves out, named as the values of caption's --ablation.
 enum class Ablation { kNone, kNullCollectives, kPreloadedPixels, kTextOnly };
 const char* name(Ablation ablation);
 /// "none", or a list of the others. Throws: UsageError.

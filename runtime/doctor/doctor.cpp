@@ -28,7 +28,7 @@ namespace {
 /// Rank 0 waits so much longer than the others, for the message that a rank has no facts.
 constexpr double kGraceSeconds = 3;
 
-/// What all ranks do next. Rank 0 decides it once it has their facts.
+/// The next action of all ranks, which rank 0 chooses once it has their facts.
 enum class Go : std::int32_t { kStop, kHostLinks, kAllLinks };
 
 void send_text(Communicator& world, const std::string& text, int to, JobTag tag) {

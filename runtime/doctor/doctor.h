@@ -12,7 +12,7 @@ struct DoctorOptions {
   RunOptions run;  ///< without a model, no model files are checked
   bool json = false;
   double sweep_s = 2;                   ///< per communicator
-  std::int64_t answer_deadline_s = 30;  ///< for the facts that each rank collects alone
+  std::int64_t answer_deadline_s = 30;  ///< limit of the facts that each rank collects alone
 };
 
 /// Prints on rank 0 what is wrong with the machines and their links. Returns 0, or 3 when something

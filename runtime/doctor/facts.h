@@ -53,13 +53,13 @@ struct RankFacts {
   std::string cpus;   ///< CPUs that this rank may use: "0-3,8"
   int cores = 0;      ///< physical ones among them
   std::string nodes;  ///< their NUMA nodes: "0"
-  int threads = 1;    ///< that a job would start per rank
+  int threads = 1;    ///< threads that a job would start per rank
 
   // Limits and room. A limit of -1 is unlimited, of -2 unknown.
   std::int64_t open_files = -2, locked_bytes = -2, address_bytes = -2, core_bytes = -2;
   std::int64_t shm_bytes = -1, shm_free_bytes = -1;
   std::int64_t memory_bytes = -1, memory_free_bytes = -1;
-  std::int64_t disk_free_bytes = -1;  ///< of the current folder, where jobs write
+  std::int64_t disk_free_bytes = -1;  ///< in the current folder, where jobs write
   std::int64_t temporary_free_bytes = -1;
 };
 
@@ -73,11 +73,11 @@ struct ClockFacts {
 struct SweepFacts {
   std::string group;       ///< "world", "tensor 0"
   std::vector<int> ranks;  ///< world ranks
-  std::string device;      ///< that holds the memory: "cpu", "cuda"
+  std::string device;      ///< device that holds the messages: "cpu", "cuda"
   bool one_host = true;
   std::string collective;
   AlphaBeta fit;
-  double bus_bytes_per_s = 0;  ///< of the longest message
+  double bus_bytes_per_s = 0;  ///< with the longest message
   bool cut_short = false;
   struct Point {
     std::int64_t bytes = 0;

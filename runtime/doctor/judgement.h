@@ -41,7 +41,7 @@ std::string bytes_text(std::int64_t bytes);
 std::string rate_text(double bytes_per_s);
 std::string time_text(double seconds);
 
-/// Which ranks answered.
+/// Judges whether all ranks answered.
 void judge_ranks(Judgement& j);
 /// The other judges, in the order of the findings: the facts have at least one rank.
 void judge_program(Judgement& j);

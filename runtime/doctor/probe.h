@@ -10,7 +10,7 @@
 
 namespace retinue::runtime {
 
-/// Where a machine describes itself; tests give other places.
+/// The places in which a machine describes itself; tests give others.
 struct Places {
   std::string shared_memory = "/dev/shm";
   std::string nvml = "libnvidia-ml.so.1";

@@ -17,15 +17,15 @@ struct Finding {
   std::string what;  ///< "binary", "all_reduce of world"
   Verdict verdict = Verdict::kOk;
   std::string found;       ///< in words, with figures
-  std::string advice;      ///< what to do; empty where all is well
-  std::vector<int> ranks;  ///< that it concerns; empty: all
+  std::string advice;      ///< the remedy; empty where all is well
+  std::vector<int> ranks;  ///< ranks that it concerns; empty: all
 };
 
-/// What is wrong with these machines: a pure function of the facts and of the bounds below.
+/// Finds out what is wrong with these machines, from the facts and the bounds below alone.
 ///   broken  a job would not start, would stop, or would give other results
 ///   slow    a job would run, but slower or with less warning than it could
 std::vector<Finding> judge(const DoctorFacts& facts);
-/// What could not be looked at, and why. It has no finding.
+/// Lists what could not be looked at, and why. It has no finding.
 std::vector<std::string> not_looked_at(const DoctorFacts& facts);
 /// The worst of all.
 Verdict overall(const std::vector<Finding>& findings);

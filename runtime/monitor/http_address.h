@@ -6,7 +6,7 @@
 
 namespace retinue::runtime {
 
-/// Where a server listens.
+/// The address at which a server listens.
 struct HttpAddress {
   std::string host = "127.0.0.1";  ///< a name, an IPv4 or an IPv6 address without brackets
   std::uint16_t port = 0;          ///< 0: any free port

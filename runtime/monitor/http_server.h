@@ -25,17 +25,17 @@ struct HttpResponse {
 /// The limits of one client, and of all together.
 struct HttpLimits {
   std::size_t connections = 32;     ///< one more closes the longest idle one, or gets a 503
-  std::size_t header_bytes = 8192;  ///< of a request
+  std::size_t header_bytes = 8192;  ///< per request
   std::size_t target_bytes = 1024;
   int requests_per_connection = 100;
-  double request_s = 5;  ///< from the first byte to the end of the header
+  double request_s = 5;  ///< limit from the first byte to the end of the header
   double idle_s = 15;    ///< until the next first byte
   double write_s = 5;    ///< until the client has received an answer
   /// New connections and answers together; more of them wait. It bounds the server's cost whatever
   /// the clients do.
   double pace_per_s = 300;
   double burst = 200;
-  int nice = 19;  ///< of the thread: the job comes first
+  int nice = 19;  ///< priority of the thread: the job comes first
 };
 
 /// Serves GET and HEAD over HTTP/1.1, read-only, on one thread of low priority. It trusts no

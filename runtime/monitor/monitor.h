@@ -46,7 +46,7 @@ class Monitor final : public StatusSink {
   std::string page_policy_;
   Mailbox<std::shared_ptr<const JobStatus>> newest_;
   std::shared_ptr<const JobStatus> status_;  ///< used by the server's thread
-  std::shared_ptr<const std::string> json_;  ///< of status_; null until requested
+  std::shared_ptr<const std::string> json_;  ///< text of status_; null until requested
   std::atomic<bool> ended_ = false;          ///< published
   std::atomic<bool> end_reported_ = false;
   std::atomic<double> watched_s_ = -1e9;  ///< when a client last requested the status

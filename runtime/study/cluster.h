@@ -32,10 +32,10 @@ struct ClusterJob {
   /// The network between nodes; a replica's steps have the sums within a node.
   double fabric_alpha_s = 25e-6, fabric_bytes_per_s = 50e9;
   double launch_s = 5, weight_bytes = 0;
-  double storage_bytes_per_s = 2e9;  ///< for all nodes together
+  double storage_bytes_per_s = 2e9;  ///< all nodes together
   double node_mtbf_s = 0;            ///< mean time between failures of a node; 0: none fails
   double slowness_sigma = 0;         ///< standard deviation of the logarithm of replicas' slowness
-  double price_per_hour = 0;         ///< of a GPU
+  double price_per_hour = 0;         ///< per GPU
   std::uint64_t seed = 0;
 };
 
@@ -50,13 +50,13 @@ ClusterJob cluster_job_of(const Study& study);
 struct ClusterResult {
   int gpus = 1, tensor = 1, data = 1;
   double start_s = 0;     ///< launch, and weights read once and spread
-  double makespan_s = 0;  ///< from start to last record, with failures and restarts
+  double makespan_s = 0;  ///< start to last record, with failures and restarts
   double items_per_s = 0, items_per_s_per_gpu = 0;
   double steady_per_gpu = 0;  ///< over the middle eight tenths of the items, without failures
   std::optional<double> tail = {};
   double communication = 0;  ///< share of a replica's time
   int failures = 0;
-  std::int64_t events = 0;  ///< of the simulation, failures left out
+  std::int64_t events = 0;  ///< simulated events, without failures
   std::optional<double> cost = {}, cost_per_1000 = {};
 };
 /// One result per number of GPUs and tensor size that divides it. A replica that spans nodes pays

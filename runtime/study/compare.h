@@ -31,7 +31,7 @@ struct Comparison {
 Comparison compare(const Study& before, const Study& after);
 
 std::string comparison_table(const Comparison& comparison);
-/// What report/page.h draws of a comparison.
+/// A comparison as report/page.h draws it.
 nlohmann::ordered_json comparison_json(const Comparison& comparison, const Study& before,
                                        const Study& after);
 

@@ -15,14 +15,14 @@ namespace retinue::study {
 /// A run that the launcher is asked to start.
 struct RunRequest {
   Cell cell;
-  std::int64_t limit = 0;                ///< of items; 0: all
+  std::int64_t limit = 0;                ///< number of items; 0: all
   std::optional<std::uint64_t> shuffle;  ///< seed of the items' order; none: as in the input
-  std::string folder;                    ///< of the job
+  std::string folder;                    ///< the job's folder
 };
 struct RunOutcome {
   int exit_code = 0;
   double wall_s = 0;
-  std::optional<double> energy_j;  ///< of the machine during the run
+  std::optional<double> energy_j;  ///< energy of the machine during the run
 };
 /// Runs `retinue caption --profile` with the cell's layout to its end.
 using RunCell = std::function<RunOutcome(const RunRequest&)>;
@@ -30,10 +30,10 @@ using RunCell = std::function<RunOutcome(const RunRequest&)>;
 struct StudyOptions {
   PlanOptions plan;
   std::string output;      ///< the study's folder
-  std::int64_t limit = 0;  ///< of items at the largest layout; 0: all
+  std::int64_t limit = 0;  ///< number of items at the largest layout; 0: all
   Provenance provenance;   ///< a resumed study keeps the provenance of its start
-  nlohmann::ordered_json signature()
-      const;  ///< what a resumed study must have in common with its start
+  /// The part of the options that a resumed study must have in common with its start.
+  [[nodiscard]] nlohmann::ordered_json signature() const;
 };
 
 /// Runs the cells that have no measurement yet and stores each in a file of its own.

@@ -56,7 +56,7 @@ struct ModelWork {
   double flops_per_key = 0;        ///< attention of a row over a key
   double flops_per_patch = 0;      ///< the vision tower's matrices, with the merger
   double weight_bytes = 0;         ///< read by a decoder step, over all ranks of a replica
-  double bytes_per_key = 0;        ///< of the KV cache that a row reads per key
+  double bytes_per_key = 0;        ///< bytes of the KV cache that a row reads per key
 };
 struct WorkDone {
   double rows = 0, logit_rows = 0, keys = 0, patches = 0, steps = 0;

@@ -27,7 +27,7 @@ struct SimulatedLimits {
 
 /// Reading and decoding beside the engine.
 struct SimulatedFeed {
-  double seconds = 0;  ///< of one thread per item; 0: pixels are always ready
+  double seconds = 0;  ///< time of a thread per item; 0: pixels are always ready
   int threads = 1;     ///< per replica
 };
 

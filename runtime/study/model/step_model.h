@@ -16,7 +16,7 @@ struct StepWork {
 };
 struct TimedStep {
   StepWork work;
-  double seconds = 0;  ///< from the end of the step before to the end of this one
+  double seconds = 0;  ///< time between the ends of the step before and of this step
 };
 
 /// Seconds of a step: a piecewise linear table over rows, plus a constant rate for each other kind

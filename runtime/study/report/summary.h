@@ -13,20 +13,20 @@
 
 namespace retinue::study {
 
-/// Where a study comes from and what it ran.
+/// The provenance of a study and of its runs.
 struct Provenance {
   std::string title;         ///< names of the model's folder and of the input
-  std::string model_sha256;  ///< of config.json
+  std::string model_sha256;  ///< hash of config.json
   std::string command;       ///< the command line
   std::string arguments;     ///< flags of every run, a part of the study's signature
   std::string machine;       ///< processor, cores, memory; never a host name
   std::string when;          ///< start: "2026-11-23 19:30 UTC"
-  int cores = 1;             ///< for all ranks together
+  int cores = 1;             ///< shared by all ranks
   int hosts = 1;
   std::int64_t merge_unit = 4;  ///< patches per visual token
   ModelWork work;
-  std::optional<double> peak_flops_per_s, peak_bytes_per_s;  ///< of a rank's device, where known
-  std::optional<double> price_per_hour;                      ///< of a rank
+  std::optional<double> peak_flops_per_s, peak_bytes_per_s;  ///< a rank's device, where known
+  std::optional<double> price_per_hour;                      ///< per rank
 };
 
 struct MeasuredCell {
@@ -71,7 +71,7 @@ struct CaseResult {
   std::optional<double> tail;
   double load_balance = 1, communication_efficiency = 1;
   std::optional<double> joules_per_item, cost_per_1000;
-  double start_s = 0;  ///< of the process, before and after the makespan
+  double start_s = 0;  ///< time of the process before and after the makespan
   std::optional<double> predicted_s;
   /// Shares of the makespan in the order of breakdown_names, adding up to 1.
   std::vector<double> breakdown;

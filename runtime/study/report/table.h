@@ -7,7 +7,7 @@
 
 namespace retinue::study {
 
-/// For a terminal: a heading, a line per case, what limits each, and how well the model predicts.
+/// A table for a terminal: a line per case, what limits it, and how well the model predicts it.
 std::string table(const Study& study, const Summary& summary, const std::string& folder);
 
 /// A line of figures per run; the first line names the columns.

@@ -17,7 +17,7 @@ namespace retinue::study {
 
 /// How a run's captions compare with the warm-up's, by id. Only ids that both have count.
 struct CaptionProof {
-  std::string sha256;  ///< of captions.jsonl
+  std::string sha256;  ///< hash of captions.jsonl
   std::int64_t compared = 0, different = 0;
 };
 

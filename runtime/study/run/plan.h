@@ -33,7 +33,7 @@ const char* name(Scaling scaling);
 /// "strong", "weak" or "both". Throws: UsageError.
 std::vector<Scaling> parse_scaling(std::string_view text);
 
-/// What a run leaves out.
+/// The part of the work that a run leaves out.
 using Ablation = runtime::AblationKind;
 /// The value of --ablation.
 const char* name(Ablation ablation);

@@ -1,4 +1,4 @@
-// What the server answers, and how it refuses garbage, slow clients, long and many requests.
+// The answers of the server, and how it refuses garbage, slow clients, long and many requests.
 #include "runtime/monitor/http_server.h"
 
 #include "parallel/base/check.h"

@@ -1,4 +1,4 @@
-// What the monitor answers about an invented job.
+// The monitor's answers about an invented job.
 #include "runtime/monitor/monitor.h"
 
 #include "runtime/monitor/page.h"

@@ -1,6 +1,7 @@
 #include "runtime/study/study.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/exit_code.h"
 #include "parallel/base/rng.h"
 #include "runtime/formats/atomic_file.h"
 #include "runtime/study/report/html.h"
@@ -256,7 +257,7 @@ int run_study(const StudyOptions& options, const RunCell& run,
       fs::remove_all(request.folder);
       report(fmt::format("[{}/{}] {}", number, cells.size(), cell.id()));
       const RunOutcome outcome = run(request);
-      if (outcome.exit_code != 0 && outcome.exit_code != 3) {
+      if (outcome.exit_code != kExitDone && outcome.exit_code != kExitItemsFailed) {
         write_results(folder, study);
         return outcome.exit_code;
       }

@@ -6,6 +6,7 @@
 #include "runtime/engine/request.h"
 #include "runtime/media/media_decoder.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -38,6 +39,9 @@ struct PrefetchTimes {
   double cpu_s = 0;  ///< of the threads that read and decode
   std::int64_t decoded = 0;
 };
+
+/// Threads that decode on a rank beside `threads` that compute.
+constexpr int decode_threads(int threads) { return std::clamp(threads / 4, 1, 8); }
 
 /// Reads and decodes on its own threads what this rank will encode.
 class Prefetcher final : public PixelSource {

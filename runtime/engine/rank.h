@@ -29,10 +29,7 @@ struct StepResult {
 /// exchanges goes over its axis, in the device's.
 class EngineRank {
  public:
-  ///   vision  where images are encoded; `ctx`, or beside it
-  EngineRank(Context& ctx, Context& vision, MemoryLedger& ledger, layers::Qwen3Vl& model,
-             const EngineLimits& limits, Communicator& control, PixelSource& pixels,
-             const Clock& clock);
+  explicit EngineRank(const EngineParts& parts);
 
   /// Host memory that a rank stages its inputs and results in.
   static std::int64_t staging_bytes(const EngineLimits& limits, const layers::ModelConfig& config,

@@ -90,7 +90,7 @@ struct Completion {
   std::vector<std::byte>
       prompt_logits;               ///< [prompt_tokens, vocab] in the model's dtype, where asked for
   std::optional<DataError> error;  ///< the request failed; ids are what came before
-  double queued_s = 0, first_token_s = 0, finished_s = 0;  ///< since submit
+  double first_token_s = 0, finished_s = 0;  ///< since submit
 };
 
 /// Where the engine gets pixels. Called on the rank that owns an item; the engine itself opens no

@@ -1,4 +1,5 @@
 #pragma once
+// Tested through tests/runtime/jobs/verbs_test.cpp.
 
 #include "parallel/base/clock.h"
 #include "parallel/base/log.h"
@@ -16,12 +17,12 @@ struct Session {
   Communicator& world;
   int node_rank = 0;  ///< among the ranks of this host
   int node_size = 1;
-  double deadline_s = 300;  ///< of collectives
+  double deadline_s = 300;  ///< for collectives
   Log& log;
   const Clock& clock;
-  double launch_s = 0;  ///< as in StartUp, before the job was entered
+  double launch_s = 0;  ///< before the job was entered, as in StartUp
   double communicators_s = 0;
-  StatusSink* monitor = nullptr;  ///< rank 0: is told how the job stands; null: nobody asks
+  StatusSink* monitor = nullptr;  ///< rank 0: receives the job's status; null: no monitor
 };
 
 /// The verbs. Every rank of the world enters with equal options; the exit code is the same on all
@@ -30,7 +31,7 @@ struct Session {
 int run_caption(const Session& session, const CaptionOptions& options);
 int run_ask(const Session& session, const AskOptions& options);
 int run_trace(const Session& session, const TraceOptions& options);
-/// Needs no other rank: plans for `ranks` of them.
+/// Plans for `ranks` ranks, and needs none.
 int run_check(const CaptionOptions& options, int ranks, double gpu_memory_gib, std::FILE* out);
 
 }  // namespace retinue::runtime

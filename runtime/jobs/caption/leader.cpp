@@ -24,10 +24,6 @@ std::vector<std::string> names_of(const MediaReference& media) {
   return names;
 }
 
-int helper_threads(const CaptionJob& job, int local_ranks) {
-  return std::clamp(thread_count(job.options.run, local_ranks) / 4, 1, 8);
-}
-
 }  // namespace
 
 CaptionLeader::CaptionLeader(const Session& session, const Mesh& mesh, const CaptionJob& job,
@@ -50,7 +46,8 @@ CaptionLeader::CaptionLeader(const Session& session, const Mesh& mesh, const Cap
                job.options.fsync_interval_ms),
       roots_(job.options.input, job.items),
       requests_([this](std::size_t item) { return make(item); }, static_cast<std::size_t>(window),
-                helper_threads(job, session.node_size), bisection_.stops) {
+                decode_threads(thread_count(job.options.run, session.node_size)),
+                bisection_.stops) {
   own_.start_up = job.start_up;
   requests_.add(bisection_.items);
   const layers::Numerics numerics = numerics_of(job.model);

@@ -1,5 +1,7 @@
 #include "runtime/study/report/summary.h"
 
+#include "runtime/decode/prefetcher.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -258,7 +260,7 @@ std::optional<LayoutModel> model_of(const Study& study, const Cell& what) {
   model.times = fit_step_times(steps);
   model.messages = fit_alpha_beta(messages);
   model.feed = {.seconds = share(pixels_s, decoded),
-                .threads = what.layout.tensor * std::clamp(threads / 4, 1, 8)};
+                .threads = what.layout.tensor * runtime::decode_threads(threads)};
   model.reused_tokens = share(reused, admitted);
   return model;
 }

@@ -1,7 +1,5 @@
-// ask, check, and what all verbs do with options.
-#include "runtime/jobs/job_messages.h"
-#include "runtime/jobs/model_files.h"
-#include "runtime/status/progress.h"
+// `ask` and `check`.
+#include "runtime/jobs/job.h"
 #include "tests/support/job_ranks.h"
 
 #include <gmock/gmock.h>
@@ -122,57 +120,6 @@ TEST_F(Ask, WhatCannotBeAskedIsRefusedOnEveryRankAlike) {
   EXPECT_NE(refusal(asked, 3), "");
 }
 
-class Options : public testing::Test {
- protected:
-  static std::string refusal(const std::function<void(RunOptions&, SamplingOptions&)>& change) {
-    RunOptions run = test::golden_run("gqa8-tied");
-    SamplingOptions sampling;
-    change(run, sampling);
-    try {
-      resolve_sampling(sampling, load_model_files(run));
-    } catch (const UsageError& error) {
-      return error.what();
-    }
-    return "";
-  }
-};
-
-TEST_F(Options, MessagesNameTheFlag) {
-  using Run = RunOptions;
-  using Sample = SamplingOptions;
-  EXPECT_EQ(refusal([](Run&, Sample&) {}), "");
-  EXPECT_THAT(refusal([](Run& r, Sample&) { r.model = "/missing"; }), HasSubstr("--model"));
-  EXPECT_THAT(refusal([](Run& r, Sample&) { r.device = DeviceType::kCuda; }),
-              HasSubstr("--device"));
-  EXPECT_THAT(refusal([](Run& r, Sample&) { r.reduce = Reduce::kLibrary; }), HasSubstr("--reduce"));
-  EXPECT_THAT(refusal([](Run& r, Sample&) { r.max_pixels = 100; }), HasSubstr("pixels"));
-  EXPECT_THAT(refusal([](Run& r, Sample&) { r.min_pixels = 0; }), HasSubstr("--min-pixels"));
-  EXPECT_THAT(refusal([](Run&, Sample& s) { s.temperature = -1; }), HasSubstr("--temperature"));
-  EXPECT_THAT(refusal([](Run&, Sample& s) { s.top_p = 0; }), HasSubstr("--top-p"));
-  EXPECT_THAT(refusal([](Run&, Sample& s) { s.top_k = -2; }), HasSubstr("--top-k"));
-  EXPECT_THAT(refusal([](Run&, Sample& s) { s.min_p = 2; }), HasSubstr("--min-p"));
-  EXPECT_THAT(refusal([](Run&, Sample& s) { s.repetition_penalty = 0; }),
-              HasSubstr("--repetition-penalty"));
-  EXPECT_THAT(refusal([](Run&, Sample& s) { s.max_new_tokens = 0; }),
-              HasSubstr("--max-new-tokens"));
-  EXPECT_THAT(refusal([](Run&, Sample& s) { s.stop = {""}; }), HasSubstr("--stop"));
-}
-
-TEST_F(Options, SamplingComesFromTheModelOnRequestAndFlagsWin) {
-  const ModelFiles model = load_model_files(test::golden_run("gqa8-tied"));
-  EXPECT_EQ(model.eos_ids, (std::vector<std::int32_t>{456, 454}));
-  SamplingOptions options;
-  EXPECT_EQ(resolve_sampling(options, model).params.temperature, 0);
-  options.sampling = SamplingDefaults::kModel;
-  options.top_p = 0.5;
-  options.ignore_eos = true;
-  const Sampling sampling = resolve_sampling(options, model);
-  EXPECT_EQ(sampling.params.temperature, 0.7);
-  EXPECT_EQ(sampling.params.top_k, 20);
-  EXPECT_EQ(sampling.params.top_p, 0.5);
-  EXPECT_TRUE(sampling.stop_ids.empty());
-}
-
 class Check : public testing::Test {
  protected:
   std::string check_of(const CaptionOptions& options, int ranks, double gpu_memory_gib = 0) {
@@ -228,52 +175,6 @@ TEST_F(Check, RefusesWhatWouldNotRun) {
   asked = options();
   asked.run.kv_memory_gib = 1e6;
   EXPECT_THROW(check_of(asked, 1), UsageError);
-}
-
-TEST(Agree, AFaultOfRankZeroIsEveryRanks) {
-  EXPECT_THROW(test::run_job(3,
-                             [](const Session& session) {
-                               on_coordinator(session.world,
-                                              [] { throw UsageError("[x] not so"); });
-                               return 0;
-                             }),
-               UsageError);
-  EXPECT_EQ(test::run_job(3,
-                          [](const Session& session) {
-                            if (session.world.rank() != 0) return await_end(session.world);
-                            announce_end(session.world, 3);
-                            return 3;
-                          }),
-            3);
-}
-
-TEST(Progress, SaysHowFarAndHowFast) {
-  FakeClock clock;
-  Log log({.rank = 0, .place = "", .level = LogLevel::kError, .directory = "", .to_stderr = false});
-  const Progress progress({.items = 118287, .done_before = 1000, .failed_before = 1}, log, clock);
-  clock.advance(10);
-  Counts counts;
-  counts.done = 99, counts.failed = 1, counts.media = 99, counts.completion_tokens = 5000;
-  EXPECT_EQ(progress.line(counts),
-            "1,099 / 118,287 done, 2 failed, 9.9 images/s, 500 tokens/s, 03:15:18 left");
-}
-
-TEST(Progress, SaysHowLongPixelsWereWaitedForAndWhatALaterPaceWouldMean) {
-  FakeClock clock;
-  Log log({.rank = 0, .place = "", .level = LogLevel::kError, .directory = "", .to_stderr = false});
-  Progress progress({.items = 1000, .replicas = 2}, log, clock);
-  Counts counts;
-  counts.done = 100;
-  clock.advance(100);
-  progress.update(counts);
-  clock.advance(100);
-  counts.done = 300;
-  progress.update(counts);
-  counts.done = 400, counts.media = 400, counts.engine.starved_s = 50;
-  clock.advance(50);
-  EXPECT_EQ(progress.line(counts),
-            "400 / 1,000 done, 0 failed, 1.6 images/s, 0 tokens/s, waited 10 % for pixels, "
-            "00:05:00 to 00:06:15 left");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "parallel/base/build_config.h"
 #include "parallel/comm/gather_values.h"
+#include "parallel/device/choose_device.h"
 #include "parallel/device/cuda/runtime.h"
 #include "parallel/device/topology.h"
 
@@ -16,7 +17,7 @@ namespace {
 
 constexpr std::size_t kMostCpus = 8192;
 
-/// What a rank tells the others.
+/// The message of a rank to the others.
 struct Place {
   std::array<char, 256> host{};
   std::array<char, 32> pci_bus_id{};
@@ -52,8 +53,8 @@ std::vector<std::string> bind_ranks(World& world, bool cuda, const std::string& 
   Place own;
   world.host().copy(own.host.data(), own.host.size() - 1);
   if constexpr (build::kCuda)
-    if (const int devices = cuda ? cuda::availability().devices : 0; devices > 0) {
-      own.device = world.node_rank() % devices;
+    if (cuda && cuda::availability().devices > 0) {
+      own.device = gpu_of_rank(world.node_rank()).index;
       const std::string bus_id = cuda::pci_bus_id(own.device);
       bus_id.copy(own.pci_bus_id.data(), own.pci_bus_id.size() - 1);
       own.node = numa_node_of(bus_id, sysfs);
@@ -61,7 +62,7 @@ std::vector<std::string> bind_ranks(World& world, bool cuda, const std::string& 
   own.set_cpus(allowed_cpus());
   std::vector<Place> places = gather_values(world.comm(), own);
 
-  // The ranks of this host, by their rank in the world, which is the order of node_rank, too.
+  // The ranks of this host, in the order of the world, which is also that of node_rank.
   std::vector<int> nodes;
   std::size_t mine = 0;
   bool alike = true;

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view kConfig = "config";
 
-/// Inserts, deletions, replacements and swaps of neighbours that turn a into b.
+/// The number of inserts, deletions, replacements and swaps of neighbours that turn a into b.
 std::size_t edits(std::string_view a, std::string_view b) {
   std::vector<std::size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
   for (std::size_t j = 0; j <= b.size(); ++j) last[j] = j;
@@ -62,25 +62,25 @@ struct Given {
   std::string value;
 };
 
-/// Names and values in order. Nothing is stored before all of them are understood.
+/// Options and values in order. All of them are read before any is stored.
 std::vector<Given> read_flags(std::string_view verb, std::span<const Table> tables,
                               std::span<const std::string> arguments) {
   std::vector<Given> given;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
-    const std::string_view word = arguments[i];
-    if (!word.starts_with("--") || word.size() == 2) {
+    const std::string_view argument = arguments[i];
+    if (!argument.starts_with("--") || argument.size() == 2) {
       const bool takes_input = find(tables, "input") != nullptr;
       throw UsageError(fmt::format(
-          "[{}] '{}' is no option: every value follows the name of its option{}.", verb, word,
-          takes_input ? fmt::format(", as in --input {}", word)
+          "[{}] '{}' is no option: every value follows the name of its option{}.", verb, argument,
+          takes_input ? fmt::format(", as in --input {}", argument)
                       : fmt::format("; 'retinue {} --help' lists them", verb)));
     }
-    const std::size_t equals = word.find('=');
-    const std::string_view name = word.substr(2, equals == word.npos ? equals : equals - 2);
+    const std::size_t equals = argument.find('=');
+    const std::string_view name = argument.substr(2, equals == argument.npos ? equals : equals - 2);
     const Option* option = find(tables, name);
     if (option == nullptr) unknown_flag(verb, tables, name);
-    if (equals != word.npos) {
-      given.push_back({option, std::string(word.substr(equals + 1))});
+    if (equals != argument.npos) {
+      given.push_back({option, std::string(argument.substr(equals + 1))});
     } else if (is_flag(*option)) {
       given.push_back({option, "true"});
     } else {
@@ -102,7 +102,7 @@ std::string nearest(std::string_view name, std::span<const std::string> candidat
   std::size_t least = 0;
   for (const std::string& candidate : candidates) {
     std::size_t cost = 2 * edits(name, candidate);
-    // "tensor" means tensor-parallel, however much is missing.
+    // "tensor" means tensor-parallel, although many letters are missing.
     if (name.size() >= 3 && candidate.starts_with(name)) cost = 1;
     if (best == nullptr || cost < least) {
       best = &candidate;

@@ -11,10 +11,12 @@
 #include "parallel/base/build_config.h"
 #include "parallel/base/check.h"
 #include "parallel/base/clock.h"
+#include "parallel/base/exit_code.h"
 #include "parallel/base/log.h"
+#include "parallel/base/named.h"
 #include "parallel/comm/mpi/mpi_world.h"
 #include "parallel/comm/mpi/watch.h"
-#include "parallel/device/cuda/runtime.h"
+#include "parallel/device/choose_device.h"
 #include "runtime/decode/isolated_worker.h"
 #include "runtime/jobs/job.h"
 #include "runtime/jobs/job_messages.h"
@@ -23,6 +25,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
@@ -55,26 +58,17 @@ Log::Options log_options(const LaunchOptions& launch, int tensor, const World& w
           .to_stderr = world.rank() == 0 && !launch.quiet};
 }
 
-/// Whether ranks go to GPUs, as far as can be said before the model is known.
+/// Whether ranks go to GPUs, as far as this is known before the model is read.
 bool uses_gpus(const runtime::RunOptions& run) {
-  if constexpr (build::kCuda)
-    return run.device == DeviceType::kCuda || (!run.device && cuda::availability().devices > 0);
-  else
-    return false;
-}
-
-/// Of collectives. Whoever asks what is wrong does not want to wait for it as long as a job may.
-double deadline_of(const Command& command) {
-  if (command.verb != "doctor") return deadline_s();
-  return std::min(deadline_s(),
-                  30.0 + static_cast<double>(command.options.doctor.answer_deadline_s));
+  return build::kCuda && choose_device(run.device, run.dtype).type == DeviceType::kCuda;
 }
 
 using Job = std::function<int(const runtime::Session&, int threads)>;
 
 /// This process as a rank of its world: runs `job` and returns the code that all ranks leave with.
-int run_rank(const Command& command, const runtime::RunOptions& run, const Job& job) {
-  const double deadline = deadline_of(command);
+///   deadline  of collectives, in seconds
+int run_rank(const Command& command, const runtime::RunOptions& run, double deadline,
+             const Job& job) {
   const SteadyClock clock;
   const double launch_s = seconds_since_launch(command.environment.launched);
   const double meeting_s = clock.now_s();
@@ -105,9 +99,9 @@ int run_rank(const Command& command, const runtime::RunOptions& run, const Job& 
         return job(session, run.threads > 0 ? run.threads : default_threads(world));
       },
       [&](const RankFailure& first) {
-        // Once, and by a rank that can still speak: the one that failed may hang.
+        // One rank reports, and not the one that failed: that may hang.
         if (world.rank() != 0) return;
-        const std::string line = first.exit_code == 2 || world.size() == 1
+        const std::string line = first.exit_code == kExitUsage || world.size() == 1
                                      ? fmt::format("retinue: {}\n", first.message)
                                      : fmt::format("retinue: rank {} ({}) failed: {}\n", first.rank,
                                                    first.host, first.message);
@@ -117,17 +111,20 @@ int run_rank(const Command& command, const runtime::RunOptions& run, const Job& 
 }
 
 /// Starts ranks when this is a plain call for several; otherwise runs `job` as one of them.
-int start(const Command& command, const runtime::RunOptions& run, const Job& job) {
-  if (run.device == DeviceType::kCuda && !build::kCuda)
-    throw UsageError("[--device] cuda: this build has no CUDA. Use --device cpu.");
+int start(const Command& command, const runtime::RunOptions& run, const Job& job,
+          double deadline = deadline_s()) {
+  // A build with CUDA starts ranks on hosts that may have the GPUs which this one lacks.
+  if (const DeviceChoice choice = choose_device(run.device, run.dtype);
+      !build::kCuda && !choice.missing.empty())
+    throw UsageError(fmt::format("[--device] cuda: {}. Use --device cpu.", choice.missing));
   const std::int64_t retries = command.options.launch.retries;
-  if (retries < 0) throw UsageError("[--retries] wants how often to start again, 0 for never");
+  if (retries < 0) throw UsageError("[--retries] wants the number of new starts, 0 for none");
   if (command.environment.launched) {
     if (retries > 0)
       throw UsageError(
           "[--retries] ranks under mpirun or srun are started again by what started them. Call "
           "retinue plainly with --ranks, or see scripts/slurm/caption.sbatch.");
-    return run_rank(command, run, job);
+    return run_rank(command, run, deadline, job);
   }
   Launch launch = plan_launch(command.options.launch);
   launch.ranks_bind = uses_gpus(run);
@@ -142,10 +139,10 @@ int start(const Command& command, const runtime::RunOptions& run, const Job& job
   }
   if (retries > 0)
     return supervise(command_line, command.options.check.caption.output, static_cast<int>(retries));
-  return needs_spawn(launch) ? run_command(command_line) : run_rank(command, run, job);
+  return needs_spawn(launch) ? run_command(command_line) : run_rank(command, run, deadline, job);
 }
 
-/// Where --monitor serves; nothing: nowhere.   Throws: UsageError for what is no address.
+/// The address of --monitor; none: no monitor. Throws: UsageError for text that is no address.
 std::optional<runtime::HttpAddress> monitor_address(const Command& command) {
   const std::string& address = command.options.monitor.monitor;
   if (address.empty()) return std::nullopt;
@@ -170,7 +167,7 @@ int caption(const Command& command) {
     if (!monitored_at || options.dry_run) return runtime::run_caption(session, options);
     std::unique_ptr<runtime::Monitor> monitor;
     runtime::on_coordinator(session.world, [&] {
-      // Ranks give up on each other after the deadline: half of it is long enough to be worth word.
+      // Ranks give up on each other after the deadline; the page reports silence at half of it.
       monitor =
           std::make_unique<runtime::Monitor>(*monitored_at, session.clock, session.deadline_s / 2);
       session.log.info("[monitor] " + monitor->url());
@@ -201,7 +198,7 @@ int trace(const Command& command) {
 
 int check(const Command& command) {
   static_cast<void>(monitor_address(command));
-  // It plans for ranks that need not be there, so one process answers.
+  // It plans for ranks that need not exist, so one process answers.
   if (command.environment.rank != 0) return 0;
   runtime::CaptionOptions options = caption_options(command);
   const Launch launch = plan_launch(command.options.launch);
@@ -222,60 +219,72 @@ int study(const Command& command) {
 
 int doctor(const Command& command) {
   runtime::DoctorOptions options = command.options.doctor;
-  return start(command, options.run, [&](const runtime::Session& session, int threads) {
-    options.run.threads = threads;
-    options.run.share_device = command.options.launch.share_device;
-    return runtime::run_doctor(session, options);
-  });
+  // Diagnostics use a shorter collective deadline than jobs.
+  const double deadline =
+      std::min(deadline_s(), 30.0 + static_cast<double>(options.answer_deadline_s));
+  return start(
+      command, options.run,
+      [&](const runtime::Session& session, int threads) {
+        options.run.threads = threads;
+        options.run.share_device = command.options.launch.share_device;
+        return runtime::run_doctor(session, options);
+      },
+      deadline);
 }
+
+namespace {
+
+/// Prints what `retinue` says about itself without a verb. False: `arguments` begin with a verb.
+bool answer_without_verb(const std::vector<std::string>& arguments) {
+  const std::string& first = arguments[0];
+  if (first == "--version")
+    print(fmt::format("retinue {} ({})\n", build::kVersion, build::kRevision));
+  else if (first == "help" && arguments.size() > 1 && arguments[1] == "--markdown")
+    print(configs_readme());
+  else if (first == "--help" || first == "help")
+    print(overall_help());
+  else
+    return false;
+  return true;
+}
+
+constexpr auto kFunctions = std::to_array<Named<int (*)(const Command&)>>({{"caption", caption},
+                                                                           {"ask", ask},
+                                                                           {"trace", trace},
+                                                                           {"check", check},
+                                                                           {"study", study},
+                                                                           {"doctor", doctor},
+                                                                           {"info", info}});
+
+}  // namespace
 
 int run(const std::vector<std::string>& arguments) {
   if (arguments.empty()) throw UsageError("[retinue] wants a verb. 'retinue --help' lists them.");
-  const std::string& verb = arguments[0];
-  if (verb == "--version") {
-    print(fmt::format("retinue {} ({})\n", build::kVersion, build::kRevision));
-    return 0;
-  }
-  if (verb == "help" && arguments.size() > 1 && arguments[1] == "--markdown") {
-    print(configs_readme());
-    return 0;
-  }
-  // In no list: only ranks start it.
-  if (verb == runtime::kIsolatedWorkerVerb)
+  if (answer_without_verb(arguments)) return kExitDone;
+  const std::string& name = arguments[0];
+  // No list has this verb: only ranks start it.
+  if (name == runtime::kIsolatedWorkerVerb)
     return runtime::run_isolated_worker({arguments.begin() + 1, arguments.end()});
-  if (verb == "--help" || verb == "help") {
-    print(overall_help());
-    return 0;
-  }
-  const auto found = std::find_if(verbs().begin(), verbs().end(),
-                                  [&](const Verb& known) { return known.name == verb; });
-  if (found == verbs().end()) {
+  const Verb* verb = find_verb(name);
+  if (verb == nullptr) {
     std::vector<std::string> names;
     for (const Verb& known : verbs()) names.emplace_back(known.name);
     throw UsageError(fmt::format(
         "[retinue] unknown verb '{}'. The nearest known one is '{}'; 'retinue --help' lists all.",
-        verb, nearest(verb, names)));
+        name, nearest(name, names)));
   }
-  Command command{.verb = verb,
-                  .arguments = verb == "study"
-                                   ? study_arguments({arguments.begin() + 1, arguments.end()})
-                                   : std::vector(arguments.begin() + 1, arguments.end()),
+  Command command{.verb = name,
+                  .arguments = study_arguments({arguments.begin() + 1, arguments.end()}),
                   .options = {},
                   .environment = {}};
-  const std::vector<Table> tables = tables_of(verb, command.options);
-  if (parse_command_line(verb, tables, command.arguments) == Asked::kHelp) {
+  if (parse_command_line(name, verb->tables(command.options), command.arguments) == Asked::kHelp) {
     CommandOptions defaults;
-    print(verb_help(*found, tables_of(verb, defaults)));
-    return 0;
+    print(verb_help(*verb, verb->tables(defaults)));
+    return kExitDone;
   }
   command.environment = read_environment();
-  if (verb == "caption") return caption(command);
-  if (verb == "ask") return ask(command);
-  if (verb == "trace") return trace(command);
-  if (verb == "check") return check(command);
-  if (verb == "study") return study(command);
-  if (verb == "doctor") return doctor(command);
-  return info(command);
+  return std::ranges::find(kFunctions, verb->name, &Named<int (*)(const Command&)>::name)
+      ->value(command);
 }
 
 }  // namespace retinue::launcher

@@ -1,4 +1,5 @@
 #pragma once
+// Tested through tests/launcher/program_test.cpp.
 
 #include "launcher/environment.h"
 #include "launcher/options.h"
@@ -8,7 +9,7 @@
 
 namespace retinue::launcher {
 
-/// A verb, its arguments as they were typed, and what they were read into.
+/// A verb, its arguments as typed, and the options that they give.
 struct Command {
   std::string verb;
   std::vector<std::string> arguments;
@@ -16,20 +17,20 @@ struct Command {
   Environment environment;
 };
 
-/// One function per verb: each returns the exit code of this process. Those that run are called on
-/// every rank; from a plain call that asks for several ranks they start these and wait.
-/// Throws: UsageError, SystemError, BugError, before ranks run or on a rank's way out.
+/// One function per verb; each returns the exit code of this process. Verbs that run a model are
+/// called on every rank; a plain call for several ranks starts these and waits.
+/// Throws: UsageError, SystemError, BugError.
 int caption(const Command& command);
 int ask(const Command& command);
 int trace(const Command& command);
 int check(const Command& command);
 int info(const Command& command);
 int doctor(const Command& command);
-/// Starts ranks run by run; never a rank itself.
+/// Starts the ranks of one run after another; is never a rank itself.
 int study(const Command& command);
 
-/// The whole command line after the program's name, from verb to exit code; what `retinue` prints
-/// about itself goes to stdout. Throws as the verbs do.
+/// Runs the command line after the program's name and returns the exit code. Help and version go to
+/// stdout. Throws as the verbs do.
 int run(const std::vector<std::string>& arguments);
 
 }  // namespace retinue::launcher

@@ -12,7 +12,7 @@ std::optional<double> energy_counter_j(const std::string& sysfs) {
   namespace fs = std::filesystem;
   for (auto zone = fs::directory_iterator(sysfs + "/class/powercap", error);
        !error && zone != fs::directory_iterator(); zone.increment(error)) {
-    // Packages alone ("intel-rapl:0"): cores and memory ("intel-rapl:0:0") are parts of them.
+    // Packages alone ("intel-rapl:0"): cores and memory ("intel-rapl:0:0") are parts of these.
     const std::string name = zone->path().filename().string();
     const std::size_t colon = name.find(':');
     if (colon == name.npos || name.find(':', colon + 1) != name.npos) continue;

@@ -5,8 +5,8 @@
 
 namespace retinue::launcher {
 
-/// What the processors of this machine have used since some start, from the counters that Linux
-/// shows of RAPL. None where there are none, or only root may read them.
+/// The energy that this machine's processors have used since some start, from Linux's counters of
+/// RAPL. None where there are no counters, or only root may read them.
 std::optional<double> energy_counter_j(const std::string& sysfs = "/sys");
 
 }  // namespace retinue::launcher

@@ -25,7 +25,7 @@ constexpr std::array kVariables = {
              "seconds that a rank waits for others before it gives up (default: 300)"},
     Variable{"RETINUE_SYNC", "1", "on GPUs: wait for each op, so that an error names the op"},
     Variable{"RETINUE_TEST_DATA", "DIR",
-             "at configuration: data for tests that is no part of the project"},
+             "read by cmake: folder with test data that is not the project's own"},
 };
 
 int slots_in(std::string_view digits, std::string_view where) {
@@ -36,7 +36,7 @@ int slots_in(std::string_view digits, std::string_view where) {
   return slots;
 }
 
-/// The quota of a control group (version 2), in CPUs: a container with 2 of 64.
+/// The quota of a control group (version 2), in CPUs, as a container may have 2 of 64.
 int quota() {
   std::ifstream in("/sys/fs/cgroup/cpu.max");
   double used_us = 0, period_us = 0;
@@ -70,15 +70,15 @@ double seconds_since_launch(bool launched) {
   std::ifstream in(fmt::format("/proc/{}/stat", process));
   std::string text;
   std::getline(in, text);
-  // The name in brackets may hold anything; the start is the 20th word after it.
+  // The name in brackets may hold anything; the start is the 20th field after it.
   const std::size_t name_end = text.rfind(')');
   if (name_end == text.npos) return 0;
-  std::istringstream arguments(text.substr(name_end + 1));
-  std::string word;
-  for (int i = 0; i < 20; ++i) arguments >> word;
+  std::istringstream fields(text.substr(name_end + 1));
+  std::string start;
+  for (int i = 0; i < 20; ++i) fields >> start;
   double ticks = 0;
   timespec now{};
-  if (!(std::istringstream(word) >> ticks) || ::clock_gettime(CLOCK_BOOTTIME, &now) != 0) return 0;
+  if (!(std::istringstream(start) >> ticks) || ::clock_gettime(CLOCK_BOOTTIME, &now) != 0) return 0;
   const double begun_s = ticks / static_cast<double>(::sysconf(_SC_CLK_TCK));
   return std::max(
       0.0, static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec) - begun_s);
@@ -118,12 +118,12 @@ std::vector<Host> parse_hostfile(std::string_view text, std::string_view file) {
   std::vector<Host> hosts;
   std::istringstream lines{std::string(text)};
   for (std::string line; std::getline(lines, line);) {
-    std::istringstream arguments(line.substr(0, line.find('#')));
+    std::istringstream fields(line.substr(0, line.find('#')));
     Host host;
-    if (!(arguments >> host.name)) continue;
-    for (std::string word; arguments >> word;)
-      if (word.starts_with("slots="))
-        host.slots = slots_in(std::string_view(word).substr(6), fmt::format("[launch] {}", file));
+    if (!(fields >> host.name)) continue;
+    for (std::string field; fields >> field;)
+      if (field.starts_with("slots="))
+        host.slots = slots_in(std::string_view(field).substr(6), fmt::format("[launch] {}", file));
     hosts.push_back(std::move(host));
   }
   if (hosts.empty())

@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t kColumns = 100;
 constexpr std::size_t kIndent = 32;
 
-/// Words in lines of kColumns, each but the first indented.
+/// `text` in lines of kColumns; all lines but the first are indented.
 std::string wrapped(std::string_view text) {
   std::string out;
   std::size_t column = kIndent;
@@ -44,7 +44,7 @@ std::string described(const Option& option) {
                      counted ? option.unit : "");
 }
 
-/// A bar would end the cell.
+/// Escapes bars, which would end the cell.
 std::string cell(std::string_view text) {
   std::string out;
   for (const char c : text) {

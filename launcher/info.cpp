@@ -30,12 +30,12 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// What the kernels may use; the rest of a processor's flags says nothing here.
+// The features that kernels may use; other flags of a processor do not matter here.
 constexpr std::array<std::string_view, 11> kFeatures = {
     "avx",      "f16c",        "fma",      "avx2",        "avx512f",    "avx512bw",
     "avx512vl", "avx512_bf16", "amx_bf16", "avx512_vnni", "avx512_fp16"};
 
-/// The value behind "key   : value" in /proc/cpuinfo.
+/// The value of "key   : value" in /proc/cpuinfo.
 std::string cpu_field(std::string_view key) {
   std::ifstream in("/proc/cpuinfo");
   for (std::string line; std::getline(in, line);)
@@ -59,12 +59,12 @@ double memory_gib() {
   return static_cast<double>(static_cast<long>(bytes / (1 << 30) * 10)) / 10;
 }
 
-/// 13000 is 13.0.
+/// "13.0" for 13000.
 std::string cuda_version(int version) {
   return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
 }
 
-/// NUMA nodes with their CPUs: what a GPU's node means.
+/// NUMA nodes with their CPUs, for the nodes of GPUs.
 Json nodes() {
   std::map<int, CpuList> cpus;
   for (const Core& core : read_topology().cores)
@@ -77,7 +77,7 @@ Json nodes() {
   return found;
 }
 
-/// Every GPU that this process can use, with what its ranks' placement and memory plan go by.
+/// Every GPU that this process can use, with the facts that placement and memory plan depend on.
 Json gpus() {
   Json found = Json::object();
   if constexpr (build::kCuda) {
@@ -102,7 +102,7 @@ Json gpus() {
   return found;
 }
 
-/// Of the libraries that are loaded, not of those that were compiled against.
+/// Versions of the libraries that are loaded; those of the build may differ.
 Json cuda_versions() {
   Json versions = Json::object();
   if constexpr (build::kCuda) {
@@ -114,7 +114,7 @@ Json cuda_versions() {
   return versions;
 }
 
-/// Names for --device.
+/// The names of devices.
 Json devices() {
   Json found = Json::array({"cpu"});
   if constexpr (build::kCuda)
@@ -132,14 +132,14 @@ std::string cuda_state() {
   }
 }
 
-/// Whether files of video are read, and by what.
+/// Whether videos are read, and by which libraries.
 std::string video_state() {
   const std::string libraries = runtime::video_libraries();
   return libraries.empty() ? "off (RETINUE_VIDEO)" : fmt::format("on ({})", libraries);
 }
 
-/// Per device the constants that decide bits, and their hash: machines with equal ones give equal
-/// captions of one model. What a model adds stands in a job's report.json.
+/// Per device the constants that decide bits, and their hash: machines with equal hashes give equal
+/// captions of one model. A job's report.json has the part that depends on the model.
 Json numerics() {
   Json found = Json::object();
   const auto add = [&](const std::string& device_name, Device device) {
@@ -194,7 +194,7 @@ Json facts() {
   };
 }
 
-/// "key: value" lines; what is nested is indented.
+/// Lines "key: value"; nested ones are indented.
 void print(const Json& json, std::size_t indent, std::string& out) {
   for (const auto& [key, value] : json.items()) {
     fmt::format_to(std::back_inserter(out), "{}{}:", std::string(indent, ' '), key);

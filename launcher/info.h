@@ -4,11 +4,10 @@
 
 namespace retinue::launcher {
 
-/// `retinue info`: what this executable is and what it runs on. One object of JSON, or lines for
-/// people; both from the same facts.
+/// `retinue info`: this executable and its machine, as one object of JSON or as lines for people.
 std::string info_text(bool json);
 
-/// Processor, cores and memory of this machine, in a line; never its name.
+/// Processor, cores and memory of this machine, in a line, without its name.
 std::string machine_text();
 
 }  // namespace retinue::launcher

@@ -52,7 +52,7 @@ TextForm by_form(T& member, T (*parse)(std::string_view)) {
       .text = [&member] { return member.text(); }};
 }
 
-/// The member that an option fills.
+/// The member that an option sets.
 using Target = std::variant<bool*, int*, std::int64_t*, std::uint64_t*, double*, std::string*,
                             std::vector<std::string>*, std::optional<std::int64_t>*,
                             std::optional<std::uint64_t>*, std::optional<double>*, TextForm>;
@@ -63,12 +63,12 @@ struct Option {
   std::string_view name;       ///< "max-new-tokens"
   std::string_view type = {};  ///< as help shows it: "N", "DIR", "a|b"
   std::string_view unit = {};  ///< "tokens"; empty: none
-  /// What holds when it is not given; empty: the value in the struct.
+  /// The default as help shows it; empty: the value in the struct.
   std::string_view fallback = {};
   std::string_view help = {};
   Target target = {};
   bool required = false;
-  double at_least = 0;  ///< of numbers
+  double at_least = 0;  ///< for numbers
 };
 
 /// The rows of one options struct.
@@ -80,7 +80,7 @@ struct Table {
 /// "max_new_tokens".
 std::string key_of(const Option& option);
 [[nodiscard]] bool is_flag(const Option& option);
-/// Takes several values: each adds one.
+/// True for an option that may be given several times, each adding a value.
 [[nodiscard]] bool is_list(const Option& option);
 
 /// Reads one value from text. `where` begins the message: "[caption] --top-k".
@@ -89,16 +89,16 @@ void set_from_text(const Option& option, std::string_view text, std::string_view
 /// Reads one value from a piece of JSON text, as a file of --config holds it: strings, whole and
 /// real numbers, booleans; a list, or one string, for options that take several.
 void set_from_json(const Option& option, std::string_view json, std::string_view where);
-/// Forgets the values so far of an option that takes several.
+/// Removes the values of a list.
 void clear_list(const Option& option);
 
-/// The flags that give `now` what it has and `standard`, the same table of other options, has not:
-/// another process that reads them gets the same options.
+/// The flags for the values in which `now` differs from `standard`, the same table of other
+/// options. A process that reads them gets the options of `now`.
 std::vector<std::string> arguments_of(const Table& now, const Table& standard);
 
-/// Given: neither empty nor nothing.
+/// True where the member is neither empty nor none.
 [[nodiscard]] bool has_value(const Option& option);
-/// The default as help shows it; asked before any value is read.
+/// The default as help shows it. Call it before any value is read.
 std::string default_text(const Option& option);
 
 }  // namespace retinue::launcher

@@ -1,3 +1,4 @@
+// The tables of all options: lists, so that the functions and the file are longer than others.
 #include "launcher/options.h"
 
 #include "runtime/jobs/option_names.h"
@@ -31,9 +32,9 @@ Table model_table(RunOptions& options) {
                .target = by_form(options.weights, runtime::parse_weights)},
               {.name = "weights-read",
                .type = "auto|once|each",
-               .help = "once: each byte of the checkpoint is read by one rank, which sends it to "
-                       "those that want it; each: every rank reads what it wants itself; auto: "
-                       "once on several hosts, each on one",
+               .help = "once: one rank reads each byte of the checkpoint and sends it to the ranks "
+                       "that need it; each: every rank reads what it needs; auto: once on several "
+                       "hosts, each on one",
                .target = by_name(options.weights_read, runtime::kWeightsReadNames)},
               {.name = "tensor-parallel",
                .type = "N",
@@ -70,27 +71,27 @@ Table engine_table(RunOptions& options) {
                .type = "N",
                .unit = "tokens",
                .fallback = "from the memory plan",
-               .help = "rows of one decoder step",
+               .help = "most rows in one decoder step",
                .target = &options.max_batch_tokens,
                .at_least = 1},
               {.name = "max-sequences",
                .type = "N",
                .unit = "sequences",
                .fallback = "from the memory plan",
-               .help = "running at once",
+               .help = "most sequences that run at once",
                .target = &options.max_sequences,
                .at_least = 1},
               {.name = "kv-memory-gib",
                .type = "X",
                .unit = "GiB",
                .fallback = "from the memory plan",
-               .help = "for keys and values, per rank",
+               .help = "memory for keys and values, per rank",
                .target = &options.kv_memory_gib},
               {.name = "kv-block-tokens",
                .type = "N",
                .unit = "tokens",
                .fallback = "from the memory plan",
-               .help = "tokens of one KV page",
+               .help = "tokens in one KV block",
                .target = &options.kv_block_tokens,
                .at_least = 1},
               {.name = "min-pixels",
@@ -114,7 +115,7 @@ Table engine_table(RunOptions& options) {
                .target = by_name(options.alpha, runtime::kAlphaNames)},
               {.name = "exif",
                .type = "apply|ignore",
-               .help = "the orientation that a JPEG carries",
+               .help = "apply or ignore the orientation that a JPEG carries",
                .target = by_name(options.exif, runtime::kExifNames)},
               {.name = "video-prompt",
                .type = "inner|outer",
@@ -122,8 +123,8 @@ Table engine_table(RunOptions& options) {
                        "(later transformers); inner: 4.57",
                .target = by_name(options.video_prompt, runtime::kVideoPromptNames)},
               {.name = "isolate-decode",
-               .help = "decode images and videos in helper processes with 4 GiB and 60 s each: one "
-                       "that crashes, hangs or grows fails its item and nothing else",
+               .help = "decode images and videos in helper processes with 4 GiB and 60 s each: a "
+                       "crash, a hang or too much memory fails that item alone",
                .target = &options.isolate_decode},
           }};
 }
@@ -140,28 +141,28 @@ Table sampling_table(SamplingOptions& options) {
               {.name = "sampling",
                .type = "model",
                .fallback = "the flags below",
-               .help = "model: what generation_config.json says; flags still win",
+               .help = "model: start from generation_config.json; flags still win",
                .target = by_name(options.sampling, runtime::kSamplingNames)},
               {.name = "temperature",
                .type = "X",
                .fallback = "0",
-               .help = "0: greedy",
+               .help = "temperature of sampling; 0: greedy",
                .target = &options.temperature},
               {.name = "top-p",
                .type = "X",
                .fallback = "1",
-               .help = "smallest set of tokens with this much probability",
+               .help = "sample from the smallest set of tokens with this much probability",
                .target = &options.top_p},
               {.name = "top-k",
                .type = "N",
                .unit = "tokens",
                .fallback = "0",
-               .help = "most probable tokens only; 0: all",
+               .help = "sample from the N most probable tokens; 0: from all",
                .target = &options.top_k},
               {.name = "min-p",
                .type = "X",
                .fallback = "0",
-               .help = "least probability, as a part of the largest",
+               .help = "drop tokens below this share of the largest probability",
                .target = &options.min_p},
               {.name = "repetition-penalty",
                .type = "X",
@@ -171,21 +172,21 @@ Table sampling_table(SamplingOptions& options) {
               {.name = "presence-penalty",
                .type = "X",
                .fallback = "0",
-               .help = "taken off the logits of tokens seen in the answer",
+               .help = "is subtracted from the logits of tokens seen in the answer",
                .target = &options.presence_penalty,
                .at_least = -100},
               {.name = "seed",
                .type = "N",
-               .help = "of sampling; the same request and seed give the same answer",
+               .help = "seed of sampling; the same request and seed give the same answer",
                .target = &options.seed},
               {.name = "stop",
                .type = "TEXT",
-               .help = "ends the answer where it appears; several times for several texts",
+               .help = "end the answer where this text appears; several times for several texts",
                .target = &options.stop},
               {.name = "max-repeats",
                .type = "N",
-               .help = "ends an answer (finish_reason repetition) whose last tokens are so many "
-                       "repeats of the same one to 64; 0: never",
+               .help = "end an answer (finish_reason repetition) when its last 1 to 64 tokens "
+                       "repeat this many times; 0: never",
                .target = &options.max_repeats},
               {.name = "ignore-eos",
                .help = "go on after the end-of-sequence token; for benchmarks",
@@ -207,38 +208,37 @@ Table caption_table(CaptionOptions& options) {
           {.name = "input-format",
            .type = "NAME",
            .fallback = "read from the content",
-           .help =
-               "image, video, folder, glob, jsonl, openai, webdataset (or tar) or parquet, where "
-               "the content does not tell",
+           .help = "what the input is, where its content does not show it: image, video, folder, "
+                   "glob, jsonl, openai, webdataset (or tar) or parquet",
            .target = by_name(options.input_format, runtime::kInputFormatNames)},
           {.name = "output",
            .type = "DIR",
            .fallback = "required",
-           .help = "folder of the job; the same command again goes on where it ended",
+           .help = "folder of the job; the same command continues it",
            .target = &options.output,
            .required = true},
           {.name = "output-format",
            .type = "jsonl|webdataset|parquet",
-           .help = "what is written beside captions.jsonl: nothing, tar archives, or "
-                   "captions.parquet; asked again of a finished job, it runs nothing",
+           .help = "files to write beside captions.jsonl: none, tar archives, or captions.parquet; "
+                   "on a finished job this runs no model",
            .target = by_name(options.output_format, runtime::kOutputFormatNames)},
           {.name = "prompt",
            .type = "TEXT",
-           .help = "what is asked about each item that brings no prompt of its own",
+           .help = "prompt for each item that has none of its own",
            .target = &options.prompt},
           {.name = "prompt-file",
            .type = "FILE",
-           .help = "the prompt, from a file",
+           .help = "read the prompt from this file",
            .target = &options.prompt_file},
           {.name = "system", .type = "TEXT", .help = "system message", .target = &options.system},
           {.name = "limit",
            .type = "N",
            .unit = "items",
-           .help = "at most so many; 0: all",
+           .help = "caption at most this many; 0: all",
            .target = &options.limit},
           {.name = "shard",
            .type = "I/N",
-           .help = "this job takes part I of N, I from 0",
+           .help = "caption part I of N, I from 0",
            .target = by_form(options.shard, runtime::parse_shard)},
           {.name = "shuffle",
            .type = "SEED",
@@ -259,30 +259,31 @@ Table caption_table(CaptionOptions& options) {
           {.name = "fsync-interval-ms",
            .type = "N",
            .unit = "ms",
-           .help = "between two writes of the journal to the disk",
+           .help = "time between two syncs of the journal to the disk",
            .target = &options.fsync_interval_ms},
           {.name = "stop-deadline-s",
            .type = "N",
            .unit = "s",
-           .help = "asked to stop (SIGUSR1, SIGINT), finish what is in flight for so long, then "
-                   "drop it; after SIGTERM at most a second, since what sends it kills soon",
+           .help = "after SIGUSR1 or SIGINT, finish items in flight for this long, then drop them; "
+                   "after SIGTERM at most a second, because its sender kills soon",
            .target = &options.stop_deadline_s},
           {.name = "logprobs",
            .help = "add each token's log probability to its record",
            .target = &options.logprobs},
           {.name = "profile",
-           .help = "for studies: write profile/, what each step, collective and decoding took",
+           .help =
+               "for studies: write profile/ with the time of each step, collective and decoding",
            .target = &options.profile},
           {.name = "ablation",
            .type = "none|null-collectives|preloaded-pixels|text-only",
-           .help = "for studies: skip sums and features between ranks (answers are wrong, so "
-                   "--ignore-eos must fix their length), decode all pixels before the clock "
-                   "starts, or show no pictures",
+           .help = "for studies, leave out a part of the work: the exchange between ranks (answers "
+                   "are wrong, so --ignore-eos must fix their length), decoding while the clock "
+                   "runs, or all images and videos",
            .target = by_name(options.ablation, runtime::kAblationNames)},
           {.name = "top-logprobs",
            .type = "N",
            .unit = "tokens",
-           .help = "add the N likeliest tokens at each place, too; implies --logprobs",
+           .help = "also add the N likeliest tokens at each position; implies --logprobs",
            .target = &options.top_logprobs,
            .at_least = 0},
           {.name = "longest-first",
@@ -306,8 +307,8 @@ Table ask_table(AskOptions& options) {
           {.name = "prompt", .type = "TEXT", .help = "the question", .target = &options.prompt},
           {.name = "messages",
            .type = "FILE",
-           .help = "a conversation of OpenAI-style messages instead; paths in it are relative "
-                   "to the file",
+           .help = "a conversation of OpenAI-style messages instead of a prompt; its paths are "
+                   "relative to the file",
            .target = &options.messages},
           {.name = "system", .type = "TEXT", .help = "system message", .target = &options.system},
       }};
@@ -325,7 +326,7 @@ Table trace_table(TraceOptions& options) {
               {.name = "decode",
                .type = "N",
                .unit = "tokens",
-               .help = "decode so many tokens, too",
+               .help = "also decode this many tokens",
                .target = &options.decode},
           }};
 }
@@ -336,50 +337,51 @@ Table check_table(CheckOptions& options) {
               {.name = "gpu-memory-gib",
                .type = "X",
                .unit = "GiB",
-               .help = "memory of one GPU, as its driver tells; with --device cuda",
+               .help = "memory of one GPU, as its driver reports it; with --device cuda",
                .target = &options.gpu_memory_gib},
           }};
 }
 
 Table launch_table(LaunchOptions& options) {
-  return {
-      "Launch and log",
-      {
-          {.name = "ranks",
-           .type = "N",
-           .fallback = "one per visible GPU; on CPU one, or one per host named",
-           .help = "how many ranks; more than one are started through mpirun",
-           .target = &options.ranks},
-          {.name = "hostfile",
-           .type = "FILE",
-           .help = "machines to start ranks on, one a line: NAME slots=N",
-           .target = &options.hostfile},
-          {.name = "hosts",
-           .type = "LIST",
-           .help = "machines to start ranks on: a,b or a:2,b:2 with slots",
-           .target = &options.hosts},
-          {.name = "share-device",
-           .help = "ranks may share a GPU; for correctness runs only",
-           .target = &options.share_device},
-          {.name = "print-launch",
-           .help = "print the command that would start the ranks, and end",
-           .target = &options.print_launch},
-          {.name = "config",
-           .type = "FILE",
-           .help = "JSON file with any of these keys, dashes as underscores; flags win",
-           .target = &options.config},
-          {.name = "log-level",
-           .type = "debug|info|warning|error",
-           .help = "least level that is logged",
-           .target = by_name(options.log_level, kLogLevelNames)},
-          {.name = "log-dir",
-           .type = "DIR",
-           .fallback = "no files",
-           .help = "one log per rank, rank-0000.log",
-           .target = &options.log_dir},
-          {.name = "quiet", .help = "stderr gets errors only", .target = &options.quiet},
-          {.name = "no-progress", .help = "no progress on stderr", .target = &options.no_progress},
-      }};
+  return {"Launch and log",
+          {
+              {.name = "ranks",
+               .type = "N",
+               .fallback = "one per visible GPU; on CPU one, or one per host named",
+               .help = "number of ranks; more than one start through mpirun",
+               .target = &options.ranks},
+              {.name = "hostfile",
+               .type = "FILE",
+               .help = "machines to start ranks on, one per line: NAME slots=N",
+               .target = &options.hostfile},
+              {.name = "hosts",
+               .type = "LIST",
+               .help = "machines to start ranks on: a,b or a:2,b:2 with slots",
+               .target = &options.hosts},
+              {.name = "share-device",
+               .help = "let ranks share a GPU; for correctness runs only",
+               .target = &options.share_device},
+              {.name = "print-launch",
+               .help = "print the command that would start the ranks, then exit",
+               .target = &options.print_launch},
+              {.name = "config",
+               .type = "FILE",
+               .help = "JSON file with any of these keys, dashes as underscores; flags win",
+               .target = &options.config},
+              {.name = "log-level",
+               .type = "debug|info|warning|error",
+               .help = "lowest level that is logged",
+               .target = by_name(options.log_level, kLogLevelNames)},
+              {.name = "log-dir",
+               .type = "DIR",
+               .fallback = "no files",
+               .help = "folder for one log per rank, rank-0000.log",
+               .target = &options.log_dir},
+              {.name = "quiet", .help = "write only errors to stderr", .target = &options.quiet},
+              {.name = "no-progress",
+               .help = "show no progress on stderr",
+               .target = &options.no_progress},
+          }};
 }
 
 Table retry_table(LaunchOptions& options) {
@@ -387,8 +389,8 @@ Table retry_table(LaunchOptions& options) {
           {
               {.name = "retries",
                .type = "N",
-               .help = "after a lost rank or a failure of the system start the ranks again, up to "
-                       "N times in a row without progress",
+               .help = "start the ranks again after a lost rank or a system failure, up to N times "
+                       "in a row without progress",
                .target = &options.retries},
           }};
 }
@@ -400,140 +402,120 @@ Table monitor_table(MonitorOptions& options) {
           {.name = "monitor",
            .type = "HOST:PORT",
            .fallback = "off",
-           .help = "live page, /metrics, /status and /healthz on rank 0's machine; a port alone is "
-                   "served to this machine only, 0.0.0.0:PORT to all that reach it",
+           .help = "serve a live page, /metrics, /status and /healthz on rank 0's machine; a port "
+                   "alone serves this machine only, 0.0.0.0:PORT every machine that reaches it",
            .target = &options.monitor},
       }};
 }
 
 Table study_table(StudyFlags& options) {
-  return {
-      "The study",
-      {
-          {.name = "output",
-           .type = "DIR",
-           .fallback = "required",
-           .help = "folder of the study; the same command again goes on where it ended",
-           .target = &options.output},
-          {.name = "layouts",
-           .type = "TxD,...",
-           .help = "ranks per replica x replicas, as in 1x1,2x1,1x2; the first is the baseline",
-           .target = &options.layouts},
-          {.name = "trials",
-           .type = "N",
-           .help = "of each case, one per round, each round in another order",
-           .target = &options.trials,
-           .at_least = 1},
-          {.name = "order-seed",
-           .type = "N",
-           .help = "of the order of runs",
-           .target = &options.order_seed},
-          {.name = "scaling",
-           .type = "strong|weak|both",
-           .help = "strong: the same items for all layouts; weak: as many per rank as the "
-                   "largest layout has",
-           .target = &options.scaling},
-          {.name = "batches",
-           .type = "N,...",
-           .fallback = "what --max-sequences says",
-           .help = "sequences that run at once, each a case of its own",
-           .target = &options.batches},
-          {.name = "image-pixels",
-           .type = "N,...",
-           .fallback = "what --max-pixels says",
-           .help = "largest areas that images are resized to, each a case of its own",
-           .target = &options.image_pixels},
-          {.name = "ablations",
-           .type = "LIST",
-           .help = "runs without a part of the work: preloaded-pixels, text-only, and with "
-                   "--ignore-eos null-collectives; or none",
-           .target = &options.ablations},
-          {.name = "price-per-hour",
-           .type = "X",
-           .fallback = "no cost is told",
-           .help = "of one rank, in any currency",
-           .target = &options.price_per_hour},
-          {.name = "peak-tflops",
-           .type = "X",
-           .unit = "TFLOP/s",
-           .fallback = "known GPUs' only",
-           .help = "of one rank's device, for MFU",
-           .target = &options.peak_tflops},
-          {.name = "peak-gb-per-s",
-           .type = "X",
-           .unit = "GB/s",
-           .fallback = "known GPUs' only",
-           .help = "memory bandwidth of one rank's device, for MBU",
-           .target = &options.peak_gb_per_s},
-          {.name = "compare",
-           .type = "DIR DIR",
-           .help = "runs nothing: sets a finished study beside an earlier one",
-           .target = &options.compare},
-          {.name = "simulate",
-           .type = "FILE|DIR",
-           .help = "runs nothing: the job on machines that are not here, as a file says, or with "
-                   "the step times of a finished study",
-           .target = &options.simulate},
-          {.name = "gpus",
-           .type = "N,...",
-           .fallback = "what the file says, or 8,64,1024",
-           .help = "with --simulate: how many ranks there are",
-           .target = &options.gpus},
-          {.name = "fabric",
-           .type = "US,GB",
-           .fallback = "what the file says, or 25,50",
-           .help = "with --simulate: between nodes, microseconds and GB/s per rank",
-           .target = &options.fabric},
-          {.name = "simulated-items",
-           .type = "N",
-           .fallback = "what the file says, or 100000",
-           .help = "with --simulate: items of the job",
-           .target = &options.items},
-      }};
+  return {"The study",
+          {
+              {.name = "output",
+               .type = "DIR",
+               .fallback = "required",
+               .help = "folder of the study; the same command continues it",
+               .target = &options.output},
+              {.name = "layouts",
+               .type = "TxD,...",
+               .help = "ranks per replica x replicas, as in 1x1,2x1,1x2; the first is the baseline",
+               .target = &options.layouts},
+              {.name = "trials",
+               .type = "N",
+               .help = "trials of each case, one per round; each round has another order",
+               .target = &options.trials,
+               .at_least = 1},
+              {.name = "order-seed",
+               .type = "N",
+               .help = "seed of the order of runs",
+               .target = &options.order_seed},
+              {.name = "scaling",
+               .type = "strong|weak|both",
+               .help = "strong: the same items for all layouts; weak: as many items per rank as "
+                       "the largest layout has",
+               .target = &options.scaling},
+              {.name = "batches",
+               .type = "N,...",
+               .fallback = "as --max-sequences",
+               .help = "sequences that run at once; each value is a case",
+               .target = &options.batches},
+              {.name = "image-pixels",
+               .type = "N,...",
+               .fallback = "as --max-pixels",
+               .help = "largest areas that images are resized to; each value is a case",
+               .target = &options.image_pixels},
+              {.name = "ablations",
+               .type = "LIST",
+               .help = "runs that leave out a part of the work: preloaded-pixels, text-only, and "
+                       "with --ignore-eos null-collectives; or none",
+               .target = &options.ablations},
+              {.name = "price-per-hour",
+               .type = "X",
+               .fallback = "no cost is shown",
+               .help = "price of one rank, in any currency",
+               .target = &options.price_per_hour},
+              {.name = "peak-tflops",
+               .type = "X",
+               .unit = "TFLOP/s",
+               .fallback = "known for some GPUs",
+               .help = "peak of one rank's device, for MFU",
+               .target = &options.peak_tflops},
+              {.name = "peak-gb-per-s",
+               .type = "X",
+               .unit = "GB/s",
+               .fallback = "known for some GPUs",
+               .help = "memory bandwidth of one rank's device, for MBU",
+               .target = &options.peak_gb_per_s},
+              {.name = "compare",
+               .type = "DIR DIR",
+               .help = "run nothing: compare a finished study with an earlier one",
+               .target = &options.compare},
+              {.name = "simulate",
+               .type = "FILE|DIR",
+               .help = "run nothing: simulate the job on machines that a file describes, or with "
+                       "the step times of a finished study",
+               .target = &options.simulate},
+              {.name = "gpus",
+               .type = "N,...",
+               .fallback = "from the file, or 8,64,1024",
+               .help = "with --simulate: numbers of ranks",
+               .target = &options.gpus},
+              {.name = "fabric",
+               .type = "US,GB",
+               .fallback = "from the file, or 25,50",
+               .help = "with --simulate: latency in microseconds and GB/s per rank, between nodes",
+               .target = &options.fabric},
+              {.name = "simulated-items",
+               .type = "N",
+               .fallback = "from the file, or 100000",
+               .help = "with --simulate: items of the job",
+               .target = &options.items},
+          }};
 }
 
 Table info_table(InfoOptions& options) {
   return {"Output",
           {
-              {.name = "json", .help = "as one JSON object", .target = &options.json},
+              {.name = "json", .help = "print one JSON object", .target = &options.json},
           }};
 }
 
 Table doctor_table(runtime::DoctorOptions& options) {
   return {"The examination",
           {
-              {.name = "json", .help = "as one JSON object", .target = &options.json},
+              {.name = "json", .help = "print one JSON object", .target = &options.json},
               {.name = "sweep-s",
                .type = "X",
                .unit = "s",
-               .help = "for timing the collectives of each communicator",
+               .help = "time to spend on the collectives of each communicator",
                .target = &options.sweep_s},
               {.name = "answer-deadline-s",
                .type = "N",
                .unit = "s",
-               .help = "a rank whose files, disks or GPU have not answered by then is named",
+               .help = "report a rank whose files, disks or GPU have not answered by then",
                .target = &options.answer_deadline_s,
                .at_least = 1},
           }};
-}
-
-const std::vector<Verb>& verbs() {
-  static const std::vector<Verb> kVerbs = {
-      {"caption", "many images or videos in, captions out; the same command resumes it",
-       "--model DIR --input PATH [--input PATH ...] --output DIR [--prompt TEXT]"},
-      {"ask", "one question about images or videos, answered on stdout",
-       "--model DIR [--image FILE]... [--video FILE]... [--prompt TEXT | --messages FILE]"},
-      {"trace", "one request, every stage's tensors written to a .safetensors file",
-       "--model DIR [--image FILE]... [--prompt TEXT] --output FILE [--decode N]"},
-      {"check", "all that can be checked without running: configuration, mesh, memory plan, input",
-       "--model DIR [--ranks N] [--tensor-parallel N] [--input PATH]..."},
-      {"study", "scaling study over layouts and sizes: measured, predicted, explained",
-       "--model DIR --input PATH --output DIR --layouts TxD,... | --compare DIR DIR"},
-      {"doctor", "every rank looks at its machine, links and peers; names what is slow or broken",
-       "[--model DIR] [--ranks N] [--tensor-parallel N] [--json]"},
-      {"info", "version, build, libraries, CPU features", "[--json]"},
-  };
-  return kVerbs;
 }
 
 std::vector<Table> run_tables(CommandOptions& options) {
@@ -550,50 +532,96 @@ std::vector<Table> run_tables(CommandOptions& options) {
           engine_table(caption.run)};
 }
 
-std::vector<Table> tables_of(std::string_view verb, CommandOptions& options) {
-  CaptionOptions& caption = options.check.caption;
-  AskOptions& ask = options.trace.ask;
-  const auto without_required = [](Table table) {
-    for (Option& option : table.options) {
-      if (!option.required) continue;
-      option.required = false;
-      option.fallback = {};
-    }
-    return table;
-  };
-  if (verb == "caption")
-    return {caption_table(caption),           model_table(caption.run),
-            sampling_table(caption.sampling), engine_table(caption.run),
-            launch_table(options.launch),     retry_table(options.launch),
-            monitor_table(options.monitor)};
-  if (verb == "check")
-    return {check_table(options.check),  without_required(caption_table(caption)),
-            model_table(caption.run),    sampling_table(caption.sampling),
-            engine_table(caption.run),   launch_table(options.launch),
-            retry_table(options.launch), monitor_table(options.monitor)};
-  if (verb == "ask")
-    return {ask_table(ask), model_table(ask.run), sampling_table(ask.sampling),
-            engine_table(ask.run), launch_table(options.launch)};
-  if (verb == "trace")
-    return {trace_table(options.trace),   ask_table(ask),        model_table(ask.run),
-            sampling_table(ask.sampling), engine_table(ask.run), launch_table(options.launch)};
-  if (verb == "study") {
-    std::vector<Table> tables = {study_table(options.study)};
-    for (Table& table : run_tables(options)) tables.push_back(without_required(std::move(table)));
-    Table items = caption_table(caption);
-    std::erase_if(items.options, [](const Option& option) { return option.name != "limit"; });
-    tables[1].options.push_back(items.options.front());
-    tables.push_back({"Launch and log", {}});
-    for (Option& option : launch_table(options.launch).options)
-      if (option.name != "ranks" && option.name != "print-launch")
-        tables.back().options.push_back(option);
-    return tables;
+namespace {
+
+Table without_required(Table table) {
+  for (Option& option : table.options) {
+    if (!option.required) continue;
+    option.required = false;
+    option.fallback = {};
   }
-  if (verb == "doctor")
-    return {doctor_table(options.doctor), without_required(model_table(options.doctor.run)),
-            launch_table(options.launch)};
-  if (verb == "info") return {info_table(options.info)};
-  return {};
+  return table;
+}
+
+std::vector<Table> caption_tables(CommandOptions& options) {
+  CaptionOptions& caption = options.check.caption;
+  return {caption_table(caption),           model_table(caption.run),
+          sampling_table(caption.sampling), engine_table(caption.run),
+          launch_table(options.launch),     retry_table(options.launch),
+          monitor_table(options.monitor)};
+}
+
+std::vector<Table> check_tables(CommandOptions& options) {
+  CaptionOptions& caption = options.check.caption;
+  return {check_table(options.check),  without_required(caption_table(caption)),
+          model_table(caption.run),    sampling_table(caption.sampling),
+          engine_table(caption.run),   launch_table(options.launch),
+          retry_table(options.launch), monitor_table(options.monitor)};
+}
+
+std::vector<Table> ask_tables(CommandOptions& options) {
+  AskOptions& ask = options.trace.ask;
+  return {ask_table(ask), model_table(ask.run), sampling_table(ask.sampling), engine_table(ask.run),
+          launch_table(options.launch)};
+}
+
+std::vector<Table> trace_tables(CommandOptions& options) {
+  std::vector<Table> tables = ask_tables(options);
+  tables.insert(tables.begin(), trace_table(options.trace));
+  return tables;
+}
+
+std::vector<Table> study_tables(CommandOptions& options) {
+  const auto named = [](std::string_view name) {
+    return [name](const Option& option) { return option.name == name; };
+  };
+  std::vector<Table> tables = {study_table(options.study)};
+  for (Table& table : run_tables(options)) tables.push_back(without_required(std::move(table)));
+  const Table items = caption_table(options.check.caption);
+  tables[1].options.push_back(*std::ranges::find_if(items.options, named("limit")));
+  tables.push_back(launch_table(options.launch));
+  std::erase_if(tables.back().options, named("ranks"));
+  std::erase_if(tables.back().options, named("print-launch"));
+  return tables;
+}
+
+std::vector<Table> doctor_tables(CommandOptions& options) {
+  return {doctor_table(options.doctor), without_required(model_table(options.doctor.run)),
+          launch_table(options.launch)};
+}
+
+std::vector<Table> info_tables(CommandOptions& options) { return {info_table(options.info)}; }
+
+}  // namespace
+
+const std::vector<Verb>& verbs() {
+  static const std::vector<Verb> kVerbs = {
+      {"caption", "many images or videos in, captions out; the same command resumes it",
+       "--model DIR --input PATH [--input PATH ...] --output DIR [--prompt TEXT]", caption_tables},
+      {"ask", "one question about images or videos, answered on stdout",
+       "--model DIR [--image FILE]... [--video FILE]... [--prompt TEXT | --messages FILE]",
+       ask_tables},
+      {"trace", "one request, every stage's tensors written to a .safetensors file",
+       "--model DIR [--image FILE]... [--prompt TEXT] --output FILE [--decode N]", trace_tables},
+      {"check", "check configuration, mesh, memory plan and input without running the model",
+       "--model DIR [--ranks N] [--tensor-parallel N] [--input PATH]...", check_tables},
+      {"study", "scaling study over layouts and sizes: measured, predicted, explained",
+       "--model DIR --input PATH --output DIR --layouts TxD,... | --compare DIR DIR", study_tables},
+      {"doctor", "every rank examines its machine, links and peers; reports what is slow or broken",
+       "[--model DIR] [--ranks N] [--tensor-parallel N] [--json]", doctor_tables},
+      {"info", "version, build, libraries, CPU features", "[--json]", info_tables},
+  };
+  return kVerbs;
+}
+
+const Verb* find_verb(std::string_view name) {
+  const auto found = std::ranges::find(verbs(), name, &Verb::name);
+  return found != verbs().end() ? &*found : nullptr;
+}
+
+std::vector<Table> tables_of(std::string_view verb, CommandOptions& options) {
+  const Verb* known = find_verb(verb);
+  return known != nullptr ? known->tables(options) : std::vector<Table>();
 }
 
 }  // namespace retinue::launcher

@@ -20,9 +20,9 @@ inline constexpr auto kLogLevelNames =
                                     {"warning", LogLevel::kWarning},
                                     {"error", LogLevel::kError}});
 
-/// What the launcher itself needs for a verb that runs; all else goes to the job.
+/// The launcher's own options; all others go to the job.
 struct LaunchOptions {
-  int ranks = 0;  ///< 0: one per host named, else one
+  int ranks = 0;  ///< 0: one per host that is named, else one
   std::string hostfile = {};
   std::string hosts = {};  ///< "a,b" or "a:2,b:2"
   bool share_device = false;
@@ -35,7 +35,7 @@ struct LaunchOptions {
   bool no_progress = false;
 };
 
-/// Planned, not run: caption's options, and what a machine that is not here would have.
+/// A plan alone: caption's options, and the memory of a machine that is not here.
 struct CheckOptions {
   runtime::CaptionOptions caption;
   double gpu_memory_gib = 80;
@@ -45,7 +45,7 @@ struct MonitorOptions {
   std::string monitor = {};  ///< empty: off
 };
 
-/// A study's own; what its runs are asked is caption's.
+/// A study's own options; those of its runs are caption's.
 struct StudyFlags {
   std::string output = {};
   std::string layouts = "1x1";
@@ -81,7 +81,7 @@ Table study_table(StudyFlags& options);
 Table info_table(InfoOptions& options);
 Table doctor_table(runtime::DoctorOptions& options);
 
-/// Everything that one command line can fill.
+/// The options of all verbs.
 struct CommandOptions {
   LaunchOptions launch;
   CheckOptions check;           ///< caption's options are check's
@@ -92,15 +92,19 @@ struct CommandOptions {
   runtime::DoctorOptions doctor;
 };
 
-/// A verb of the command line: its name, what it does in one line, and how it is called.
+/// A verb of the command line.
 struct Verb {
   std::string_view name;
-  std::string_view summary;
+  std::string_view summary;  ///< what it does, in one line
   std::string_view usage;
+  std::vector<Table> (*tables)(CommandOptions& options);  ///< that it reads, bound to `options`
 };
 const std::vector<Verb>& verbs();
+/// Null for an unknown name.
+const Verb* find_verb(std::string_view name);
 
-/// Caption's tables without what a study says for each run itself: these go on to its runs.
+/// The tables that a study passes on to its runs: caption's without the options that the study sets
+/// for each run.
 std::vector<Table> run_tables(CommandOptions& options);
 
 /// The tables that `verb` reads, bound to `options`. Empty for an unknown verb.

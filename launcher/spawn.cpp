@@ -1,7 +1,9 @@
 #include "launcher/spawn.h"
 
+#include "launcher/children.h"
 #include "launcher/text_file.h"
 #include "parallel/base/check.h"
+#include "parallel/base/exit_code.h"
 
 #include <fmt/format.h>
 
@@ -14,14 +16,10 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <iterator>
-#include <map>
 #include <numeric>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <system_error>
 #include <thread>
 #include <unistd.h>
 
@@ -32,7 +30,7 @@ namespace {
 
 constexpr std::array kStops = {SIGTERM, SIGINT, SIGUSR1};
 
-// Signal handlers can reach nothing else.
+// Signal handlers can reach globals only.
 std::atomic<pid_t> g_child{0};
 std::atomic<int> g_stops{0};
 
@@ -42,88 +40,25 @@ void forward(int signal, siginfo_t* info, void*) {
     g_stops.fetch_add(1);
     return;
   }
-  // The terminal sends SIGINT to the whole group: mpirun has its own and ends the ranks.
+  // The terminal sends SIGINT to the whole group: mpirun gets its own and ends the ranks.
   if (signal == SIGINT && info->si_code > 0) {
     g_stops.fetch_add(1);
     return;
   }
   // mpirun kills its ranks two seconds after a SIGTERM, and hands SIGUSR1 on: the first request to
-  // stop leaves a job the time to seal.
+  // stop leaves a job the time to finalize.
   const bool first = g_stops.fetch_add(1) == 0;
   kill(child, signal != SIGUSR1 && !first ? SIGTERM : SIGUSR1);
 }
 
-struct Child {
-  pid_t process = 0;
-  bool dead = false;  ///< ended without its parent's noticing
-};
-
-/// What all threads of `process` started and have not waited for.
-std::vector<Child> children_of(pid_t process) {
-  std::vector<Child> children;
-  std::error_code error;
-  for (auto task =
-           std::filesystem::directory_iterator(fmt::format("/proc/{}/task", process), error);
-       !error && task != std::filesystem::directory_iterator(); task.increment(error)) {
-    std::ifstream list(task->path() / "children");
-    for (pid_t child = 0; list >> child;) {
-      std::ifstream file(fmt::format("/proc/{}/stat", child));
-      const std::string facts{std::istreambuf_iterator<char>(file), {}};
-      // "number (name) state …", and a name may hold anything
-      const auto name_end = facts.rfind(')');
-      children.push_back({child, name_end == facts.npos || name_end + 2 >= facts.size() ||
-                                     facts[name_end + 2] == 'Z'});
-    }
-  }
-  return children;
-}
-
-/// Remembers which ranks below an mpirun of this machine ended first: its own word on that, with
-/// all else that --quiet silences, is not to be had.
-class FirstToEnd {
- public:
-  void look(const std::vector<Child>& children) {
-    bool all_here = true;  // else what ends here may follow what ended on another machine
-    for (const Child& child : children) {
-      if (child.dead || ranks_.contains(child.process)) continue;
-      const std::string rank = rank_of(child.process);
-      if (rank.empty())
-        all_here = false;
-      else
-        ranks_[child.process] = rank;
-    }
-    if (!all_here || !first_.empty()) return;
-    for (const auto& [process, rank] : ranks_)
-      if (std::ranges::none_of(children, [&](const Child& child) {
-            return child.process == process && !child.dead;
-          }))
-        first_.push_back(fmt::format("rank {} (process {})", rank, process));
-  }
-  /// Empty where none was seen to, or several at once.
-  [[nodiscard]] std::string text() const { return first_.size() == 1 ? first_[0] : ""; }
-
- private:
-  /// Empty for what is no rank, or none yet.
-  static std::string rank_of(pid_t process) {
-    std::ifstream file(fmt::format("/proc/{}/environ", process), std::ios::binary);
-    for (std::string entry; std::getline(file, entry, '\0');)
-      for (const std::string_view name : {"OMPI_COMM_WORLD_RANK=", "PMIX_RANK="})
-        if (entry.starts_with(name)) return entry.substr(name.size());
-    return "";
-  }
-
-  std::map<pid_t, std::string> ranks_;
-  std::vector<std::string> first_;
-};
-
 struct Ended {
-  int status = 0;     ///< of waitpid
-  std::string first;  ///< the rank that ended before all others, where that is known
+  int status = 0;     ///< from waitpid
+  std::string first;  ///< the rank that ended before all others, where it is known
 };
 
-/// How `child` ends. Open MPI 4.1 can hang when a rank is killed while it joins: what stays when
-/// its ranks are dead is ended, too. A single rank, this executable itself, has only decoding
-/// helpers below it, and looks after them.
+/// Waits for `child` to end. Open MPI 4.1 can hang when a rank is killed while it joins: a launcher
+/// whose ranks are all dead is killed after some seconds. A single rank, this executable itself,
+/// has only decoding helpers below it, and waits for them itself.
 Ended wait_for(pid_t child, const std::string& name) {
   constexpr auto kLook = std::chrono::milliseconds(5);
   constexpr int kLooksPerSecond = 200, kLooksPerGlance = 4, kHangs_s = 3;
@@ -135,7 +70,8 @@ Ended wait_for(pid_t child, const std::string& name) {
     const pid_t ended = waitpid(child, &status, WNOHANG);
     if (ended == child) return {status, first.text()};
     if (ended < 0 && errno != EINTR)
-      throw SystemError(fmt::format("[launch] lost sight of {}: {}.", name, std::strerror(errno)));
+      throw SystemError(
+          fmt::format("[launch] {} cannot be waited for: {}.", name, std::strerror(errno)));
     if (has_ranks && looks % kLooksPerGlance == 0) {
       const std::vector<Child> children = children_of(child);
       first.look(children);
@@ -148,7 +84,16 @@ Ended wait_for(pid_t child, const std::string& name) {
   }
 }
 
-/// What `program --version` prints; nothing where it cannot be run, which shows when it is started.
+/// Slots per machine, in the order that fills one machine before the next.
+int slots_per_host(const Launch& launch) {
+  if (launch.hosts.empty()) return launch.ranks;
+  const auto machines = static_cast<int>(launch.hosts.size());
+  int most = (launch.ranks + machines - 1) / machines;
+  for (const Host& host : launch.hosts) most = std::max(most, host.slots);
+  return most;
+}
+
+/// The output of `program --version`; empty where it cannot run, which its start will report.
 std::string version_text(const std::string& program) {
   std::string text;
   FILE* pipe = popen(fmt::format("{} --version 2>/dev/null", quoted({program})).c_str(), "r");
@@ -221,7 +166,8 @@ std::vector<std::string> launch_command(const Launch& launch, const std::string&
     command.insert(command.end(), more);
   };
   const bool four = launch.open_mpi < 5;
-  if (four) add({"--quiet"});  // no essay when a rank leaves with 2 or 3; 5 knows no such flag
+  if (four)
+    add({"--quiet"});  // else it explains at length that a rank left with 2 or 3; 5 has no such flag
   if (launch.root) add({"--allow-run-as-root"});
   add({"-np", std::to_string(launch.ranks)});
   const int slots = slots_per_host(launch);
@@ -239,7 +185,7 @@ std::vector<std::string> launch_command(const Launch& launch, const std::string&
       add({"--oversubscribe"});
     else
       add({"--map-by", ":OVERSUBSCRIBE"});
-    // Ranks that wait must leave the core to those that work.
+    // Ranks that wait must leave their core to ranks that work.
     add({"--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"});
   } else if (launch.ranks_bind) {
     add({"--bind-to", "none"});
@@ -247,8 +193,8 @@ std::vector<std::string> launch_command(const Launch& launch, const std::string&
     add({"--map-by", fmt::format("slot:PE={}", launch.cores.physical / slots), "--bind-to",
          "core"});
   }
-  // On one machine: shared memory, found without asking every network. Between machines Open MPI
-  // chooses, and OMPI_MCA_* variables or its own files say what it may use.
+  // On one machine: shared memory, without a search of every network. Between machines Open MPI
+  // chooses, and OMPI_MCA_* variables or its own files restrict it.
   if (launch.hosts.empty())
     add({"--mca", "pml", "ob1", "--mca", "btl", four ? "self,vader,tcp" : "self,sm,tcp", "--mca",
          "osc", four ? "^ucx,pt2pt" : "^ucx"});
@@ -266,10 +212,11 @@ int open_mpi_version(std::string_view printed, std::string_view mpirun) {
     std::from_chars(digits.data(), digits.data() + digits.size(), major);
   }
   if (major < 4)
-    throw UsageError(fmt::format(
-        "[launch] {} --version says '{}', wanted Open MPI 4 or 5. Put its mpirun first in PATH or "
-        "name it in RETINUE_MPIRUN.",
-        mpirun, printed.substr(0, printed.find('\n'))));
+    throw UsageError(
+        fmt::format("[launch] {} --version prints '{}', wanted Open MPI 4 or 5. Put its mpirun "
+                    "first in PATH or "
+                    "name it in RETINUE_MPIRUN.",
+                    mpirun, printed.substr(0, printed.find('\n'))));
   return major;
 }
 
@@ -291,7 +238,8 @@ std::string quoted(const std::vector<std::string>& arguments) {
 }
 
 int exit_code_of(int launcher_code) {
-  return launcher_code == 9 || launcher_code >= 128 ? 75 : launcher_code;
+  if (launcher_code == 9 || launcher_code >= 128) return kExitResume;
+  return launcher_code;
 }
 
 int run_command(const std::vector<std::string>& command) {
@@ -306,7 +254,7 @@ int run_command(const std::vector<std::string>& command) {
   sigset_t stops, before;
   sigemptyset(&stops);
   for (const int signal : kStops) sigaddset(&stops, signal);
-  sigprocmask(SIG_BLOCK, &stops, &before);  // none may come before the child is known
+  sigprocmask(SIG_BLOCK, &stops, &before);  // until the child is known
 
   const pid_t parent = getpid();
   const pid_t child = fork();
@@ -314,8 +262,8 @@ int run_command(const std::vector<std::string>& command) {
     throw SystemError(fmt::format("[launch] no process can be started: {}.", std::strerror(errno)));
   if (child == 0) {
     sigprocmask(SIG_SETMASK, &before, nullptr);
-    prctl(PR_SET_PDEATHSIG, SIGTERM);  // ranks must not outlive whoever asked for them
-    if (getppid() != parent) _exit(75);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);  // ranks must not outlive the call
+    if (getppid() != parent) _exit(kExitResume);
     execvp(argv[0], argv.data());
     const int why = errno;
     const std::string line = fmt::format(
@@ -323,7 +271,7 @@ int run_command(const std::vector<std::string>& command) {
         "RETINUE_MPIRUN.\n",
         command[0], std::strerror(why));
     [[maybe_unused]] const auto written = write(STDERR_FILENO, line.data(), line.size());
-    _exit(why == ENOENT || why == EACCES ? 2 : 75);
+    _exit(why == ENOENT || why == EACCES ? kExitUsage : kExitResume);
   }
   g_child = child;
   for (const int signal : kStops) sigaction(signal, &action, nullptr);
@@ -341,8 +289,9 @@ int run_command(const std::vector<std::string>& command) {
     std::fwrite(line.data(), 1, line.size(), stderr);
     std::fflush(stderr);
   }
-  // A launcher that was told to stop has an exit code of its own.
-  return g_stops > 0 && code == 1 ? 75 : code;
+  // A launcher that was asked to stop has an exit code of its own.
+  if (g_stops > 0 && code == kExitBug) return kExitResume;
+  return code;
 }
 
 int stops_asked() { return g_stops; }

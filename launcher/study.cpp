@@ -7,6 +7,7 @@
 #include "parallel/base/build_config.h"
 #include "parallel/base/check.h"
 #include "parallel/base/clock.h"
+#include "parallel/base/exit_code.h"
 #include "parallel/base/hash.h"
 #include "parallel/device/cuda/runtime.h"
 #include "runtime/formats/atomic_file.h"
@@ -238,7 +239,7 @@ int run_study(const Command& command, bool gpus) {
           stderr);
     return code;
   }
-  return summary.failed > 0 ? 3 : 0;
+  return summary.failed > 0 ? kExitItemsFailed : kExitDone;
 }
 
 }  // namespace retinue::launcher

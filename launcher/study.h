@@ -1,4 +1,5 @@
 #pragma once
+// Tested through tests/launcher/program_test.cpp.
 
 #include "launcher/commands.h"
 

@@ -1,6 +1,7 @@
 #include "launcher/supervisor.h"
 
 #include "launcher/spawn.h"
+#include "parallel/base/exit_code.h"
 #include "runtime/output/journal.h"
 
 #include <algorithm>
@@ -33,7 +34,7 @@ bool is_progress(const JournalProgress& before, const JournalProgress& now) {
   return now.done > before.done || (now.suspects < before.suspects);
 }
 
-/// Waits as long as nobody asks to stop. False: somebody does.
+/// Waits. False: a request to stop ended the wait.
 bool pause(double seconds) {
   const auto until = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
   while (std::chrono::steady_clock::now() < until) {
@@ -43,7 +44,7 @@ bool pause(double seconds) {
   return true;
 }
 
-/// Where mpirun was killed, its ranks may outlive it by seconds and still hold the folder.
+/// Waits until no rank holds the folder: ranks may outlive a killed mpirun by seconds.
 void wait_for_ranks(const std::string& job) {
   const int fd = ::open((job + "/lock").c_str(), O_RDWR | O_CLOEXEC);
   if (fd < 0) return;
@@ -61,7 +62,7 @@ int supervise(const std::vector<std::string>& arguments, const std::string& job,
   double pause_s = kFirstPause_s;
   for (int in_a_row = 0;;) {
     const int code = run_command(arguments);
-    if (code != 75 || stops_asked() > 0) return code;
+    if (code != kExitResume || stops_asked() > 0) return code;
     wait_for_ranks(job);
     const JournalProgress now = progress_of(job);
     if (is_progress(before, now)) in_a_row = 0, pause_s = kFirstPause_s;
@@ -69,7 +70,7 @@ int supervise(const std::vector<std::string>& arguments, const std::string& job,
     if (in_a_row == retries) {
       std::fprintf(
           stderr,
-          "retinue: [--retries] %d in a row made no progress. The first failure above says "
+          "retinue: [--retries] %d in a row made no progress. The first failure above shows "
           "why; the same command goes on.\n",
           retries);
       return code;

@@ -12,7 +12,7 @@
 namespace retinue::launcher {
 
 std::string read_text_file(const std::string& path, std::string_view where, std::string_view flag) {
-  // Not a stream: those throw errors of their own, and lose the reason.
+  // stdio, because a stream loses the reason of a failure.
   std::string text;
   std::FILE* file = std::fopen(path.c_str(), "rb");
   int error = file == nullptr ? errno : 0;

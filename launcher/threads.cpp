@@ -12,7 +12,7 @@
 namespace retinue::launcher {
 namespace {
 
-/// Host and set of CPUs, as every rank tells them.
+/// A rank's host and CPUs, as it reports them.
 struct Place {
   std::array<char, 256> host{};
   cpu_set_t cpus{};

@@ -8,6 +8,7 @@
 #include "runtime/engine/request.h"
 #include "runtime/media/media_decoder.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -40,6 +41,9 @@ struct PrefetchTimes {
   double cpu_s = 0;  ///< of the threads that read and decode
   std::int64_t decoded = 0;
 };
+
+/// Threads that decode on a rank beside `threads` that compute.
+constexpr int decode_threads(int threads) { return std::clamp(threads / 4, 1, 8); }
 
 /// Reads and decodes, on its own threads, the images and videos that this rank will encode.
 class Prefetcher final : public PixelSource {

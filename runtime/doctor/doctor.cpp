@@ -1,6 +1,7 @@
 #include "runtime/doctor/doctor.h"
 
 #include "parallel/base/build_config.h"
+#include "parallel/base/exit_code.h"
 #include "parallel/comm/nccl/nccl_communicator.h"
 #include "parallel/comm/sweep.h"
 #include "parallel/mesh/mesh.h"
@@ -239,7 +240,7 @@ int run_doctor(const Session& session, const DoctorOptions& options) {
     go = receive_go(world);
   }
   if (go == Go::kStop) {
-    if (world.rank() != 0) return 75;
+    if (world.rank() != 0) return kExitResume;
     report(options, facts, verdict);
     throw SystemError(fmt::format("[doctor] {} of {} ranks did not answer; see 'ranks' above.",
                                   facts.silent.size(), facts.size));
@@ -260,7 +261,7 @@ int run_doctor(const Session& session, const DoctorOptions& options) {
     }
   }
   if (world.rank() == 0) report(options, facts, verdict);
-  int code = verdict == Verdict::kBroken ? 3 : 0;
+  int code = verdict == Verdict::kBroken ? kExitItemsFailed : kExitDone;
   broadcast_value(world, code);
   return code;
 }

@@ -4,6 +4,7 @@
 #include "layers/weights/checkpoint.h"
 #include "parallel/base/build_config.h"
 #include "parallel/base/hash.h"
+#include "parallel/device/choose_device.h"
 #include "parallel/device/cpu/isa.h"
 #include "parallel/device/cuda/runtime.h"
 #include "parallel/device/topology.h"
@@ -106,11 +107,9 @@ void add_gpu(const Device& device, const Places& places, RankFacts& facts) {
 
 /// The device that a job would give to this rank.
 Device device_of_rank(const RunOptions& options, int node_rank, std::string& error) {
-  cuda::Availability gpus{.devices = 0, .reason = "this build has no CUDA"};
-  if constexpr (build::kCuda) gpus = cuda::availability();
-  if (options.device == DeviceType::kCuda && gpus.devices == 0) error = gpus.reason;
-  if (options.device == DeviceType::kCpu || gpus.devices == 0) return {};
-  return {DeviceType::kCuda, node_rank % gpus.devices};
+  const DeviceChoice choice = choose_device(options.device, options.dtype);
+  error = choice.missing;
+  return choice.type == DeviceType::kCuda && error.empty() ? gpu_of_rank(node_rank) : Device{};
 }
 
 }  // namespace

@@ -175,17 +175,14 @@ class Engine::Rank : public EngineRank {
   StepResult result;
 };
 
-Engine::Engine(Context& ctx, MemoryLedger& ledger, layers::Qwen3Vl& model,
-               const EngineLimits& limits, Communicator& control, PixelSource& pixels,
-               const Clock& clock, const EngineOptions& options, Context* vision)
-    : rank_(std::make_unique<Rank>(ctx, vision != nullptr ? *vision : ctx, ledger, model, limits,
-                                   control, pixels, clock)),
-      clock_(clock),
-      plans_ahead_(options.plan_ahead.value_or(ctx.device().type != DeviceType::kCpu)) {
-  if (model.axis().rank != 0) return;
-  EngineOptions chosen = options;
-  chosen.encode_beside = options.encode_beside.value_or(vision != nullptr);
-  leader_ = std::make_unique<Leader>(model, limits, chosen, clock);
+Engine::Engine(const EngineParts& parts)
+    : rank_(std::make_unique<Rank>(parts)),
+      clock_(parts.clock),
+      plans_ahead_(parts.options.plan_ahead.value_or(parts.ctx.device().type != DeviceType::kCpu)) {
+  if (parts.model.axis().rank != 0) return;
+  EngineOptions chosen = parts.options;
+  chosen.encode_beside = chosen.encode_beside.value_or(parts.vision != nullptr);
+  leader_ = std::make_unique<Leader>(parts.model, parts.limits, chosen, parts.clock);
 }
 
 Engine::~Engine() = default;

@@ -52,17 +52,26 @@ struct EngineOptions {
   bool check_accounts = build::kBuildType == "Debug";
 };
 
+/// What an engine works with. All of it but `limits` and `options` outlives the engine.
+struct EngineParts {
+  Context& ctx;
+  Context* vision = nullptr;  ///< where images are encoded, its stream beside ctx's; null: on ctx
+  MemoryLedger& ledger;
+  layers::Qwen3Vl& model;
+  EngineLimits limits;    ///< equal on every rank
+  Communicator& control;  ///< joins the ranks of the tensor axis, in host memory
+  PixelSource& pixels;
+  const Clock& clock;
+  EngineOptions options = {};
+};
+
 /// Turns requests into completions on the ranks of one replica. Rank 0 of the tensor axis leads: it
 /// takes requests, plans each step and samples; every rank executes the broadcast plan. Knows ids,
 /// patches, grids and limits; opens no file, prints nothing.
 class Engine {
  public:
-  /// Every rank of the axis builds one, with equal limits. `control` joins the ranks of the axis in
-  /// host memory; it, `pixels` and `clock` outlive the engine, as do the contexts.
-  ///   vision  encodes images, on a stream beside that of `ctx`; null: `ctx` does
-  Engine(Context& ctx, MemoryLedger& ledger, layers::Qwen3Vl& model, const EngineLimits& limits,
-         Communicator& control, PixelSource& pixels, const Clock& clock,
-         const EngineOptions& options = {}, Context* vision = nullptr);
+  /// Every rank of the axis builds one.
+  explicit Engine(const EngineParts& parts);
   ~Engine();
 
   /// Leader only. Nothing when accepted; else why it can never run (too long, grid too large).

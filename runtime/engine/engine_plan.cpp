@@ -14,16 +14,37 @@ namespace retinue::runtime {
 
 namespace {
 
-/// Sequences that run at once on CPUs, whose steps are bound by arithmetic from few rows on.
+/// Sequences that run at once on CPUs, where arithmetic bounds steps of a few rows already.
 constexpr std::int64_t kCpuSequences = 32;
-/// Beyond the items that one prompt may bring, features are held for at most so many visual tokens.
+/// Features are held for one prompt's images, and beyond these for at most this many visual tokens.
 constexpr std::int64_t kSharedFeatureRows = 16384;
 
 constexpr std::int64_t ceil_div(std::int64_t n, std::int64_t by) { return (n + by - 1) / by; }
 
-/// Pages that the longest sequence takes.
+/// KV blocks of the longest sequence.
 std::int64_t longest_blocks(const EngineLimits& limits) {
   return ceil_div(limits.max_sequence_tokens, limits.kv_block_tokens);
+}
+
+/// Runs the largest exchange of images that the limits allow.
+void encode_most(Context& on, layers::Qwen3Vl& model, const EngineLimits& limits) {
+  const layers::VisionConfig& config = model.config().vision;
+  // One image of all the patches: attention's scratch grows with the longest slice.
+  const std::int64_t patches = limits.encode_patches;
+  const layers::GridThw grid{1, config.spatial_merge_size, patches / config.spatial_merge_size};
+  // Every rank may encode as much in one exchange, and all of it is gathered.
+  const std::int64_t mine = patches / config.merge_unit();
+  std::vector<layers::ExchangedImage> images = {{0, mine, 0}};
+  for (std::int64_t r = 1, left = limits.feature_rows - mine; r < model.axis().size && left > 0;
+       ++r) {
+    images.push_back({static_cast<int>(r), std::min(mine, left), 0});
+    left -= images.back().visual_tokens;
+  }
+  const std::vector<layers::GridThw> grids = {grid};
+  Frame frame(on);
+  const Shape rows{patches, config.patch_width()};
+  const std::byte* const at = upload(on, nullptr, static_cast<std::size_t>(rows.numel()));
+  model.encode(on, ConstTensorView(at, DType::kU8, rows), grids, images);
 }
 
 /// Runs the largest steps that the limits allow through a planned model and returns its peaks.
@@ -42,26 +63,7 @@ EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device
   options.pixel_values.resize(static_cast<std::size_t>(config.vision.in_channels * 256));
   layers::Qwen3Vl model(ctx, ledger, config, axis, nullptr, options);
 
-  const std::int64_t merge_unit = config.vision.merge_unit();
-  if (limits.encode_patches > 0) {
-    // One square item of all the patches: attention's scratch grows with the longest slice.
-    const std::int64_t patches = limits.encode_patches;
-    const layers::GridThw grid{1, config.vision.spatial_merge_size,
-                               patches / config.vision.spatial_merge_size};
-    // Every rank may encode as much in one exchange; all of it is gathered, and has a place to go.
-    const std::int64_t mine = patches / merge_unit;
-    std::vector<layers::ExchangedImage> images = {{0, mine, 0}};
-    for (std::int64_t r = 1, left = limits.feature_rows - mine; r < tensor && left > 0; ++r) {
-      images.push_back({static_cast<int>(r), std::min(mine, left), 0});
-      left -= images.back().visual_tokens;
-    }
-    const std::vector<layers::GridThw> grids = {grid};
-    Context& on = beside ? vision : ctx;
-    Frame frame(on);
-    const Shape rows{patches, config.vision.patch_width()};
-    const std::byte* const at = upload(on, nullptr, static_cast<std::size_t>(rows.numel()));
-    model.encode(on, ConstTensorView(at, DType::kU8, rows), grids, images);
-  }
+  if (limits.encode_patches > 0) encode_most(beside ? vision : ctx, model, limits);
   {
     Frame frame(ctx);
     const StepBlock block(StepSizes::largest(limits));
@@ -87,6 +89,35 @@ EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device
                                  kNcclCommunicators * kNcclBytes;
   }
   return plan;
+}
+
+/// The limits that do not depend on memory. On a GPU max_sequences may grow.
+EngineLimits limits_of(const layers::ModelConfig& config, Device device, int tensor,
+                       const EngineSizing& sizing) {
+  const std::int64_t patch_area = config.vision.patch_size * config.vision.patch_size;
+  const std::int64_t merge_unit = config.vision.merge_unit();
+  EngineLimits limits;
+  limits.kv_block_tokens = sizing.kv_block_tokens.value_or(32);
+  if (limits.kv_block_tokens < 16 || 128 % limits.kv_block_tokens != 0)
+    throw UsageError(fmt::format("[engine] --kv-block-tokens is {}, wanted 16, 32, 64 or 128",
+                                 limits.kv_block_tokens));
+  limits.max_sequences =
+      sizing.max_sequences.value_or(device.type == DeviceType::kCpu ? kCpuSequences : 1);
+  if (limits.max_sequences < 1) throw UsageError("[engine] --max-sequences must be at least 1");
+  limits.max_batch_tokens = std::max(sizing.max_batch_tokens.value_or(2048), limits.max_sequences);
+  const std::int64_t image_patches = sizing.max_image_pixels / patch_area;
+  const std::int64_t video_patches =
+      sizing.max_video_pixels / config.vision.temporal_patch_size / patch_area;
+  limits.max_item_patches = std::max(image_patches, video_patches) / merge_unit * merge_unit;
+  limits.encode_patches = limits.max_item_patches;
+  const std::int64_t item_rows = limits.max_item_patches / merge_unit;
+  const std::int64_t prompt = item_rows * sizing.max_items + sizing.max_text_tokens;
+  limits.max_sequence_tokens =
+      std::min(config.text.max_position_embeddings, prompt + sizing.max_new_tokens);
+  // Rows for the prompts in flight and for the next ones: an image on each rank.
+  limits.feature_rows = std::max(item_rows * std::max<std::int64_t>(sizing.max_items, 2),
+                                 std::min(item_rows * (tensor + 1), kSharedFeatureRows));
+  return limits;
 }
 
 std::string refusal(std::int64_t memory_bytes, const EnginePlan& fixed,
@@ -117,30 +148,7 @@ EnginePlan plan_engine(const layers::ModelConfig& config, DType dtype, Device de
   layers::check_tensor_size(tensor, config.text.num_attention_heads,
                             config.text.num_key_value_heads, config.text.intermediate_size,
                             config.text.vocab_size, layers::reduction_leaves(config.text));
-  const std::int64_t patch_area = config.vision.patch_size * config.vision.patch_size;
-  const std::int64_t merge_unit = config.vision.merge_unit();
-  EngineLimits limits;
-  limits.kv_block_tokens = sizing.kv_block_tokens.value_or(32);
-  if (limits.kv_block_tokens < 16 || 128 % limits.kv_block_tokens != 0)
-    throw UsageError(fmt::format("[engine] --kv-block-tokens is {}, wanted 16, 32, 64 or 128",
-                                 limits.kv_block_tokens));
-  limits.max_sequences =
-      sizing.max_sequences.value_or(device.type == DeviceType::kCpu ? kCpuSequences : 1);
-  if (limits.max_sequences < 1) throw UsageError("[engine] --max-sequences must be at least 1");
-  limits.max_batch_tokens = std::max(sizing.max_batch_tokens.value_or(2048), limits.max_sequences);
-  const std::int64_t image_patches = sizing.max_image_pixels / patch_area;
-  const std::int64_t video_patches =
-      sizing.max_video_pixels / config.vision.temporal_patch_size / patch_area;
-  limits.max_item_patches = std::max(image_patches, video_patches) / merge_unit * merge_unit;
-  limits.encode_patches = limits.max_item_patches;
-  const std::int64_t item_rows = limits.max_item_patches / merge_unit;
-  const std::int64_t prompt = item_rows * sizing.max_items + sizing.max_text_tokens;
-  limits.max_sequence_tokens =
-      std::min(config.text.max_position_embeddings, prompt + sizing.max_new_tokens);
-  // Room for the prompts in flight and those being encoded behind them: an item on each rank.
-  limits.feature_rows = std::max(item_rows * std::max<std::int64_t>(sizing.max_items, 2),
-                                 std::min(item_rows * (tensor + 1), kSharedFeatureRows));
-
+  EngineLimits limits = limits_of(config, device, tensor, sizing);
   layers::TensorAxis axis;
   axis.size = tensor;
   layers::ModelOptions options;
@@ -149,7 +157,7 @@ EnginePlan plan_engine(const layers::ModelConfig& config, DType dtype, Device de
   const std::int64_t one = longest_blocks(limits);
   EnginePlan fixed;
   std::int64_t given = 0, left = 0;
-  /// What all but the cache takes with as many sequences, and the pages that this leaves.
+  // Measures the plan of so many sequences; returns the KV blocks that the rest of it leaves.
   const auto blocks_beside = [&](std::int64_t sequences) {
     limits.max_sequences = sequences;
     limits.max_logit_rows = std::max(sizing.max_logit_rows, sequences);
@@ -162,14 +170,15 @@ EnginePlan plan_engine(const layers::ModelConfig& config, DType dtype, Device de
   };
   std::int64_t blocks = blocks_beside(limits.max_sequences);
   if (device.type == DeviceType::kCuda && !sizing.max_sequences) {
-    // As many as the cache holds of the usual kind. Logits of more sequences leave less cache, so
-    // the first answer is too many by a little, and the second never is.
-    const std::int64_t usual = item_rows + sizing.max_new_tokens;
+    // As many sequences of the usual length as the cache holds. Logits of more sequences leave
+    // less cache, so the first result is slightly too many; the second is not.
+    const std::int64_t usual =
+        limits.max_item_patches / config.vision.merge_unit() + sizing.max_new_tokens;
     for (int round = 0; round < 2; ++round)
       blocks = blocks_beside(std::clamp<std::int64_t>(blocks * limits.kv_block_tokens / usual, 1,
                                                       limits.max_batch_tokens));
   }
-  // More than every sequence at its longest is never used.
+  // Blocks for every sequence at its longest are the most that can be used.
   limits.kv_blocks = std::min(blocks, one * limits.max_sequences);
   if (limits.kv_blocks < 1 || (!sizing.kv_memory_gib && limits.kv_blocks < one) || given > left)
     throw UsageError(refusal(memory_bytes, fixed, one * block_bytes));

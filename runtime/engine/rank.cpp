@@ -35,24 +35,23 @@ void copy_text(const std::string& text, std::array<char, size>& to) {
 
 }  // namespace
 
-EngineRank::EngineRank(Context& ctx, Context& vision, MemoryLedger& ledger, layers::Qwen3Vl& model,
-                       const EngineLimits& limits, Communicator& control, PixelSource& pixels,
-                       const Clock& clock)
-    : ctx_(ctx),
-      vision_(vision),
-      model_(model),
-      limits_(limits),
-      control_(control),
-      pixels_(pixels),
-      clock_(clock),
-      inputs_(ledger, ctx.device(), static_cast<std::size_t>(block_bytes(limits))),
+EngineRank::EngineRank(const EngineParts& parts)
+    : ctx_(parts.ctx),
+      vision_(parts.vision != nullptr ? *parts.vision : parts.ctx),
+      model_(parts.model),
+      limits_(parts.limits),
+      control_(parts.control),
+      pixels_(parts.pixels),
+      clock_(parts.clock),
+      inputs_(parts.ledger, ctx_.device(), static_cast<std::size_t>(block_bytes(limits_))),
       patch_rows_(
-          ledger, ctx.device(),
-          static_cast<std::size_t>(limits.encode_patches * model.config().vision.patch_width())),
-      results_(Buffer::staging(ledger, ctx.device(),
-                               static_cast<std::size_t>(result_bytes(
-                                   limits, model.vocab_per_rank(), model.dtype(), ctx.device())))),
-      encoded_{Event(ctx.device()), Event(ctx.device())} {}
+          parts.ledger, ctx_.device(),
+          static_cast<std::size_t>(limits_.encode_patches * model_.config().vision.patch_width())),
+      results_(
+          Buffer::staging(parts.ledger, ctx_.device(),
+                          static_cast<std::size_t>(result_bytes(limits_, model_.vocab_per_rank(),
+                                                                model_.dtype(), ctx_.device())))),
+      encoded_{Event(ctx_.device()), Event(ctx_.device())} {}
 
 std::int64_t EngineRank::staging_bytes(const EngineLimits& limits,
                                        const layers::ModelConfig& config, DType dtype,

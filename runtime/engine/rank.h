@@ -30,11 +30,7 @@ struct StepResult {
 /// exchanges over its own axis, in device memory.
 class EngineRank {
  public:
-  /// Takes what Engine is made from.
-  ///   vision  encodes images: `ctx`, or a context beside it
-  EngineRank(Context& ctx, Context& vision, MemoryLedger& ledger, layers::Qwen3Vl& model,
-             const EngineLimits& limits, Communicator& control, PixelSource& pixels,
-             const Clock& clock);
+  explicit EngineRank(const EngineParts& parts);
 
   /// Host memory that stages a rank's inputs and results.
   static std::int64_t staging_bytes(const EngineLimits& limits, const layers::ModelConfig& config,

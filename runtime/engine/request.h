@@ -88,7 +88,7 @@ struct Completion {
   std::string logits_sha256;  ///< of the rows that tokens were chosen from, where asked for
   std::vector<std::byte> prompt_logits;  ///< [prompt_tokens, vocab], the model's dtype, where asked
   std::optional<DataError> error;        ///< the request failed; ids hold the output before that
-  double queued_s = 0, first_token_s = 0, finished_s = 0;  ///< since submit
+  double first_token_s = 0, finished_s = 0;  ///< since submit
 };
 
 /// Gives the engine pixels. Called on the rank that encodes an image; the engine itself opens no

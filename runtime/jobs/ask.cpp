@@ -1,3 +1,4 @@
+#include "parallel/base/exit_code.h"
 #include "runtime/decode/prefetcher.h"
 #include "runtime/jobs/job.h"
 #include "runtime/jobs/job_messages.h"
@@ -16,10 +17,9 @@ void print(const std::string& text) {
   std::fflush(stdout);
 }
 
-/// The lead's part: asks, prints what comes. Returns the exit code.
+/// The leader's part: submits the request and prints the answer. Returns the exit code.
 int leader(Engine& engine, PreparedRequest prepared, OutputText& text) {
-  // The engine asks after every token whether a stop text has come; that is also the moment to show
-  // the token.
+  // The engine asks after every token whether a stop text has come: print the token there.
   prepared.request.stop = [&](std::span<const std::int32_t> ids) {
     const bool stopped = text.update(ids);
     print(text.take());
@@ -33,10 +33,10 @@ int leader(Engine& engine, PreparedRequest prepared, OutputText& text) {
   const auto completions = engine.poll();
   check(completions.size() == 1, "one question has one answer");
   print(text.finish() + "\n");
-  if (!completions[0].error) return 0;
+  if (!completions[0].error) return kExitDone;
   std::fprintf(stderr, "retinue: [%s] %s\n", completions[0].error->stage.c_str(),
                completions[0].error->message.c_str());
-  return 3;
+  return kExitItemsFailed;
 }
 
 }  // namespace
@@ -53,11 +53,17 @@ int run_ask(const Session& session, const AskOptions& options) {
 
   const RankShare share = take_share(session, options.run, model);
   const Mesh mesh(session.world, choose_mesh(options.run, session.world.size()));
-  // One question fills one replica; the others' ranks wait.
+  // One request needs one replica; the ranks of others wait.
   if (mesh.data_index() != 0) return await_end(session.world);
   Prefetcher prefetcher(items, model.processor, model.image, 2, nullptr, isolated.get());
-  Replica replica(options.run, model, mesh, loaders(session, options.run, mesh.tensor()), share,
-                  sizing, prefetcher, session.clock);
+  Replica replica({.options = options.run,
+                   .model = model,
+                   .mesh = mesh,
+                   .loaders = loaders(session, options.run, mesh.tensor()),
+                   .share = share,
+                   .sizing = sizing,
+                   .pixels = prefetcher,
+                   .clock = session.clock});
   if (!mesh.is_leader()) {
     while (replica.engine().step()) {
     }

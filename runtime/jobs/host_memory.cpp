@@ -8,7 +8,7 @@
 namespace retinue::runtime {
 namespace {
 
-/// "MemAvailable:   123 kB"; what the kernel would give without swapping. 0 where it does not say.
+/// "MemAvailable:   123 kB": memory that the kernel can give without swapping. 0: no such line.
 std::int64_t available_bytes() {
   std::ifstream file("/proc/meminfo");
   for (std::string line; std::getline(file, line);)
@@ -23,7 +23,7 @@ std::int64_t free_host_memory() {
   if (bytes == 0)
     bytes = static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) *
             static_cast<std::int64_t>(sysconf(_SC_PAGE_SIZE));
-  // Version 2 and 1; "max" and the huge number that stands for no limit change nothing.
+  // Version 2 and 1; "max" and the huge number that means no limit change nothing.
   for (const char* path :
        {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
     std::ifstream file(path);

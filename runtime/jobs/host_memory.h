@@ -1,14 +1,15 @@
 #pragma once
+// Tested through tests/runtime/jobs/verbs_test.cpp.
 
 #include <cstdint>
 
 namespace retinue::runtime {
 
-/// What is free on this host now, or less, where a cgroup allows less.
+/// The memory that is free on this host now, or that its cgroup still allows, if this is less.
 std::int64_t free_host_memory();
 
-/// Bytes that one of `local_ranks` ranks of this host may plan with: its part of four fifths of
-/// what is free now, or that its cgroup allows. To be asked before any of these ranks allocates.
+/// The bytes that one of `local_ranks` ranks of this host may plan with: its part of four fifths of
+/// free_host_memory(). Call it before any of these ranks allocates.
 std::int64_t memory_per_rank(int local_ranks);
 
 }  // namespace retinue::runtime

@@ -1,4 +1,5 @@
 #pragma once
+// Tested through tests/runtime/jobs/verbs_test.cpp.
 
 #include "parallel/base/clock.h"
 #include "parallel/base/log.h"
@@ -20,9 +21,9 @@ struct Session {
   bool waits_after_ops = false;  ///< on GPUs, to name the op that failed
   Log& log;
   const Clock& clock;
-  double launch_s = 0;  ///< as in StartUp, before the job was entered
+  double launch_s = 0;  ///< before the job was entered, as in StartUp
   double communicators_s = 0;
-  StatusSink* monitor = nullptr;  ///< rank 0: is told how the job stands; null: nobody asks
+  StatusSink* monitor = nullptr;  ///< rank 0: receives the job's status; null: no monitor
 };
 
 /// The verbs. Every rank of the world enters with equal options; the exit code is the same on all

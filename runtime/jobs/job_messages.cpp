@@ -1,30 +1,29 @@
 #include "runtime/jobs/job_messages.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/exit_code.h"
 
 #include <chrono>
-#include <string>
+#include <exception>
 #include <thread>
 
 namespace retinue::runtime {
 
 void on_coordinator(Communicator& world, const std::function<void()>& work) {
-  int code = 0;
-  std::string message;
+  ExitReason reason;
   if (world.rank() == 0) {
     try {
       work();
-    } catch (const UsageError& error) {
-      code = 2, message = error.what();
-    } catch (const SystemError& error) {
-      code = 75, message = error.what();
+    } catch (const Error&) {
+      reason = exit_reason(std::current_exception());
+      if (reason.code == kExitBug) throw;
     }
   }
-  broadcast_value(world, code);
-  if (code == 0) return;
-  broadcast_container(world, message);
-  if (code == 2) throw UsageError(message);
-  throw SystemError(message);
+  broadcast_value(world, reason.code);
+  if (reason.code == kExitDone) return;
+  broadcast_container(world, reason.message);
+  if (reason.code == kExitUsage) throw UsageError(reason.message);
+  throw SystemError(reason.message);
 }
 
 void announce_end(Communicator& world, int exit_code) {

@@ -1,8 +1,7 @@
 #include "runtime/jobs/model_files.h"
 
-#include "parallel/base/build_config.h"
 #include "parallel/base/hash.h"
-#include "parallel/device/cuda/runtime.h"
+#include "parallel/device/choose_device.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -57,7 +56,7 @@ void read_generation(const std::string& folder, ModelFiles& model) {
     SamplingParams& params = model.generation;
     if (generation->value("do_sample", Json(false)) == Json(true)) {
       params.temperature = 1;
-      params.top_k = 50;  // the reference's default where the file does not say
+      params.top_k = 50;  // the reference's default where the file has none
       read_number(*generation, "temperature", params.temperature);
       read_number(*generation, "top_p", params.top_p);
       read_number(*generation, "top_k", params.top_k);
@@ -81,21 +80,17 @@ void check_options(const RunOptions& options) {
     throw UsageError("[--tensor-parallel] wants a number of ranks, 0 to choose");
 }
 
-/// --device and --dtype, which depend on each other: GPUs compute in bfloat16 only.
-void choose_device(const RunOptions& options, ModelFiles& model) {
+/// --device, --dtype and --reduce, which depend on each other.
+void choose_computation(const RunOptions& options, ModelFiles& model) {
   model.dtype = options.dtype.value_or(model.config.dtype);
-  cuda::Availability gpus{.devices = 0, .reason = "this build has no CUDA"};
-  if constexpr (build::kCuda) gpus = cuda::availability();
-  const bool serves = model.dtype == DType::kBF16;
-  if (options.device == DeviceType::kCuda) {
-    if (gpus.devices == 0)
-      throw UsageError(fmt::format("[--device] cuda: {}. Use --device cpu.", gpus.reason));
-    if (!serves)
-      throw UsageError(
-          "[--dtype] is float32, which is for CPUs. Use --dtype bfloat16 with --device cuda.");
-  }
-  const bool gpu = options.device != DeviceType::kCpu && gpus.devices > 0 && serves;
-  model.device = Device{gpu ? DeviceType::kCuda : DeviceType::kCpu, 0};
+  const DeviceChoice choice = choose_device(options.device, model.dtype);
+  if (!choice.missing.empty())
+    throw UsageError(fmt::format("[--device] cuda: {}. Use --device cpu.", choice.missing));
+  const bool gpu = choice.type == DeviceType::kCuda;
+  if (gpu && model.dtype != DType::kBF16)
+    throw UsageError(
+        "[--dtype] is float32, which is for CPUs. Use --dtype bfloat16 with --device cuda.");
+  model.device = Device{choice.type, 0};
   model.ordered = options.reduce == Reduce::kOrdered;
   if (!model.ordered && !gpu)
     throw UsageError("[--reduce] nccl: this device is a CPU. Use --reduce ordered.");
@@ -116,8 +111,7 @@ void apply_pixel_flags(const RunOptions& options, VisionProcessorSpec& spec) {
                                  spec.image.max_pixels, spec.factor() * spec.factor()));
 }
 
-/// Throws: UsageError where random weights stand in for those of a folder that lacks more than
-/// them.
+/// Throws: UsageError where --weights random meets a folder that lacks more than the weights.
 void check_small_files(const RunOptions& options) {
   if (!options.weights.random) return;
   std::string missing;
@@ -175,7 +169,7 @@ ModelFiles load_model_files(const RunOptions& options) {
                    .eos_ids = {},
                    .generation = {},
                    .identity = model_identity(options)};
-  choose_device(options, model);
+  choose_computation(options, model);
   apply_pixel_flags(options, model.processor);
   const layers::VisionConfig& vision = model.config.vision;
   if (model.processor.patch_size != vision.patch_size ||

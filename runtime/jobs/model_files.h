@@ -18,33 +18,33 @@
 
 namespace retinue::runtime {
 
-/// Everything that a checkpoint folder says beside its weights, under the flags of this run. Each
-/// rank reads it alike, before any collective.
+/// A checkpoint folder without its weights, under the flags of this run. Every rank reads it,
+/// before any collective.
 struct ModelFiles {
   layers::ModelConfig config;
   DType dtype = DType::kBF16;
-  Device device;        ///< its type; which of a host's GPUs a rank takes is its RankShare's
-  bool ordered = true;  ///< --reduce ordered
+  Device device;                  ///< its type; RankShare has the GPU that a rank takes
+  bool ordered = true;            ///< --reduce ordered
   VisionProcessorSpec processor;  ///< with --min-pixels and --max-pixels
   ImageOptions image;
   Tokenizer tokenizer;
   Detokenizer detokenizer;
   ChatTemplate chat_template;
   PromptOptions prompt;
-  std::vector<std::int32_t> eos_ids;  ///< of generation_config.json, else of config.json
-  SamplingParams generation;          ///< what generation_config.json asks for
-  /// Hash of all these files, and of the weights' names and sizes: which model this is.
+  std::vector<std::int32_t> eos_ids;  ///< from generation_config.json, else from config.json
+  SamplingParams generation;          ///< as generation_config.json asks
+  /// Names the model: a hash of all these files, and of the weights' names and sizes.
   std::string identity;
 };
 
-/// Throws: UsageError naming flag or file for what is missing, ill-formed or not served.
+/// Throws: UsageError, naming the flag or file that is missing, ill-formed or not served.
 ModelFiles load_model_files(const RunOptions& options);
 
-/// ModelFiles::identity: contents of the small files; of weights names and sizes, which is what
-/// tells two models apart without reading them. A file that is missing is left out.
+/// ModelFiles::identity. Names and sizes of the weights are enough to distinguish two models, and
+/// cost no reading. A missing file is left out.
 std::string model_identity(const RunOptions& options);
 
-/// How outputs are made and where they end.
+/// How tokens are chosen and where answers end.
 struct Sampling {
   SamplingParams params;
   std::int64_t max_new_tokens = 256;
@@ -57,13 +57,13 @@ struct Sampling {
 /// Throws: UsageError naming the flag that is out of range.
 Sampling resolve_sampling(const SamplingOptions& options, const ModelFiles& model);
 
-/// The same for one item: what it brings itself goes over the job's.
-/// Errors: stage "prompt", naming what is out of range.
+/// The same for one item: its own values win over the job's.
+/// Errors: stage "prompt", naming the value that is out of range.
 Result<Sampling> resolve_sampling(const ItemSampling& item, const Sampling& job,
                                   const ModelFiles& model);
 
-/// Normalised value of every byte, [channels, 256]: f32((u8 - 127.5) / 127.5), as the reference's
-/// fused rescale and normalise gives for mean and deviation 0.5.
+/// The normalised value of every byte, [channels, 256]: f32((u8 - 127.5) / 127.5), as the fused
+/// rescale and normalise of the reference gives for mean and deviation 0.5.
 std::vector<float> pixel_values(const layers::VisionConfig& vision);
 
 }  // namespace retinue::runtime

@@ -51,8 +51,8 @@ FailureBudget parse_failure_budget(std::string_view text);
 /// The part of its work that a run of a study leaves out.
 enum class AblationKind { kNone, kNullCollectives, kPreloadedPixels, kTextOnly };
 
-/// What all running verbs share, under the names of the command line (dashes are underscores). The
-/// launcher fills these from flags and --config through one table per struct.
+/// The options that all verbs which run a model share, under the names of the command line (dashes
+/// are underscores). The launcher fills them from flags and --config, through one table per struct.
 struct RunOptions {
   std::string model;
   Weights weights;

@@ -17,7 +17,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// What is shown, then what is asked about it: the order of the model card's examples.
+/// Images and videos, then the prompt: the order of the model card's examples.
 Conversation conversation_of(const Item& item, const JobPrompt& prompt) {
   Conversation conversation;
   conversation.media = item.media;
@@ -39,7 +39,7 @@ Conversation conversation_of(const Item& item, const JobPrompt& prompt) {
 }
 
 /// Names the pixels of the `index`-th image or video of a prompt with these files (digest and
-/// sizes): all else that they come from is the same for a whole run.
+/// sizes). Everything else that pixels depend on is the same for a whole run.
 ContentKey content_of(const std::string& files, const MediaReference& media, std::size_t index) {
   const std::string hex =
       sha256_hex(fmt::format("{} {} {} {}", files, index, static_cast<int>(media.kind), media.fps));
@@ -51,7 +51,7 @@ ContentKey content_of(const std::string& files, const MediaReference& media, std
   return {half(0), half(16)};
 }
 
-/// Same item, same prompt: the same random numbers, whenever and wherever it runs.
+/// The same item and prompt give the same random numbers, whenever and wherever they run.
 std::uint64_t stream_of(const Item& item, const std::vector<std::int32_t>& ids) {
   std::uint64_t hash = fnv1a64(item.id);
   for (const std::int32_t id : ids)
@@ -101,7 +101,7 @@ Result<PreparedRequest> prepare_request(const Item& item, std::size_t index,
   Request& request = prepared.request;
   if (!prepared.files.empty()) {
     prepared.sha256 = sha256_of(prepared.files);
-    // Where one file ends and the next begins is no part of that digest.
+    // The digest is over all bytes: their sizes add where one file ends and the next begins.
     std::string files = prepared.sha256;
     for (const MediaBytes& media : prepared.files)
       for (const FileBytes& file : *media) files += fmt::format(" {}", file.size());
@@ -125,12 +125,11 @@ Item item_of(const AskOptions& options) {
   if (!options.messages.empty()) {
     if (!options.image.empty() || !options.video.empty() || !options.prompt.empty() ||
         !options.system.empty())
-      throw UsageError(
-          "[--messages] stands alone: no --image, --video, --prompt or --system beside it");
+      throw UsageError("[--messages] excludes --image, --video, --prompt and --system");
     std::ifstream file(options.messages);
     if (!file) throw UsageError(fmt::format("[--messages] {}: cannot be read", options.messages));
     Json json = Json::parse(file, nullptr, false);
-    // Both forms are about: the bare list, and the body of a request.
+    // Two forms are common: the bare list, and the body of a request.
     if (json.is_object() && json.contains("messages")) json = Json(json["messages"]);
     auto conversation =
         parse_messages(json, std::filesystem::path(options.messages).parent_path().string());

@@ -5,6 +5,7 @@
 #include "parallel/base/build_config.h"
 #include "parallel/comm/gather_values.h"
 #include "parallel/comm/nccl/nccl_communicator.h"
+#include "parallel/device/choose_device.h"
 #include "parallel/device/cuda/runtime.h"
 #include "runtime/jobs/host_memory.h"
 
@@ -39,19 +40,17 @@ std::int64_t common_budget(Communicator& tensor, std::int64_t mine) {
   return *std::min_element(all.begin(), all.end());
 }
 
-/// What tells one GPU of the world from another.
+/// Identifies a GPU among those of the world.
 struct DeviceId {
   std::array<char, 64> host{};
   std::array<char, 32> pci_bus_id{};
   friend bool operator==(const DeviceId&, const DeviceId&) = default;
 };
 
-/// This rank's GPU and what it may use of its memory. Where the launcher shows each rank one GPU,
-/// that is the one; the ranks compare what they took, so that none is shared unknowingly.
+/// Takes this rank's GPU and its part of that GPU's memory. The ranks compare the GPUs they took,
+/// so that none is shared by mistake: a launcher may show each rank one GPU alone.
 void take_device(const Session& session, const RunOptions& options, RankShare& share) {
-  const int devices = cuda::availability().devices;
-  const bool own = session.node_rank < devices;
-  share.device.index = own ? session.node_rank : session.node_rank % devices;
+  share.device = gpu_of_rank(session.node_rank);
   const cuda::DeviceFacts facts = cuda::device_facts(share.device.index);
 
   DeviceId mine;
@@ -60,7 +59,7 @@ void take_device(const Session& session, const RunOptions& options, RankShare& s
               mine.pci_bus_id.begin());
   const std::vector<DeviceId> all = gather_values(session.world, mine);
   const auto ranks_on = [&](const DeviceId& id) { return std::ranges::count(all, id); };
-  // Every rank looks at every GPU, so that all of them end alike.
+  // Every rank looks at every GPU, so that all ranks end alike.
   const auto shared =
       std::ranges::find_if(all, [&](const DeviceId& id) { return ranks_on(id) > 1; });
   if (shared != all.end()) {
@@ -71,7 +70,7 @@ void take_device(const Session& session, const RunOptions& options, RankShare& s
           ranks_on(*shared), shared->pci_bus_id.data(), shared->host.data()));
     share_device_for_tests(session.world.rank(), session.log);
   }
-  // The plan counts what driver and libraries take, part of which this process has taken by now.
+  // The plan counts memory of driver and libraries; this process has taken a part of it already.
   share.memory_bytes =
       std::min(cuda::free_bytes(share.device.index), gpu_budget_bytes(facts.memory_bytes)) /
       ranks_on(mine);
@@ -131,65 +130,84 @@ Communicator* loaders(const Session& session, const RunOptions& options, Communi
   return once ? &together : nullptr;
 }
 
-Replica::Replica(const RunOptions& options, const ModelFiles& model, const Mesh& mesh,
-                 Communicator* loaders, const RankShare& share, const EngineSizing& sizing,
-                 PixelSource& pixels, const Clock& clock, const EngineOptions& engine,
-                 const std::vector<WrapCommunicator>& wrappers) {
-  const Device device = share.device;
-  const std::int64_t memory = common_budget(mesh.tensor(), share.memory_bytes);
-  plan_ = plan_engine(model.config, model.dtype, device, mesh.shape().tensor, share.threads, memory,
-                      sizing);
+Replica::Replica(const ReplicaParts& parts) {
+  const Device device = parts.share.device;
+  const std::int64_t memory = common_budget(parts.mesh.tensor(), parts.share.memory_bytes);
+  plan_ = plan_engine(parts.model.config, parts.model.dtype, device, parts.mesh.shape().tensor,
+                      parts.share.threads, memory, parts.sizing);
+  const layers::TensorAxis axis = connect(parts);
+  make_contexts(parts.share);
+  load(parts, axis);
+  if (device.type == DeviceType::kCuda && !parts.model.ordered) tune();
+  engine_ = std::make_unique<Engine>(EngineParts{.ctx = *ctx_,
+                                                 .vision = vision_.get(),
+                                                 .ledger = ledger_,
+                                                 .model = *model_,
+                                                 .limits = plan_.limits,
+                                                 .control = parts.mesh.tensor(),
+                                                 .pixels = parts.pixels,
+                                                 .clock = parts.clock,
+                                                 .options = parts.engine});
+}
+
+layers::TensorAxis Replica::connect(const ReplicaParts& parts) {
+  const Device device = parts.share.device;
+  Communicator& tensor = parts.mesh.tensor();
   layers::TensorAxis axis;
-  axis.rank = mesh.tensor_index(), axis.size = mesh.shape().tensor;
-  axis.comm = axis.size > 1 ? &mesh.tensor() : nullptr;
-  const double connecting_s = clock.now_s();
+  axis.rank = parts.mesh.tensor_index(), axis.size = parts.mesh.shape().tensor;
+  axis.comm = axis.size > 1 ? &tensor : nullptr;
+  const double begin_s = parts.clock.now_s();
   if constexpr (build::kCuda)
     if (device.type == DeviceType::kCuda && axis.size > 1) {
-      const Reduce reduce = model.ordered ? Reduce::kOrdered : Reduce::kLibrary;
-      reduce_ = make_nccl(mesh.tensor(), device, reduce, "tensor", share.deadline_s);
-      // It reduces nothing, so it takes no scratch.
-      exchange_ = make_nccl(mesh.tensor(), device, Reduce::kLibrary, "exchange", share.deadline_s);
+      const Reduce reduce = parts.model.ordered ? Reduce::kOrdered : Reduce::kLibrary;
+      const double deadline_s = parts.share.deadline_s;
+      reduce_ = make_nccl(tensor, device, reduce, "tensor", deadline_s);
+      // It reduces nothing, so it needs no scratch.
+      exchange_ = make_nccl(tensor, device, Reduce::kLibrary, "exchange", deadline_s);
       axis.comm = reduce_.get(), axis.exchange = exchange_.get();
     }
   for (Communicator** comm : {&axis.comm, &axis.exchange}) {
     if (*comm == nullptr) continue;
-    for (const WrapCommunicator& wrap : wrappers) *comm = wrapped_.emplace_back(wrap(**comm)).get();
+    for (const WrapCommunicator& wrap : parts.wrappers)
+      *comm = wrapped_.emplace_back(wrap(**comm)).get();
   }
-  start_up_.communicators_s = clock.now_s() - connecting_s;
-  ctx_ = std::make_unique<Context>(
-      device, share.threads,
-      Buffer(ledger_, device, static_cast<std::size_t>(plan_.activation_bytes),
-             MemoryTag::kActivations),
-      Buffer(ledger_, device, static_cast<std::size_t>(plan_.scratch_bytes), MemoryTag::kScratch));
+  start_up_.communicators_s = parts.clock.now_s() - begin_s;
+  return axis;
+}
+
+void Replica::make_contexts(const RankShare& share) {
+  const auto buffer = [&](std::int64_t bytes, MemoryTag tag) {
+    return Buffer(ledger_, share.device, static_cast<std::size_t>(bytes), tag);
+  };
+  ctx_ = std::make_unique<Context>(share.device, share.threads,
+                                   buffer(plan_.activation_bytes, MemoryTag::kActivations),
+                                   buffer(plan_.scratch_bytes, MemoryTag::kScratch));
   if (plan_.vision_activation_bytes > 0)
     vision_ = std::make_unique<Context>(
-        device, share.threads,
-        Buffer(ledger_, device, static_cast<std::size_t>(plan_.vision_activation_bytes),
-               MemoryTag::kActivations),
-        Buffer(ledger_, device, static_cast<std::size_t>(plan_.vision_scratch_bytes),
-               MemoryTag::kScratch),
-        Urgency::kBackground);
+        share.device, share.threads, buffer(plan_.vision_activation_bytes, MemoryTag::kActivations),
+        buffer(plan_.vision_scratch_bytes, MemoryTag::kScratch), Urgency::kBackground);
   for (Context* ctx : contexts()) ctx->set_waits_after_ops(share.waits_after_ops);
-  layers::ModelOptions parts;
-  parts.dtype = model.dtype;
-  parts.kv_blocks = plan_.limits.kv_blocks;
-  parts.kv_block_size = plan_.limits.kv_block_tokens;
-  parts.feature_rows = plan_.limits.feature_rows;
-  parts.ordered = model.ordered;
-  parts.pixel_values = pixel_values(model.config.vision);
-  const double loading_s = clock.now_s();
-  const auto source = open_weights(options, model.config, loaders);
+}
+
+void Replica::load(const ReplicaParts& parts, const layers::TensorAxis& axis) {
+  const ModelFiles& model = parts.model;
+  layers::ModelOptions options;
+  options.dtype = model.dtype;
+  options.kv_blocks = plan_.limits.kv_blocks;
+  options.kv_block_size = plan_.limits.kv_block_tokens;
+  options.feature_rows = plan_.limits.feature_rows;
+  options.ordered = model.ordered;
+  options.pixel_values = pixel_values(model.config.vision);
+  const double begin_s = parts.clock.now_s();
+  const auto source = open_weights(parts.options, model.config, parts.loaders);
   model_ =
-      std::make_unique<layers::Qwen3Vl>(*ctx_, ledger_, model.config, axis, source.get(), parts);
-  start_up_.weights_s = clock.now_s() - loading_s;
+      std::make_unique<layers::Qwen3Vl>(*ctx_, ledger_, model.config, axis, source.get(), options);
+  start_up_.weights_s = parts.clock.now_s() - begin_s;
   start_up_.weights_read_bytes = source->traffic().read_bytes;
   start_up_.weights_exchanged_bytes = source->traffic().exchanged_bytes;
-  const std::vector<StartUp> ranks = gather_values(mesh.tensor(), start_up_);
+  const std::vector<StartUp> ranks = gather_values(parts.mesh.tensor(), start_up_);
   start_up_ = {};
   for (const StartUp& rank : ranks) start_up_ += rank;
-  if (device.type == DeviceType::kCuda && !model.ordered) tune();
-  engine_ = std::make_unique<Engine>(*ctx_, ledger_, *model_, plan_.limits, mesh.tensor(), pixels,
-                                     clock, engine, vision_.get());
 }
 
 void Replica::tune() {
@@ -199,8 +217,8 @@ void Replica::tune() {
   if (!path.empty()) tuning_ = ops::MatmulTuning::load(path, machine, why_not);
   const ops::MatmulTuning known = tuning_;
   for (const layers::WeightStore::Product& product : model_->products()) {
-    // Inputs and outputs of a trial lie where a step's activations will. Only the tower's products
-    // have a bias.
+    // Inputs and outputs of a trial are where a step's activations will be. Only the tower's
+    // products have a bias.
     Context& ctx = product.bias && vision_ != nullptr ? *vision_ : *ctx_;
     const std::int64_t row_bytes = 4 * (product.weight.inputs + product.weight.outputs + 16);
     const std::int64_t fit =

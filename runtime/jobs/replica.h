@@ -1,4 +1,5 @@
 #pragma once
+// Tested through tests/runtime/jobs/greedy_test.cpp.
 
 #include "layers/model/qwen3_vl.h"
 #include "layers/ops/matmul_tuning.h"
@@ -22,60 +23,75 @@
 
 namespace retinue::runtime {
 
-/// CPU threads of this rank: --threads, else the cores of the host over its ranks.
+/// CPU threads of this rank: --threads, else the host's cores divided by its ranks.
 int thread_count(const RunOptions& options, int local_ranks);
 
-/// --tensor-parallel, or what it defaults to. Throws: UsageError when the ranks do not divide.
+/// --tensor-parallel, or its default. Throws: UsageError when the ranks do not divide.
 MeshShape choose_mesh(const RunOptions& options, int ranks);
 
-/// The sizes to plan for: flags, and what the items may bring. The same on every rank.
+/// The sizes to plan for, from flags and items. The same on every rank.
 EngineSizing sizing_for(const RunOptions& options, const ModelFiles& model,
                         const ItemSummary& items, std::int64_t max_new_tokens);
 
-/// What one rank may use of its host.
+/// The part of its host that one rank may use.
 struct RankShare {
   int threads = 1;
   Device device;
-  std::int64_t memory_bytes = 0;  ///< of the device; taken before any rank of the host allocates
-  double deadline_s = 300;        ///< of collectives
+  std::int64_t memory_bytes = 0;  ///< of the device, as free before any rank of the host allocates
+  double deadline_s = 300;        ///< for collectives
   bool waits_after_ops = false;   ///< as in Context
 };
-/// Collective over the session's world. On GPUs a rank takes the one of its number on the host.
-/// Throws: UsageError where there are fewer GPUs than ranks and they are not told to share.
+/// Collective over the session's world. A rank on a GPU has gpu_of_rank.
+/// Throws: UsageError where ranks would share a GPU without --share-device.
 RankShare take_share(const Session& session, const RunOptions& options, const ModelFiles& model);
 
 /// Wraps a communicator of the tensor axis, to observe it or to change it; `inner` outlives the
 /// wrapper.
 using WrapCommunicator = std::function<std::unique_ptr<Communicator>(Communicator& inner)>;
-/// Who reads weights together, by --weights-read: `together`, the ranks that load at the same time,
-/// or null. On one host the page cache already reads each byte once, and quicker.
+
+/// The ranks that read weights together, by --weights-read: `together`, which are the ranks that
+/// load at the same time, or null. On one host the page cache reads each byte once, and faster.
 Communicator* loaders(const Session& session, const RunOptions& options, Communicator& together);
+
+/// What a replica is made from. `mesh`, `pixels` and `clock` outlive it.
+struct ReplicaParts {
+  const RunOptions& options;
+  const ModelFiles& model;
+  const Mesh& mesh;
+  Communicator* loaders = nullptr;  ///< ranks that read weights together; null: each for itself
+  RankShare share;
+  EngineSizing sizing;
+  PixelSource& pixels;
+  const Clock& clock;
+  EngineOptions engine = {};
+  /// Around the communicators of the tensor axis, the first one innermost.
+  std::vector<WrapCommunicator> wrappers = {};
+};
 
 /// This rank's share of a replica: context, model and engine, sized by the memory plan.
 class Replica {
  public:
-  /// Collective over the tensor axis of `mesh` and over `loaders`: the ranks that read weights
-  /// together, or null where each reads for itself. `pixels`, `clock` and the mesh outlive it.
-  /// `wrappers` go around what exchanges over the tensor axis, the first one innermost.
+  /// Collective over the tensor axis of the mesh and over the loaders.
   /// Throws: UsageError when plan or weights do not fit; SystemError when memory is short.
-  Replica(const RunOptions& options, const ModelFiles& model, const Mesh& mesh,
-          Communicator* loaders, const RankShare& share, const EngineSizing& sizing,
-          PixelSource& pixels, const Clock& clock, const EngineOptions& engine = {},
-          const std::vector<WrapCommunicator>& wrappers = {});
+  explicit Replica(const ReplicaParts& parts);
 
   [[nodiscard]] Engine& engine() { return *engine_; }
   [[nodiscard]] Context& ctx() { return *ctx_; }
-  /// Where the model computes: that one, and the tower's where it has its own.
+  /// The contexts of the model: the decoder's, and the vision tower's where it has one.
   [[nodiscard]] std::vector<Context*> contexts() {
     return vision_ != nullptr ? std::vector{ctx_.get(), vision_.get()} : std::vector{ctx_.get()};
   }
   [[nodiscard]] const EnginePlan& plan() const { return plan_; }
-  /// What making it took, of all ranks of the tensor axis.
+  /// The start-up of all ranks of the tensor axis.
   [[nodiscard]] const StartUp& start_up() const { return start_up_; }
-  /// What --reduce nccl, whose bits may depend on shapes, chose per shape; empty otherwise.
+  /// The products that were tuned, for the log. Empty with --reduce ordered, which does not tune.
   [[nodiscard]] const std::string& tuning() const { return tuning_text_; }
 
  private:
+  /// The tensor axis: on GPUs over NCCL, in studies observed.
+  layers::TensorAxis connect(const ReplicaParts& parts);
+  void make_contexts(const RankShare& share);
+  void load(const ReplicaParts& parts, const layers::TensorAxis& axis);
   void tune();
 
   EnginePlan plan_;
@@ -87,16 +103,16 @@ class Replica {
   /// for the exchange of features.
   std::unique_ptr<Communicator> reduce_, exchange_;
   std::vector<std::unique_ptr<Communicator>> wrapped_;  ///< around those two, or the mesh's own
-  std::unique_ptr<Context> ctx_, vision_;  ///< vision_: null where images wait for no stream
+  std::unique_ptr<Context> ctx_, vision_;  ///< vision_: null where images have no stream
   std::unique_ptr<layers::Qwen3Vl> model_;
   std::unique_ptr<Engine> engine_;
 };
 
-/// What runs where, a line each: for the log at the start of a job.
+/// Versions, model, mesh and memory, a line each: for the log at the start of a job.
 std::vector<std::string> start_block(const RunOptions& options, const ModelFiles& model,
                                      const Mesh& mesh, Replica& replica);
 
-/// What decides bits of this model on this build and device.
+/// The constants that decide the bits of this model on this build and device.
 layers::Numerics numerics_of(const ModelFiles& model);
 
 }  // namespace retinue::runtime

@@ -10,11 +10,11 @@ float element(ConstTensorView view, std::int64_t at) {
   return view.dtype() == DType::kF32 ? view.data<float>()[at] : to_float(view.data<BFloat16>()[at]);
 }
 
-/// A stage of the tower: how wide, and how many rows an item has.
+/// A stage of the vision tower: its width, and the kind of its rows.
 struct VisionStage {
   std::string name;
   std::int64_t width = 0;
-  bool merged = false;  ///< rows are visual tokens and not patches
+  bool merged = false;  ///< rows are visual tokens, else patches
 };
 
 std::vector<VisionStage> vision_stages(const layers::VisionConfig& vision) {
@@ -77,7 +77,7 @@ std::map<std::string, StageRecord::Rows> gather_vision_stages(
 
   for (const VisionStage& stage : vision_stages(vision)) {
     const std::int64_t divisor = stage.merged ? vision.merge_unit() : 1;
-    // Each rank has its items in prompt order; where each begins in the gathered rows.
+    // Each rank has its images in prompt order: find where each begins in the gathered rows.
     std::vector<std::int64_t> rows(ranks), first(grids.size());
     std::int64_t total = 0;
     for (std::size_t r = 0; r < ranks; ++r)

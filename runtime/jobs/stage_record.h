@@ -1,4 +1,5 @@
 #pragma once
+// Tested through tests/runtime/jobs/trace_test.cpp.
 
 #include "layers/spec/config.h"
 #include "layers/weights/safetensors_writer.h"
@@ -14,9 +15,8 @@
 
 namespace retinue::runtime {
 
-/// What `retinue trace` keeps of one request on one rank: every stage's rows, as f32, in the order
-/// in which they were computed. Steps cut prompts and exchanges cut images into pieces; the pieces
-/// are joined here.
+/// Every stage's rows of one request on one rank, as f32, in the order of computation, for `retinue
+/// trace`. Steps cut prompts and exchanges cut images into pieces; the record joins them.
 class StageRecord {
  public:
   /// Rows of a decoder stage past `prompt_tokens` belong to decoded tokens and are dropped.
@@ -39,10 +39,10 @@ class StageRecord {
   std::map<std::string, Rows> stages_;
 };
 
-/// `value` where the host can read it: itself on CPU, else a contiguous copy in `copy`, waited for.
+/// `value` where the host can read it: itself on CPU, else a contiguous copy in `copy`. Blocks.
 ConstTensorView to_host(const Stream& stream, ConstTensorView value, std::vector<std::byte>& copy);
 
-/// Passes calls on and remembers which items this rank was given to encode.
+/// Passes calls on and notes the images and videos that this rank encodes.
 class RecordingSource final : public PixelSource {
  public:
   RecordingSource(PixelSource& inner, std::size_t items) : inner_(inner), owned_(items) {}
@@ -53,7 +53,7 @@ class RecordingSource final : public PixelSource {
   std::optional<Result<layers::Patches>> take(std::uint64_t key) override {
     return inner_.take(key);
   }
-  /// Per item of the request: 1 where it is this rank's.
+  /// Per image or video of the request: 1 where this rank encodes it.
   [[nodiscard]] const std::vector<std::int64_t>& owned() const { return owned_; }
 
  private:
@@ -61,11 +61,11 @@ class RecordingSource final : public PixelSource {
   std::vector<std::int64_t> owned_;
 };
 
-/// Brings the vision stages, which lie where their image was encoded, to rank 0 of the axis.
+/// Gathers the vision stages from the ranks that encoded the images on rank 0 of the axis.
 /// Collective over `tensor`.
-///   grids   of the request's items, in prompt order
-///   order   in which their rows are wanted: the reference runs images first, then videos
-/// Returns, on rank 0, the names and whole tensors; elsewhere nothing.
+///   grids  of the request's images and videos, in prompt order
+///   order  of their rows in the result: the reference runs images first, then videos
+/// Returns names and whole tensors on rank 0; nothing on other ranks.
 std::map<std::string, StageRecord::Rows> gather_vision_stages(
     Communicator& tensor, const layers::VisionConfig& vision, const StageRecord& record,
     const std::vector<std::int64_t>& owned, const std::vector<layers::GridThw>& grids,

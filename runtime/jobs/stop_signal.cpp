@@ -1,5 +1,7 @@
 #include "runtime/jobs/stop_signal.h"
 
+#include "parallel/base/exit_code.h"
+
 #include <array>
 #include <atomic>
 #include <csignal>
@@ -12,7 +14,7 @@ namespace {
 
 constexpr std::array<int, 3> kSignals = {SIGTERM, SIGINT, SIGUSR1};
 
-// A signal has no other way to reach anybody.
+// A signal handler can reach globals only.
 std::atomic<int> stop_raised = 0;  ///< the signal
 static_assert(std::atomic<int>::is_always_lock_free);
 
@@ -27,7 +29,7 @@ Handlers& handlers() {
 }
 
 void on_signal(int signal) {
-  if (stop_raised.exchange(signal) != 0) _exit(75);
+  if (stop_raised.exchange(signal) != 0) _exit(kExitResume);
 }
 
 }  // namespace

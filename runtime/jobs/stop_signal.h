@@ -1,11 +1,12 @@
 #pragma once
+// Tested through tests/system/resume_test.cpp.
 
 namespace retinue::runtime {
 
-/// While one of these lives, the first SIGTERM, SIGINT or SIGUSR1 raises a flag; the second ends
-/// the process at once with exit code 75, which the journal survives. SIGTERM hurries: mpirun and
-/// others kill two seconds after it. Handlers belong to the
-/// process, so this is the one thing that ranks living as threads share.
+/// While an object of this class exists, the first SIGTERM, SIGINT or SIGUSR1 raises a flag; the
+/// second ends the process at once with exit code 75, which the journal survives. SIGTERM leaves
+/// little time: mpirun kills two seconds after it. Handlers belong to the process, so ranks that
+/// are threads of one test share the flag.
 class StopSignal {
  public:
   StopSignal();
@@ -14,7 +15,7 @@ class StopSignal {
   StopSignal& operator=(const StopSignal&) = delete;
 
   [[nodiscard]] bool raised() const;
-  /// It was SIGTERM.
+  /// The signal was SIGTERM.
   [[nodiscard]] bool hurries() const;
 };
 

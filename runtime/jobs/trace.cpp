@@ -1,6 +1,7 @@
 #include "layers/decoder/mrope.h"
 #include "layers/weights/safetensors_writer.h"
 #include "parallel/base/build_config.h"
+#include "parallel/base/exit_code.h"
 #include "parallel/base/hash.h"
 #include "runtime/decode/prefetcher.h"
 #include "runtime/jobs/job.h"
@@ -24,7 +25,7 @@ std::vector<std::int64_t> to_i64(const std::vector<T>& values) {
   return {values.begin(), values.end()};
 }
 
-/// Items in the order of the reference's rows: it runs the tower on the images, then on the videos.
+/// Images and videos in the order of the reference's rows: it encodes images first, then videos.
 std::vector<std::size_t> reference_order(const Item& item) {
   std::vector<std::size_t> order;
   for (const MediaKind kind : {MediaKind::kImage, MediaKind::kVideo})
@@ -92,7 +93,7 @@ void add_stages(SafetensorsWriter& file, const std::map<std::string, StageRecord
       file.add(name, Shape{stage.rows(), stage.width}, stage.values);
 }
 
-/// Rank 0: logits, output ids and metadata on top of the stages; then the file and the digest.
+/// Rank 0: adds logits, output ids and metadata to the stages; writes the file, prints the digest.
 void finish(SafetensorsWriter& file, const TraceOptions& options, const ModelFiles& model,
             const MeshShape& mesh, const Completion& completion) {
   const std::int64_t vocab = model.config.text.vocab_size;
@@ -116,6 +117,24 @@ void finish(SafetensorsWriter& file, const TraceOptions& options, const ModelFil
   file.write(options.output);
   fmt::print("logits_sha256 {}\n", digest);
   std::fflush(stdout);
+}
+
+/// Logits of every token need the prompt in one step.
+void fit_logits(EngineSizing& sizing, std::int64_t tokens) {
+  sizing.max_logit_rows = tokens;
+  sizing.max_batch_tokens = std::max(tokens, sizing.max_batch_tokens.value_or(tokens));
+}
+
+/// Collective over the tensor axis.
+void run_request(Engine& engine, Request request, bool is_leader) {
+  request.prompt_logits = true;
+  if (is_leader) {
+    if (const auto refused = engine.submit(std::move(request)))
+      throw UsageError(fmt::format("[{}] {}", refused->stage, refused->message));
+    engine.drain();
+  }
+  while (engine.step()) {
+  }
 }
 
 void check_output(const std::string& path) {
@@ -142,17 +161,21 @@ int run_trace(const Session& session, const TraceOptions& options) {
   const auto tokens = static_cast<std::int64_t>(prepared.request.ids.size());
   EngineSizing sizing = sizing_for(options.ask.run, model, items.summary(), options.decode);
   fit_sizing(sizing, prepared, model);
-  sizing.max_logit_rows = tokens;
-  // Logits of every token want the prompt in one piece.
-  sizing.max_batch_tokens = std::max(tokens, sizing.max_batch_tokens.value_or(tokens));
+  fit_logits(sizing, tokens);
 
   const RankShare share = take_share(session, options.ask.run, model);
   const Mesh mesh(session.world, choose_mesh(options.ask.run, session.world.size()));
   if (mesh.data_index() != 0) return await_end(session.world);
   Prefetcher prefetcher(items, model.processor, model.image, 2, nullptr, isolated.get());
   RecordingSource pixels(prefetcher, item.media.size());
-  Replica replica(options.ask.run, model, mesh, loaders(session, options.ask.run, mesh.tensor()),
-                  share, sizing, pixels, session.clock);
+  Replica replica({.options = options.ask.run,
+                   .model = model,
+                   .mesh = mesh,
+                   .loaders = loaders(session, options.ask.run, mesh.tensor()),
+                   .share = share,
+                   .sizing = sizing,
+                   .pixels = pixels,
+                   .clock = session.clock});
   StageRecord record(tokens);
   std::vector<std::byte> copy;
   for (Context* ctx : replica.contexts())
@@ -161,15 +184,7 @@ int run_trace(const Session& session, const TraceOptions& options) {
     });
 
   Engine& engine = replica.engine();
-  Request request = prepared.request;
-  request.prompt_logits = true;
-  if (mesh.is_leader()) {
-    if (const auto refused = engine.submit(std::move(request)))
-      throw UsageError(fmt::format("[{}] {}", refused->stage, refused->message));
-    engine.drain();
-  }
-  while (engine.step()) {
-  }
+  run_request(engine, prepared.request, mesh.is_leader());
   std::vector<layers::GridThw> grids;
   for (const RequestImage& shown : prepared.request.images) grids.push_back(shown.grid);
   const auto vision = gather_vision_stages(mesh.tensor(), model.config.vision, record,
@@ -178,11 +193,11 @@ int run_trace(const Session& session, const TraceOptions& options) {
 
   const auto completions = engine.poll();
   check(completions.size() == 1, "one request has one completion");
-  int code = 0;
+  int code = kExitDone;
   if (completions[0].error) {
     std::fprintf(stderr, "retinue: [%s] %s\n", completions[0].error->stage.c_str(),
                  completions[0].error->message.c_str());
-    code = 3;
+    code = kExitItemsFailed;
   } else {
     SafetensorsWriter file;
     add_inputs(file, item, prepared, model, isolated.get());

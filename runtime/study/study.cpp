@@ -1,6 +1,7 @@
 #include "runtime/study/study.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/exit_code.h"
 #include "parallel/base/rng.h"
 #include "runtime/formats/atomic_file.h"
 #include "runtime/study/report/page.h"
@@ -205,9 +206,8 @@ int run_study(const StudyOptions& options, const RunCell& run,
     if (!m) {
       if (cell.trial > round) round = cell.trial, write_results(folder, study);
       report(fmt::format("[{}/{}] {}", number, cells.size(), cell.id()));
-      int exit_code = 0;
-      m = measure(options, run, cell, all, exit_code);
-      if (!m) {
+      const RunOutcome outcome = run(request);
+      if (outcome.exit_code != kExitDone && outcome.exit_code != kExitItemsFailed) {
         write_results(folder, study);
         return exit_code;
       }

@@ -18,23 +18,23 @@ namespace {
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using Words = std::vector<std::string>;
+using Arguments = std::vector<std::string>;
 
 class CommandLine : public testing::Test {
  protected:
-  Asked parse(const Words& arguments, const std::string& verb = "caption") {
+  Asked parse(const Arguments& arguments, const std::string& verb = "caption") {
     const auto tables = tables_of(verb, options);
     return parse_command_line(verb, tables, arguments);
   }
 
   /// With what caption requires in front.
-  Asked parse_rest(const Words& rest) {
-    Words arguments = {"--model", "m", "--input", "a", "--output", "o"};
+  Asked parse_rest(const Arguments& rest) {
+    Arguments arguments = {"--model", "m", "--input", "a", "--output", "o"};
     arguments.insert(arguments.end(), rest.begin(), rest.end());
     return parse(arguments);
   }
 
-  std::string refusal(const Words& arguments, const std::string& verb = "caption") {
+  std::string refusal(const Arguments& arguments, const std::string& verb = "caption") {
     options = {};
     try {
       parse(arguments, verb);
@@ -176,7 +176,7 @@ TEST_F(CommandLine, RefusesUnknownKeysAndWrongKinds) {
 }
 
 TEST(Nearest, CountsEdits) {
-  const Words arguments = {"ask", "trace", "check"};
+  const Arguments arguments = {"ask", "trace", "check"};
   EXPECT_EQ(nearest("tarce", arguments), "trace");
   EXPECT_EQ(nearest("chekc", arguments), "check");
   EXPECT_EQ(nearest("", arguments), "ask");

@@ -107,7 +107,7 @@ TEST(Options, NamesAreLongAndHelpIsWritten) {
         EXPECT_EQ(option.name.find('_'), option.name.npos) << option.name;
         EXPECT_FALSE(option.help.empty()) << option.name;
         EXPECT_EQ(option.type.empty(), is_flag(option)) << option.name;
-        // A unit stands in the name or in the table.
+        // The unit is in the name or in the table.
         EXPECT_EQ(option.name.ends_with("-ms"), option.unit == "ms") << option.name;
         EXPECT_EQ(option.name.ends_with("-gib"), option.unit == "GiB") << option.name;
       }
@@ -137,7 +137,7 @@ TEST(Options, TypesOfNamedValuesListTheirNames) {
       }
 }
 
-TEST(Options, WordsSayWhatDiffersFromTheDefaultsAndReadBackAlike) {
+TEST(Options, ArgumentsAreTheOptionsThatDifferFromTheirDefaults) {
   CommandOptions now, standard;
   now.check.caption.input = {"a b", "c"};
   now.check.caption.run.threads = 3;
@@ -150,14 +150,15 @@ TEST(Options, WordsSayWhatDiffersFromTheDefaultsAndReadBackAlike) {
   std::vector<std::string> arguments;
   const auto tables = run_tables(now), defaults = run_tables(standard);
   for (std::size_t i = 0; i < tables.size(); ++i)
-    for (const std::string& word : arguments_of(tables[i], defaults[i])) arguments.push_back(word);
+    for (std::string& argument : arguments_of(tables[i], defaults[i]))
+      arguments.push_back(std::move(argument));
   EXPECT_THAT(arguments,
               testing::ElementsAre("--input", "a b", "--input", "c", "--weights", "random:7",
                                    "--device", "cpu", "--threads", "3", "--temperature", "0.25",
                                    "--ignore-eos", "--max-pixels", "4096", "--alpha", "drop"));
 }
 
-TEST(Options, AStudyReadsWhatItsRunsReadButNotWhatItSaysItself) {
+TEST(Options, AStudyReadsTheOptionsOfItsRunsButThoseThatItSets) {
   const auto study = defaults("study");
   for (const char* own : {"layouts", "trials", "ablations", "compare", "simulate", "limit"})
     EXPECT_TRUE(study.contains(own)) << own;

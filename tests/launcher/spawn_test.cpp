@@ -101,41 +101,54 @@ TEST(Spawn, PassesTheExitCodeOn) {
 
 TEST(Spawn, EndsALauncherThatHangsAfterItsRanksAreDead) {
   testing::internal::CaptureStderr();
-  // It becomes a program that never asks what became of the child it has got.
-  EXPECT_EQ(run_command({"/bin/sh", "-c", "sleep 0.1 & exec sleep 60"}), 75);
+  // It becomes a program that never waits for the child that it has.
+  EXPECT_EQ(run_command({"/bin/sh", "-c", "sleep 0.1 & exec sleep 600"}), 75);
   EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::HasSubstr("ended with 137"));
 }
 
-/// What run_command() says when two ranks ended below a launcher, the second one first.
-std::string said_of_two_ranks(const std::string& beside) {
+/// What run_command() prints when two ranks end below a launcher, the second one first. The launcher
+/// counts how often this process has slept between its looks, not seconds: it looks after each
+/// fourth sleep.
+std::string printed_of_two_ranks(const std::string& begin, const std::string& between) {
+  const std::string looks = R"(
+    sleeps() {
+      while read key value; do
+        if [ "$key" = voluntary_ctxt_switches: ]; then sleeps=$value; fi
+      done </proc/$PPID/status
+    }
+    let_look() {
+      sleeps; until=$((sleeps + 40)) reads=0
+      while [ $sleeps -lt $until ] && [ $reads -lt 1000000 ]; do sleeps; reads=$((reads + 1)); done
+    })";
   testing::internal::CaptureStderr();
-  EXPECT_EQ(
-      run_command({"/bin/sh", "-c",
-                   beside + "OMPI_COMM_WORLD_RANK=0 sleep 1.2 & OMPI_COMM_WORLD_RANK=1 sleep 0.5 "
-                            "& wait; exit 137"}),
-      75);
+  EXPECT_EQ(run_command({"/bin/sh", "-c",
+                         looks + "\n" + begin +
+                             "OMPI_COMM_WORLD_RANK=0 sleep 600 & zero=$!\n"
+                             "OMPI_COMM_WORLD_RANK=1 sleep 600 & one=$!\n"
+                             "let_look; kill $one; let_look\n" +
+                             between + "kill $zero; let_look; exit 137"}),
+            75);
   return testing::internal::GetCapturedStderr();
 }
 
 TEST(Spawn, NamesTheRankThatEndedFirst) {
-  EXPECT_THAT(said_of_two_ranks(""),
+  EXPECT_THAT(printed_of_two_ranks("", ""),
               testing::ContainsRegex("the first to end was rank 1 \\(process [0-9]+\\)\\. The"));
 }
 
 TEST(Spawn, NamesNoRankWhereOthersMayHaveEndedElsewhere) {
-  // A child that is no rank, as one that reaches another machine.
-  const std::string said = said_of_two_ranks("sleep 1.2 & ");
-  EXPECT_THAT(said,
+  // A child that is no rank, as the one that reaches another machine; it ends before rank 0.
+  EXPECT_THAT(printed_of_two_ranks("sleep 600 & other=$!\n", "kill $other; let_look\n"),
               testing::HasSubstr("ended with 137: a rank was killed or a machine was lost. "));
 }
 
 TEST(Spawn, TheFirstRequestToStopReachesTheRanksAsSigusr1) {
   for (const char* signal : {"TERM", "INT", "USR1"}) {
     SCOPED_TRACE(signal);
-    // The child tells its parent, this process, to stop, and answers what comes of it.
+    // The child asks its parent, this process, to stop; its exit code shows what reaches it.
     EXPECT_EQ(run_command({"/bin/sh", "-c",
                            "trap 'exit 75' USR1; trap 'exit 1' TERM INT; kill -$0 $PPID; "
-                           "for i in 1 2 3 4 5 6 7 8 9; do sleep 0.2; done; exit 0",
+                           "i=0; while [ $i -lt 300 ]; do sleep 0.2; i=$((i + 1)); done; exit 0",
                            signal}),
               75);
   }
@@ -144,7 +157,7 @@ TEST(Spawn, TheFirstRequestToStopReachesTheRanksAsSigusr1) {
 TEST(Spawn, TheSecondRequestToStopIsSigterm) {
   EXPECT_EQ(run_command({"/bin/sh", "-c",
                          "trap 'kill -TERM $PPID' USR1; trap 'exit 3' TERM; kill -TERM $PPID; "
-                         "for i in 1 2 3 4 5 6 7 8 9; do sleep 0.2; done; exit 0"}),
+                         "i=0; while [ $i -lt 300 ]; do sleep 0.2; i=$((i + 1)); done; exit 0"}),
             3);
 }
 

@@ -72,11 +72,11 @@ TEST_F(Supervisor, LeavesMistakesAndBugsAlone) {
 }
 
 TEST_F(Supervisor, DoesNotStartAgainWhatWasAskedToStop) {
-  EXPECT_EQ(
-      supervised("trap 'exit 75' USR1; kill -TERM $PPID; for i in 1 2 3 4 5; do sleep 0.2; done; "
-                 "exit 1",
-                 5),
-      75);
+  EXPECT_EQ(supervised("trap 'exit 75' USR1; kill -TERM $PPID; i=0; while [ $i -lt 300 ]; do sleep "
+                       "0.2; i=$((i + 1)); done; "
+                       "exit 1",
+                       5),
+            75);
   EXPECT_EQ(runs(), 1);
 }
 

@@ -180,8 +180,14 @@ std::vector<runtime::EngineStats> EngineRanks::drive(
         try {
           Rank& rank = *ranks_[r];
           const auto source = pixels(static_cast<int>(r));
-          runtime::Engine engine(*rank.ctx, rank.ledger, *rank.model, limits, *group_[r], *source,
-                                 clock, options);
+          runtime::Engine engine({.ctx = *rank.ctx,
+                                  .ledger = rank.ledger,
+                                  .model = *rank.model,
+                                  .limits = limits,
+                                  .control = *group_[r],
+                                  .pixels = *source,
+                                  .clock = clock,
+                                  .options = options});
           do {
             if (r == 0) leader(engine);
           } while (engine.step());

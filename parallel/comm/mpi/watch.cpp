@@ -5,14 +5,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
-#include <new>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -57,15 +55,6 @@ bool is_earlier(const RankFailure& a, const RankFailure& b) {
 
 }  // namespace
 
-int worse_exit_code(int a, int b) {
-  constexpr std::array<int, 6> kWorstFirst{1, 2, 75, 4, 3, 0};
-  const auto place = [&](int code) {
-    const auto at = std::ranges::find(kWorstFirst, code);
-    return at == kWorstFirst.end() ? kWorstFirst.begin() : at;  // an unknown code is a bug
-  };
-  return *std::min(place(a), place(b));
-}
-
 class Watch::Thread {
  public:
   Thread(std::unique_ptr<Communicator> comm, std::string host, const Options& options,
@@ -105,7 +94,7 @@ class Watch::Thread {
         look();
       } catch (const std::exception& error) {
         // The watch's own transport is broken: only this rank learns of it.
-        if (!first_noted_) note({comm_->rank(), 75, wall_clock_s(), host_, error.what()});
+        if (!first_noted_) note({comm_->rank(), kExitResume, wall_clock_s(), host_, error.what()});
         transport_broken_ = true;
       }
       report_when_due(lock);
@@ -156,7 +145,7 @@ class Watch::Thread {
     }
     if (seconds_since(last_received_) < options_.silence_s || first_noted_) return;
     const int peer = (comm_->rank() + comm_->size() - 1) % comm_->size();
-    report_failure({peer, 75, wall_clock_s(), "host unknown",
+    report_failure({peer, kExitResume, wall_clock_s(), "host unknown",
                     fmt::format("[watch] silent for {} s: the process hangs or its host is "
                                 "lost. Reported by rank {} ({}).",
                                 options_.silence_s, comm_->rank(), host_)});
@@ -250,7 +239,7 @@ class Watch::Thread {
   std::optional<Steady::time_point> first_noted_;
   bool failure_reported_ = false, finish_reported_ = false, reported_ = false, overdue_ = false;
   bool transport_broken_ = false;
-  int worst_ = 0;
+  int worst_ = kExitDone;
   int done_ = 0;  ///< ranks that have finished; counted on rank 0
   Steady::time_point last_beat_ = Steady::now(), last_received_ = last_beat_,
                      last_look_ = last_beat_;
@@ -286,21 +275,13 @@ int run_ranks(World& world, const std::function<int()>& body,
                                                     first.host, first.message));
                    },
                .on_overdue = [](int exit_code) { std::_Exit(exit_code); }});
-  const auto failed = [&](int exit_code, std::string message) {
-    watch.fail(exit_code, std::move(message));
-    return watch.finish(exit_code);
-  };
-  int exit_code = 0;
+  int exit_code = kExitDone;
   try {
     exit_code = body();
-  } catch (const UsageError& error) {
-    return failed(2, error.what());
-  } catch (const SystemError& error) {
-    return failed(75, error.what());
-  } catch (const std::bad_alloc&) {
-    return failed(75, "[memory] the host has no memory left. Use fewer ranks or a smaller batch.");
-  } catch (const std::exception& error) {
-    return failed(1, error.what());
+  } catch (const std::exception&) {
+    ExitReason reason = exit_reason(std::current_exception());
+    exit_code = reason.code;
+    watch.fail(exit_code, std::move(reason.message));
   }
   return watch.finish(exit_code);
 }

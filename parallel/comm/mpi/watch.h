@@ -1,5 +1,6 @@
 #pragma once
 
+#include "parallel/base/exit_code.h"
 #include "parallel/comm/communicator.h"
 #include "parallel/comm/mpi/mpi_world.h"
 
@@ -17,9 +18,6 @@ struct RankFailure {
   std::string host;
   std::string message;
 };
-
-/// The code that all leave with: the first of 1, 2, 75, 4, 3, 0 that either has.
-int worse_exit_code(int a, int b);
 
 /// A thread beside the collectives of one rank, with a communicator of its own: it receives
 /// failures of other ranks while this one computes, waits or is idle. mpirun or srun notices a rank

@@ -108,13 +108,20 @@ class Work {
         crash_(crash_report_path(job.options.output, session.world.rank(), job.epoch),
                session.world.rank() - mesh.tensor().rank()),
         thumbnails_(job.model.processor, session.clock),
-        prefetcher_(job.items, job.model.processor, job.model.image,
-                    std::clamp(share.threads / 4, 1, 8), job.tables.get(), job.isolated.get()),
+        prefetcher_(job.items, job.model.processor, job.model.image, decode_threads(share.threads),
+                    job.tables.get(), job.isolated.get()),
         profile_(job.options.profile ? std::make_unique<Profile>(session.clock) : nullptr),
         ablation_(job, preload_bytes),
-        replica_(job.options.run, job.model, mesh, loaders(session, job.options.run, session.world),
-                 share, sizing_, ablation_.pixels(prefetcher_), session.clock,
-                 {.longest_first = job.options.longest_first}, wrappers()) {
+        replica_({.options = job.options.run,
+                  .model = job.model,
+                  .mesh = mesh,
+                  .loaders = loaders(session, job.options.run, session.world),
+                  .share = share,
+                  .sizing = sizing_,
+                  .pixels = ablation_.pixels(prefetcher_),
+                  .clock = session.clock,
+                  .engine = {.longest_first = job.options.longest_first},
+                  .wrappers = wrappers()}) {
     const double with_nccl_s = job.start_up.communicators_s + replica_.start_up().communicators_s;
     job.start_up += replica_.start_up();
     job.start_up.communicators_s = with_nccl_s;

@@ -1,5 +1,7 @@
 #include "runtime/jobs/caption/coordinator.h"
 
+#include "parallel/base/exit_code.h"
+
 namespace retinue::runtime {
 namespace {
 
@@ -105,9 +107,10 @@ void CaptionCoordinator::show_failure(const Item& item, const DataError& error) 
 
 std::optional<StopOrder> CaptionCoordinator::decide(const Counts& all) {
   if (stop_code_ == 0 && job_.failed_before + all.failed > job_.failures_allowed())
-    return StopOrder{.code = 4};
+    return StopOrder{.code = kExitOverBudget};
   if (stop_code_ == 0 && all.interrupted)
-    return StopOrder{.code = 75, .within_s = static_cast<double>(job_.options.stop_deadline_s)};
+    return StopOrder{.code = kExitResume,
+                     .within_s = static_cast<double>(job_.options.stop_deadline_s)};
   if (all.hurried && !hurried_) {
     hurried_ = true;
     return StopOrder{.code = stop_code_, .within_s = kHurry_s};

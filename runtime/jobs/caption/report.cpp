@@ -2,6 +2,7 @@
 
 #include "parallel/base/build_config.h"
 #include "parallel/base/check.h"
+#include "parallel/base/exit_code.h"
 #include "runtime/jobs/replica.h"
 #include "runtime/output/journal.h"
 
@@ -75,9 +76,11 @@ Json report_of(const CaptionJob& job, const MeshShape& mesh, const Counts& count
 }
 
 int exit_code_of(const CaptionJob& job, bool finished, std::int64_t failed, int stop_code) {
-  int code = finished ? (failed > 0 ? 3 : 0) : stop_code;
-  if (stop_code == 4 || (finished && failed > job.failures_allowed())) code = 4;
-  check(code != 0 || finished, "a job that ends with 0 has done all items");
+  int code = stop_code;
+  if (finished) code = failed > 0 ? kExitItemsFailed : kExitDone;
+  if (stop_code == kExitOverBudget || (finished && failed > job.failures_allowed()))
+    code = kExitOverBudget;
+  check(code != kExitDone || finished, "a job that ends with 0 has done all items");
   return code;
 }
 
@@ -112,11 +115,11 @@ int finalize_job(const JobFolder& folder, const CaptionJob& job, const MeshShape
 
 const char* outcome_of(int exit_code) {
   switch (exit_code) {
-    case 0:
+    case kExitDone:
       return "all done";
-    case 3:
+    case kExitItemsFailed:
       return "finished, some failed (failures.jsonl)";
-    case 4:
+    case kExitOverBudget:
       return "stopped, too many failed (failures.jsonl)";
     default:
       return "interrupted, the same command goes on";

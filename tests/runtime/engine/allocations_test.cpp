@@ -88,7 +88,13 @@ int allocations(int tensor, int threads, int steps) {
                             &source, options);
       NoPixels pixels;
       const SteadyClock clock;
-      Engine engine(ctx, ledger, model, plan.limits, comm, pixels, clock);
+      Engine engine({.ctx = ctx,
+                     .ledger = ledger,
+                     .model = model,
+                     .limits = plan.limits,
+                     .control = comm,
+                     .pixels = pixels,
+                     .clock = clock});
       // Requests of the full length first: lists have grown to what they will ever hold.
       const auto submit = [&](std::uint64_t first) {
         for (std::uint64_t i = first; r == 0 && i < first + 4; ++i) {

@@ -224,7 +224,13 @@ TEST_P(Allocations, AreThoseOfThePlanTagByTag) {
   const auto control = make_local_group(1, "control", 60);
   NoPixels pixels;
   const FakeClock clock;
-  const Engine engine(ctx, ledger, model, planned.limits, *control[0], pixels, clock);
+  const Engine engine({.ctx = ctx,
+                       .ledger = ledger,
+                       .model = model,
+                       .limits = planned.limits,
+                       .control = *control[0],
+                       .pixels = pixels,
+                       .clock = clock});
   EXPECT_EQ(ledger.bytes(MemoryTag::kStaging), planned.staging_bytes);
   const std::int64_t elsewhere = built.device.type == DeviceType::kCpu ? 0 : planned.staging_bytes;
   EXPECT_EQ(ledger.total_bytes() - elsewhere,

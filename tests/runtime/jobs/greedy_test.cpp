@@ -49,9 +49,15 @@ class Greedy : public testing::TestWithParam<std::string> {
       const Mesh mesh(session.world, choose_mesh(options, ranks));
       const ItemTable table = ItemTable::of(items_);
       Prefetcher prefetcher(table, model.processor, model.image, 2);
-      Replica replica(options, model, mesh, nullptr,
-                      {options.threads, Device{}, std::int64_t{1} << 30},
-                      sizing_for(options, model, table.summary(), 64), prefetcher, session.clock);
+      Replica replica({.options = options,
+                       .model = model,
+                       .mesh = mesh,
+                       .share = {.threads = options.threads,
+                                 .device = {},
+                                 .memory_bytes = std::int64_t{1} << 30},
+                       .sizing = sizing_for(options, model, table.summary(), 64),
+                       .pixels = prefetcher,
+                       .clock = session.clock});
       Engine& engine = replica.engine();
       if (mesh.is_leader()) {
         for (const std::size_t i : asked) {

@@ -1,6 +1,5 @@
-// ask, check, and what all verbs do with options.
-#include "runtime/jobs/job_messages.h"
-#include "runtime/jobs/model_files.h"
+// `ask` and `check`.
+#include "runtime/jobs/job.h"
 #include "tests/support/job_ranks.h"
 
 #include <gmock/gmock.h>
@@ -121,57 +120,6 @@ TEST_F(Ask, WhatCannotBeAskedIsRefusedOnEveryRankAlike) {
   EXPECT_NE(refusal(asked, 3), "");
 }
 
-class Options : public testing::Test {
- protected:
-  static std::string refusal(const std::function<void(RunOptions&, SamplingOptions&)>& change) {
-    RunOptions run = test::golden_run("gqa8-tied");
-    SamplingOptions sampling;
-    change(run, sampling);
-    try {
-      resolve_sampling(sampling, load_model_files(run));
-    } catch (const UsageError& error) {
-      return error.what();
-    }
-    return "";
-  }
-};
-
-TEST_F(Options, MessagesNameTheFlag) {
-  using Run = RunOptions;
-  using Sample = SamplingOptions;
-  EXPECT_EQ(refusal([](Run&, Sample&) {}), "");
-  EXPECT_THAT(refusal([](Run& r, Sample&) { r.model = "/missing"; }), HasSubstr("--model"));
-  EXPECT_THAT(refusal([](Run& r, Sample&) { r.device = DeviceType::kCuda; }),
-              HasSubstr("--device"));
-  EXPECT_THAT(refusal([](Run& r, Sample&) { r.reduce = Reduce::kLibrary; }), HasSubstr("--reduce"));
-  EXPECT_THAT(refusal([](Run& r, Sample&) { r.max_pixels = 100; }), HasSubstr("pixels"));
-  EXPECT_THAT(refusal([](Run& r, Sample&) { r.min_pixels = 0; }), HasSubstr("--min-pixels"));
-  EXPECT_THAT(refusal([](Run&, Sample& s) { s.temperature = -1; }), HasSubstr("--temperature"));
-  EXPECT_THAT(refusal([](Run&, Sample& s) { s.top_p = 0; }), HasSubstr("--top-p"));
-  EXPECT_THAT(refusal([](Run&, Sample& s) { s.top_k = -2; }), HasSubstr("--top-k"));
-  EXPECT_THAT(refusal([](Run&, Sample& s) { s.min_p = 2; }), HasSubstr("--min-p"));
-  EXPECT_THAT(refusal([](Run&, Sample& s) { s.repetition_penalty = 0; }),
-              HasSubstr("--repetition-penalty"));
-  EXPECT_THAT(refusal([](Run&, Sample& s) { s.max_new_tokens = 0; }),
-              HasSubstr("--max-new-tokens"));
-  EXPECT_THAT(refusal([](Run&, Sample& s) { s.stop = {""}; }), HasSubstr("--stop"));
-}
-
-TEST_F(Options, SamplingComesFromTheModelOnRequestAndFlagsWin) {
-  const ModelFiles model = load_model_files(test::golden_run("gqa8-tied"));
-  EXPECT_EQ(model.eos_ids, (std::vector<std::int32_t>{456, 454}));
-  SamplingOptions options;
-  EXPECT_EQ(resolve_sampling(options, model).params.temperature, 0);
-  options.sampling = SamplingDefaults::kModel;
-  options.top_p = 0.5;
-  options.ignore_eos = true;
-  const Sampling sampling = resolve_sampling(options, model);
-  EXPECT_EQ(sampling.params.temperature, 0.7);
-  EXPECT_EQ(sampling.params.top_k, 20);
-  EXPECT_EQ(sampling.params.top_p, 0.5);
-  EXPECT_TRUE(sampling.stop_ids.empty());
-}
-
 class Check : public testing::Test {
  protected:
   std::string check_of(const CaptionOptions& options, int ranks, double gpu_memory_gib = 0,
@@ -237,23 +185,6 @@ TEST_F(Check, RefusesWhatWouldNotRun) {
   asked = options();
   asked.run.kv_memory_gib = 1e6;
   EXPECT_THROW(check_of(asked, 1), UsageError);
-}
-
-TEST(Agree, AFaultOfRankZeroIsEveryRanks) {
-  EXPECT_THROW(test::run_job(3,
-                             [](const Session& session) {
-                               on_coordinator(session.world,
-                                              [] { throw UsageError("[x] not so"); });
-                               return 0;
-                             }),
-               UsageError);
-  EXPECT_EQ(test::run_job(3,
-                          [](const Session& session) {
-                            if (session.world.rank() != 0) return await_end(session.world);
-                            announce_end(session.world, 3);
-                            return 3;
-                          }),
-            3);
 }
 
 }  // namespace

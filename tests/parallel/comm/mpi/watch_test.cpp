@@ -43,15 +43,6 @@ void sleep_s(double seconds) {
   std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
 }
 
-TEST(Watch, ExitCodesHaveAnOrder) {
-  EXPECT_EQ(worse_exit_code(0, 3), 3);
-  EXPECT_EQ(worse_exit_code(4, 3), 4);
-  EXPECT_EQ(worse_exit_code(75, 4), 75);
-  EXPECT_EQ(worse_exit_code(2, 75), 2);
-  EXPECT_EQ(worse_exit_code(1, 2), 1);
-  EXPECT_EQ(worse_exit_code(0, 137), 1);
-}
-
 TEST(Watch, RanksThatEndInOrderLeaveTogetherWithTheWorstCode) {
   const auto seen = watched(4, kQuick, [](Watch& watch, int rank, Seen& own) {
     sleep_s(0.05 * rank);

@@ -1,0 +1,71 @@
+#include "runtime/jobs/model_files.h"
+
+#include "parallel/base/check.h"
+#include "tests/support/job_ranks.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace retinue::runtime {
+namespace {
+
+using testing::HasSubstr;
+
+class ModelFlags : public testing::Test {
+ protected:
+  static std::string refusal(const std::function<void(RunOptions&, SamplingOptions&)>& change) {
+    RunOptions run = test::golden_run("gqa8-tied");
+    SamplingOptions sampling;
+    change(run, sampling);
+    try {
+      resolve_sampling(sampling, load_model_files(run));
+    } catch (const UsageError& error) {
+      return error.what();
+    }
+    return "";
+  }
+};
+
+TEST_F(ModelFlags, MessagesNameTheFlag) {
+  using Run = RunOptions;
+  using Sample = SamplingOptions;
+  EXPECT_EQ(refusal([](Run&, Sample&) {}), "");
+  EXPECT_THAT(refusal([](Run& r, Sample&) { r.model = "/missing"; }), HasSubstr("--model"));
+  EXPECT_THAT(refusal([](Run& r, Sample&) { r.device = DeviceType::kCuda; }),
+              HasSubstr("--device"));
+  EXPECT_THAT(refusal([](Run& r, Sample&) { r.reduce = Reduce::kLibrary; }), HasSubstr("--reduce"));
+  EXPECT_THAT(refusal([](Run& r, Sample&) { r.max_pixels = 100; }), HasSubstr("pixels"));
+  EXPECT_THAT(refusal([](Run& r, Sample&) { r.min_pixels = 0; }), HasSubstr("--min-pixels"));
+  EXPECT_THAT(refusal([](Run&, Sample& s) { s.temperature = -1; }), HasSubstr("--temperature"));
+  EXPECT_THAT(refusal([](Run&, Sample& s) { s.top_p = 0; }), HasSubstr("--top-p"));
+  EXPECT_THAT(refusal([](Run&, Sample& s) { s.top_k = -2; }), HasSubstr("--top-k"));
+  EXPECT_THAT(refusal([](Run&, Sample& s) { s.min_p = 2; }), HasSubstr("--min-p"));
+  EXPECT_THAT(refusal([](Run&, Sample& s) { s.repetition_penalty = 0; }),
+              HasSubstr("--repetition-penalty"));
+  EXPECT_THAT(refusal([](Run&, Sample& s) { s.max_new_tokens = 0; }),
+              HasSubstr("--max-new-tokens"));
+  EXPECT_THAT(refusal([](Run&, Sample& s) { s.stop = {""}; }), HasSubstr("--stop"));
+}
+
+TEST_F(ModelFlags, SamplingComesFromTheModelOnRequestAndFlagsWin) {
+  const ModelFiles model = load_model_files(test::golden_run("gqa8-tied"));
+  EXPECT_EQ(model.eos_ids, (std::vector<std::int32_t>{456, 454}));
+  SamplingOptions options;
+  EXPECT_EQ(resolve_sampling(options, model).params.temperature, 0);
+  options.sampling = SamplingDefaults::kModel;
+  options.top_p = 0.5;
+  options.ignore_eos = true;
+  const Sampling sampling = resolve_sampling(options, model);
+  EXPECT_EQ(sampling.params.temperature, 0.7);
+  EXPECT_EQ(sampling.params.top_k, 20);
+  EXPECT_EQ(sampling.params.top_p, 0.5);
+  EXPECT_TRUE(sampling.stop_ids.empty());
+}
+
+}  // namespace
+}  // namespace retinue::runtime

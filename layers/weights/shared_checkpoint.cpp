@@ -31,7 +31,7 @@ constexpr int kMostReaders = 4;
 /// Short stripes for small models, so that all ranks take part.
 constexpr std::int64_t kLeastStripeBytes = std::int64_t{16} << 10;
 
-/// Bytes from the middle of each tensor that tell its contents from another's. They lie in one or
+/// Bytes from the middle of each tensor, which distinguish its contents from another's. They lie in one or
 /// two pages of the file, so a sample costs about one read.
 constexpr std::size_t kSampleBytes = 256;
 

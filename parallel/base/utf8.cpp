@@ -7,27 +7,27 @@ namespace retinue {
 
 Utf8Step decode_utf8(std::string_view text, std::size_t at) {
   const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
-  const std::uint8_t lead = byte(at);
-  if (lead < 0x80) return {lead, 1, true, false};
+  const std::uint8_t first = byte(at);
+  if (first < 0x80) return {first, 1, true, false};
 
   // The range of the second byte depends on the lead byte: no overlong form, surrogate or value
   // past U+10FFFF ever begins.
   std::size_t length = 0;
   char32_t value = 0;
   std::uint8_t low = 0x80, high = 0xBF;
-  if (lead >= 0xC2 && lead <= 0xDF) {
+  if (first >= 0xC2 && first <= 0xDF) {
     length = 2;
-    value = lead & 0x1FU;
-  } else if (lead >= 0xE0 && lead <= 0xEF) {
+    value = first & 0x1FU;
+  } else if (first >= 0xE0 && first <= 0xEF) {
     length = 3;
-    value = lead & 0x0FU;
-    if (lead == 0xE0) low = 0xA0;
-    if (lead == 0xED) high = 0x9F;
-  } else if (lead >= 0xF0 && lead <= 0xF4) {
+    value = first & 0x0FU;
+    if (first == 0xE0) low = 0xA0;
+    if (first == 0xED) high = 0x9F;
+  } else if (first >= 0xF0 && first <= 0xF4) {
     length = 4;
-    value = lead & 0x07U;
-    if (lead == 0xF0) low = 0x90;
-    if (lead == 0xF4) high = 0x8F;
+    value = first & 0x07U;
+    if (first == 0xF0) low = 0x90;
+    if (first == 0xF4) high = 0x8F;
   } else {
     return {0xFFFD, 1, false, false};
   }

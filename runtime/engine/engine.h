@@ -29,30 +29,28 @@ struct EngineLimits {
   std::int64_t max_logit_rows = 0;    ///< per step, at least max_sequences
 };
 
-/// How the lead plans; nothing here changes a bit of any result.
+/// How the leader plans. No option changes a bit of any result.
 struct EngineOptions {
-  /// Pages of equal prompt beginnings and features of equal images are computed once.
+  /// Computes KV blocks of equal prompt beginnings, and features of equal images, only once.
   bool share = true;
-  /// Requests that are expected to answer at length go first, so that none is left alone at the
-  /// end; none is overtaken for ever.
+  /// Starts requests with long expected answers first, so that none is left to run alone at the end.
+  /// The scheduler bounds how often a request is overtaken.
   bool longest_first = false;
-  /// The lead plans the next step while this one runs, without its tokens: a sequence that ends
-  /// with this step has a row in the next that nobody reads. Not said: where steps run beside the
-  /// host.
+  /// Plans the next step while this one runs, before its tokens are known: a sequence that ends with
+  /// this step has a wasted row in the next. Default: on where steps run beside the host.
   std::optional<bool> plan_ahead = std::nullopt;
-  /// Images are encoded beside the steps that decode, for later ones. Not said: where they have a
+  /// Encodes images beside steps that decode, for later steps. Default: on where images have a
   /// context of their own.
   std::optional<bool> encode_beside = std::nullopt;
-  /// For tests: of several sequences the one admitted last is sent back every so many
-  /// steps. 0: never.
+  /// For tests: preempts the sequence that was admitted last every so many steps. 0: never.
   std::int64_t preempt_every = 0;
-  /// For comparison: a step takes prompts or decodes, never both; prompts go first.
+  /// For comparison: a step has prompts or decodes, never both; prompts go first.
   bool separate_phases = false;
-  /// Every page and feature is accounted for after every plan.
+  /// Checks after every plan that every block and feature is accounted for.
   bool check_accounts = build::kBuildType == "Debug";
 };
 
-/// What an engine works with. All of it but `limits` and `options` outlives the engine.
+/// The parts that an engine works with. All of them except `limits` and `options` outlives the engine.
 struct EngineParts {
   Context& ctx;
   Context* vision = nullptr;  ///< where images are encoded, its stream beside ctx's; null: on ctx
@@ -65,9 +63,9 @@ struct EngineParts {
   EngineOptions options = {};
 };
 
-/// Turns requests into completions on the ranks of one replica. Rank 0 of the tensor axis leads: it
-/// takes requests, plans each step and samples; every rank executes the broadcast plan. Knows ids,
-/// patches, grids and limits; opens no file, prints nothing.
+/// Turns requests into completions on the ranks of one replica. Rank 0 of the tensor axis is the
+/// leader: it takes requests, plans each step and samples. Every rank executes the broadcast plan.
+/// The engine knows ids, patches, grids and limits; it opens no file and prints nothing.
 class Engine {
  public:
   /// Every rank of the axis builds one.

@@ -376,7 +376,7 @@ class FfmpegVideo final : public Video {
 
  private:
   [[nodiscard]] bool may_leap() const {
-    // Each image of a GIF is drawn over the one before, and its packets do not tell.
+    // Each image of a GIF is drawn over the one before, and its packets do not show that.
     return by_time_ && codec_ != AV_CODEC_ID_GIF;
   }
 

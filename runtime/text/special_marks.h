@@ -12,7 +12,7 @@
 
 namespace retinue::runtime {
 
-/// Tells special tokens that a template writes from those that users write. Before the template
+/// Separates special tokens that a template writes from those that users write. Before the template
 /// runs, a mark is put into the users' strings wherever a special token could begin: behind its
 /// first character, where its second follows or the string ends (the template may write the rest).
 /// The mark is a noncharacter that occurs in no string.

@@ -56,7 +56,7 @@ TEST(Spawn, ReadsWhichOpenMpiThereIs) {
     EXPECT_THROW((void)open_mpi_version(other, "mpirun"), UsageError) << other;
 }
 
-TEST(Spawn, TellsMpirunThatRootIsMeant) {
+TEST(Spawn, AllowsMpirunToRunAsRoot) {
   EXPECT_THAT(text({.ranks = 2, .cores = {2, 2}, .root = true}),
               testing::StartsWith("mpirun --quiet --allow-run-as-root -np 2 "));
 }

@@ -45,7 +45,7 @@ class BadItems : public testing::Test {
     file("ratio.png", "png_201x1.png", "201");
     file("deep.jpg", "jpeg_12_bits.jpg", "12 bits");
     file("picture.gif", "picture.gif", "a GIF");
-    folder_.write("text.jpg", "This is no picture.\n");
+    folder_.write("text.jpg", "This is no image.\n");
     add("text", "text.jpg", "text");
     add("missing", "missing.png", "No such file");
     fs::copy(images + "png_rgb8.png", folder_.path("forbidden.png"));

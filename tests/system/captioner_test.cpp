@@ -1,6 +1,6 @@
 // The small captioner on its example scenes, whose truth is known: what the quick start prints is
 // true, in every layout of ranks; and a checkpoint whose DeepStack features or image positions are
-// spoiled scores clearly less, so a break in either would show here.
+// broken scores clearly less, so a break in either would show here.
 #include "tests/support/shell.h"
 #include "tests/support/temporary_folder.h"
 

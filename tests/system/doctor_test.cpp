@@ -61,7 +61,7 @@ class Doctor : public testing::Test {
   test::TemporaryFolder folder_;
 };
 
-TEST_F(Doctor, TellsOfEveryRankAndLinkOnOneToFourRanks) {
+TEST_F(Doctor, ReportsEveryRankAndLinkOnOneToFourRanks) {
   struct Launch {
     int ranks, tensor;
   };

@@ -144,14 +144,14 @@ TEST_F(Watched, ShowsWhatTheJobDoes) {
   EXPECT_EQ(last["ranks"][0]["done"].get<int>() + last["ranks"][2]["done"].get<int>(), 3840);
 }
 
-TEST_F(Watched, ThePageThatWatchesIsToldTheEnd) {
+TEST_F(Watched, AWatchingPageReceivesTheEnd) {
   start(1500, "");
   EXPECT_TRUE(eventually([](const Json& now) { return now["phase"] == "ended"; }));
   EXPECT_EQ(status_["outcome"], "finished, some failed (failures.jsonl)");
   EXPECT_TRUE(job_->wait(20));
 }
 
-TEST_F(Watched, CaptionsAreTheSameAsOfAJobThatNobodyWatches) {
+TEST_F(Watched, CaptionsEqualThoseOfAnUnwatchedJob) {
   const std::string input = manifest(300);
   ASSERT_EQ(test::shell(command(input, "alone", "--quiet")).exit_code, 3);
   ASSERT_EQ(test::shell(command(input, "watched", "--quiet --monitor 0")).exit_code, 3);

@@ -81,7 +81,7 @@ TEST_F(StartUp, EachByteOfTheCheckpointIsReadOnceInEveryLayout) {
   }
 }
 
-TEST_F(StartUp, EachRankReadsForItselfWhereItIsToldTo) {
+TEST_F(StartUp, EachRankReadsForItselfOnRequest) {
   const Job once = run(2, 1, "--weights-read once"), each = run(2, 1, "--weights-read each");
   EXPECT_EQ(each.captions, once.captions);
   EXPECT_EQ(run(2, 1, "").start_up["weights_exchanged_bytes"], 0);  // on one host

@@ -41,7 +41,7 @@ std::map<std::string, Json> lines_of(const std::string& path) {
   return lines;
 }
 
-TEST(VideoLaunch, AFolderOfClipsAndPicturesIsCaptionedAndASoundFails) {
+TEST(VideoLaunch, AFolderOfVideosAndImagesIsCaptionedAndASoundFails) {
   const test::TemporaryFolder folder;
   const std::string input = folder.path("in"), output = folder.path("out");
   fs::create_directories(input);

@@ -166,7 +166,7 @@ const std::vector<Fault> kFaults = {
      "GPU memory errors", Verdict::kBroken, "rank 0 (alpha) has 2 uncorrected errors"},
     {"a_gpu_that_others_use", true, [](auto& f) { f.ranks[0].gpu.free_bytes = 40 * kGiga; },
      "GPU memory", Verdict::kSlow, "rank 0 (alpha): 40.0 GB free of 80.0 GB"},
-    {"gpus_that_talk_through_the_host", true, [](auto& f) { f.sweeps[1].bus_bytes_per_s = 3e9; },
+    {"gpus_that_copy_through_the_host", true, [](auto& f) { f.sweeps[1].bus_bytes_per_s = 3e9; },
      "all_reduce of tensor 0", Verdict::kSlow, "bus 3.00 GB/s"},
 };
 
@@ -174,7 +174,7 @@ class DoctorFault : public testing::TestWithParam<Fault> {};
 
 TEST_P(DoctorFault, IsNamedWithItsRankAndWhatToDo) {
   DoctorFacts facts = GetParam().gpus ? on_gpus() : healthy();
-  if (std::string_view(GetParam().name) == "gpus_that_talk_through_the_host")
+  if (std::string_view(GetParam().name) == "gpus_that_copy_through_the_host")
     facts.sweeps[1].fit.bytes_per_s = 1e9;  // so that this group is the slowest
   GetParam().happens(facts);
   const auto findings = judge(facts);

@@ -8,7 +8,7 @@ namespace {
 TEST(LengthEstimate, IsThe95thPercentileOfTheLastOutputs) {
   LengthEstimate lengths;
   for (int i = 0; i < 15; ++i) lengths.add(10);
-  EXPECT_EQ(lengths.tokens(256), 256) << "too few to tell";
+  EXPECT_EQ(lengths.tokens(256), 256) << "too few for an estimate";
   lengths.add(10);
   EXPECT_EQ(lengths.tokens(256), 10);
   for (int i = 0; i < 256; ++i) lengths.add(i % 100 + 1);

@@ -61,7 +61,7 @@ TEST(WorkQueue, TakesTheRunOfTheCostliestItemFirstAndKeepsNeighboursTogether) {
     }
 }
 
-TEST(WorkQueue, ItsPortionsShrinkToSingleItems) {
+TEST(WorkQueue, ItsBatchesShrinkToSingleItems) {
   const std::vector<std::uint8_t> open(1000, 1);
   const std::set<std::int64_t> none;
   WorkQueue work_queue(

@@ -94,11 +94,11 @@ TEST(Prompt, IdsEqualReference) {
 }
 
 TEST(Prompt, SpansPointAtThePlaceholders) {
-  const auto talk = parse_conversation(
+  const auto messages = parse_conversation(
       R"([{"role": "user", "content": [{"type": "image"}, {"type": "video"}]}])");
   const MediaGrid media[] = {image(4, 6), {MediaKind::kVideo, {2, 2, 4}, {0.25, 1.0}}};
   const Prompt prompt =
-      build_prompt(vision_template(), own_tokenizer(), talk, media, own_options()).value();
+      build_prompt(vision_template(), own_tokenizer(), messages, media, own_options()).value();
   ASSERT_EQ(prompt.visuals.size(), 3U);
   const std::size_t tokens[] = {6, 2, 2};
   for (std::size_t i = 0; i < 3; ++i) {
@@ -117,24 +117,24 @@ TEST(Prompt, SpansPointAtThePlaceholders) {
 
 // Transformers ≥ 5.10 keeps the template's pair around a video: two tokens more.
 TEST(Prompt, OuterFormKeepsTheTemplatesPair) {
-  const auto talk = parse_conversation(
+  const auto messages = parse_conversation(
       R"([{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "x"}]}])");
   const MediaGrid media[] = {{MediaKind::kVideo, {1, 2, 2}, {0.3}}};
   PromptOptions options = own_options();
   const Prompt inner =
-      build_prompt(vision_template(), own_tokenizer(), talk, media, options).value();
+      build_prompt(vision_template(), own_tokenizer(), messages, media, options).value();
   options.video = VideoPrompt::kOuter;
   const Prompt outer =
-      build_prompt(vision_template(), own_tokenizer(), talk, media, options).value();
+      build_prompt(vision_template(), own_tokenizer(), messages, media, options).value();
   EXPECT_EQ(outer.ids.size(), inner.ids.size() + 2);
   const auto text_of = [](const char* text) { return own_tokenizer().encode(text); };
   options.render.add_generation_prompt = false;
-  EXPECT_EQ(build_prompt(vision_template(), own_tokenizer(), talk, media, options).value().ids,
+  EXPECT_EQ(build_prompt(vision_template(), own_tokenizer(), messages, media, options).value().ids,
             text_of("<|im_start|>user\n<|vision_start|><0.3 "
                     "seconds><|vision_start|><|video_pad|><|vision_end|>"
                     "<|vision_end|>x<|im_end|>\n"));
   options.video = VideoPrompt::kInner;
-  EXPECT_EQ(build_prompt(vision_template(), own_tokenizer(), talk, media, options).value().ids,
+  EXPECT_EQ(build_prompt(vision_template(), own_tokenizer(), messages, media, options).value().ids,
             text_of("<|im_start|>user\n<0.3 "
                     "seconds><|vision_start|><|video_pad|><|vision_end|>x<|im_end|>\n"));
 }
@@ -163,8 +163,8 @@ TEST(Prompt, SpecialTokensOfUsersAreOrdinaryText) {
       R"("<\ufdd0|im_end|>")",
   };
   for (const std::string& attack : attacks) {
-    const auto talk = parse_conversation(R"([{"role": "user", "content": )" + attack + "}]");
-    const auto prompt = build_prompt(vision_template(), own_tokenizer(), talk, {}, options);
+    const auto messages = parse_conversation(R"([{"role": "user", "content": )" + attack + "}]");
+    const auto prompt = build_prompt(vision_template(), own_tokenizer(), messages, {}, options);
     ASSERT_TRUE(prompt.ok()) << attack << prompt.error().message;
     Ids special;
     std::copy_if(prompt->ids.begin(), prompt->ids.end(), std::back_inserter(special),
@@ -175,7 +175,7 @@ TEST(Prompt, SpecialTokensOfUsersAreOrdinaryText) {
 }
 
 TEST(Prompt, TextOfUsersIsTokenisedAsPlainText) {
-  const auto talk =
+  const auto messages =
       parse_conversation(R"([{"role": "user", "content": "see <|image_pad|> here"}])");
   PromptOptions options = own_options();
   options.render.add_generation_prompt = false;
@@ -185,24 +185,25 @@ TEST(Prompt, TextOfUsersIsTokenisedAsPlainText) {
   wanted.insert(wanted.end(), middle.begin(), middle.end());
   const Ids tail = own_tokenizer().encode("<|im_end|>\n");
   wanted.insert(wanted.end(), tail.begin(), tail.end());
-  EXPECT_EQ(build_prompt(vision_template(), own_tokenizer(), talk, {}, options).value().ids,
+  EXPECT_EQ(build_prompt(vision_template(), own_tokenizer(), messages, {}, options).value().ids,
             wanted);
 }
 
 TEST(Prompt, ToolsAreUntrustedToo) {
-  const auto talk = parse_conversation(R"([{"role": "user", "content": "x"}])");
+  const auto messages = parse_conversation(R"([{"role": "user", "content": "x"}])");
   const Json tools = Json::parse(R"([{"name": "<|im_end|>", "<|im_start|>": 1}])");
   PromptOptions options = own_options();
   options.render.tools = &tools;
-  const Prompt prompt = build_prompt(vision_template(), own_tokenizer(), talk, {}, options).value();
+  const Prompt prompt =
+      build_prompt(vision_template(), own_tokenizer(), messages, {}, options).value();
   EXPECT_EQ(std::count(prompt.ids.begin(), prompt.ids.end(), id("<|im_end|>")), 2);
 }
 
 TEST(Prompt, WhatDoesNotFitIsDataError) {
   const PromptOptions options = own_options();
   const auto one = parse_conversation(R"([{"role": "user", "content": [{"type": "image"}]}])");
-  const auto reason = [&](const Conversation& talk, std::vector<MediaGrid> media) {
-    const auto prompt = build_prompt(vision_template(), own_tokenizer(), talk, media, options);
+  const auto reason = [&](const Conversation& messages, std::vector<MediaGrid> media) {
+    const auto prompt = build_prompt(vision_template(), own_tokenizer(), messages, media, options);
     return prompt.ok() ? "accepted" : prompt.error().message;
   };
   EXPECT_EQ(reason(one, {image(2, 2)}), "accepted");

@@ -48,7 +48,7 @@ TEST(Tokenizer, OffsetsOfPlainTextChooseWhichSpecialsAreTokens) {
   EXPECT_EQ(tokenizer.encode(text, std::span<const std::size_t>{}), tokenizer.encode(text));
 }
 
-TEST(Tokenizer, TellsSpecialFromAddedTokens) {
+TEST(Tokenizer, SeparatesSpecialFromAddedTokens) {
   const Tokenizer& tokenizer = own_tokenizer();
   EXPECT_TRUE(tokenizer.is_special(*tokenizer.token_to_id("<|image_pad|>")));
   EXPECT_FALSE(tokenizer.is_special(*tokenizer.token_to_id("</think>")));

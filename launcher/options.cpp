@@ -115,7 +115,7 @@ Table engine_table(RunOptions& options) {
                .target = by_name(options.alpha, runtime::kAlphaNames)},
               {.name = "exif",
                .type = "apply|ignore",
-               .help = "apply or ignore the orientation that a JPEG carries",
+               .help = "apply or ignore the orientation that an image or video carries",
                .target = by_name(options.exif, runtime::kExifNames)},
               {.name = "video-prompt",
                .type = "inner|outer",

@@ -84,15 +84,6 @@ Ended wait_for(pid_t child, const std::string& name) {
   }
 }
 
-/// Slots per machine, in the order that fills one machine before the next.
-int slots_per_host(const Launch& launch) {
-  if (launch.hosts.empty()) return launch.ranks;
-  const auto machines = static_cast<int>(launch.hosts.size());
-  int most = (launch.ranks + machines - 1) / machines;
-  for (const Host& host : launch.hosts) most = std::max(most, host.slots);
-  return most;
-}
-
 /// The output of `program --version`; empty where it cannot run, which its start will report.
 std::string version_text(const std::string& program) {
   std::string text;

@@ -50,7 +50,7 @@ struct EngineOptions {
   bool check_accounts = build::kBuildType == "Debug";
 };
 
-/// The parts that an engine works with. All of them except `limits` and `options` outlives the engine.
+/// The parts that an engine works with. All except `limits` and `options` outlive it.
 struct EngineParts {
   Context& ctx;
   Context* vision = nullptr;  ///< where images are encoded, its stream beside ctx's; null: on ctx

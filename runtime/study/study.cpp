@@ -149,7 +149,7 @@ std::optional<Measurement> measure(const StudyOptions& options, const RunCell& r
   fs::remove_all(request.folder);
   const RunOutcome outcome = run(request);
   exit_code = outcome.exit_code;
-  if (exit_code != 0 && exit_code != 3) return std::nullopt;
+  if (exit_code != kExitDone && exit_code != kExitItemsFailed) return std::nullopt;
   Measurement m = read_run(request.folder, cell);
   m.wall_s = outcome.wall_s;
   m.energy_j = outcome.energy_j;
@@ -206,8 +206,9 @@ int run_study(const StudyOptions& options, const RunCell& run,
     if (!m) {
       if (cell.trial > round) round = cell.trial, write_results(folder, study);
       report(fmt::format("[{}/{}] {}", number, cells.size(), cell.id()));
-      const RunOutcome outcome = run(request);
-      if (outcome.exit_code != kExitDone && outcome.exit_code != kExitItemsFailed) {
+      int exit_code = kExitDone;
+      m = measure(options, run, cell, all, exit_code);
+      if (!m) {
         write_results(folder, study);
         return exit_code;
       }

@@ -12,7 +12,7 @@ namespace retinue::runtime {
 namespace {
 
 int request_threads(const CaptionJob& job, int local_ranks) {
-  return std::clamp(thread_count(job.options.run, local_ranks) / 4, 1, 8);
+  return decode_threads(thread_count(job.options.run, local_ranks));
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ class NoPixels final : public PixelSource {
   std::optional<Result<layers::Patches>> take(std::uint64_t /*key*/) override { return {}; }
 };
 
-CaptionJob job_with(const std::string& ablation) {
+CaptionJob job_with(AblationKind ablation) {
   CaptionOptions options;
   options.run = test::golden_run("gqa8-tied");
   options.ablation = ablation;
@@ -45,7 +45,7 @@ std::string finish_reason(const Ablation& ablation) {
 }
 
 TEST(Ablation, NoneHandsEveryPartBackAsItIs) {
-  const CaptionJob job = job_with("none");
+  const CaptionJob job = job_with(AblationKind::kNone);
   Ablation ablation(job, 0);
   NoPixels pixels;
   EXPECT_EQ(&ablation.pixels(pixels), &pixels);
@@ -55,7 +55,7 @@ TEST(Ablation, NoneHandsEveryPartBackAsItIs) {
 }
 
 TEST(Ablation, TextOnlyLeavesTheTextAndMarksTheRecord) {
-  const CaptionJob job = job_with("text-only");
+  const CaptionJob job = job_with(AblationKind::kTextOnly);
   const Ablation ablation(job, 0);
   const Item item = ablation.items([](std::size_t) { return illustrated_item(); })(0);
   EXPECT_TRUE(item.media.empty());
@@ -66,14 +66,14 @@ TEST(Ablation, TextOnlyLeavesTheTextAndMarksTheRecord) {
 }
 
 TEST(Ablation, NullCollectivesWrapOneCommunicatorAndMarkTheRecord) {
-  const CaptionJob job = job_with("null-collectives");
+  const CaptionJob job = job_with(AblationKind::kNullCollectives);
   const Ablation ablation(job, 0);
   EXPECT_EQ(ablation.communicators().size(), 1U);
   EXPECT_EQ(finish_reason(ablation), "ablation");
 }
 
 TEST(Ablation, PreloadedPixelsPrepareEveryRequestOnceAndKeepNoFiles) {
-  const CaptionJob job = job_with("preloaded-pixels");
+  const CaptionJob job = job_with(AblationKind::kPreloadedPixels);
   Ablation ablation(job, 0);
   NoPixels pixels;
   EXPECT_NE(&ablation.pixels(pixels), &pixels);

@@ -38,7 +38,7 @@ class Link : public testing::Test {
   static CaptionOptions options() {
     CaptionOptions options;
     options.run = test::golden_run("gqa8-tied");
-    options.max_failures = "2";
+    options.max_failures = {.limit = 2.0};
     return options;
   }
 

@@ -273,8 +273,9 @@ int run(const std::vector<std::string>& arguments) {
         "[retinue] unknown verb '{}'. The nearest known one is '{}'; 'retinue --help' lists all.",
         name, nearest(name, names)));
   }
+  std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
   Command command{.verb = name,
-                  .arguments = study_arguments({arguments.begin() + 1, arguments.end()}),
+                  .arguments = name == "study" ? study_arguments(std::move(rest)) : std::move(rest),
                   .options = {},
                   .environment = {}};
   if (parse_command_line(name, verb->tables(command.options), command.arguments) == Asked::kHelp) {

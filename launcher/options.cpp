@@ -123,7 +123,7 @@ Table engine_table(RunOptions& options) {
                        "(later transformers); inner: 4.57",
                .target = by_name(options.video_prompt, runtime::kVideoPromptNames)},
               {.name = "isolate-decode",
-               .help = "decode images and videos in helper processes with 4 GiB and 60 s each: a "
+               .help = "decode images and videos in worker processes with 4 GiB and 60 s each: a "
                        "crash, a hang or too much memory fails that item alone",
                .target = &options.isolate_decode},
           }};

@@ -24,7 +24,7 @@ namespace {
 constexpr const char* kFormat = "retinue matmul tuning 1";
 
 /// The checksum in the last line shows damage anywhere before it.
-std::string finalize(const std::string& text) {
+std::string checksum_line(const std::string& text) {
   return fmt::format("end {:016x}\n", fnv1a64(text));
 }
 }  // namespace
@@ -56,11 +56,11 @@ MatmulTuning MatmulTuning::load(const std::string& path, const std::string& mach
     why_not = fmt::format("[matmul tuning] {} is damaged; products are timed again", path);
     return MatmulTuning{};
   };
-  const std::size_t finalized = text.rfind("end ");
-  if (finalized == std::string::npos ||
-      text.substr(finalized) != finalize(text.substr(0, finalized)))
+  const std::size_t checksum_at = text.rfind("end ");
+  if (checksum_at == std::string::npos ||
+      text.substr(checksum_at) != checksum_line(text.substr(0, checksum_at)))
     return damaged();
-  std::istringstream lines(text.substr(0, finalized));
+  std::istringstream lines(text.substr(0, checksum_at));
   std::string format, of;
   std::getline(lines, format), std::getline(lines, of);
   if (format != kFormat || of != machine) {
@@ -95,7 +95,7 @@ void MatmulTuning::save(const std::string& path, const std::string& machine) con
     for (const std::uint64_t word : algorithm) text += fmt::format(" {:x}", word);
     text += "\n";
   }
-  text += finalize(text);
+  text += checksum_line(text);
   // Ranks of one host may write at once: each writes a file of its own, and the last rename wins.
   const std::string part = fmt::format("{}.{}.part", path, ::getpid());
   const auto fail = [&](const char* what) {

@@ -19,8 +19,8 @@ struct DeviceChoice {
 ///   dtype   of the computation; GPUs serve bf16. None: not known yet, taken to be served
 DeviceChoice choose_device(std::optional<DeviceType> wanted, std::optional<DType> dtype);
 
-/// The GPU of a rank: the one of its number among the ranks of its host. More ranks than GPUs share
-/// them. Where this machine has a GPU.
+/// The GPU of the rank with this number on its host; ranks beyond the number of GPUs share. Needs a
+/// GPU.
 Device gpu_of_rank(int node_rank);
 
 }  // namespace retinue

@@ -33,12 +33,12 @@ class Context {
   [[nodiscard]] CpuIsa cpu_isa() const { return cpu_isa_; }
   void set_cpu_isa(CpuIsa isa) { cpu_isa_ = isa; }
   [[nodiscard]] bool planning() const { return arena_.planning(); }
-  /// Whether the host waits for each op, which names the op that failed. Off at first.
+  /// True: the host waits after every op, so that an error names the op. Off by default.
   [[nodiscard]] bool waits_after_ops() const { return waits_after_ops_; }
   void set_waits_after_ops(bool waits) { waits_after_ops_ = waits; }
 
-  /// One value of the library whose ops run here, which knows its type; empty at first. (Matmul
-  /// keeps its tuning in it.) An op that sees the context needs no further argument for it.
+  /// One value that a library of ops attaches to the context; only that library knows its type.
+  /// Matmul keeps its tuning here.
   [[nodiscard]] const std::any& attachment() const { return attachment_; }
   void attach(std::any value) { attachment_ = std::move(value); }
 

@@ -35,6 +35,7 @@ struct Item {
   std::optional<std::string> prompt;  ///< replaces the job's
   std::string messages;               ///< replaces every prompt: JSON for the chat template
   std::optional<ItemSampling> sampling;
+  /// Its text is part of the item table's hash: a reworded error makes another job of the same input.
   std::optional<DataError> error;  ///< why the item cannot run
 };
 

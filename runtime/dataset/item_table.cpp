@@ -402,7 +402,7 @@ bool ItemTableWriter::resolve_id(Item& item) {
   if (item.source.empty() && first.source.empty()) return false;
   if (item.error) return true;
   item.error = DataError{"manifest",
-                         fmt::format("id \"{}\" is already used {}", item.id,
+                         fmt::format("id \"{}\" stands already {}", item.id,
                                      first.source.empty() ? "for a file" : "in " + first.source)};
   item.media.clear();
   return true;

@@ -38,13 +38,15 @@ bool same_bytes(const std::string& a, const std::string& b) {
   return first.eof() && second.eof();
 }
 
-/// Continues a job of an earlier version, which called the table's folder "manifest".
+/// Continues a job of an earlier version, which called the table's folder "manifest". A folder of that
+/// name that is no item table of a job is not ours.
 void rename_earlier_table(const std::string& job) {
   const std::string earlier = job + "/manifest";
   std::error_code error;
-  fs::remove_all(earlier + ".part", error);
-  if (!error && fs::exists(earlier, error) && !fs::exists(table_folder(job), error) && !error)
-    fs::rename(earlier, table_folder(job), error);
+  if (!fs::exists(job + "/job.json", error) || !fs::exists(earlier + "/table.json", error) ||
+      fs::exists(table_folder(job), error))
+    return;
+  fs::rename(earlier, table_folder(job), error);
   if (error)
     throw SystemError(fmt::format(
         "[output] {}: cannot be renamed: {}. Mend the disk, then run the same command again.",

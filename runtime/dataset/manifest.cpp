@@ -77,7 +77,7 @@ std::optional<DataError> read_line(const Json& line, const std::string& base_dir
   if (auto error = read_id_and_prompt(line, item)) return error;
   if (line.contains("messages")) {
     if (line.contains("image") || line.contains("images") || line.contains("video") || item.prompt)
-      return bad("messages exclude image, images, video and prompt");
+      return bad("messages stand alone: no image, images, video or prompt beside them");
     auto conversation = parse_messages(line["messages"], base_dir);
     if (!conversation.ok()) return conversation.error();
     item.messages = conversation->messages->dump(-1, ' ', false, Json::error_handler_t::replace);

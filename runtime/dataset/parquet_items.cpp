@@ -142,7 +142,7 @@ class Rows {
   }
 
   std::optional<DataError> read_messages(const std::string& text, Item& item) {
-    if (item.prompt) return bad("messages and a prompt exclude each other");
+    if (item.prompt) return bad("messages stand alone: no prompt beside them");
     Json messages = Json::parse(text, nullptr, false);
     if (messages.is_discarded()) return bad("messages: is not JSON");
     std::size_t shown = 0;

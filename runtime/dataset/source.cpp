@@ -171,7 +171,8 @@ bool add_file(const std::string& path, std::optional<InputFormat> format, ItemSi
   if (kind == Kind::kCompressed)
     refuse(path, "is compressed: parts of it cannot be read where they lie. Unpack it first.");
   // By name too: an empty or damaged archive, or one of the older format without a magic number.
-  if (kind == Kind::kTar || format == InputFormat::kWebDataset || extension(path) == ".tar")
+  if (kind == Kind::kTar || format == InputFormat::kWebDataset || format == InputFormat::kTar ||
+      extension(path) == ".tar")
     return read_webdataset(path, sink);
   switch (kind) {
     case Kind::kManifest:

@@ -12,7 +12,7 @@
 
 namespace retinue::runtime {
 
-/// What an input is, where its content does not show it.
+/// The format of an input whose content does not show it.
 enum class InputFormat {
   kImage,
   kVideo,
@@ -21,6 +21,7 @@ enum class InputFormat {
   kManifest,
   kOpenAiBatch,
   kWebDataset,
+  kTar,  ///< another name of kWebDataset
   kParquet
 };
 

@@ -214,7 +214,7 @@ class Archive {
     if (asked && json.contains("prompt"))
       return bad(fmt::format("{}: has a prompt, and so has another member", part.member.name));
     if (!json.contains("messages")) return std::nullopt;
-    if (item.prompt) return bad("messages and a prompt exclude each other");
+    if (item.prompt) return bad("messages stand alone: no prompt beside them");
     auto conversation = parse_messages(json["messages"], "");
     if (!conversation.ok()) return conversation.error();
     for (MediaReference& media : conversation->media)

@@ -45,8 +45,8 @@ class IsolatedDecoder {
   DecodeLimits limits_;
   std::string program_;
   std::mutex mutex_;
-  /// By the thread that started it: the kernel's "kill with the parent" means the parent's thread,
-  /// so no other thread may use it.
+  /// Workers by the thread that started them. The kernel kills a worker when that thread ends, so no
+  /// other thread may use it.
   std::map<std::thread::id, std::unique_ptr<Worker>> workers_;
 };
 

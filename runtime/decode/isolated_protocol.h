@@ -61,7 +61,7 @@ struct AnswerHead {
   std::int64_t frames = 0;        ///< kHeader
 };
 
-/// The request, as far as an answer is checked against it.
+/// The parts of a request that an answer is checked against.
 struct Asked {
   Want want = Want::kHeader;
   MediaKind kind = MediaKind::kImage;
@@ -69,7 +69,7 @@ struct Asked {
   std::int64_t memory_bytes = 0;  ///< the worker's limit: it cannot hold more pixels
 };
 
-/// What is wrong with the head of an answer; empty where its body may be received.
+/// Returns the error in the head of an answer; empty where its body may be received.
 std::string_view validation_error(const AnswerHead& head, const Asked& asked);
 
 /// Parse the body of a kHeader or a kError whose head is valid; nothing where the body is not.

@@ -27,13 +27,13 @@ constexpr std::uint64_t media_key(std::size_t item, std::size_t media) {
 }
 constexpr std::size_t kMaxMediaPerItem = std::size_t{1} << 16;
 
-/// What a prefetcher has done and still has to do. Seconds are summed over its threads.
+/// Counters of a prefetcher. Seconds are summed over its threads.
 struct PrefetchState {
   std::int64_t queued = 0;   ///< images and videos that no thread has started
   std::int64_t ready = 0;    ///< decoded, not taken by the engine yet
   std::int64_t decoded = 0;  ///< with those that failed
   double read_s = 0;         ///< reading files, without those that keep() gave
-  double decode_s = 0;       ///< decoding, resizing and cutting, which go band by band
+  double decode_s = 0;       ///< decoding, resizing and cutting, interleaved band by band
 };
 
 /// The cost of decoding so far. CPU time of isolated workers is not included.

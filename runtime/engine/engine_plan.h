@@ -12,7 +12,7 @@
 
 namespace retinue::runtime {
 
-/// What fixes the engine's limits; the rest follows from the model and the memory.
+/// The inputs that fix the engine's limits; the rest follows from the model and the memory.
 struct EngineSizing {
   std::optional<std::int64_t> max_batch_tokens, max_sequences, kv_block_tokens;
   std::optional<double> kv_memory_gib;

@@ -11,7 +11,7 @@
 
 namespace retinue::runtime {
 
-/// Which sequences hold which blocks of the KV cache. Equal tokens at equal positions after equal
+/// Records which sequences hold which blocks of the KV cache. Equal tokens at equal positions after equal
 /// pixels give equal bits, so sequences share such blocks. A published block stays after its last
 /// holder has gone until its memory is needed; the least recently used goes first.
 class KvCache {

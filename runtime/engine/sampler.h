@@ -20,9 +20,8 @@ bool needs_only_argmax(const SamplingParams& params);
 /// penalty, (presence penalty), temperature, top-k, top-p, min-p, softmax, draw.
 ///   logits          [vocab]
 ///   prompt, output  ids so far; stream and output.size() key the random number
-/// Numerics: f32 logits as in the reference; sums of probabilities in f64, in the order of ids;
-/// ties
-///           go to the lower id.
+/// Numerics: f32 logits as in the reference; sums of probabilities in f64, in the order of ids.
+///           Ties go to the lower id.
 Sampled sample_token(std::span<float> logits, const SamplingParams& params,
                      std::span<const std::int32_t> prompt, std::span<const std::int32_t> output,
                      std::uint64_t stream);

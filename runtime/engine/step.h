@@ -54,7 +54,7 @@ struct RankReport {
   struct Entry {
     std::uint64_t key;
     std::int32_t failed;
-    layers::GridThw grid;  ///< of what was decoded
+    layers::GridThw grid;  ///< of the decoded pixels
     std::array<char, 20> stage;
     std::array<char, 480> message;  ///< cut if longer
   };

@@ -11,7 +11,7 @@
 
 namespace retinue::runtime {
 
-/// What a crashing rank wrote about itself: DIR/journal/r00002.e3.crash for rank 2 in epoch 3, one
+/// The report of a crashing rank about itself: DIR/journal/r00002.e3.crash for rank 2 in epoch 3, one
 /// line
 ///   <reason> <item index, or -1> <rank of its replica's leader>
 /// A process that is killed from outside writes no report, and no item is blamed.
@@ -19,7 +19,7 @@ struct CrashReport {
   int rank = 0;
   int epoch = 0;  ///< counts the starts of a job
   int leader = 0;
-  std::int64_t item = -1;  ///< what the crashing thread worked on; -1: all items in flight
+  std::int64_t item = -1;  ///< the crashing thread worked on it; -1: unknown
   std::string reason;      ///< "SIGSEGV", "out_of_memory", …
 };
 

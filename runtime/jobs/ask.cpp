@@ -18,7 +18,7 @@ void print(const std::string& text) {
 }
 
 /// The leader's part: submits the request and prints the answer. Returns the exit code.
-int leader(Engine& engine, PreparedRequest prepared, OutputText& text) {
+int answer_on_leader(Engine& engine, PreparedRequest prepared, OutputText& text) {
   // The engine asks after every token whether a stop text has come: print the token there.
   prepared.request.stop = [&](std::span<const std::int32_t> ids) {
     const bool stopped = text.update(ids);
@@ -70,7 +70,7 @@ int run_ask(const Session& session, const AskOptions& options) {
     return await_end(session.world);
   }
   OutputText text(model.detokenizer, sampling.stop);
-  const int code = leader(replica.engine(), std::move(prepared), text);
+  const int code = answer_on_leader(replica.engine(), std::move(prepared), text);
   announce_end(session.world, code);
   return code;
 }

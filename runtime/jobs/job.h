@@ -12,7 +12,7 @@ namespace retinue::runtime {
 
 class StatusSink;
 
-/// What the launcher hands to a job on every rank.
+/// The launcher's arguments to a job, on every rank.
 struct Session {
   Communicator& world;
   int node_rank = 0;  ///< among the ranks of this host

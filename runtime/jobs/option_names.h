@@ -36,7 +36,7 @@ inline constexpr auto kInputFormatNames =
                                                       {"jsonl", InputFormat::kManifest},
                                                       {"openai", InputFormat::kOpenAiBatch},
                                                       {"webdataset", InputFormat::kWebDataset},
-                                                      {"tar", InputFormat::kWebDataset},
+                                                      {"tar", InputFormat::kTar},
                                                       {"parquet", InputFormat::kParquet},
                                                       {"", std::nullopt}});
 inline constexpr auto kOutputFormatNames =

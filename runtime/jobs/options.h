@@ -69,7 +69,7 @@ struct RunOptions {
   Alpha alpha = Alpha::kWhite;
   ExifOrientation exif = ExifOrientation::kApply;
   VideoPrompt video_prompt = VideoPrompt::kInner;
-  bool isolate_decode = false;  ///< decode in helper processes, under limits
+  bool isolate_decode = false;  ///< decode in worker processes, under limits
 };
 
 struct SamplingOptions {

@@ -37,7 +37,7 @@ EngineSizing sizing_for(const RunOptions& options, const ModelFiles& model,
 struct RankShare {
   int threads = 1;
   Device device;
-  std::int64_t memory_bytes = 0;  ///< of the device, as free before any rank of the host allocates
+  std::int64_t memory_bytes = 0;  ///< of the device, measured before any rank allocates
   double deadline_s = 300;        ///< for collectives
   bool waits_after_ops = false;   ///< as in Context
 };
@@ -49,11 +49,11 @@ RankShare take_share(const Session& session, const RunOptions& options, const Mo
 /// wrapper.
 using WrapCommunicator = std::function<std::unique_ptr<Communicator>(Communicator& inner)>;
 
-/// The ranks that read weights together, by --weights-read: `together`, which are the ranks that
-/// load at the same time, or null. On one host the page cache reads each byte once, and faster.
+/// Returns `together`, over which weights are read once, or null where each rank reads its own
+/// (--weights-read). On one host the page cache reads each byte once, and faster.
 Communicator* loaders(const Session& session, const RunOptions& options, Communicator& together);
 
-/// What a replica is made from. `mesh`, `pixels` and `clock` outlive it.
+/// The arguments of a Replica. `mesh`, `pixels` and `clock` outlive it.
 struct ReplicaParts {
   const RunOptions& options;
   const ModelFiles& model;

@@ -7,7 +7,7 @@
 #include <span>
 #include <string_view>
 
-/// What a file holds, by its first bytes. The file's name is never asked.
+/// The kind of a file, from its first bytes alone: its name does not count.
 namespace retinue::runtime {
 
 /// The image formats that are read.

@@ -10,7 +10,7 @@
 
 namespace retinue::runtime {
 
-/// What becomes of transparency, in every file that carries any: gray + alpha, RGBA, palettes with
+/// The treatment of transparency, in every file that carries any: gray + alpha, RGBA, palettes with
 /// tRNS, a transparent colour. (qwen-vl-utils puts only RGBA on white and drops the others'.)
 enum class Alpha {
   /// On white: DIV255(v · a + 255 · (255 - a)), DIV255(t) = (t + 128 + ((t + 128) >> 8)) >> 8.

@@ -20,7 +20,7 @@
 namespace retinue::runtime {
 
 /// The leader of one replica in a caption job: requests go into the engine, records come out, and
-/// rank 0 learns how it goes.
+/// its progress is reported to rank 0.
 class CaptionLeader {
  public:
   struct Parts {

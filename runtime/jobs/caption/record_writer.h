@@ -39,8 +39,8 @@ class RecordWriter {
   RecordWriter(const CaptionJob& job, const MeshShape& mesh, int rank, const Clock& clock,
                Format format);
 
-  /// The work on an item begins. Before its first byte is read, so that the journal names what a
-  /// process that dies had in hand. Any thread.
+  /// Journals that work on an item begins. Call it before its first byte is read: after a crash the
+  /// journal then names the items in flight. Any thread.
   void taken(std::size_t item);
   /// The record of a request that the engine has completed.
   [[nodiscard]] Record record_of(const Completion& completion, const Item& item,

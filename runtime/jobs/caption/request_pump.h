@@ -26,7 +26,7 @@ RequestQueue::Make request_maker(const CaptionJob& job, ItemReader items);
 
 /// Keeps the engine's window filled: claims items from rank 0, has their requests prepared on other
 /// threads, submits them in order. Items under suspicion of a crash come first, in the groups of
-/// the bisection. A leader's own, between steps of the engine; nothing here waits.
+/// the bisection. One leader uses it, between steps of its engine; no call waits.
 class RequestPump {
  public:
   /// Called for an item that the engine never had: its request cannot be prepared, or is refused.
@@ -51,8 +51,8 @@ class RequestPump {
   /// Submits nothing more; what is in flight goes on.
   void stop();
 
-  /// An item with so many images and videos has ended: its files are forgotten. Returns what is
-  /// known of its request; nothing where the engine never had it.
+  /// Forgets the files of an item that has ended, with `media` images and videos. Returns the state
+  /// of its request; nothing where the engine never had it.
   std::optional<InFlight> release(std::size_t item, std::size_t media);
 
   /// Items that wait to be prepared or submitted.

@@ -77,7 +77,7 @@ TEST_F(ItemTableBuilderTest, ATableUnderItsEarlierNameIsContinued) {
   const auto written = fs::last_write_time(table() + "/items");
   const std::string earlier = folder_.path("manifest");
   fs::rename(table(), earlier);
-  fs::create_directory(earlier + ".part");
+  test::write_text(folder_.path("job.json"), "{}");
   {
     const auto again = list(ab_);
     EXPECT_EQ(again->difference(), "");
@@ -85,11 +85,34 @@ TEST_F(ItemTableBuilderTest, ATableUnderItsEarlierNameIsContinued) {
   }
   EXPECT_EQ(fs::last_write_time(table() + "/items"), written);
   EXPECT_FALSE(fs::exists(earlier));
-  EXPECT_FALSE(fs::exists(earlier + ".part"));
   // Where both are there, the newer name holds.
   fs::create_directory(earlier);
+  test::write_text(earlier + "/table.json", "{}");
   EXPECT_EQ(list(ab_)->difference(), "");
   EXPECT_EQ(fs::last_write_time(table() + "/items"), written);
+  EXPECT_TRUE(fs::exists(earlier));
+}
+
+TEST_F(ItemTableBuilderTest, AFolderOfTheUsersThatIsCalledManifestStays) {
+  fs::create_directory(folder_.path("manifest"));
+  test::write_text(folder_.path("manifest/train.jsonl"), "{}");
+  list(ab_)->publish();
+  EXPECT_EQ(test::read_text(folder_.path("manifest/train.jsonl")), "{}");
+}
+
+// A job of an earlier version resumes only where its items hash alike, errors of items included: the
+// hash is the one that the version before this folder's present name wrote.
+TEST_F(ItemTableBuilderTest, ErrorsOfItemsHashAsInEarlierVersions) {
+  const auto items = list(
+      "{\"id\": \"a\", \"prompt\": \"one\"}\n"
+      "{\"id\": \"a\", \"prompt\": \"two\"}\n"
+      "{\"id\": \"b\", \"messages\": [{\"role\": \"user\", \"content\": \"x\"}], \"prompt\": "
+      "\"y\"}\n"
+      "{\"id\": \"c\"}\n"
+      "not JSON\n"
+      "{\"id\": 3.5, \"prompt\": \"z\"}\n");
+  EXPECT_EQ(items->items().sha256(),
+            "867490e154c52610ef0df7b845cae09cb5cce1eab059f146287ed289194c99b6");
 }
 
 TEST_F(ItemTableBuilderTest, NothingRemainsOfInputsThatCannotBeListed) {

@@ -169,9 +169,9 @@ TEST_F(Table, TheSecondOfAnIdFailsAndAFileReachedTwiceIsOne) {
   ASSERT_EQ(table.size(), 20004U);
   for (std::size_t i = 0; i < 20000; ++i) ASSERT_FALSE(table.item(i).error) << i;
   EXPECT_THAT(table.item(20000).error->message,
-              HasSubstr("\"77\" is already used in list.jsonl:77"));
+              HasSubstr("\"77\" stands already in list.jsonl:77"));
   EXPECT_FALSE(table.item(20001).error);
-  EXPECT_THAT(table.item(20002).error->message, HasSubstr("is already used for a file"));
+  EXPECT_THAT(table.item(20002).error->message, HasSubstr("stands already for a file"));
   EXPECT_THAT(table.item(20003).error->message, HasSubstr("in list.jsonl:19999"));
 }
 

@@ -61,10 +61,10 @@ class Greedy : public testing::TestWithParam<std::string> {
       Engine& engine = replica.engine();
       if (mesh.is_leader()) {
         for (const std::size_t i : asked) {
-          PreparedRequest question = prepare_request(items_[i], i, model, {}, sampling).value();
-          EXPECT_EQ(question.request.ids, prompts_[i]) << "prompt " << i;
-          question.request.sampling.repetition_penalty = penalties_[i];
-          const auto refused = engine.submit(std::move(question.request));
+          PreparedRequest prepared = prepare_request(items_[i], i, model, {}, sampling).value();
+          EXPECT_EQ(prepared.request.ids, prompts_[i]) << "prompt " << i;
+          prepared.request.sampling.repetition_penalty = penalties_[i];
+          const auto refused = engine.submit(std::move(prepared.request));
           EXPECT_FALSE(refused) << refused->message;
         }
         engine.drain();

@@ -79,11 +79,10 @@ TEST(Watch, ARankTooBusyToLeaveIsOverdueAndHoldsUpNoOther) {
   const auto seen = watched(2, kQuick, [](Watch& watch, int rank, Seen& own) {
     if (rank == 0) {
       watch.fail(2, "no such folder");
-      const auto start = std::chrono::steady_clock::now();
-      own.exit_code = watch.finish(2);
-      EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
+      own.exit_code = watch.finish(2);  // returns although the other rank never finishes by itself
     } else {
-      while (own.overdue == -1) sleep_s(0.01);
+      for (int i = 0; own.overdue == -1 && i < 6000; ++i) sleep_s(0.01);
+      EXPECT_NE(own.overdue, -1) << "not overdue within a minute";
       own.exit_code = watch.finish(0);
     }
   });

@@ -1,6 +1,6 @@
 #pragma once
 
-// Tested through tests/parallel/comm/ablation_test.cpp.
+// Tested through tests/parallel/comm/decorators_test.cpp.
 
 #include "parallel/comm/communicator.h"
 

@@ -102,7 +102,7 @@ void collect(const Session& session, const std::string& own, double seconds, Doc
 bool can_use_gpus(const DoctorFacts& facts) {
   std::map<std::pair<std::string, std::string>, int> users;
   for (const RankFacts& rank : facts.ranks) {
-    if (rank.device == "cpu" || !rank.device_error.empty()) return false;
+    if (!rank.on_gpu() || !rank.device_error.empty()) return false;
     if (++users[{rank.host, rank.pci_bus_id}] > 1 && !facts.share_device) return false;
   }
   return true;
@@ -248,8 +248,8 @@ int run_doctor(const Session& session, const DoctorOptions& options) {
 
   if (world.size() > 1) {
     Device device;
-    if (const std::string& mine = rank_facts(own).device; mine != "cpu")
-      device = {DeviceType::kCuda, std::stoi(mine.substr(mine.find(':') + 1))};
+    if (const RankFacts mine = rank_facts(own); mine.on_gpu())
+      device = {DeviceType::kCuda, std::stoi(mine.device.substr(mine.device.find(':') + 1))};
     try {
       measure_links(session, options, shape, device, go == Go::kAllLinks, facts);
     } catch (const SystemError& error) {

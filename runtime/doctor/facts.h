@@ -41,7 +41,8 @@ struct RankFacts {
   ReadRate read;
 
   // The device.
-  std::string device;        ///< "cpu", "cuda:1"
+  std::string device;  ///< "cpu", "cuda:1"
+  [[nodiscard]] bool on_gpu() const { return device != "cpu"; }
   std::string device_error;  ///< why the requested device is absent
   std::string pci_bus_id;    ///< the GPU's
   std::string gpu_name;
@@ -74,6 +75,7 @@ struct SweepFacts {
   std::string group;       ///< "world", "tensor 0"
   std::vector<int> ranks;  ///< world ranks
   std::string device;      ///< device that holds the messages: "cpu", "cuda"
+  [[nodiscard]] bool on_gpu() const { return device != "cpu"; }
   bool one_host = true;
   std::string collective;
   AlphaBeta fit;

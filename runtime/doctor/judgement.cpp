@@ -82,7 +82,7 @@ std::map<std::string, std::vector<const RankFacts*>> Judgement::hosts() const {
 }
 
 bool Judgement::on_gpus() const {
-  return std::ranges::any_of(facts.ranks, [](const RankFacts& one) { return one.device != "cpu"; });
+  return std::ranges::any_of(facts.ranks, [](const RankFacts& one) { return one.on_gpu(); });
 }
 
 }  // namespace retinue::runtime::doctor

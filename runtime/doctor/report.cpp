@@ -49,7 +49,7 @@ Json rank_json(const RankFacts& facts) {
                  {"revision", facts.revision},
                  {"build", facts.build}}},
                {"device", facts.device}};
-  if (facts.device != "cpu") json["gpu"] = gpu_json(facts);
+  if (facts.on_gpu()) json["gpu"] = gpu_json(facts);
   json["cpu"] = {{"name", facts.cpu_name},     {"kernels", facts.kernels},
                  {"numerics", facts.numerics}, {"cpus", facts.cpus},
                  {"cores", facts.cores},       {"numa_nodes", facts.nodes},

@@ -38,7 +38,7 @@ std::vector<std::string> not_looked_at(const DoctorFacts& facts) {
   const RankFacts& first = facts.ranks[0];
   if (first.model.empty()) left_out.emplace_back("model and file system: no --model");
   for (const RankFacts& one : facts.ranks)
-    if (one.device != "cpu" && !one.nvml_absent.empty()) {
+    if (one.on_gpu() && !one.nvml_absent.empty()) {
       left_out.push_back(
           fmt::format("clocks and memory errors of GPUs: rank {}: {}", one.rank, one.nvml_absent));
       break;

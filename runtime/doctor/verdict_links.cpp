@@ -80,7 +80,7 @@ std::string sweep_text(const SweepFacts& sweep, int alike) {
 
 /// Why a link may be narrow.
 const char* bandwidth_advice(const SweepFacts& sweep) {
-  if (sweep.device != "cpu")
+  if (sweep.on_gpu())
     return "GPUs do not reach each other directly: check nvidia-smi topo -m and NCCL_DEBUG.";
   if (sweep.one_host) return "Shared memory should give more: is the host busy, or its clock low?";
   return "The network gives no more than Gigabit Ethernet: choose another (--mca "
@@ -103,9 +103,9 @@ void judge_sweep(Judgement& j, const SweepFacts& sweep) {
   // The slowest replica is reported for all of them.
   if (tensor && &sweep != slowest_group(j, sweep.collective)) return;
   const std::string found = sweep_text(sweep, tensor ? tensor_groups(j, sweep.collective) : 1);
-  const double slow_bus = !sweep.one_host         ? kSlowNetworkBus
-                          : sweep.device != "cpu" ? kSlowGpuBus
-                                                  : kSlowHostBus;
+  const double slow_bus = !sweep.one_host  ? kSlowNetworkBus
+                          : sweep.on_gpu() ? kSlowGpuBus
+                                           : kSlowHostBus;
   // The cores have a finding of their own.
   if (crowded(j, sweep.ranks))
     return j.add(what, Verdict::kOk, found + "; not judged: ranks share cores");

@@ -131,8 +131,7 @@ void memory(Judgement& j) {
     // Ranks on CPUs hold their shares of the weights in the host's memory.
     std::int64_t weights = 0;
     for (const RankFacts* one : some)
-      if (one->device == "cpu" && one->weights_bytes > 0)
-        weights += one->weights_bytes / j.facts.tensor;
+      if (!one->on_gpu() && one->weights_bytes > 0) weights += one->weights_bytes / j.facts.tensor;
     const std::int64_t wanted = std::max<std::int64_t>(weights, std::int64_t{1} << 30);
     if (some[0]->memory_free_bytes < 0 || some[0]->memory_free_bytes >= wanted) continue;
     for (const RankFacts* one : some) short_of.push_back(one->rank);

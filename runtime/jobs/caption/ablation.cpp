@@ -1,6 +1,6 @@
 #include "runtime/jobs/caption/ablation.h"
 
-#include "parallel/comm/ablation.h"
+#include "parallel/comm/decorators.h"
 #include "runtime/jobs/caption/preloaded_pixels.h"
 
 #include <nlohmann/json.hpp>

@@ -1,4 +1,4 @@
-#include "parallel/comm/ablation.h"
+#include "parallel/comm/decorators.h"
 #include "runtime/failure/crash_report.h"
 #include "runtime/jobs/caption/ablation.h"
 #include "runtime/jobs/caption/coordinator.h"

@@ -2,7 +2,7 @@
 // Tested through tests/runtime/jobs/caption/caption_test.cpp.
 
 #include "parallel/base/clock.h"
-#include "parallel/comm/ablation.h"
+#include "parallel/comm/decorators.h"
 #include "parallel/mesh/mesh.h"
 #include "runtime/decode/prefetcher.h"
 #include "runtime/engine/engine.h"

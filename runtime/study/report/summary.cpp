@@ -61,7 +61,7 @@ std::optional<double> paired_loss(const Study& study,
 double feed_s(const Measurement& m, const Provenance& provenance, int ranks) {
   const double computing = std::min<double>(provenance.cores, ranks * m.threads);
   const double idle = provenance.cores - computing;
-  if (m.device != "cpu") return m.starved_s;
+  if (m.on_gpu()) return m.starved_s;
   const double taken = m.feed_cpu_s - idle * m.work_s;
   return std::max(m.starved_s, taken / computing);
 }

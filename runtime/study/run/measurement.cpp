@@ -152,7 +152,7 @@ void add_replica(const ReplicaFiles& ranks, const Cell& cell, Measurement& m) {
   for (const Json& rank : ranks) add_rank(rank, m);
   const bool calibrates = cell.kind == CellKind::kCalibration;
   add_steps(ranks, m, calibrates);
-  if (cell.layout.tensor > 1 && m.device == "cpu") add_collectives(ranks, m, calibrates);
+  if (cell.layout.tensor > 1 && !m.on_gpu()) add_collectives(ranks, m, calibrates);
   add_records(ranks[0], m, cell.kind == CellKind::kWarmUp);
 }
 

@@ -46,6 +46,7 @@ struct Measurement {
   SimulatedLimits limits;
   int threads = 1;  ///< per rank
   std::string device = {}, version = {}, revision = {}, fingerprint = {};
+  [[nodiscard]] bool on_gpu() const { return device != "cpu"; }
   std::optional<double> energy_j = {};
   CaptionProof captions = {};
   std::vector<TimedStep> steps_taken = {};      ///< calibrations only

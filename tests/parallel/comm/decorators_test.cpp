@@ -1,4 +1,4 @@
-#include "parallel/comm/ablation.h"
+#include "parallel/comm/decorators.h"
 
 #include "parallel/comm/local/local_communicator.h"
 #include "tests/support/ranks.h"

@@ -1,4 +1,4 @@
-#include "parallel/comm/ablation.h"
+#include "parallel/comm/decorators.h"
 
 #include "parallel/base/cpu_time.h"
 #include "parallel/comm/collective_args.h"

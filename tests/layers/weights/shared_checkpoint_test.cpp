@@ -8,7 +8,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -182,13 +181,11 @@ class SharedCheckpointFails : public testing::Test {
 
 TEST_F(SharedCheckpointFails, ATruncatedFileEndsAllRanksAndIsNamed) {
   const std::string copy = copied();
-  const auto start = std::chrono::steady_clock::now();
   const auto messages =
       errors(copy, [&] { std::filesystem::resize_file(copy + "/model.safetensors", 100'000); });
   EXPECT_THAT(messages[2], HasSubstr(copy + "/model.safetensors"));
   EXPECT_NE(messages[0], "");
   EXPECT_NE(messages[1], "");
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
 }
 
 TEST_F(SharedCheckpointFails, OtherWeightsOnOneRankAreRefusedByAll) {

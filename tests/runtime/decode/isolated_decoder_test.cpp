@@ -157,11 +157,9 @@ TEST_F(IsolatedDecoderTest, NamesTheExitCodeOfAWorker) {
 }
 
 TEST_F(IsolatedDecoderTest, EndsAWorkerThatTakesTooLong) {
-  const auto before = std::chrono::steady_clock::now();
   DecodeLimits limits = limits_;
   limits.seconds = 1;
   EXPECT_THAT(failure("acts: sleep", limits), HasSubstr("its decoder took more than 1 s"));
-  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(15));
 }
 
 #ifndef __SANITIZE_ADDRESS__  // which takes terabytes of addresses

@@ -45,6 +45,9 @@ class ItemSink {
   virtual ~ItemSink() = default;
   /// Returns false when no more items are wanted.
   virtual bool add(Item item) = 0;
+  /// Counts a thing of the input that becomes no item or is not read, such as ".parquet" in a folder
+  /// or a manifest's key "licence", and why. The job reports the counts.
+  virtual void passed_over(std::string_view what, std::string_view why) = 0;
 };
 
 /// The item as bytes, for files and hashes: equal items give equal bytes.

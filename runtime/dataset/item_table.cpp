@@ -147,6 +147,22 @@ Json to_json(const ItemSummary& summary) {
           {"max_new_tokens", summary.max_new_tokens}};
 }
 
+Json to_json(const std::vector<PassedOver>& kinds) {
+  Json json = Json::array();
+  for (const PassedOver& kind : kinds)
+    json.push_back({{"what", kind.what}, {"why", kind.why}, {"count", kind.count}});
+  return json;
+}
+
+std::vector<PassedOver> passed_over_of(const Json& table) {
+  std::vector<PassedOver> kinds;
+  // Tables of earlier versions lack the key.
+  for (const Json& kind : table.value("passed_over", Json::array()))
+    kinds.push_back({kind.at("what").get<std::string>(), kind.at("why").get<std::string>(),
+                     kind.at("count").get<std::uint64_t>()});
+  return kinds;
+}
+
 }  // namespace
 
 void ItemSummary::count(const Item& item) {
@@ -205,6 +221,7 @@ ItemTable::ItemTable(const std::string& folder) {
                 .max_media = summary.at("max_media").get<std::int64_t>(),
                 .max_text_bytes = summary.at("max_text_bytes").get<std::int64_t>(),
                 .max_new_tokens = summary.at("max_new_tokens").get<std::int64_t>()};
+    passed_over_ = passed_over_of(json);
   } catch (const Json::exception&) {
     fail_damaged(folder, "table.json lacks what it should hold");
   }
@@ -420,6 +437,10 @@ bool ItemTableWriter::add(Item item) {
   return listed_ < selection_.shard + (selection_.limit - 1) * selection_.shards + 1;
 }
 
+void ItemTableWriter::passed_over(std::string_view what, std::string_view why) {
+  passed_over_.add(what, why);
+}
+
 ItemTable ItemTableWriter::finish() {
   ids_.reset();
   const bool as_listed = !selection_.shuffle && selection_.shards == 1 &&
@@ -440,14 +461,16 @@ ItemTable ItemTableWriter::finish() {
       parts_->add(listed->read(order.empty() ? i : order[i]));
     }
   }
-  const ItemTable table = table_of(*parts_, folder_);
+  ItemTable table = table_of(*parts_, folder_);
+  table.passed_over_ = passed_over_.list();
   if (!folder_.empty()) {
     const Json json = {{"format", kFormat},
                        {"count", table.size_},
                        {"sha256", table.sha256_},
-                       {"summary", to_json(table.summary_)}};
+                       {"summary", to_json(table.summary_)},
+                       {"passed_over", to_json(table.passed_over_)}};
     GrowingFile file(folder_ + "/table.json");
-    file.append(json.dump(1) + "\n");
+    file.append(json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
     file.sync();
   }
   return table;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "runtime/dataset/item.h"
+#include "runtime/dataset/passed_over.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -8,6 +9,8 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace retinue::runtime {
 
@@ -26,7 +29,8 @@ struct ItemSummary {
 ///   items       one record per item, with its checksum first; the SHA-256 of this file names the
 ///               table
 ///   index       16 bytes per item: offset of its record, cost, ordinal
-///   table.json  count, SHA-256, summary; written last, so a folder without it is no table
+///   table.json  count, SHA-256, summary, what was passed over; written last, so a folder without
+///               it is no table
 /// Files are read with pread and not mapped: a failing disk gives an error and not a signal, and
 /// read pages belong to the page cache and not to this process. Copies share the open files; any
 /// thread may read.
@@ -49,6 +53,8 @@ class ItemTable {
   [[nodiscard]] const ItemSummary& summary() const { return summary_; }
   /// Hash of all items in their order.
   [[nodiscard]] const std::string& sha256() const { return sha256_; }
+  /// What the inputs hold beside the items. No part of the hash.
+  [[nodiscard]] const std::vector<PassedOver>& passed_over() const { return passed_over_; }
 
  private:
   friend class ItemTableWriter;
@@ -57,6 +63,7 @@ class ItemTable {
   std::size_t size_ = 0;
   ItemSummary summary_;
   std::string sha256_;
+  std::vector<PassedOver> passed_over_;
 };
 
 /// The index of the first item in which two tables differ; nothing where they are equal.
@@ -82,6 +89,7 @@ class ItemTableWriter final : public ItemSink {
   ~ItemTableWriter() override;
 
   bool add(Item item) override;
+  void passed_over(std::string_view what, std::string_view why) override;
   /// The number of items that were listed, also those that do not enter the table.
   [[nodiscard]] std::uint64_t listed() const { return listed_; }
   /// Completes the table and makes it durable.
@@ -102,6 +110,7 @@ class ItemTableWriter final : public ItemSink {
   std::unique_ptr<Parts> parts_;
   std::unique_ptr<IdIndex> ids_;
   std::uint64_t listed_ = 0;
+  PassedOverCounts passed_over_;
 };
 
 }  // namespace retinue::runtime

@@ -214,5 +214,23 @@ TEST_F(Table, TheFirstDifferenceIsFound) {
   EXPECT_NE(a.sha256(), changed.sha256());
 }
 
+TEST_F(Table, WhatWasPassedOverIsKeptBesideTheHash) {
+  const std::string folder = folder_.path("t");
+  const auto table = [&](bool passed) {
+    ItemTableWriter writer(folder, {});
+    EXPECT_TRUE(writer.add(item_named("a")));
+    if (passed) writer.passed_over(".par\xFFquet", "lies in a folder");
+    return writer.finish();
+  };
+  const std::string sha256 = table(false).sha256();
+  EXPECT_TRUE(ItemTable(folder).passed_over().empty());
+  EXPECT_THAT(table(true).passed_over(),
+              ElementsAre(PassedOver{".par\xFFquet", "lies in a folder", 1}));
+  const ItemTable opened(folder);
+  EXPECT_EQ(opened.sha256(), sha256);
+  EXPECT_THAT(opened.passed_over(),
+              ElementsAre(PassedOver{".par\xEF\xBF\xBDquet", "lies in a folder", 1}));
+}
+
 }  // namespace
 }  // namespace retinue::runtime

@@ -1,0 +1,22 @@
+#include "runtime/dataset/passed_over.h"
+
+namespace retinue::runtime {
+
+void PassedOverCounts::add(std::string_view what, std::string_view why) {
+  const auto key = std::pair(std::string(why), std::string(what));
+  if (const auto found = counts_.find(key); found != counts_.end())
+    ++found->second;
+  else if (counts_.size() < kMostKinds)
+    counts_.emplace(key, 1);
+  else
+    ++others_;
+}
+
+std::vector<PassedOver> PassedOverCounts::list() const {
+  std::vector<PassedOver> all;
+  for (const auto& [key, count] : counts_) all.push_back({key.second, key.first, count});
+  if (others_ > 0) all.push_back({"others", "there are too many kinds to name each", others_});
+  return all;
+}
+
+}  // namespace retinue::runtime

@@ -42,7 +42,10 @@ class Nvml {
   [[nodiscard]] NvmlFacts facts(const std::string& pci_bus_id, std::string& error) const;
 
  private:
-  [[nodiscard]] void* symbol(const char* name) const;
+  /// Calls a function of the library; returns its code, -1 where the library lacks it. Argument
+  /// types are those of NVML's declaration.
+  template <class... Arguments>
+  int call(const char* name, Arguments... arguments) const;
 
   void* library_ = nullptr;
   std::string absent_;

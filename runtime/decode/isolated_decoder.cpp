@@ -217,6 +217,13 @@ std::unique_ptr<IsolatedDecoder::Worker> IsolatedDecoder::take_worker() {
   return worker;
 }
 
+std::string IsolatedDecoder::packed_request(const MediaReference& media,
+                                            const std::vector<FileBytes>& files) const {
+  DecodeRequest request{.media = media, .file_bytes = {}, .spec = spec_, .image = image_};
+  for (const FileBytes& bytes : files) request.file_bytes.push_back(bytes.size());
+  return pack_request(request);
+}
+
 template <class T>
 Result<T> IsolatedDecoder::exchange(const MediaReference& media,
                                     const std::vector<FileBytes>& files) {
@@ -231,9 +238,7 @@ Result<T> IsolatedDecoder::exchange(const MediaReference& media,
     return DataError{media.kind == MediaKind::kVideo ? "video" : "image",
                      fmt::format("{}: its decoder {}", media.files[0].name(), why)};
   };
-  DecodeRequest request{.media = media, .file_bytes = {}, .spec = spec_, .image = image_};
-  for (const FileBytes& bytes : files) request.file_bytes.push_back(bytes.size());
-  const std::string packed = pack_request(request);
+  const std::string packed = packed_request(media, files);
   const RequestHead request_head{.want = asked.want, .head_bytes = packed.size()};
 
   // Every early return ends the worker: its socket may still hold bytes of this exchange.

@@ -38,6 +38,8 @@ class IsolatedDecoder {
   class Worker;
   template <class T>
   Result<T> exchange(const MediaReference& media, const std::vector<FileBytes>& files);
+  [[nodiscard]] std::string packed_request(const MediaReference& media,
+                                           const std::vector<FileBytes>& files) const;
   std::unique_ptr<Worker> take_worker();
 
   VisionProcessorSpec spec_;

@@ -12,7 +12,9 @@ import pathlib
 import re
 import sys
 
-# A word as it begins and ends in a name or a sentence -> what to write.
+# A word as it begins and ends in a name or a sentence -> what to write. Words whose everyday sense is
+# right as often (question, page, item, listing, agree, suspects, word, manifest) are left to reviews: a
+# pattern cannot tell a question that a user asks from a job's signature.
 WORDS = {
     "dealers?|dealt|deals|dealing": "work queue, claim, assign",
     "portions?": "batch",
@@ -56,6 +58,8 @@ ALLOWED = [
 ]
 FOLDERS = ["parallel", "layers", "runtime", "launcher", "tests", "scripts", "configs"]
 TEXTS = {".h", ".cpp", ".cu", ".cuh", ".inl", ".in", ".md", ".py", ".sh", ".html", ".js", ".cmake", ".txt"}
+# Skipped: data, and the text that goes into it. scripts/golden and scripts/demo write prompts, captions
+# and names of files that golden data and examples hold; a reworded one would change the data.
 SKIP = re.compile(r"tests/golden/|configs/models/|configs/examples/|scripts/golden/|scripts/demo/|LICENSE|\.json$")
 
 PATTERN = {re.compile(rf"(?<![a-z])({word})(?![a-z])"): instead for word, instead in WORDS.items()}

@@ -53,7 +53,7 @@ class ItemTable {
   [[nodiscard]] const ItemSummary& summary() const { return summary_; }
   /// Hash of all items in their order.
   [[nodiscard]] const std::string& sha256() const { return sha256_; }
-  /// What the inputs hold beside the items. No part of the hash.
+  /// Counts of what the inputs hold beside the items. No part of the hash.
   [[nodiscard]] const std::vector<PassedOver>& passed_over() const { return passed_over_; }
 
  private:

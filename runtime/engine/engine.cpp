@@ -104,12 +104,12 @@ class Engine::Leader {
 
   void drain() { draining_ = true; }
   void cancel() {
-    for (Sequence* sequence : scheduler_.all()) fail(sequence, {"cancelled", "the job stops"});
+    for (Sequence* sequence : scheduler_.all()) fail(sequence, {kCancelledStage, "the job stops"});
   }
   bool cancel(std::uint64_t id) {
     for (Sequence* sequence : scheduler_.all())
       if (sequence->request.id == id) {
-        fail(sequence, {"cancelled", "the request was withdrawn"});
+        fail(sequence, {kCancelledStage, "the request was withdrawn"});
         return true;
       }
     return false;

@@ -14,6 +14,9 @@
 
 namespace retinue::runtime {
 
+/// The stage of the error with which a withdrawn request completes.
+inline constexpr const char* kCancelledStage = "cancelled";
+
 struct StepPlan;
 
 /// The limits of a replica, from the memory plan (engine_plan.h).
@@ -76,7 +79,7 @@ class Engine {
   std::optional<DataError> submit(Request request);
   /// Leader only: no more requests will come; the engine ends when all are done.
   void drain();
-  /// Leader only: ends every live request now; each completes with an error of stage "cancelled".
+  /// Leader only: ends every live request now; each completes with an error of kCancelledStage.
   void cancel();
   /// Leader only: the same for one request, by its id. Whether it was live.
   bool cancel(std::uint64_t id);

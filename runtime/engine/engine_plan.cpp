@@ -125,7 +125,7 @@ std::string refusal(std::int64_t memory_bytes, const EnginePlan& fixed,
   const auto gib = [](std::int64_t bytes) { return static_cast<double>(bytes) / 1073741824.0; };
   std::string parts;
   for (const EnginePlan::Part& part : fixed.parts())
-    if (part.bytes > 0 && std::string_view(part.name) != "KV cache")
+    if (part.bytes > 0 && part.kind != EnginePlan::Kind::kKvCache)
       fmt::format_to(std::back_inserter(parts), "{}{} {:.2f}", parts.empty() ? "" : ", ", part.name,
                      gib(part.bytes));
   return fmt::format(

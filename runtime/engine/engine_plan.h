@@ -54,15 +54,17 @@ struct EnginePlan {
   std::int64_t staging_bytes = 0;        ///< host memory; in the total on CPU only
   DeviceType device = DeviceType::kCpu;
 
+  enum class Kind { kFixed, kKvCache, kFeatures };
   struct Part {
     const char* name;
     std::int64_t bytes;
+    Kind kind = Kind::kFixed;  ///< a kind that grows with the sequences or images held, or fixed
   };
   /// The parts on the device, for people.
   [[nodiscard]] std::array<Part, 9> parts() const {
     return {{{"weights", weight_bytes},
-             {"KV cache", kv_bytes},
-             {"features", feature_bytes},
+             {"KV cache", kv_bytes, Kind::kKvCache},
+             {"features", feature_bytes, Kind::kFeatures},
              {"activations", activation_bytes},
              {"scratch", scratch_bytes},
              {"vision", vision_activation_bytes + vision_scratch_bytes},

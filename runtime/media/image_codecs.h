@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <span>
 
-/// What image.cpp needs of each file format. A decoder is called only after its header was accepted.
+/// The functions of each file format that image.cpp calls. A decoder is called only after its header was accepted.
 namespace retinue::runtime::detail {
 
 Result<ImageHeader> read_jpeg_header(std::span<const std::byte> bytes);

@@ -11,7 +11,7 @@
 
 namespace retinue::runtime {
 
-/// What the headers of an item's files give: enough to build its prompt.
+/// Facts from the headers of an item's files: enough to build its prompt.
 struct MediaHeader {
   MediaGrid grid;
   ImageSize size;  ///< of the image, or of every frame, before resizing

@@ -15,7 +15,7 @@ struct PixelBudget {
   friend bool operator==(const PixelBudget&, const PixelBudget&) = default;
 };
 
-/// What a checkpoint sets about pixels. Mean and deviation are 0.5 in the whole family, and the
+/// The settings of a checkpoint for pixels. Mean and deviation are 0.5 in the whole family, and the
 /// loader requires it: patches stay u8 until a table of 256 values normalises them.
 struct VisionProcessorSpec {
   std::int64_t patch_size = 16;

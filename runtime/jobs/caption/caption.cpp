@@ -258,17 +258,13 @@ int receive_end(Communicator& world) {
   return code;
 }
 
-/// Rank 0: finalizes the folder, reports the outcome, and lets the other ranks go.
-int end_job(const Session& session, const JobFolder& folder, const CaptionJob& job,
-            const MeshShape& mesh, const Outcome& outcome, Progress& progress, StatusBoard& board) {
-  const Counts& counts = outcome.counts;
-  board.phase(JobPhase::kFinalizing);
-  const int code = finalize_job(folder, job, mesh, counts, progress.elapsed_s(), outcome.stop_code);
+/// Rank 0: reports the outcome of a finalized job, and lets the other ranks go.
+void announce_outcome(const Session& session, const CaptionJob& job, const Counts& counts, int code,
+                      Progress& progress, StatusBoard& board) {
   if (job.open_count > 0) session.log.info("start-up: " + counts.start_up.to_string());
   if (!job.options.quiet) progress.finish(counts, outcome_of(code));
   board.ended(code, outcome_of(code), counts);
   announce_end(session.world, code);
-  return code;
 }
 
 /// --dry-run: prints what `retinue check` prints for the same options.
@@ -308,7 +304,11 @@ int run_caption(const Session& session, const CaptionOptions& options) {
     outcome = work.run(signal, progress);
   }
   if (!mesh.is_coordinator()) return receive_end(session.world);
-  return end_job(session, *folder, job, mesh.shape(), outcome, progress, *status.board);
+  status.board->phase(JobPhase::kFinalizing);
+  const int code = finalize_job(*folder, job, mesh.shape(), outcome.counts, progress.elapsed_s(),
+                                outcome.stop_code);
+  announce_outcome(session, job, outcome.counts, code, progress, *status.board);
+  return code;
 }
 
 }  // namespace retinue::runtime

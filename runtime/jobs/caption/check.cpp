@@ -125,10 +125,10 @@ void print_plan(const CaptionJob& job, const Chosen& chosen, std::int64_t memory
   for (const EnginePlan::Part& part : plan.parts()) {
     if (part.bytes == 0) continue;
     std::string value = gib(part.bytes);
-    if (std::string_view(part.name) == "KV cache")
+    if (part.kind == EnginePlan::Kind::kKvCache)
       value += fmt::format(": {} blocks of {} tokens, {} in all", limits.kv_blocks,
                            limits.kv_block_tokens, plan.kv_tokens());
-    if (std::string_view(part.name) == "features")
+    if (part.kind == EnginePlan::Kind::kFeatures)
       value += fmt::format(": {} visual tokens", limits.feature_rows);
     say(out, fmt::format("  {}", part.name), value);
   }

@@ -50,7 +50,7 @@ void CaptionLeader::collect() {
   for (const Completion& completion : parts_.engine.poll()) {
     if (!completion.error)
       finish(completion);
-    else if (completion.error->stage != "cancelled")
+    else if (completion.error->stage != kCancelledStage)
       fail(completion.id, *completion.error);
   }
 }

@@ -6,7 +6,7 @@
 
 namespace retinue::runtime {
 
-/// What the pre-tokeniser asks of a code point: \p{L}, \p{N}, \s or none of them.
+/// The class of a code point that the pre-tokeniser asks for: \p{L}, \p{N}, \s or none of them.
 enum class UnicodeClass : std::uint8_t { kOther = 0, kLetter = 1, kNumber = 2, kSpace = 3 };
 
 /// Facts of one code point, as Hugging Face's tokenizers sees them: classes of Unicode 16,

@@ -1,6 +1,6 @@
 #pragma once
 
-/// What nvcc gives every .cu without an #include; emulator builds pass -include, so
+/// Includes the headers that nvcc gives every .cu without an #include; emulator builds pass -include, so
 /// that it comes first.
 #include "cuda_emulator/device_atomics.h"
 #include "cuda_emulator/device_math.h"

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-/// What the ranks of a communicator share: POSIX shared memory that is valid when it is all zero,
+/// The state that the ranks of a communicator share: POSIX shared memory that is valid when it is all zero,
 /// so any rank may come first. Every rank maps it before it reports its arrival; its name is removed
 /// once all have arrived.
 namespace cuda_emulator {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <cuda_bf16.h>
@@ -52,12 +53,21 @@ void on_ranks(int ranks, const std::function<void(Rank&)>& body, int blocking = 
   for (auto& thread : threads) thread.join();
 }
 
-ncclResult_t final_result(ncclComm_t comm) {
-  ncclResult_t state = ncclInProgress;
-  while (state == ncclInProgress) {
-    EXPECT_EQ(ncclCommGetAsyncError(comm, &state), ncclSuccess);
+/// Fails the test where `done` does not come true within 30 s.
+void wait_until(const std::function<bool()>& done) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!done()) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "waited in vain";
     std::this_thread::yield();
   }
+}
+
+ncclResult_t final_result(ncclComm_t comm) {
+  ncclResult_t state = ncclInProgress;
+  wait_until([&] {
+    EXPECT_EQ(ncclCommGetAsyncError(comm, &state), ncclSuccess);
+    return state != ncclInProgress;
+  });
   return state;
 }
 
@@ -128,10 +138,10 @@ TEST(Nccl, CollectivesAreWorkOfTheStream) {
     EXPECT_NCCL(
         ncclAllReduce(data.data(), data.data(), 1, ncclFloat32, ncclSum, self.comm, self.stream));
     ++arrived;
-    while (arrived < 2) std::this_thread::yield();
+    wait_until([&] { return arrived == 2; });
     EXPECT_EQ(data.values()[0], 1);  // on the legacy stream: nothing has waited for ours
     EXPECT_EQ(cudaStreamQuery(self.stream), cudaErrorNotReady);
-    while (cudaStreamQuery(self.stream) != cudaSuccess) std::this_thread::yield();
+    wait_until([&] { return cudaStreamQuery(self.stream) == cudaSuccess; });
     cudaGetLastError();
     EXPECT_EQ(data.values()[0], 2);
   });

@@ -112,7 +112,13 @@ std::unique_ptr<JobFolder> open_job(const Session& session, CaptionJob& job) {
   auto folder = std::make_unique<JobFolder>(job.options.output);
   ItemTableBuilder builder(job.options.output, source_options(job.options), std::cin);
   job.items = builder.items();
-  folder->bind(signature_of(job), about(job), folder->has_job() ? builder.difference() : "");
+  const std::string completed = folder->bind(signature_of(job), about(job),
+                                             folder->has_job() ? builder.difference() : "");
+  if (!completed.empty())
+    session.log.warning(fmt::format(
+        "[journal] an earlier version began this job without {}: whether its records come from "
+        "these files cannot be compared. From now on job.json has it",
+        completed));
   builder.publish();
   const Journal journal(folder->path(), static_cast<std::int64_t>(job.items.size()));
   job.epoch = journal.next_epoch();

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/layers/weights/checkpoint_test.cpp.
+
 #include "layers/weights/checkpoint.h"
 
 #include <string>

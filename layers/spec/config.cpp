@@ -110,8 +110,9 @@ void refuse_rope_keys(const Section& rope, const std::string& type) {
   const double scale = 0.1 * std::log(rope.number("factor")) + 1;
   if (rope.has("attention_factor") &&
       static_cast<float>(rope.number("attention_factor")) != static_cast<float>(scale))
-    rope.fail("attention_factor", fmt::format("is {}, only {}, which follows from factor, is served",
-                                              rope.number("attention_factor"), scale));
+    rope.fail("attention_factor",
+              fmt::format("is {}, only {}, which follows from factor, is served",
+                          rope.number("attention_factor"), scale));
   // Without both, and beside an attention_factor, transformers does not use them.
   if (!rope.has("attention_factor") && rope.has("mscale") && rope.has("mscale_all_dim") &&
       rope.number("mscale") != 0 && rope.number("mscale_all_dim") != 0)

@@ -24,7 +24,8 @@ std::string describe_tensor(const Checkpoint& checkpoint, const std::string& nam
 
 std::string content_sample(const Checkpoint& checkpoint) {
   std::string all;
-  for (const std::string& name : checkpoint.names()) all += describe_tensor(checkpoint, name) + "\n";
+  for (const std::string& name : checkpoint.names())
+    all += describe_tensor(checkpoint, name) + "\n";
   return sha256_hex(all);
 }
 

@@ -65,9 +65,9 @@ Tensors tensors_in_file_order(const Checkpoint& checkpoint, std::span<const Weig
 std::string described(const Checkpoint& checkpoint, const Tensors& tensors) {
   std::string text;
   for (const std::string& name : tensors.names)
-    text += fmt::format(
-        "{}: {}\n", std::filesystem::path(checkpoint.file_of(name).path()).filename().string(),
-        describe_tensor(checkpoint, name));
+    text += fmt::format("{}: {}\n",
+                        std::filesystem::path(checkpoint.file_of(name).path()).filename().string(),
+                        describe_tensor(checkpoint, name));
   return text;
 }
 

@@ -78,9 +78,8 @@ std::string other_spelling(const Checkpoint& checkpoint, const std::string& want
       break;
     }
   const std::vector<std::string> names = checkpoint.names();
-  const auto found = std::ranges::find_if(names, [&](const std::string& name) {
-    return name == tail || name.ends_with("." + tail);
-  });
+  const auto found = std::ranges::find_if(
+      names, [&](const std::string& name) { return name == tail || name.ends_with("." + tail); });
   if (found == names.end()) return "";
   return fmt::format(
       ". The weights have {} instead: another program wrote them under other names. Save the "

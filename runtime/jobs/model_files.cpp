@@ -167,8 +167,7 @@ std::string model_identity(const RunOptions& options) {
 ModelFiles load_model_files(const RunOptions& options) {
   check_options(options);
   std::error_code error;
-  if (!std::filesystem::is_directory(options.model, error))
-    refuse_model_folder(options.model);
+  if (!std::filesystem::is_directory(options.model, error)) refuse_model_folder(options.model);
   check_small_files(options);
   const std::string& folder = options.model;
   Tokenizer tokenizer = Tokenizer::load(folder + "/tokenizer.json");

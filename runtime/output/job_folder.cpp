@@ -71,20 +71,20 @@ JobFolder::JobFolder(std::string path) : path_(std::move(path)) {
   std::error_code error;
   std::filesystem::create_directories(path_ + "/journal", error);
   // The path is the user's fault only where no amount of room or time would make the folder.
-  const bool wrong_path = error == std::errc::permission_denied ||
-                          error == std::errc::not_a_directory || error == std::errc::file_exists ||
-                          error == std::errc::filename_too_long ||
-                          error == std::errc::invalid_argument ||
-                          error == std::errc::read_only_file_system ||
-                          error == std::errc::operation_not_permitted ||
-                          error == std::errc::too_many_symbolic_link_levels ||
-                          error == std::errc::no_such_file_or_directory;
+  const bool wrong_path =
+      error == std::errc::permission_denied || error == std::errc::not_a_directory ||
+      error == std::errc::file_exists || error == std::errc::filename_too_long ||
+      error == std::errc::invalid_argument || error == std::errc::read_only_file_system ||
+      error == std::errc::operation_not_permitted ||
+      error == std::errc::too_many_symbolic_link_levels ||
+      error == std::errc::no_such_file_or_directory;
   if (wrong_path)
     throw UsageError(fmt::format("[--output] {} cannot be made: {}", path_, error.message()));
   if (error)
-    throw SystemError(fmt::format("[output] {} cannot be made: {}. Make room or mend the disk, then "
-                                  "run the same command again.",
-                                  path_, error.message()));
+    throw SystemError(
+        fmt::format("[output] {} cannot be made: {}. Make room or mend the disk, then "
+                    "run the same command again.",
+                    path_, error.message()));
   lock_ = std::make_unique<Lock>(path_);
 }
 

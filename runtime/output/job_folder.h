@@ -29,7 +29,7 @@ class JobFolder {
   /// Throws: UsageError when the signature differs, with the keys that differ, and when there are
   ///   answers without a job.json; SystemError when the disk refuses.
   std::string bind(const nlohmann::ordered_json& signature, const nlohmann::ordered_json& about,
-            const std::string& note = "") const;
+                   const std::string& note = "") const;
   /// Whether there is a job.json. Without one, other files in the folder belong to no job.
   [[nodiscard]] bool has_job() const;
 

@@ -112,8 +112,8 @@ std::unique_ptr<JobFolder> open_job(const Session& session, CaptionJob& job) {
   auto folder = std::make_unique<JobFolder>(job.options.output);
   ItemTableBuilder builder(job.options.output, source_options(job.options), std::cin);
   job.items = builder.items();
-  const std::string completed = folder->bind(signature_of(job), about(job),
-                                             folder->has_job() ? builder.difference() : "");
+  const std::string completed =
+      folder->bind(signature_of(job), about(job), folder->has_job() ? builder.difference() : "");
   if (!completed.empty())
     session.log.warning(fmt::format(
         "[journal] an earlier version began this job without {}: whether its records come from "

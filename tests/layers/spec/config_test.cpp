@@ -100,9 +100,10 @@ TEST(ModelConfig, KeysOfYarnThatAreNotComputedAreRefusedByName) {
   rope["rope_type"] = "yarn", rope["factor"] = 4.0;
   EXPECT_EQ(refusal(config), "");
   const json plain = rope;
-  for (const auto& [key, value] :
-       {std::pair<const char*, json>{"beta_fast", 16.0}, {"beta_slow", 2.0},
-        {"attention_factor", 1.0}, {"truncate", false}}) {
+  for (const auto& [key, value] : {std::pair<const char*, json>{"beta_fast", 16.0},
+                                   {"beta_slow", 2.0},
+                                   {"attention_factor", 1.0},
+                                   {"truncate", false}}) {
     rope = plain;
     rope[key] = value;
     EXPECT_THAT(refusal(config), HasSubstr(key));

@@ -101,17 +101,18 @@ TEST_F(DamagedCheckpoint, AWholeFileIsTakenBeforeAnIndex) {
 }
 
 TEST_F(DamagedCheckpoint, TensorsUnderAnotherPrefixAreNamed) {
-  const std::string shard = shards()[0];
-  std::ifstream file(shard, std::ios::binary);
-  std::string bytes((std::istreambuf_iterator<char>(file)), {});
-  // The same length, so that the offsets of the header hold.
-  for (std::size_t at = 0; (at = bytes.find("\"model.language_model.", at)) != bytes.npos; ++at)
-    bytes.replace(at, 22, "\"languagemodels.model.");
-  fs::remove(folder_.path() + "/model.safetensors.index.json");
-  folder_.write("model.safetensors", bytes);
-  EXPECT_THAT(refusal(),
-              testing::AllOf(HasSubstr("is missing"), HasSubstr("languagemodels.model."),
-                             HasSubstr("instead")));
+  std::vector<std::string> files = shards();
+  files.push_back(folder_.path() + "/model.safetensors.index.json");
+  for (const std::string& path : files) {
+    std::ifstream file(path, std::ios::binary);
+    std::string bytes((std::istreambuf_iterator<char>(file)), {});
+    // The same length, so that the offsets of the header hold.
+    for (std::size_t at = 0; (at = bytes.find("\"model.visual.", at)) != bytes.npos; ++at)
+      bytes.replace(at, 14, "\"tower.visual.");
+    folder_.write(fs::path(path).filename().string(), bytes);
+  }
+  EXPECT_THAT(refusal(), testing::AllOf(HasSubstr("is missing"), HasSubstr("tower.visual."),
+                                        HasSubstr("instead")));
 }
 
 TEST_F(DamagedCheckpoint, ASampleDistinguishesWeightsOfEqualHeaders) {

@@ -36,7 +36,8 @@ TEST_F(ModelFlags, MessagesNameTheFlag) {
   using Run = RunOptions;
   using Sample = SamplingOptions;
   EXPECT_EQ(refusal([](Run&, Sample&) {}), "");
-  EXPECT_THAT(refusal([](RunOptions& r, SamplingOptions&) { r.model = "/missing"; }), HasSubstr("--model"));
+  EXPECT_THAT(refusal([](RunOptions& r, SamplingOptions&) { r.model = "/missing"; }),
+              HasSubstr("--model"));
   EXPECT_THAT(refusal([](Run& r, Sample&) { r.device = DeviceType::kCuda; }),
               HasSubstr("--device"));
   EXPECT_THAT(refusal([](Run& r, Sample&) { r.reduce = Reduce::kLibrary; }), HasSubstr("--reduce"));
@@ -54,8 +55,9 @@ TEST_F(ModelFlags, MessagesNameTheFlag) {
 }
 
 TEST_F(ModelFlags, ANameOfTheHubIsAnsweredWithItsDownload) {
-  EXPECT_THAT(refusal([](RunOptions& r, SamplingOptions&) { r.model = "Qwen/Qwen3-VL-2B-Instruct"; }),
-              HasSubstr("hf download Qwen/Qwen3-VL-2B-Instruct"));
+  EXPECT_THAT(
+      refusal([](RunOptions& r, SamplingOptions&) { r.model = "Qwen/Qwen3-VL-2B-Instruct"; }),
+      HasSubstr("hf download Qwen/Qwen3-VL-2B-Instruct"));
   EXPECT_THAT(refusal([](RunOptions& r, SamplingOptions&) { r.model = "/no/such"; }),
               testing::Not(HasSubstr("hf download")));
 }
@@ -69,8 +71,7 @@ TEST_F(ModelFlags, WarningsNameWhatIsServedOtherwiseThanItMayLook) {
     return model_warnings(run);
   };
   EXPECT_THAT(warnings("{}"), testing::IsEmpty());
-  EXPECT_THAT(warnings(R"({"dtype":"float16"})"),
-              testing::ElementsAre(HasSubstr("float32")));
+  EXPECT_THAT(warnings(R"({"dtype":"float16"})"), testing::ElementsAre(HasSubstr("float32")));
   EXPECT_THAT(
       warnings(R"({"tie_word_embeddings":true,"text_config":{"tie_word_embeddings":false}})"),
       testing::ElementsAre(HasSubstr("text_config decides")));

@@ -57,14 +57,6 @@ void write_job(const std::string& path, const Json& whole) {
   file.commit();
 }
 
-/// Whether an earlier run left lines in the journal.
-bool has_segments(const std::string& job) {
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(job + "/journal", error))
-    if (entry.path().extension() == ".seg" && entry.file_size(error) > 0 && !error) return true;
-  return false;
-}
-
 }  // namespace
 
 JobFolder::JobFolder(std::string path) : path_(std::move(path)) {
@@ -95,7 +87,7 @@ std::string JobFolder::bind(const Json& signature, const Json& about,
   const std::string job = path_ + "/job.json";
   if (!has_job()) {
     // Answers of an unknown model must not become those of this one.
-    if (has_segments(path_))
+    if (Journal(path_, 0).done_lines() > 0)
       throw UsageError(fmt::format(
           "[--output] {} has a journal and no job.json: it is unknown which model and options gave "
           "its answers. Put job.json back, or choose another folder.",

@@ -95,6 +95,18 @@ void find_open(const Journal& journal, CaptionJob& job) {
   }
 }
 
+/// Throws: UsageError where the journal's own starts name another model than job.json.
+void refuse_other_model(const Journal& journal, const CaptionJob& job) {
+  for (const std::string& start : journal.starts()) {
+    const Json json = Json::parse(start, nullptr, false);
+    if (json.is_object() && json.value("model", job.model.identity) != job.model.identity)
+      throw UsageError(fmt::format(
+          "[--output] {}: the journal has answers of another model than job.json names. "
+          "Put the right job.json back, or choose another folder.",
+          job.options.output));
+  }
+}
+
 void warn_of_other_numerics(const Session& session, const Journal& journal, const CaptionJob& job) {
   const std::string fingerprint = numerics_of(job.model).fingerprint;
   for (const std::string& start : journal.starts())
@@ -121,6 +133,7 @@ std::unique_ptr<JobFolder> open_job(const Session& session, CaptionJob& job) {
         completed));
   builder.publish();
   const Journal journal(folder->path(), static_cast<std::int64_t>(job.items.size()));
+  refuse_other_model(journal, job);
   job.epoch = journal.next_epoch();
   find_open(journal, job);
   apply_crashes(session, journal.crash_attribution(), job);

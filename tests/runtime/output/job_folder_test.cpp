@@ -53,7 +53,14 @@ TEST(JobFolder, WithAnswersAndWithoutAJobIsRefused) {
   const test::TemporaryFolder folder;
   const Json signature = {{"prompt", "a"}};
   EXPECT_EQ(refusal(folder.path("job"), signature), "");
-  test::write_text(folder.path("job/journal/r00000.e0.seg"), "line\n");
+  SegmentWriter journal(segment_path(folder.path("job"), 0, 0), 0);
+  journal.append(EntryType::kTaken, 0, "{}");
+  journal.close();
+  std::filesystem::remove(folder.path("job/job.json"));
+  EXPECT_EQ(refusal(folder.path("job"), signature), "") << "there is no answer yet";
+  SegmentWriter answers(segment_path(folder.path("job"), 0, 1), 0);
+  answers.append(EntryType::kDone, 0, "{}");
+  answers.close();
   EXPECT_EQ(refusal(folder.path("job"), signature), "");
   std::filesystem::remove(folder.path("job/job.json"));
   EXPECT_THAT(refusal(folder.path("job"), signature), HasSubstr("no job.json"));

@@ -12,7 +12,7 @@ void check_tensor_size(int tensor, std::int64_t heads, std::int64_t kv_heads,
                        std::int64_t intermediate, std::int64_t vocab, int leaves) {
   const auto fits = [&](int t) {
     return is_tree_size(t) && leaves % t == 0 && heads % t == 0 && intermediate % t == 0 &&
-           vocab % t == 0 && (kv_heads % t == 0 || t % kv_heads == 0);
+           vocab_slice(vocab, t - 1, t).count > 0 && (kv_heads % t == 0 || t % kv_heads == 0);
   };
   if (tensor >= 1 && fits(tensor)) return;
   std::string sizes;

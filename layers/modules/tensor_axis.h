@@ -28,6 +28,14 @@ struct TensorAxis {
   }
 };
 
+/// The ids of a rank: vocab / ranks, rounded up; the last rank has fewer where that leaves a rest.
+/// check_tensor_size() makes sure that each rank has some.
+inline Slice vocab_slice(std::int64_t vocab, int rank, int ranks) {
+  const std::int64_t most = (vocab + ranks - 1) / ranks;
+  const std::int64_t begin = most * rank;
+  return {begin, most < vocab - begin ? most : vocab - begin};
+}
+
 /// Throws: UsageError when the model does not split over `tensor` ranks, naming the dimension and
 /// the sizes that fit.
 void check_tensor_size(int tensor, std::int64_t heads, std::int64_t kv_heads,

@@ -10,16 +10,18 @@
 
 namespace retinue::layers {
 
-/// A table [vocab, hidden] whose rows are split over the tensor axis. As an embedding every rank of
-/// the axis enters; as a head each rank computes its own logits. A tied model shares one table.
+/// A table [vocab, hidden] whose rows are split over the tensor axis: vocab / ranks for each, rounded
+/// up, and the rest for the last. As an embedding every rank of the axis enters; as a head each rank
+/// computes its own logits. A tied model shares one table.
 class VocabParallelEmbedding {
  public:
   VocabParallelEmbedding(WeightStore& store, const std::string& name, std::int64_t vocab,
                          std::int64_t hidden, const TensorAxis& axis)
       : axis_(axis),
-        first_id_(axis.first(vocab)),
-        table_(store.matrix({{name, Shape{vocab, hidden}, first_id_, axis.per_rank(vocab)}}, 0,
-                            hidden)) {
+        first_id_(vocab_slice(vocab, axis.rank, axis.size).begin),
+        table_(store.matrix({{name, Shape{vocab, hidden}, first_id_,
+                              vocab_slice(vocab, axis.rank, axis.size).count}},
+                            0, hidden)) {
     store.will_multiply({table_, false, store.dtype()});
   }
 

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <cmath>
 #include <fstream>
 #include <numeric>
 #include <sstream>
@@ -75,6 +76,17 @@ class Section {
   std::string name_;
 };
 
+/// An empty object says nothing; anything else changes how weights are stored.
+void refuse_quantized(const Section& top) {
+  constexpr const char* kKey = "quantization_config";
+  if (!top.has(kKey) || (top.raw(kKey).is_object() && top.raw(kKey).empty())) return;
+  std::string method;
+  if (top.raw(kKey).is_object()) method = top.object(kKey).text_or("quant_method", "");
+  top.fail(kKey, fmt::format("is present{}: quantised checkpoints (AWQ, GPTQ, bitsandbytes, FP8) "
+                             "are not served yet. Use the bfloat16 checkpoint of the same size.",
+                             method.empty() ? "" : fmt::format(", quant_method {}", method)));
+}
+
 void refuse_other_models(const Section& top) {
   const std::string type = top.text_or("model_type", "");
   if (type == "qwen3_vl_moe")
@@ -85,10 +97,28 @@ void refuse_other_models(const Section& top) {
     top.fail("model_type",
              fmt::format("is \"{}\", wanted \"qwen3_vl\". Retinue runs the Qwen3-VL family only.",
                          type));
-  if (top.has("quantization_config"))
-    top.fail("quantization_config",
-             "is present: quantised (FP8) checkpoints are not served yet. Use the bfloat16 "
-             "checkpoint of the same size.");
+  refuse_quantized(top);
+}
+
+/// Keys that change the frequencies in transformers and are not computed here may only have the
+/// values that are computed.
+void refuse_rope_keys(const Section& rope, const std::string& type) {
+  if (type != "yarn") return;
+  for (const auto& [key, value] : {std::pair{"beta_fast", 32.0}, std::pair{"beta_slow", 1.0}})
+    if (rope.has(key) && rope.number(key) != value && rope.number(key) != 0)
+      rope.fail(key, fmt::format("is {}, only {} is served", rope.number(key), value));
+  const double scale = 0.1 * std::log(rope.number("factor")) + 1;
+  if (rope.has("attention_factor") &&
+      static_cast<float>(rope.number("attention_factor")) != static_cast<float>(scale))
+    rope.fail("attention_factor",
+              fmt::format("is {}, only {}, which follows from factor, is served",
+                          rope.number("attention_factor"), scale));
+  // Without both, and beside an attention_factor, transformers does not use them.
+  if (!rope.has("attention_factor") && rope.has("mscale") && rope.has("mscale_all_dim") &&
+      rope.number("mscale") != 0 && rope.number("mscale_all_dim") != 0)
+    rope.fail("mscale", "and mscale_all_dim are set, which is not served");
+  if (rope.has("truncate") && rope.raw("truncate") != json(true))
+    rope.fail("truncate", "other than true is not served");
 }
 
 /// transformers 4.57 writes rope_theta beside rope_scaling, 5 writes both into rope_parameters, and
@@ -110,6 +140,7 @@ void read_rope(const Section& text, TextConfig& config) {
     std::copy(sections.begin(), sections.end(), config.mrope_section.begin());
   }
   const std::string type = rope.text_or(rope.has("rope_type") ? "rope_type" : "type", "default");
+  refuse_rope_keys(rope, type);
   if (type == "yarn") {
     config.yarn_factor = rope.number("factor");
     config.yarn_original_max_position_embeddings =
@@ -118,6 +149,8 @@ void read_rope(const Section& text, TextConfig& config) {
   } else if (type != "default" && type != "mrope") {
     rope.fail("rope_type", fmt::format("is \"{}\", wanted default, mrope or yarn", type));
   }
+  if (text.has("partial_rotary_factor") && text.number("partial_rotary_factor") != 1.0)
+    text.fail("partial_rotary_factor", "other than 1 is not served");
   if (rope.has("partial_rotary_factor") && rope.number("partial_rotary_factor") != 1.0)
     rope.fail("partial_rotary_factor", "other than 1 is not served");
 }
@@ -134,8 +167,8 @@ TextConfig read_text(const Section& top, const Section& text) {
   c.max_position_embeddings = text.size_or("max_position_embeddings", 128000);
   c.rms_norm_eps =
       text.has("rms_norm_eps") ? static_cast<float>(text.number("rms_norm_eps")) : 1e-6F;
-  // Written in either place; the top level wins.
-  const Section& tie = top.has("tie_word_embeddings") ? top : text;
+  // Where both levels have it, text_config decides, as in transformers 4.57.
+  const Section& tie = text.has("tie_word_embeddings") ? text : top;
   if (tie.has("tie_word_embeddings")) {
     if (!tie.raw("tie_word_embeddings").is_boolean())
       tie.fail("tie_word_embeddings", "is no boolean");
@@ -200,12 +233,15 @@ VisionConfig read_vision(const Section& vision) {
   return c;
 }
 
+/// The top level decides, as transformers' dtype="auto" does; text_config where it is silent.
 DType read_dtype(const Section& top, const Section& text) {
-  const Section& owner = text.has("dtype") || text.has("torch_dtype") ? text : top;
-  const std::string dtype = owner.text_or(owner.has("dtype") ? "dtype" : "torch_dtype", "bfloat16");
+  const Section& owner = top.has("dtype") || top.has("torch_dtype") ? top : text;
+  std::string dtype = owner.text_or(owner.has("dtype") ? "dtype" : "torch_dtype", "bfloat16");
+  if (dtype.starts_with("torch.")) dtype.erase(0, 6);
   if (dtype == "bfloat16") return DType::kBF16;
-  if (dtype == "float32") return DType::kF32;
-  owner.fail("dtype", fmt::format("is \"{}\", wanted bfloat16 or float32", dtype));
+  // float32 holds every float16 exactly; bfloat16 would drop three bits of each weight.
+  if (dtype == "float32" || dtype == "float16") return DType::kF32;
+  owner.fail("dtype", fmt::format("is \"{}\", wanted bfloat16, float16 or float32", dtype));
 }
 
 }  // namespace

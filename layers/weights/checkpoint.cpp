@@ -18,15 +18,16 @@ constexpr const char* kIndex = "model.safetensors.index.json";
 
 Checkpoint::Checkpoint(const std::string& model_dir) {
   const std::string index_path = model_dir + "/" + kIndex;
-  if (!std::filesystem::exists(index_path)) {
-    if (!std::filesystem::exists(model_dir + "/" + kWhole))
-      throw UsageError(
-          fmt::format("[checkpoint] {} holds neither {} nor {}. --model wants a Hugging Face "
-                      "checkpoint folder; --weights random makes weights for its configuration.",
-                      model_dir, kWhole, kIndex));
+  // As transformers: an index beside the whole file is often left over from an earlier model.
+  if (std::filesystem::exists(model_dir + "/" + kWhole)) {
     add(model_dir + "/" + kWhole);
     return;
   }
+  if (!std::filesystem::exists(index_path))
+    throw UsageError(
+        fmt::format("[checkpoint] {} holds neither {} nor {}. --model wants a Hugging Face "
+                    "checkpoint folder; --weights random makes weights for its configuration.",
+                    model_dir, kWhole, kIndex));
   std::ifstream file(index_path);
   const auto root = nlohmann::json::parse(file, nullptr, false);
   if (root.is_discarded() || !root.is_object() || !root.contains("weight_map") ||

@@ -1,5 +1,6 @@
 #include "layers/weights/shared_checkpoint.h"
 
+#include "layers/weights/content_sample.h"
 #include "layers/weights/stripes.h"
 #include "layers/weights/weight_stream.h"
 #include "parallel/base/check.h"
@@ -30,10 +31,6 @@ constexpr int kChunkTag = Communicator::kMaxTag - 3;
 constexpr int kMostReaders = 4;
 /// Short stripes for small models, so that all ranks take part.
 constexpr std::int64_t kLeastStripeBytes = std::int64_t{16} << 10;
-
-/// Bytes from the middle of each tensor, which distinguish its contents from another's. They lie in one or
-/// two pages of the file, so a sample costs about one read.
-constexpr std::size_t kSampleBytes = 256;
 
 /// The needed tensors, in the order of the files.
 struct Tensors {
@@ -67,18 +64,10 @@ Tensors tensors_in_file_order(const Checkpoint& checkpoint, std::span<const Weig
 /// header alone is not enough, because fine-tuned weights have the header of their base model.
 std::string described(const Checkpoint& checkpoint, const Tensors& tensors) {
   std::string text;
-  for (const std::string& name : tensors.names) {
-    const StoredTensor& stored = *checkpoint.find(name);
-    const SafetensorsFile& file = checkpoint.file_of(name);
-    std::vector<std::byte> sample(std::min(kSampleBytes, stored.bytes.size()));
-    // Not by read_bytes(), which counts the bytes loaded.
-    const std::size_t middle = (stored.bytes.size() - sample.size()) / 2;
-    file.read(name, static_cast<std::int64_t>(middle), sample);
-    text += fmt::format("{}: {} {} {}, sample {:016x}\n",
-                        std::filesystem::path(file.path()).filename().string(), name,
-                        to_string(stored.type), stored.shape.to_string(),
-                        xxh3_64(std::span<const std::byte>(sample)));
-  }
+  for (const std::string& name : tensors.names)
+    text += fmt::format("{}: {}\n",
+                        std::filesystem::path(checkpoint.file_of(name).path()).filename().string(),
+                        describe_tensor(checkpoint, name));
   return text;
 }
 

@@ -68,6 +68,25 @@ void check_slice(const Shape& shape, const WeightSlice& slice, TensorView to) {
         "a weight slice lies inside its tensor");
 }
 
+/// Explains a missing tensor by one that has its name behind or after another prefix; empty when
+/// there is none.
+std::string other_spelling(const Checkpoint& checkpoint, const std::string& wanted) {
+  std::string tail = wanted;
+  for (const char* prefix : {"model.language_model.", "model."})
+    if (tail.starts_with(prefix)) {
+      tail.erase(0, std::string_view(prefix).size());
+      break;
+    }
+  const std::vector<std::string> names = checkpoint.names();
+  const auto found = std::ranges::find_if(
+      names, [&](const std::string& name) { return name == tail || name.ends_with("." + tail); });
+  if (found == names.end()) return "";
+  return fmt::format(
+      ". The weights have {} instead: another program wrote them under other names. Save the "
+      "checkpoint with transformers 4.57 or later, which writes the wanted names",
+      *found);
+}
+
 }  // namespace
 
 bool keeps_bits(StoredType type, DType dtype) {
@@ -99,8 +118,8 @@ const StoredTensor& CheckpointSource::checked(const std::string& name, const Sha
   const StoredTensor* tensor = checkpoint_.find(name);
   if (tensor == nullptr)
     throw UsageError(
-        fmt::format("[checkpoint] tensor {} is missing; config.json asks for it with shape {}",
-                    name, shape.to_string()));
+        fmt::format("[checkpoint] tensor {} is missing; config.json asks for it with shape {}{}",
+                    name, shape.to_string(), other_spelling(checkpoint_, name)));
   if (tensor->shape != shape)
     throw UsageError(fmt::format("[checkpoint] {}: tensor {} has shape {}, config.json asks for {}",
                                  checkpoint_.file_of(name).path(), name, tensor->shape.to_string(),

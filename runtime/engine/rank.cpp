@@ -58,7 +58,8 @@ std::int64_t EngineRank::staging_bytes(const EngineLimits& limits,
                                        Device device, int tensor) {
   return StagingRing::bytes(block_bytes(limits)) +
          StagingRing::bytes(limits.encode_patches * config.vision.patch_width()) +
-         result_bytes(limits, config.text.vocab_size / tensor, dtype, device);
+         result_bytes(limits, layers::vocab_slice(config.text.vocab_size, 0, tensor).count, dtype,
+                      device);
 }
 
 void EngineRank::exchange_reports(std::vector<RankReport>& at_leader) {
@@ -276,19 +277,27 @@ void EngineRank::gather_whole(const std::byte* logits, std::int64_t rows, StepRe
     result.whole.assign(logits, logits + rows * width_bytes);
     return;
   }
-  by_rank_.resize(is_leader() ? static_cast<std::size_t>(ranks * rows * width_bytes) : 0);
-  rows_per_rank_.assign(static_cast<std::size_t>(ranks), rows);
-  control_.gather(
-      Stream{Device{}}, ConstTensorView(logits, DType::kU8, Shape{rows, width_bytes}),
-      TensorView(by_rank_.data(), DType::kU8, Shape{is_leader() ? ranks * rows : 0, width_bytes}),
-      rows_per_rank_, 0);
+  const std::int64_t vocab = model_.config().text.vocab_size;
+  const auto element = static_cast<std::int64_t>(size_bytes(model_.dtype()));
+  rows_per_rank_.clear();  // here: bytes of each
+  for (int r = 0; r < static_cast<int>(ranks); ++r)
+    rows_per_rank_.push_back(rows * layers::vocab_slice(vocab, r, static_cast<int>(ranks)).count *
+                             element);
+  const std::int64_t all_bytes = is_leader() ? rows * vocab * element : 0;
+  by_rank_.resize(static_cast<std::size_t>(all_bytes));
+  control_.gather(Stream{Device{}},
+                  ConstTensorView(logits, DType::kU8, Shape{rows * width_bytes, 1}),
+                  TensorView(by_rank_.data(), DType::kU8, Shape{all_bytes, 1}), rows_per_rank_, 0);
   if (!is_leader()) return;
   result.whole.resize(by_rank_.size());
-  for (std::int64_t row = 0; row < rows; ++row)
-    for (std::int64_t r = 0; r < ranks; ++r)
-      std::memcpy(result.whole.data() + (row * ranks + r) * width_bytes,
-                  by_rank_.data() + (r * rows + row) * width_bytes,
-                  static_cast<std::size_t>(width_bytes));
+  const std::byte* from = by_rank_.data();
+  std::byte* to = result.whole.data();
+  for (const std::int64_t rank_bytes : rows_per_rank_) {
+    const std::int64_t bytes = rank_bytes / rows;
+    for (std::int64_t row = 0; row < rows; ++row, from += bytes)
+      std::memcpy(to + row * vocab * element, from, static_cast<std::size_t>(bytes));
+    to += bytes;
+  }
 }
 
 }  // namespace retinue::runtime

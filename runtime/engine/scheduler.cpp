@@ -83,6 +83,14 @@ Scheduler::Scheduler(const layers::ModelConfig& config, const EngineLimits& limi
 std::optional<DataError> Scheduler::reason_to_refuse(const Request& request) const {
   const auto prompt = static_cast<std::int64_t>(request.ids.size());
   if (prompt == 0) return DataError{"prompt", "the prompt is empty"};
+  const std::int64_t most = config_.text.max_position_embeddings;
+  if (most > 0 && request.max_new_tokens >= 0 && request.max_new_tokens <= most &&
+      prompt + request.max_new_tokens > most)
+    return DataError{
+        "prompt",
+        fmt::format("the prompt has {} tokens and max_new_tokens is {}; together at most {} fit, "
+                    "the model's max_position_embeddings. Lower --max-pixels or --max-new-tokens.",
+                    prompt, request.max_new_tokens, most)};
   if (request.max_new_tokens < 0 || prompt + request.max_new_tokens > limits_.max_sequence_tokens)
     return DataError{
         "prompt",

@@ -2,6 +2,7 @@
 #include "runtime/decode/prefetcher.h"
 #include "runtime/jobs/job.h"
 #include "runtime/jobs/job_messages.h"
+#include "runtime/jobs/model_warnings.h"
 #include "runtime/jobs/prepared_request.h"
 #include "runtime/jobs/replica.h"
 #include "runtime/text/output_text.h"
@@ -43,6 +44,8 @@ int answer_on_leader(Engine& engine, PreparedRequest prepared, OutputText& text)
 
 int run_ask(const Session& session, const AskOptions& options) {
   const ModelFiles model = load_model_files(options.run);
+  if (session.world.rank() == 0)
+    for (const std::string& line : model_warnings(options.run)) session.log.warning(line);
   const Sampling sampling = resolve_sampling(options.sampling, model);
   const Item item = item_of(options);
   const ItemTable items = ItemTable::of(std::span(&item, 1));

@@ -111,12 +111,29 @@ void apply_pixel_flags(const RunOptions& options, VisionProcessorSpec& spec) {
                                  spec.image.max_pixels, spec.factor() * spec.factor()));
 }
 
+/// A name as of the Hub, "Qwen/Qwen3-VL-2B-Instruct", is no folder that exists.
+[[noreturn]] void refuse_model_folder(const std::string& model) {
+  const std::size_t slash = model.find('/');
+  const bool hub_name = slash != 0 && slash != std::string::npos && slash + 1 < model.size() &&
+                        model.find('/', slash + 1) == std::string::npos && model[0] != '.' &&
+                        model[0] != '~';
+  if (!hub_name) throw UsageError(fmt::format("[--model] {}: no such folder", model));
+  const std::string name = model.substr(slash + 1);
+  throw UsageError(
+      fmt::format("[--model] {}: no such folder. If it is a name on the Hugging Face Hub, download "
+                  "it first: hf download {} --local-dir {}, then give --model {}",
+                  model, model, name, name));
+}
+
 /// Throws: UsageError where --weights random meets a folder that lacks more than the weights.
 void check_small_files(const RunOptions& options) {
   if (!options.weights.random) return;
   std::string missing;
   for (const char* name : {"config.json", "tokenizer.json", "preprocessor_config.json"})
-    if (!std::filesystem::exists(options.model + "/" + name))
+    if (!std::filesystem::exists(options.model + "/" + name) &&
+        // transformers 5 writes processor_config.json in its place
+        !(std::string_view(name) == "preprocessor_config.json" &&
+          std::filesystem::exists(options.model + "/processor_config.json")))
       missing += (missing.empty() ? "" : ", ") + std::string(name);
   if (!missing.empty())
     throw UsageError(fmt::format(
@@ -150,8 +167,7 @@ std::string model_identity(const RunOptions& options) {
 ModelFiles load_model_files(const RunOptions& options) {
   check_options(options);
   std::error_code error;
-  if (!std::filesystem::is_directory(options.model, error))
-    throw UsageError(fmt::format("[--model] {}: no such folder", options.model));
+  if (!std::filesystem::is_directory(options.model, error)) refuse_model_folder(options.model);
   check_small_files(options);
   const std::string& folder = options.model;
   Tokenizer tokenizer = Tokenizer::load(folder + "/tokenizer.json");

@@ -15,7 +15,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// One of the two files. Every error names the file and the key.
+/// One of the files, or one section of processor_config.json. Every error names the file and the
+/// key.
 class ConfigFile {
  public:
   ConfigFile(std::string path, Json root) : path_(std::move(path)), root_(std::move(root)) {}
@@ -28,6 +29,15 @@ class ConfigFile {
       throw UsageError(fmt::format(
           "[processor] {}: wanted a JSON object, got something else. Copy the file again.", path));
     return ConfigFile(path, std::move(root));
+  }
+
+  /// The object under `key`; transformers 5 writes all processors into one file.
+  static std::optional<ConfigFile> open_section(const std::string& path, const char* key) {
+    const auto file = open(path);
+    const Json* section = file ? file->find(key) : nullptr;
+    if (section == nullptr) return std::nullopt;
+    if (!section->is_object()) file->refuse(key, "an object", *section);
+    return ConfigFile(fmt::format("{}: {}", path, key), *section);
   }
 
   [[noreturn]] void refuse(std::string_view key, std::string_view wanted, const Json& got) const {
@@ -65,6 +75,11 @@ class ConfigFile {
   void expect_halves(std::string_view key) const {
     const Json& value = require(key);
     if (value != Json::array({0.5, 0.5, 0.5})) refuse(key, "[0.5, 0.5, 0.5]", value);
+  }
+
+  [[nodiscard]] bool has_pixels_alone() const {
+    return find("size") == nullptr &&
+           (find("min_pixels") != nullptr || find("max_pixels") != nullptr);
   }
 
   [[nodiscard]] PixelBudget size() const {
@@ -105,19 +120,55 @@ class ConfigFile {
 
 }  // namespace
 
+namespace {
+
+void read_video(const ConfigFile& video, VisionProcessorSpec& spec) {
+  video.check_steps();
+  for (const auto& [key, wanted] :
+       {std::pair<const char*, std::int64_t>{"patch_size", spec.patch_size},
+        {"temporal_patch_size", spec.temporal_patch_size},
+        {"merge_size", spec.merge_size}}) {
+    if (const Json& value = video.require(key); value != Json(wanted))
+      video.refuse(key, fmt::format("{}, as in preprocessor_config.json", wanted), value);
+  }
+  spec.video = video.size();
+  video.check_budget(spec.video);
+  if (const Json* value = video.find("fps")) {
+    if (!value->is_number() || !(value->get<double>() > 0.0))
+      video.refuse("fps", "a positive number", *value);
+    spec.frames.fps = value->get<double>();
+  }
+  if (const Json* value = video.find("min_frames"))
+    spec.frames.min_frames = video.positive("min_frames", *value);
+  if (const Json* value = video.find("max_frames"))
+    spec.frames.max_frames = video.positive("max_frames", *value);
+  if (spec.frames.max_frames < spec.frames.min_frames)
+    video.refuse("max_frames", fmt::format("at least min_frames {}", spec.frames.min_frames),
+                 Json(spec.frames.max_frames));
+}
+
+}  // namespace
+
 VisionProcessorSpec load_processor_spec(const std::string& directory) {
   const std::string path = directory + "/preprocessor_config.json";
-  const auto image = ConfigFile::open(path);
+  const std::string joint = directory + "/processor_config.json";
+  auto image = ConfigFile::open(path);
+  if (!image) image = ConfigFile::open_section(joint, "image_processor");
   if (!image)
     throw UsageError(
-        fmt::format("[processor] {}: cannot be read. Copy it from the checkpoint.", path));
+        fmt::format("[processor] {}: cannot be read, and processor_config.json has no "
+                    "image_processor. Copy one of them from the checkpoint.",
+                    path));
   VisionProcessorSpec spec;
   image->check_steps();
   spec.patch_size = image->positive("patch_size", image->require("patch_size"));
   spec.temporal_patch_size =
       image->positive("temporal_patch_size", image->require("temporal_patch_size"));
   spec.merge_size = image->positive("merge_size", image->require("merge_size"));
-  spec.image = image->size();
+  // With pixels and without a size, the reference fills up from its own class defaults.
+  spec.image = image->has_pixels_alone()
+                   ? PixelBudget{.min_pixels = 56 * 56, .max_pixels = 28 * 28 * 1280}
+                   : image->size();
   if (const Json* value = image->find("min_pixels"))
     spec.image.min_pixels = image->positive("min_pixels", *value);
   if (const Json* value = image->find("max_pixels"))
@@ -125,30 +176,9 @@ VisionProcessorSpec load_processor_spec(const std::string& directory) {
   image->check_budget(spec.image);
 
   spec.video = {.min_pixels = 128 * 32 * 32, .max_pixels = 32 * 32 * 768};
-  const auto video = ConfigFile::open(directory + "/video_preprocessor_config.json");
-  if (!video) return spec;
-  video->check_steps();
-  for (const auto& [key, wanted] :
-       {std::pair<const char*, std::int64_t>{"patch_size", spec.patch_size},
-        {"temporal_patch_size", spec.temporal_patch_size},
-        {"merge_size", spec.merge_size}}) {
-    if (const Json& value = video->require(key); value != Json(wanted))
-      video->refuse(key, fmt::format("{}, as in preprocessor_config.json", wanted), value);
-  }
-  spec.video = video->size();
-  video->check_budget(spec.video);
-  if (const Json* value = video->find("fps")) {
-    if (!value->is_number() || !(value->get<double>() > 0.0))
-      video->refuse("fps", "a positive number", *value);
-    spec.frames.fps = value->get<double>();
-  }
-  if (const Json* value = video->find("min_frames"))
-    spec.frames.min_frames = video->positive("min_frames", *value);
-  if (const Json* value = video->find("max_frames"))
-    spec.frames.max_frames = video->positive("max_frames", *value);
-  if (spec.frames.max_frames < spec.frames.min_frames)
-    video->refuse("max_frames", fmt::format("at least min_frames {}", spec.frames.min_frames),
-                  Json(spec.frames.max_frames));
+  auto video = ConfigFile::open(directory + "/video_preprocessor_config.json");
+  if (!video) video = ConfigFile::open_section(joint, "video_processor");
+  if (video) read_video(*video, spec);
   return spec;
 }
 

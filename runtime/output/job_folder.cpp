@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -47,39 +48,74 @@ std::string pretty(const Json& json) {
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
+/// Keys of the signature that earlier versions did not write.
+constexpr std::array<const char*, 2> kLaterKeys = {"weights_sample", "processor_config"};
+
+void write_job(const std::string& path, const Json& whole) {
+  AtomicFile file(path);
+  file.write(pretty(whole));
+  file.commit();
+}
+
 }  // namespace
 
 JobFolder::JobFolder(std::string path) : path_(std::move(path)) {
   std::error_code error;
   std::filesystem::create_directories(path_ + "/journal", error);
-  if (error)
+  // The path is the user's fault only where no amount of room or time would make the folder.
+  const bool wrong_path =
+      error == std::errc::permission_denied || error == std::errc::not_a_directory ||
+      error == std::errc::file_exists || error == std::errc::filename_too_long ||
+      error == std::errc::invalid_argument || error == std::errc::read_only_file_system ||
+      error == std::errc::operation_not_permitted ||
+      error == std::errc::too_many_symbolic_link_levels ||
+      error == std::errc::no_such_file_or_directory;
+  if (wrong_path)
     throw UsageError(fmt::format("[--output] {} cannot be made: {}", path_, error.message()));
+  if (error)
+    throw SystemError(
+        fmt::format("[output] {} cannot be made: {}. Make room or mend the disk, then "
+                    "run the same command again.",
+                    path_, error.message()));
   lock_ = std::make_unique<Lock>(path_);
 }
 
 bool JobFolder::has_job() const { return std::filesystem::exists(path_ + "/job.json"); }
 
-void JobFolder::bind(const Json& signature, const Json& about, const std::string& note) const {
+std::string JobFolder::bind(const Json& signature, const Json& about,
+                            const std::string& note) const {
   const std::string job = path_ + "/job.json";
-  if (has_job()) {
-    std::ifstream file(job);
-    const Json before = Json::parse(file, nullptr, false);
-    if (!before.is_object() || !before.contains("question"))
-      throw UsageError(
-          fmt::format("[--output] {} is no job of this program. Choose another folder.", job));
-    const std::string what = differences(before["question"], signature);
-    if (!what.empty())
-      throw UsageError(
-          fmt::format("[--output] {} holds another job: {}.{}{} Choose another folder, or "
-                      "use the inputs and options of that job.",
-                      path_, what, note.empty() ? "" : " ", note));
-    return;
+  if (!has_job()) {
+    // Answers of an unknown model must not become those of this one.
+    if (Journal(path_, 0).done_lines() > 0)
+      throw UsageError(fmt::format(
+          "[--output] {} has a journal and no job.json: it is unknown which model and options gave "
+          "its answers. Put job.json back, or choose another folder.",
+          path_));
+    Json whole = about;
+    whole["question"] = signature;
+    write_job(job, whole);
+    return "";
   }
-  Json whole = about;
-  whole["question"] = signature;
-  AtomicFile written(job);
-  written.write(pretty(whole));
-  written.commit();
+  std::ifstream file(job);
+  Json before = Json::parse(file, nullptr, false);
+  if (!before.is_object() || !before.contains("question") || !before["question"].is_object())
+    throw UsageError(
+        fmt::format("[--output] {} is no job of this program. Choose another folder.", job));
+  std::string completed;
+  for (const char* key : kLaterKeys)
+    if (signature.contains(key) && !before["question"].contains(key)) {
+      before["question"][key] = signature[key];
+      completed += (completed.empty() ? "" : ", ") + std::string(key);
+    }
+  const std::string what = differences(before["question"], signature);
+  if (!what.empty())
+    throw UsageError(
+        fmt::format("[--output] {} holds another job: {}.{}{} Choose another folder, or "
+                    "use the inputs and options of that job.",
+                    path_, what, note.empty() ? "" : " ", note));
+  if (!completed.empty()) write_job(job, before);
+  return completed;
 }
 
 JobFolder::Lock::~Lock() {

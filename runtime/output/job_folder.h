@@ -24,10 +24,12 @@ class JobFolder {
   ///   signature  all that decides the records
   ///   about      the rest of job.json, for people
   ///   note       added to a refusal; explains a difference of which `signature` holds only a hash
-  /// Throws: UsageError when the signature differs, with the keys that differ; SystemError when the
-  ///   disk refuses.
-  void bind(const nlohmann::ordered_json& signature, const nlohmann::ordered_json& about,
-            const std::string& note = "") const;
+  /// Returns the keys that the job.json of an earlier version lacked, and that it now has; empty
+  /// when there are none. What they name cannot be compared with the earlier runs.
+  /// Throws: UsageError when the signature differs, with the keys that differ, and when there are
+  ///   answers without a job.json; SystemError when the disk refuses.
+  std::string bind(const nlohmann::ordered_json& signature, const nlohmann::ordered_json& about,
+                   const std::string& note = "") const;
   /// Whether there is a job.json. Without one, other files in the folder belong to no job.
   [[nodiscard]] bool has_job() const;
 

@@ -260,6 +260,11 @@ void refuse_tokenizer(const std::string& name, std::string_view key, std::string
 TokenizerFile parse_tokenizer_file(std::string_view json, const std::string& name) {
   const Checker checker(name);
   Collector read;
+  if (json.starts_with("version https://git-lfs.github.com/"))
+    throw UsageError(
+        fmt::format("[tokenizer] {}: is a pointer of Git LFS, wanted the file itself. Run git lfs "
+                    "pull in the folder, or download the file again.",
+                    name));
   if (!Json::sax_parse(json, &read)) checker.fail("file", fmt::format("not JSON: {}", read.error));
   checker.check_pipeline(read.rest);
   checker.check_model(read.rest);

@@ -9,6 +9,7 @@
 #include "runtime/jobs/caption/report.h"
 #include "runtime/jobs/host_memory.h"
 #include "runtime/jobs/job_messages.h"
+#include "runtime/jobs/model_warnings.h"
 #include "runtime/jobs/option_names.h"
 #include "runtime/jobs/replica.h"
 #include "runtime/status/status_board.h"
@@ -284,6 +285,8 @@ int run_caption(const Session& session, const CaptionOptions& options) {
   // On every rank: the signal's default would end a rank that does not lead.
   const StopSignal signal;
   CaptionJob job = prepare_caption(options);
+  if (session.world.rank() == 0)
+    for (const std::string& line : model_warnings(options.run)) session.log.warning(line);
   job.launched_s = session.clock.now_s() - session.launch_s - session.communicators_s;
   const RankShare share = take_share(session, options.run, job.model);
   const double meeting_s = session.clock.now_s();

@@ -1,5 +1,7 @@
 #include "runtime/jobs/caption/caption_job.h"
 
+#include "layers/weights/content_sample.h"
+#include "parallel/base/hash.h"
 #include "runtime/jobs/option_names.h"
 
 #include <fmt/format.h>
@@ -88,6 +90,13 @@ Json to_json(const Sampling& sampling) {
 Json signature_of(const CaptionJob& job) {
   Json json;
   json["model"] = job.model.identity;
+  // Keys of their own: jobs of earlier versions lack them, and their "model" must stay comparable.
+  if (!job.options.run.weights.random)
+    json["weights_sample"] = layers::content_sample(layers::Checkpoint(job.options.run.model));
+  std::ifstream processor(job.options.run.model + "/processor_config.json", std::ios::binary);
+  if (processor)
+    json["processor_config"] =
+        sha256_hex(std::string((std::istreambuf_iterator<char>(processor)), {}));
   json["weights"] = job.options.run.weights.text();
   json["dtype"] = name(job.model.dtype);
   json["prompt"] = job.prompt.prompt;

@@ -120,7 +120,7 @@ void print_plan(const CaptionJob& job, const Chosen& chosen, std::int64_t memory
                   text.num_attention_heads / tensor, text.num_attention_heads,
                   std::max<std::int64_t>(1, text.num_key_value_heads / tensor),
                   text.num_key_value_heads, text.intermediate_size / tensor, text.intermediate_size,
-                  text.vocab_size / tensor, text.vocab_size));
+                  layers::vocab_slice(text.vocab_size, 0, tensor).count, text.vocab_size));
   say(out, "memory per rank", fmt::format("{} may be used", gib(memory)));
   for (const EnginePlan::Part& part : plan.parts()) {
     if (part.bytes == 0) continue;

@@ -95,6 +95,18 @@ void find_open(const Journal& journal, CaptionJob& job) {
   }
 }
 
+/// Throws: UsageError where the journal's own starts name another model than job.json.
+void refuse_other_model(const Journal& journal, const CaptionJob& job) {
+  for (const std::string& start : journal.starts()) {
+    const Json json = Json::parse(start, nullptr, false);
+    if (json.is_object() && json.value("model", job.model.identity) != job.model.identity)
+      throw UsageError(fmt::format(
+          "[--output] {}: the journal has answers of another model than job.json names. "
+          "Put the right job.json back, or choose another folder.",
+          job.options.output));
+  }
+}
+
 void warn_of_other_numerics(const Session& session, const Journal& journal, const CaptionJob& job) {
   const std::string fingerprint = numerics_of(job.model).fingerprint;
   for (const std::string& start : journal.starts())
@@ -112,9 +124,16 @@ std::unique_ptr<JobFolder> open_job(const Session& session, CaptionJob& job) {
   auto folder = std::make_unique<JobFolder>(job.options.output);
   ItemTableBuilder builder(job.options.output, source_options(job.options), std::cin);
   job.items = builder.items();
-  folder->bind(signature_of(job), about(job), folder->has_job() ? builder.difference() : "");
+  const std::string completed =
+      folder->bind(signature_of(job), about(job), folder->has_job() ? builder.difference() : "");
+  if (!completed.empty())
+    session.log.warning(fmt::format(
+        "[journal] an earlier version began this job without {}: whether its records come from "
+        "these files cannot be compared. From now on job.json has it",
+        completed));
   builder.publish();
   const Journal journal(folder->path(), static_cast<std::int64_t>(job.items.size()));
+  refuse_other_model(journal, job);
   job.epoch = journal.next_epoch();
   find_open(journal, job);
   apply_crashes(session, journal.crash_attribution(), job);

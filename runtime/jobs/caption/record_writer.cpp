@@ -47,6 +47,7 @@ RecordWriter::RecordWriter(const CaptionJob& job, const MeshShape& mesh, int ran
   start["mesh"] = {{"data", mesh.data}, {"tensor", mesh.tensor}};
   start["version"] = build::kVersion;
   start["fingerprint"] = numerics.fingerprint;
+  start["model"] = job.model.identity;
   journal_.append(EntryType::kStart, job.epoch, start.dump());
 }
 

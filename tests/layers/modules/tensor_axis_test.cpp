@@ -21,6 +21,22 @@ TEST(TensorAxis, CutsDimensionsAndLeavesEvenly) {
   EXPECT_THROW((void)axis.per_rank(10), UsageError);
 }
 
+TEST(TensorAxis, AVocabularyThatRanksDoNotDivideLeavesTheLastRankFewerIds) {
+  for (const std::int64_t vocab : {151936, 151937, 151943, 833})
+    for (const int ranks : {1, 2, 4, 8}) {
+      std::int64_t end = 0;
+      for (int rank = 0; rank < ranks; ++rank) {
+        const Slice slice = vocab_slice(vocab, rank, ranks);
+        EXPECT_EQ(slice.begin, end);
+        EXPECT_GT(slice.count, 0);
+        end += slice.count;
+      }
+      EXPECT_EQ(end, vocab);
+    }
+  for (const int tensor : {1, 2, 4, 8}) check_tensor_size(tensor, 64, 8, 25600, 151937, 8);
+  EXPECT_THROW(check_tensor_size(8, 64, 8, 25600, 9, 8), UsageError) << "ranks without an id";
+}
+
 TEST(TensorAxis, RefusesASizeThatDoesNotFitAndNamesTheSizesThatDo) {
   for (const int tensor : {1, 2, 4, 8}) check_tensor_size(tensor, 64, 8, 25600, 151936, 8);
   check_tensor_size(8, 64, 2, 25600, 151936, 8);  // four ranks share a KV head

@@ -6,6 +6,10 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <cmath>
+#include <string>
+#include <utility>
+
 namespace retinue::layers {
 namespace {
 
@@ -62,8 +66,58 @@ TEST(ModelConfig, ATiedHeadIsReadFromEitherPlace) {
   config["text_config"]["tie_word_embeddings"] = true;
   EXPECT_TRUE(parse_model_config(config.dump(), "").text.tie_word_embeddings);
   config["tie_word_embeddings"] = false;
-  EXPECT_FALSE(parse_model_config(config.dump(), "").text.tie_word_embeddings)
-      << "the top level wins";
+  EXPECT_TRUE(parse_model_config(config.dump(), "").text.tie_word_embeddings)
+      << "text_config wins, as in transformers 4.57";
+}
+
+TEST(ModelConfig, TheDtypeIsThatOfTheTopLevel) {
+  json config = config_32b();
+  const auto dtype = [&] { return parse_model_config(config.dump(), "").dtype; };
+  EXPECT_EQ(dtype(), DType::kBF16) << "text_config has it alone";
+  config["torch_dtype"] = "float32";
+  EXPECT_EQ(dtype(), DType::kF32);
+  config["torch_dtype"] = "float16";
+  EXPECT_EQ(dtype(), DType::kF32) << "holds float16 exactly";
+  config["dtype"] = "bfloat16";
+  EXPECT_EQ(dtype(), DType::kBF16) << "dtype is the newer spelling";
+  config["dtype"] = "float8_e4m3fn";
+  EXPECT_THAT(refusal(config), HasSubstr("float8_e4m3fn"));
+}
+
+TEST(ModelConfig, QuantizationIsRefusedByItsMethodAndAnEmptyObjectIsNone) {
+  json config = config_32b();
+  config["quantization_config"] = json::object();
+  EXPECT_EQ(refusal(config), "");
+  for (const char* method : {"awq", "gptq", "bitsandbytes", "fp8", "compressed-tensors"}) {
+    config["quantization_config"] = {{"quant_method", method}};
+    EXPECT_THAT(refusal(config), HasSubstr(std::string("quant_method ") + method));
+  }
+}
+
+TEST(ModelConfig, KeysOfYarnThatAreNotComputedAreRefusedByName) {
+  json config = config_32b();
+  json& rope = config["text_config"]["rope_scaling"];
+  rope["rope_type"] = "yarn", rope["factor"] = 4.0;
+  EXPECT_EQ(refusal(config), "");
+  const json plain = rope;
+  for (const auto& [key, value] : {std::pair<const char*, json>{"beta_fast", 16.0},
+                                   {"beta_slow", 2.0},
+                                   {"attention_factor", 1.0},
+                                   {"truncate", false}}) {
+    rope = plain;
+    rope[key] = value;
+    EXPECT_THAT(refusal(config), HasSubstr(key));
+  }
+  rope = plain, rope["mscale"] = 1.0;
+  EXPECT_EQ(refusal(config), "") << "one alone is not used";
+  rope["mscale_all_dim"] = 1.0;
+  EXPECT_THAT(refusal(config), HasSubstr("mscale"));
+  rope = plain;
+  rope["beta_fast"] = 32, rope["beta_slow"] = 1, rope["truncate"] = true;
+  rope["attention_factor"] = 0.1 * std::log(4.0) + 1;
+  EXPECT_EQ(refusal(config), "") << "these are what is computed";
+  config["text_config"]["partial_rotary_factor"] = 0.5;
+  EXPECT_THAT(refusal(config), HasSubstr("partial_rotary_factor"));
 }
 
 TEST(ModelConfig, RefusalsNameTheKey) {

@@ -1,4 +1,5 @@
 #include "layers/model/qwen3_vl.h"
+#include "layers/weights/content_sample.h"
 #include "layers/weights/weight_source.h"
 #include "parallel/base/check.h"
 #include "parallel/comm/local/local_communicator.h"
@@ -88,6 +89,43 @@ TEST_F(DamagedCheckpoint, AWrongIndexIsRefused) {
   EXPECT_THAT(refusal(), HasSubstr("which does not hold it"));
   folder_.write("model.safetensors.index.json", "{");
   EXPECT_THAT(refusal(), HasSubstr("weight_map"));
+}
+
+TEST_F(DamagedCheckpoint, AWholeFileIsTakenBeforeAnIndex) {
+  folder_.write("model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n");
+  EXPECT_THAT(refusal(), HasSubstr("model.safetensors: is a pointer of Git LFS"));
+  fs::remove(folder_.path() + "/model.safetensors");
+  fs::copy(shards()[0], folder_.path() + "/model.safetensors");
+  fs::remove(shards()[1]);
+  EXPECT_THAT(refusal(), HasSubstr("tensor ")) << "the index is not read: no shard is missing";
+}
+
+TEST_F(DamagedCheckpoint, TensorsUnderAnotherPrefixAreNamed) {
+  std::vector<std::string> files = shards();
+  files.push_back(folder_.path() + "/model.safetensors.index.json");
+  for (const std::string& path : files) {
+    std::ifstream file(path, std::ios::binary);
+    std::string bytes((std::istreambuf_iterator<char>(file)), {});
+    // The same length, so that the offsets of the header hold.
+    for (std::size_t at = 0; (at = bytes.find("\"model.visual.", at)) != bytes.npos; ++at)
+      bytes.replace(at, 14, "\"tower.visual.");
+    folder_.write(fs::path(path).filename().string(), bytes);
+  }
+  EXPECT_THAT(refusal(), testing::AllOf(HasSubstr("is missing"), HasSubstr("tower.visual."),
+                                        HasSubstr("instead")));
+}
+
+TEST_F(DamagedCheckpoint, ASampleDistinguishesWeightsOfEqualHeaders) {
+  const std::string before = content_sample(Checkpoint(folder_.path()));
+  EXPECT_EQ(content_sample(Checkpoint(folder_.path())), before);
+  std::string bytes;
+  {
+    std::ifstream file(shards()[0], std::ios::binary);
+    bytes.assign((std::istreambuf_iterator<char>(file)), {});
+  }
+  for (std::size_t at = bytes.size() / 2; at < bytes.size(); ++at) bytes[at] ^= 1;
+  folder_.write(fs::path(shards()[0]).filename().string(), bytes);
+  EXPECT_NE(content_sample(Checkpoint(folder_.path())), before);
 }
 
 TEST_F(DamagedCheckpoint, ATensorOfAnotherShapeIsNamedWithBothShapes) {

@@ -1,6 +1,7 @@
 #include "runtime/jobs/model_files.h"
 
 #include "parallel/base/check.h"
+#include "runtime/jobs/model_warnings.h"
 #include "tests/support/job_ranks.h"
 
 #include <gmock/gmock.h>
@@ -35,7 +36,8 @@ TEST_F(ModelFlags, MessagesNameTheFlag) {
   using Run = RunOptions;
   using Sample = SamplingOptions;
   EXPECT_EQ(refusal([](Run&, Sample&) {}), "");
-  EXPECT_THAT(refusal([](Run& r, Sample&) { r.model = "/missing"; }), HasSubstr("--model"));
+  EXPECT_THAT(refusal([](RunOptions& r, SamplingOptions&) { r.model = "/missing"; }),
+              HasSubstr("--model"));
   EXPECT_THAT(refusal([](Run& r, Sample&) { r.device = DeviceType::kCuda; }),
               HasSubstr("--device"));
   EXPECT_THAT(refusal([](Run& r, Sample&) { r.reduce = Reduce::kLibrary; }), HasSubstr("--reduce"));
@@ -50,6 +52,33 @@ TEST_F(ModelFlags, MessagesNameTheFlag) {
   EXPECT_THAT(refusal([](Run&, Sample& s) { s.max_new_tokens = 0; }),
               HasSubstr("--max-new-tokens"));
   EXPECT_THAT(refusal([](Run&, Sample& s) { s.stop = {""}; }), HasSubstr("--stop"));
+}
+
+TEST_F(ModelFlags, ANameOfTheHubIsAnsweredWithItsDownload) {
+  EXPECT_THAT(
+      refusal([](RunOptions& r, SamplingOptions&) { r.model = "Qwen/Qwen3-VL-2B-Instruct"; }),
+      HasSubstr("hf download Qwen/Qwen3-VL-2B-Instruct"));
+  EXPECT_THAT(refusal([](RunOptions& r, SamplingOptions&) { r.model = "/no/such"; }),
+              testing::Not(HasSubstr("hf download")));
+}
+
+TEST_F(ModelFlags, WarningsNameWhatIsServedOtherwiseThanItMayLook) {
+  const test::TemporaryFolder folder;
+  RunOptions run;
+  run.model = folder.path();
+  const auto warnings = [&](const std::string& config) {
+    test::write_text(folder.path("config.json"), config);
+    return model_warnings(run);
+  };
+  EXPECT_THAT(warnings("{}"), testing::IsEmpty());
+  EXPECT_THAT(warnings(R"({"dtype":"float16"})"), testing::ElementsAre(HasSubstr("float32")));
+  EXPECT_THAT(
+      warnings(R"({"tie_word_embeddings":true,"text_config":{"tie_word_embeddings":false}})"),
+      testing::ElementsAre(HasSubstr("text_config decides")));
+  test::write_text(folder.path("model.safetensors"), "");
+  EXPECT_THAT(warnings("{}"), testing::IsEmpty());
+  test::write_text(folder.path("model.safetensors.index.json"), "");
+  EXPECT_THAT(warnings("{}"), testing::ElementsAre(HasSubstr("is not used")));
 }
 
 TEST_F(ModelFlags, SamplingComesFromTheModelOnRequestAndFlagsWin) {

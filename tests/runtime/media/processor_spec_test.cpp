@@ -72,6 +72,34 @@ TEST_F(ProcessorSpec, WithoutVideoFileTheReferencesClassDefaultsHold) {
   EXPECT_EQ(load(false).video, (PixelBudget{.min_pixels = 131072, .max_pixels = 786432}));
 }
 
+TEST_F(ProcessorSpec, PixelsWithoutASizeFillUpFromTheReferencesClassDefaults) {
+  image_.erase("size");
+  image_["max_pixels"] = 500000;
+  EXPECT_EQ(load().image, (PixelBudget{.min_pixels = 3136, .max_pixels = 500000}));
+  image_["min_pixels"] = 4096;
+  EXPECT_EQ(load().image, (PixelBudget{.min_pixels = 4096, .max_pixels = 500000}));
+}
+
+TEST_F(ProcessorSpec, OneFileOfTransformers5HoldsBothProcessors) {
+  video_["fps"] = 1.5;
+  const std::string path = (folder_ / "processor_config.json").string();
+  std::ofstream(path) << Json{{"image_processor", image_}, {"video_processor", video_}}.dump();
+  const VisionProcessorSpec spec = load_processor_spec(folder_.string());
+  EXPECT_EQ(spec.image, kImages);
+  EXPECT_EQ(spec.video, kVideos);
+  EXPECT_EQ(spec.frames.fps, 1.5);
+  EXPECT_EQ(load(false).video, kVideos) << "not the class defaults beside preprocessor_config.json";
+  std::filesystem::remove(folder_ / "preprocessor_config.json");
+  image_["patch_size"] = 0;
+  std::ofstream(path) << Json{{"image_processor", image_}}.dump();
+  try {
+    (void)load_processor_spec(folder_.string());
+    ADD_FAILURE() << "loaded";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("processor_config.json: image_processor: patch_size"));
+  }
+}
+
 TEST_F(ProcessorSpec, RefusalNamesFileAndKey) {
   const std::vector<std::pair<std::function<void()>, std::string>> cases = {
       {[&] { image_.erase("patch_size"); }, "/preprocessor_config.json: patch_size is missing"},

@@ -7,6 +7,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <filesystem>
+
 namespace retinue::runtime {
 namespace {
 
@@ -34,6 +36,34 @@ TEST(JobFolder, IsForOneJobSignature) {
   other["dtype"] = "f32";
   EXPECT_THAT(refusal(folder.path("job"), other), HasSubstr("dtype was null, now \"f32\""));
   EXPECT_EQ(refusal(folder.path("job"), signature), "");
+}
+
+TEST(JobFolder, OfAnEarlierVersionIsCompletedAndThenCompared) {
+  const test::TemporaryFolder folder;
+  Json signature = {{"prompt", "a"}};
+  EXPECT_EQ(JobFolder(folder.path("job")).bind(signature, Json::object()), "");
+  signature["weights_sample"] = "12";
+  EXPECT_EQ(JobFolder(folder.path("job")).bind(signature, Json::object()), "weights_sample");
+  EXPECT_EQ(JobFolder(folder.path("job")).bind(signature, Json::object()), "");
+  signature["weights_sample"] = "34";
+  EXPECT_THAT(refusal(folder.path("job"), signature), HasSubstr("weights_sample was \"12\""));
+}
+
+TEST(JobFolder, WithAnswersAndWithoutAJobIsRefused) {
+  const test::TemporaryFolder folder;
+  const Json signature = {{"prompt", "a"}};
+  EXPECT_EQ(refusal(folder.path("job"), signature), "");
+  SegmentWriter journal(segment_path(folder.path("job"), 0, 0), 0);
+  journal.append(EntryType::kTaken, 0, "{}");
+  journal.close();
+  std::filesystem::remove(folder.path("job/job.json"));
+  EXPECT_EQ(refusal(folder.path("job"), signature), "") << "there is no answer yet";
+  SegmentWriter answers(segment_path(folder.path("job"), 0, 1), 0);
+  answers.append(EntryType::kDone, 0, "{}");
+  answers.close();
+  EXPECT_EQ(refusal(folder.path("job"), signature), "");
+  std::filesystem::remove(folder.path("job/job.json"));
+  EXPECT_THAT(refusal(folder.path("job"), signature), HasSubstr("no job.json"));
 }
 
 TEST(JobFolder, IsForOneRunAtATime) {

@@ -131,6 +131,16 @@ TEST(Tokenizer, RefusesOtherPipelinesNamingTheKey) {
   EXPECT_EQ(message_for([](Json&) {}), "accepted");
 }
 
+TEST(Tokenizer, APointerOfGitLfsIsNamed) {
+  try {
+    (void)Tokenizer::parse("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 11\n",
+                           "t");
+    FAIL() << "wanted a UsageError";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("pointer of Git LFS"));
+  }
+}
+
 TEST(Tokenizer, ReadsMergesAsPairsOrStrings) {
   auto json = nlohmann::ordered_json::parse(read_file(text_golden("tokenizer/tokenizer.json")));
   for (auto& merge : json["model"]["merges"]) {

@@ -122,6 +122,29 @@ TEST_F(Caption, GivesTheSameBytesOnEveryMesh) {
   }
 }
 
+TEST_F(Caption, AVocabularyThatRanksDoNotDivideGivesTheSameBytesOnEveryMesh) {
+  CaptionOptions asked = options(manifest(7), "one");
+  std::filesystem::copy(asked.run.model, folder_.path("model"));
+  asked.run.model = folder_.path("model");
+  asked.run.weights = parse_weights("random:7");
+  Json config = Json::parse(test::read_text(folder_.path("model/config.json")));
+  config["text_config"]["vocab_size"] = config["text_config"]["vocab_size"].get<int>() + 1;
+  test::write_text(folder_.path("model/config.json"), config.dump());
+  asked.top_logprobs = 2;  // needs whole rows of logits
+  ASSERT_EQ(run(asked), 0);
+  for (const int tensor : {2, 4}) {
+    asked.output = folder_.path("tensor-" + std::to_string(tensor));
+    ASSERT_EQ(run(asked, 1, tensor), 0);
+    EXPECT_EQ(captions("tensor-" + std::to_string(tensor)), captions("one"));
+  }
+  asked.top_logprobs = 0;  // needs the largest of each rank alone
+  asked.output = folder_.path("greedy");
+  ASSERT_EQ(run(asked), 0);
+  asked.output = folder_.path("greedy-2");
+  ASSERT_EQ(run(asked, 1, 2), 0);
+  EXPECT_EQ(captions("greedy-2"), captions("greedy"));
+}
+
 TEST_F(Caption, AnItemIsTheSameAloneAsAmongSixteenOthers) {
   ASSERT_EQ(run(options(manifest(17), "all")), 0);
   const auto all = lines_of(folder_.path("all/captions.jsonl"));
@@ -334,6 +357,43 @@ TEST_F(Caption, AnotherJobSignatureInTheSameFolderIsRefused) {
     EXPECT_THAT(error.what(), HasSubstr("item that differs is number 1: was \"item-2\""));
   }
   EXPECT_EQ(captions("out"), before);
+}
+
+TEST_F(Caption, OtherWeightsOfTheSameSizeAreRefused) {
+  const std::string model = folder_.path("model");
+  std::filesystem::copy(std::string(RETINUE_SOURCE_DIR) + "/configs/models/emoji-captioner", model);
+  CaptionOptions asked = options(manifest(1), "out");
+  asked.run.model = model;
+  asked.run.weights = {};
+  asked.run.min_pixels.reset(), asked.run.max_pixels.reset();
+  ASSERT_EQ(run(asked), 0);
+  std::string bytes = test::read_text(model + "/model.safetensors");
+  for (std::size_t at = bytes.size() / 2; at < bytes.size(); ++at)
+    bytes[at] = static_cast<char>(bytes[at] ^ 1);
+  test::write_text(model + "/model.safetensors", bytes);
+  try {
+    run(asked);
+    FAIL() << "wanted a UsageError";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("weights_sample was"));
+  }
+}
+
+TEST_F(Caption, AJournalOfAnotherModelThanItsJobIsRefused) {
+  CaptionOptions asked = options(manifest(2), "out");
+  ASSERT_EQ(run(asked), 0);
+  CaptionOptions other = options(manifest(2), "other");
+  other.run.weights = parse_weights("random:7");
+  ASSERT_EQ(run(other), 0);
+  std::filesystem::copy_file(folder_.path("other/job.json"), folder_.path("out/job.json"),
+                             std::filesystem::copy_options::overwrite_existing);
+  other.output = asked.output;
+  try {
+    run(other);
+    FAIL() << "wanted a UsageError";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("answers of another model"));
+  }
 }
 
 TEST_F(Caption, RunningAgainDoesNothingAndOtherRanksMayResume) {

@@ -143,6 +143,7 @@ Json to_json(const ItemSummary& summary) {
   return {{"images", summary.images},
           {"videos", summary.videos},
           {"max_media", summary.max_media},
+          {"max_frames", summary.max_frames},
           {"max_text_bytes", summary.max_text_bytes},
           {"max_new_tokens", summary.max_new_tokens}};
 }
@@ -174,7 +175,9 @@ void ItemSummary::count(const Item& item) {
     // A pair of frames has a time, a start and an end. A video file gives at most `max_frames`.
     const std::int64_t frames =
         media.files.size() > 1 ? std::ssize(media.files) : FrameSampling{}.max_frames;
-    if (video) text_bytes += frames * 8;
+    if (!video) continue;
+    text_bytes += frames * 8;
+    if (media.files.size() > 1) max_frames = std::max(max_frames, frames);
   }
   max_media = std::max(max_media, static_cast<std::int64_t>(item.media.size()));
   max_text_bytes = std::max(max_text_bytes, text_bytes);
@@ -219,6 +222,8 @@ ItemTable::ItemTable(const std::string& folder) {
     summary_ = {.images = summary.at("images").get<std::int64_t>(),
                 .videos = summary.at("videos").get<std::int64_t>(),
                 .max_media = summary.at("max_media").get<std::int64_t>(),
+                // A table of an earlier version lacks it; the job lists its items again.
+                .max_frames = summary.value("max_frames", std::int64_t{0}),
                 .max_text_bytes = summary.at("max_text_bytes").get<std::int64_t>(),
                 .max_new_tokens = summary.at("max_new_tokens").get<std::int64_t>()};
     passed_over_ = passed_over_of(json);

@@ -18,6 +18,7 @@ namespace retinue::runtime {
 struct ItemSummary {
   std::int64_t images = 0, videos = 0;  ///< over all items
   std::int64_t max_media = 0;           ///< images and videos of one item
+  std::int64_t max_frames = 0;          ///< of a video that is given as a list of frames
   std::int64_t max_text_bytes = 0;      ///< of one item; with eight for each frame of a video
   std::int64_t max_new_tokens = 0;      ///< over items with sampling options; 0 without any
 

@@ -94,7 +94,6 @@ EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device
 /// The limits that do not depend on memory. On a GPU max_sequences may grow.
 EngineLimits limits_of(const layers::ModelConfig& config, Device device, int tensor,
                        const EngineSizing& sizing) {
-  const std::int64_t patch_area = config.vision.patch_size * config.vision.patch_size;
   const std::int64_t merge_unit = config.vision.merge_unit();
   EngineLimits limits;
   limits.kv_block_tokens = sizing.kv_block_tokens.value_or(32);
@@ -105,10 +104,7 @@ EngineLimits limits_of(const layers::ModelConfig& config, Device device, int ten
       sizing.max_sequences.value_or(device.type == DeviceType::kCpu ? kCpuSequences : 1);
   if (limits.max_sequences < 1) throw UsageError("[engine] --max-sequences must be at least 1");
   limits.max_batch_tokens = std::max(sizing.max_batch_tokens.value_or(2048), limits.max_sequences);
-  const std::int64_t image_patches = sizing.max_image_pixels / patch_area;
-  const std::int64_t video_patches =
-      sizing.max_video_pixels / config.vision.temporal_patch_size / patch_area;
-  limits.max_item_patches = std::max(image_patches, video_patches) / merge_unit * merge_unit;
+  limits.max_item_patches = sizing.max_image_patches / merge_unit * merge_unit;
   limits.encode_patches = limits.max_item_patches;
   const std::int64_t item_rows = limits.max_item_patches / merge_unit;
   const std::int64_t prompt = item_rows * sizing.max_items + sizing.max_text_tokens;

@@ -17,8 +17,7 @@ struct EngineSizing {
   std::optional<std::int64_t> max_batch_tokens, max_sequences, kv_block_tokens;
   std::optional<double> kv_memory_gib;
   std::int64_t max_new_tokens = 256;
-  std::int64_t max_image_pixels = 0;    ///< after resizing
-  std::int64_t max_video_pixels = 0;    ///< volume after resizing; 0: no videos
+  std::int64_t max_image_patches = 0;   ///< of one image or video
   std::int64_t max_items = 1;           ///< most images and videos in one prompt
   std::int64_t max_logit_rows = 0;      ///< 0: one per sequence; trace wants one per prompt token
   std::int64_t max_text_tokens = 2048;  ///< in one prompt

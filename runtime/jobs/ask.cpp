@@ -52,7 +52,7 @@ int run_ask(const Session& session, const AskOptions& options) {
   const auto isolated = isolated_decoder(options.run, model);
   PreparedRequest prepared = prepare_single_request(item, options, model, sampling, isolated.get());
   EngineSizing sizing = sizing_for(options.run, model, items.summary(), sampling.max_new_tokens);
-  fit_sizing(sizing, prepared, model);
+  fit_sizing(sizing, prepared);
 
   const RankShare share = take_share(session, options.run, model);
   const Mesh mesh(session.world, choose_mesh(options.run, session.world.size()));

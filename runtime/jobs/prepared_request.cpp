@@ -166,12 +166,10 @@ PreparedRequest prepare_single_request(const Item& item, const AskOptions& optio
   return std::move(prepared).value();
 }
 
-void fit_sizing(EngineSizing& sizing, const PreparedRequest& prepared, const ModelFiles& model) {
-  const layers::VisionConfig& vision = model.config.vision;
-  sizing.max_image_pixels = 0, sizing.max_video_pixels = 0;
+void fit_sizing(EngineSizing& sizing, const PreparedRequest& prepared) {
+  sizing.max_image_patches = 0;
   for (const RequestImage& image : prepared.request.images)
-    sizing.max_image_pixels = std::max(
-        sizing.max_image_pixels, image.grid.patches() * vision.patch_size * vision.patch_size);
+    sizing.max_image_patches = std::max(sizing.max_image_patches, image.grid.patches());
   sizing.max_text_tokens = static_cast<std::int64_t>(prepared.request.ids.size());
   sizing.max_new_tokens = prepared.request.max_new_tokens;
   if (!sizing.max_sequences) sizing.max_sequences = 1;

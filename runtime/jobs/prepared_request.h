@@ -56,6 +56,6 @@ PreparedRequest prepare_single_request(const Item& item, const AskOptions& optio
                                        IsolatedDecoder* isolated);
 
 /// Narrows the sizing to this one request, whose sizes are known.
-void fit_sizing(EngineSizing& sizing, const PreparedRequest& prepared, const ModelFiles& model);
+void fit_sizing(EngineSizing& sizing, const PreparedRequest& prepared);
 
 }  // namespace retinue::runtime

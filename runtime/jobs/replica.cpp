@@ -8,6 +8,7 @@
 #include "parallel/device/choose_device.h"
 #include "parallel/device/cuda/runtime.h"
 #include "runtime/jobs/host_memory.h"
+#include "runtime/media/largest_grid.h"
 
 #include <fmt/format.h>
 
@@ -117,8 +118,13 @@ EngineSizing sizing_for(const RunOptions& options, const ModelFiles& model,
   sizing.reduce = options.reduce;
   sizing.max_items = items.max_media;
   sizing.max_text_tokens = std::max(sizing.max_text_tokens, items.max_text_bytes);
-  if (items.images > 0) sizing.max_image_pixels = model.processor.image.max_pixels;
-  if (items.videos > 0) sizing.max_video_pixels = model.processor.video.max_pixels;
+  if (items.images > 0) sizing.max_image_patches = most_image_patches(model.processor);
+  if (items.videos > 0)
+    sizing.max_image_patches = std::max(
+        sizing.max_image_patches,
+        most_video_patches(model.processor,
+                           std::max(items.max_frames, model.processor.frames.num_frames.value_or(
+                                                          model.processor.frames.max_frames))));
   return sizing;
 }
 

@@ -119,15 +119,22 @@ void finish(SafetensorsWriter& file, const TraceOptions& options, const ModelFil
   std::fflush(stdout);
 }
 
-/// Logits of every token need the prompt in one step.
-void fit_logits(EngineSizing& sizing, std::int64_t tokens) {
+/// The sizing of this one request. Logits of every token need the prompt in one step.
+EngineSizing trace_sizing(const TraceOptions& options, const ModelFiles& model,
+                          const ItemTable& items, const PreparedRequest& prepared) {
+  EngineSizing sizing = sizing_for(options.ask.run, model, items.summary(), options.decode);
+  fit_sizing(sizing, prepared);
+  const auto tokens = static_cast<std::int64_t>(prepared.request.ids.size());
   sizing.max_logit_rows = tokens;
   sizing.max_batch_tokens = std::max(tokens, sizing.max_batch_tokens.value_or(tokens));
+  return sizing;
 }
 
-/// Collective over the tensor axis.
-void run_request(Engine& engine, Request request, bool is_leader) {
+/// Runs the request to its end; collective over the tensor axis.
+///   returns  whether it succeeded, on every rank; `completion` is the leader's
+bool run_request(Engine& engine, Request request, Communicator& tensor, Completion& completion) {
   request.prompt_logits = true;
+  const bool is_leader = tensor.rank() == 0;
   if (is_leader) {
     if (const auto refused = engine.submit(std::move(request)))
       throw UsageError(fmt::format("[{}] {}", refused->stage, refused->message));
@@ -135,6 +142,23 @@ void run_request(Engine& engine, Request request, bool is_leader) {
   }
   while (engine.step()) {
   }
+  bool failed = false;
+  if (is_leader) {
+    auto completions = engine.poll();
+    check(completions.size() == 1, "one request has one completion");
+    completion = std::move(completions[0]);
+    failed = completion.error.has_value();
+  }
+  broadcast_value(tensor, failed);
+  return !failed;
+}
+
+/// An image whose header is whole may still fail to decode: its item fails, as in a caption job.
+int end_failed(Communicator& world, const Completion& completion) {
+  std::fprintf(stderr, "retinue: [%s] %s\n", completion.error->stage.c_str(),
+               completion.error->message.c_str());
+  announce_end(world, kExitItemsFailed);
+  return kExitItemsFailed;
 }
 
 void check_output(const std::string& path) {
@@ -158,10 +182,6 @@ int run_trace(const Session& session, const TraceOptions& options) {
   const auto isolated = isolated_decoder(options.ask.run, model);
   PreparedRequest prepared =
       prepare_single_request(item, options.ask, model, sampling, isolated.get());
-  const auto tokens = static_cast<std::int64_t>(prepared.request.ids.size());
-  EngineSizing sizing = sizing_for(options.ask.run, model, items.summary(), options.decode);
-  fit_sizing(sizing, prepared, model);
-  fit_logits(sizing, tokens);
 
   const RankShare share = take_share(session, options.ask.run, model);
   const Mesh mesh(session.world, choose_mesh(options.ask.run, session.world.size()));
@@ -173,40 +193,32 @@ int run_trace(const Session& session, const TraceOptions& options) {
                    .mesh = mesh,
                    .loaders = loaders(session, options.ask.run, mesh.tensor()),
                    .share = share,
-                   .sizing = sizing,
+                   .sizing = trace_sizing(options, model, items, prepared),
                    .pixels = pixels,
                    .clock = session.clock});
-  StageRecord record(tokens);
+  StageRecord record(static_cast<std::int64_t>(prepared.request.ids.size()));
   std::vector<std::byte> copy;
   for (Context* ctx : replica.contexts())
     ctx->set_stage_sink([&, ctx](std::string_view name, int index, ConstTensorView value) {
       record.add(name, index, to_host(ctx->stream(), value, copy));
     });
 
-  Engine& engine = replica.engine();
-  run_request(engine, prepared.request, mesh.is_leader());
+  Completion completion;
+  if (!run_request(replica.engine(), prepared.request, mesh.tensor(), completion))
+    return mesh.is_leader() ? end_failed(session.world, completion) : await_end(session.world);
   std::vector<layers::GridThw> grids;
   for (const RequestImage& shown : prepared.request.images) grids.push_back(shown.grid);
   const auto vision = gather_vision_stages(mesh.tensor(), model.config.vision, record,
                                            pixels.owned(), grids, reference_order(item));
   if (!mesh.is_leader()) return await_end(session.world);
 
-  const auto completions = engine.poll();
-  check(completions.size() == 1, "one request has one completion");
-  int code = kExitDone;
-  if (completions[0].error) {
-    std::fprintf(stderr, "retinue: [%s] %s\n", completions[0].error->stage.c_str(),
-                 completions[0].error->message.c_str());
-    code = kExitItemsFailed;
-  } else {
-    SafetensorsWriter file;
-    add_inputs(file, item, prepared, model, isolated.get());
-    add_stages(file, vision, true);
-    add_stages(file, record.stages(), false);
-    finish(file, options, model, mesh.shape(), completions[0]);
-  }
-  announce_end(session.world, code);
-  return code;
+  SafetensorsWriter file;
+  add_inputs(file, item, prepared, model, isolated.get());
+  add_stages(file, vision, true);
+  add_stages(file, record.stages(), false);
+  finish(file, options, model, mesh.shape(), completion);
+  announce_end(session.world, kExitDone);
+  return kExitDone;
 }
 
 }  // namespace retinue::runtime

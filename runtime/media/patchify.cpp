@@ -16,8 +16,6 @@ namespace {
 
 DataError error(std::string message) { return {.stage = "image", .message = std::move(message)}; }
 
-constexpr double kMaxRatio = 200.0;
-
 Result<ImageSize> smart_resize(std::int64_t frames, std::int64_t rounded_frames, ImageSize size,
                                std::int64_t factor, const PixelBudget& budget) {
   check(size.height > 0 && size.width > 0 && factor > 0, "smart_resize: an empty image");
@@ -25,10 +23,10 @@ Result<ImageSize> smart_resize(std::int64_t frames, std::int64_t rounded_frames,
   const auto width = static_cast<double>(size.width);
   const auto unit = static_cast<double>(factor);
   const double ratio = std::max(height, width) / std::min(height, width);
-  if (ratio > kMaxRatio) {
+  if (ratio > kMaxAspectRatio) {
     return error(fmt::format(
         "{} x {} pixels: one side is {:.1f} times the other, at most {} are read. Crop it.",
-        size.width, size.height, ratio, kMaxRatio));
+        size.width, size.height, ratio, kMaxAspectRatio));
   }
   double target_height = std::nearbyint(height / unit) * unit;
   double target_width = std::nearbyint(width / unit) * unit;

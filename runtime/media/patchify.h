@@ -11,10 +11,13 @@
 
 namespace retinue::runtime {
 
+/// A longer strip is refused.
+inline constexpr double kMaxAspectRatio = 200.0;
+
 /// The size to which an image is resized: sides are multiples of `factor`, and the area is within
 /// the budget as far as rounding allows.  transformers: qwen2_vl smart_resize
 /// Numerics: f64; rounding is half to even, so that 720 becomes 704.
-/// Errors: one side more than 200 times the other.
+/// Errors: one side more than kMaxAspectRatio times the other.
 Result<ImageSize> smart_resize_image(ImageSize size, std::int64_t factor,
                                      const PixelBudget& budget);
 

@@ -366,7 +366,7 @@ nlohmann::json prefix_reuse(const test::EngineModel& model, int rounds) {
                               .distinct_images = 500,
                               .image_side = 8,
                               .new_tokens = 16};
-  runtime::EngineSizing most = test::sizing_for(model.config, shape);
+  runtime::EngineSizing most = test::sizing_for(shape);
   most.max_text_tokens += 200, most.max_sequences = 16, most.max_batch_tokens = 256;
   most.kv_block_tokens = 16;
   EngineRanks ranks(model, 2, most);
@@ -416,7 +416,7 @@ int run(int rounds, const std::string& only, const std::string& json) {
     if (!only.empty() && subject.name != only) continue;
     runtime::EngineSizing most;
     most.max_batch_tokens = 256, most.max_sequences = 64, most.max_new_tokens = 64;
-    most.max_text_tokens = 320, most.max_image_pixels = 4096;
+    most.max_text_tokens = 320, most.max_image_patches = 16;
     EngineRanks ranks(subject.model, 2, most);
     fmt::print(
         "{}: {:.0f} M parameters, bf16, 2 ranks (threads)\n", subject.name,

@@ -69,10 +69,9 @@ EngineTask random_task(const layers::ModelConfig& config, std::uint64_t seed, st
   return task;
 }
 
-runtime::EngineSizing sizing_for(const layers::ModelConfig& config, const TaskShape& shape) {
+runtime::EngineSizing sizing_for(const TaskShape& shape) {
   runtime::EngineSizing sizing;
-  const std::int64_t side = shape.image_side * config.vision.patch_size;
-  sizing.max_image_pixels = side * side;
+  sizing.max_image_patches = shape.image_side * shape.image_side;
   sizing.max_items = std::max<std::int64_t>(1, shape.images);
   sizing.max_text_tokens = shape.prefix_tokens + shape.text_tokens + 2 * shape.images;
   sizing.max_new_tokens = shape.new_tokens;

@@ -45,6 +45,6 @@ EngineTask random_task(const layers::ModelConfig& config, std::uint64_t seed, st
                        const TaskShape& shape);
 
 /// Sizing that such tasks fit in.
-runtime::EngineSizing sizing_for(const layers::ModelConfig& config, const TaskShape& shape);
+runtime::EngineSizing sizing_for(const TaskShape& shape);
 
 }  // namespace retinue::test

@@ -126,7 +126,7 @@ TEST(Soak, EveryRequestEndsOnceAndMemoryStays) {
     model.pixel_values.push_back(i % 256 == kBadByte
                                      ? std::numeric_limits<float>::infinity()
                                      : (static_cast<float>(i % 256) - 127.5F) / 127.5F);
-  EngineSizing most = test::sizing_for(model.config, kShape);
+  EngineSizing most = test::sizing_for(kShape);
   most.max_batch_tokens = 128, most.max_sequences = 12, most.kv_block_tokens = 16;
   most.max_text_tokens += 10, most.max_items = 3;
   test::EngineRanks ranks(model, 2, most);

@@ -1,5 +1,7 @@
 #include "runtime/text/jinja/eval.h"
 
+#include "runtime/text/jinja/work.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,7 +10,6 @@
 namespace retinue::runtime::jinja {
 namespace {
 
-constexpr std::int64_t kMaxSteps = 5'000'000;
 constexpr int kMaxCalls = 40;
 constexpr int kMaxDepth = 600;  // of nested statements and expressions
 
@@ -34,6 +35,7 @@ class Evaluator {
   explicit Evaluator(Dict globals) : globals_(std::move(globals)) {}
 
   std::string run(const Body& body) {
+    const WorkMeter meter;
     std::string out;
     execute(body, root_, out);
     return out;
@@ -41,7 +43,7 @@ class Evaluator {
 
  private:
   void step(std::size_t offset) {
-    if (++steps_ > kMaxSteps) throw TemplateError("the template runs for too long", offset);
+    charge(1);
     if (depth_ > kMaxDepth) throw TemplateError("the template is nested too deeply", offset);
   }
 
@@ -142,7 +144,10 @@ class Evaluator {
     if (dict == nullptr || dict->kind != Dict::Kind::kNamespace) {
       throw TemplateError("only fields of a namespace can be set");
     }
-    dict->set(s.targets[1], value(*s.expr, frame));
+    Value to = value(*s.expr, frame);
+    // It could hold itself; and its depth, which bounds recursion, would not be known.
+    if (to.holds_namespace()) throw TemplateError("a namespace cannot be set to hold a namespace");
+    dict->set(s.targets[1], std::move(to));
   }
 
   void loop(const Statement& s, Frame& frame, std::string& out) {
@@ -171,6 +176,8 @@ class Evaluator {
 
   static Value loop_object(const List& items, std::size_t i) {
     const auto size = static_cast<std::int64_t>(items.size()), index = static_cast<std::int64_t>(i);
+    if (i > 0) charge_copy(items[i - 1]);
+    if (i + 1 < items.size()) charge_copy(items[i + 1]);
     Dict loop;
     loop.kind = Dict::Kind::kLoop;
     loop.items = {{"index", index + 1},           {"index0", index}, {"first", index == 0},
@@ -232,9 +239,8 @@ class Evaluator {
     try {
       Value result = evaluate_at(e, frame, input);
       // Long values count as the steps that it takes to make them.
-      if (result.list() != nullptr) steps_ += static_cast<std::int64_t>(result.list()->size() / 16);
-      if (result.text() != nullptr)
-        steps_ += static_cast<std::int64_t>(result.text()->size() / 256);
+      if (result.list() != nullptr) charge(result.list()->size() / 16);
+      charge_copy(result);
       return result;
     } catch (const TemplateError& error) {
       if (error.offset() != TemplateError::kNowhere) throw;
@@ -319,7 +325,6 @@ class Evaluator {
 
   Dict globals_;
   Frame root_;
-  std::int64_t steps_ = 0;
   int calls_ = 0;
   int depth_ = 0;
 };

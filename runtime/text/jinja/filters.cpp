@@ -1,6 +1,7 @@
 #include "runtime/text/jinja/ast.h"
 #include "runtime/text/jinja/eval.h"
 #include "runtime/text/jinja/text.h"
+#include "runtime/text/jinja/work.h"
 
 #include <fmt/format.h>
 
@@ -181,6 +182,8 @@ Value map(const Value& v, const Arguments& a) {
     } else {
       out.push_back(apply_filter(want_text(a.positional[0], "map"), item, rest));
     }
+    charge(1);
+    charge_copy(out.back());
   }
   return out;
 }
@@ -225,7 +228,9 @@ Value indent(const Value& v, const Arguments& a) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     out += text[i];
     const bool empty_line = i + 1 < text.size() && text[i + 1] == '\n';
-    if (text[i] == '\n' && (!empty_line || (blank != nullptr && blank->truth()))) out += pad;
+    if (text[i] != '\n' || (empty_line && !(blank != nullptr && blank->truth()))) continue;
+    if (out.size() + pad.size() > kMaxBytes) throw TemplateError("the text is longer than 64 MiB");
+    out += pad;
   }
   return within_bounds(out);
 }

@@ -1,6 +1,7 @@
 #include "parallel/base/utf8.h"
 #include "runtime/text/jinja/eval.h"
 #include "runtime/text/jinja/text.h"
+#include "runtime/text/jinja/work.h"
 
 #include <fmt/format.h>
 
@@ -10,6 +11,12 @@
 namespace retinue::runtime::jinja {
 namespace {
 
+/// Adds a part of a text to a list.
+void add_part(List& parts, std::string_view part) {
+  if (parts.size() >= kMaxItems) throw TemplateError("the list is too long");
+  parts.emplace_back(std::string(part));
+}
+
 /// Python's str.split or rsplit. A negative `limit` is no limit.
 List split(const std::string& text, const std::string* separator, std::int64_t limit) {
   List out;
@@ -18,41 +25,36 @@ List split(const std::string& text, const std::string* separator, std::int64_t l
     rest = strip(rest, nullptr, true, false);
     while (!rest.empty()) {
       if (limit >= 0 && static_cast<std::int64_t>(out.size()) == limit) {
-        out.emplace_back(std::string(rest));
+        add_part(out, rest);
         return out;
       }
       std::size_t end = 0;
       while (end < rest.size() && !is_python_space(decode_utf8(rest, end).code_point)) {
         end += decode_utf8(rest, end).bytes;
       }
-      out.emplace_back(std::string(rest.substr(0, end)));
+      add_part(out, rest.substr(0, end));
       rest = strip(rest.substr(end), nullptr, true, false);
     }
     return out;
   }
   if (separator->empty()) throw TemplateError("split wants a separator that is not empty");
   while (limit < 0 || static_cast<std::int64_t>(out.size()) < limit) {
-    const std::size_t at = rest.find(*separator);
+    const std::size_t at = find_charged(rest, *separator);
     if (at == std::string_view::npos) break;
-    out.emplace_back(std::string(rest.substr(0, at)));
+    add_part(out, rest.substr(0, at));
     rest.remove_prefix(at + separator->size());
   }
   out.emplace_back(std::string(rest));
   return out;
 }
 
+/// From the right: split of everything reversed, so that the search is linear here, too.
 List rsplit(const std::string& text, const std::string& separator, std::int64_t limit) {
-  if (separator.empty()) throw TemplateError("rsplit wants a separator that is not empty");
-  List out;
-  std::string_view rest = text;
-  while (limit < 0 || static_cast<std::int64_t>(out.size()) < limit) {
-    const std::size_t at = rest.rfind(separator);
-    if (at == std::string_view::npos) break;
-    out.emplace_back(std::string(rest.substr(at + separator.size())));
-    rest = rest.substr(0, at);
-  }
-  out.emplace_back(std::string(rest));
+  const auto reversed = [](const std::string& of) { return std::string(of.rbegin(), of.rend()); };
+  const std::string backwards = reversed(separator);
+  List out = split(reversed(text), &backwards, limit);
   std::reverse(out.begin(), out.end());
+  for (Value& part : out) part = reversed(*part.text());
   return out;
 }
 
@@ -62,11 +64,12 @@ std::string replace_all(const std::string& text, const std::string& old, const s
   std::string out;
   std::size_t from = 0;
   for (; limit != 0; --limit) {
-    const std::size_t at = text.find(old, from);
+    const std::size_t at = find_charged(text, old, from);
     if (at == std::string::npos) break;
+    if (to.size() > kMaxBytes - std::min(kMaxBytes, out.size()))
+      throw TemplateError("the text is longer than 64 MiB");
     out.append(text, from, at - from).append(to);
     from = at + old.size();
-    if (out.size() > std::size_t{64} << 20U) break;
   }
   return within_bounds(out.append(text, from));
 }
@@ -112,7 +115,9 @@ const std::string* optional_text(const Arguments& a, const char* name) {
 using Method = Value (*)(const Value&, const Arguments&);
 
 Value strip_method(const Value& v, const Arguments& a, bool left, bool right) {
-  return std::string(strip(*v.text(), optional_text(a, "chars"), left, right));
+  const std::string* set = optional_text(a, "chars");
+  charge_product(v.text()->size(), set == nullptr ? 0 : set->size());
+  return std::string(strip(*v.text(), set, left, right));
 }
 
 std::int64_t limit_of(const Arguments& a, std::size_t index, const char* name) {
@@ -125,7 +130,7 @@ Value split_lines(const Value& v, const Arguments&) {
   std::string_view rest = *v.text();
   while (!rest.empty()) {
     const std::size_t at = rest.find_first_of("\r\n");
-    out.emplace_back(std::string(rest.substr(0, at)));
+    add_part(out, rest.substr(0, at));
     if (at == std::string_view::npos) break;
     rest.remove_prefix(at + (rest.substr(at, 2) == "\r\n" ? 2 : 1));
   }
@@ -136,14 +141,14 @@ Value count_text(const Value& v, const Arguments& a) {
   const std::string& part = want_text(needed(a, 0, "sub"), "count");
   if (part.empty()) return static_cast<std::int64_t>(count_characters(*v.text()) + 1);
   std::int64_t count = 0;
-  for (std::size_t at = v.text()->find(part); at != std::string::npos;
-       at = v.text()->find(part, at + part.size()))
+  for (std::size_t at = find_charged(*v.text(), part); at != std::string::npos;
+       at = find_charged(*v.text(), part, at + part.size()))
     ++count;
   return count;
 }
 
 Value find_text(const Value& v, const Arguments& a) {
-  const std::size_t at = v.text()->find(want_text(needed(a, 0, "sub"), "find"));
+  const std::size_t at = find_charged(*v.text(), want_text(needed(a, 0, "sub"), "find"));
   if (at == std::string::npos) return std::int64_t{-1};
   return static_cast<std::int64_t>(count_characters(std::string_view(*v.text()).substr(0, at)));
 }
@@ -238,8 +243,10 @@ Value cycle(const Value& loop, const Arguments& a) {
 }
 
 Value bind(const Value& object, const std::string& name, Method method) {
-  return std::make_shared<const Function>(
-      Function{name, [object, method](const Arguments& a) { return method(object, a); }});
+  charge_copy(object);
+  return {std::make_shared<const Function>(
+              Function{name, [object, method](const Arguments& a) { return method(object, a); }}),
+          object};
 }
 
 }  // namespace

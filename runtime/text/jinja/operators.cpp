@@ -1,5 +1,6 @@
 #include "runtime/text/jinja/eval.h"
 #include "runtime/text/jinja/text.h"
+#include "runtime/text/jinja/work.h"
 
 #include <fmt/format.h>
 
@@ -8,9 +9,6 @@
 
 namespace retinue::runtime::jinja {
 namespace {
-
-constexpr std::size_t kMaxBytes = std::size_t{64} << 20U;
-constexpr std::size_t kMaxItems = 1U << 20U;
 
 [[noreturn]] void unsupported(std::string_view op, const Value& a, const Value& b) {
   throw TemplateError(
@@ -23,7 +21,11 @@ std::int64_t checked(bool overflow, std::int64_t result) {
 }
 
 std::int64_t floor_divide(std::int64_t a, std::int64_t b) {
-  if (b == -1) return checked(a == INT64_MIN, -a);
+  if (b == -1) {
+    std::int64_t negated = 0;
+    const bool overflow = __builtin_sub_overflow(std::int64_t{0}, a, &negated);
+    return checked(overflow, negated);
+  }
   const std::int64_t q = a / b;
   return (a % b != 0 && (a % b < 0) != (b < 0)) ? q - 1 : q;
 }
@@ -58,7 +60,9 @@ Value integer_operation(std::string_view op, std::int64_t a, std::int64_t b) {
   if (b == 0) throw TemplateError("division by zero");
   if (op == "/") return static_cast<double>(a) / static_cast<double>(b);
   if (op == "//") return floor_divide(a, b);
-  return b == -1 ? std::int64_t{0} : a - floor_divide(a, b) * b;
+  // The quotient times b may overflow where the remainder does not.
+  const std::int64_t rest = b == -1 ? 0 : a % b;
+  return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
 }
 
 Value real_operation(std::string_view op, double a, double b) {
@@ -85,6 +89,7 @@ Value repeat(const Value& value, std::int64_t times) {
   }
   List out;
   for (std::size_t i = 0; size != 0 && i < count; ++i) {
+    charge_copy(*value.list());
     out.insert(out.end(), value.list()->begin(), value.list()->end());
   }
   return out;
@@ -94,6 +99,7 @@ Value repeat(const Value& value, std::int64_t times) {
 
 std::string within_bounds(std::string text) {
   if (text.size() > kMaxBytes) throw TemplateError("the text is longer than 64 MiB");
+  charge_bytes(text.size());
   return text;
 }
 
@@ -130,6 +136,8 @@ Value apply_binary(std::string_view op, const Value& a, const Value& b) {
   if (op == "+" && a.list() && b.list()) {
     List out = *a.list();
     if (out.size() + b.list()->size() > kMaxItems) throw TemplateError("the list is too long");
+    charge_copy(out);
+    charge_copy(*b.list());
     out.insert(out.end(), b.list()->begin(), b.list()->end());
     return out;
   }
@@ -152,7 +160,8 @@ Value apply_unary(std::string_view op, const Value& a) {
 }
 
 bool contains(const Value& container, const Value& item) {
-  if (container.text()) return container.text()->find(want_text(item, "'in'")) != std::string::npos;
+  if (container.text())
+    return find_charged(*container.text(), want_text(item, "'in'")) != std::string::npos;
   if (const Dict* dict = container.dict())
     return item.text() && dict->find(*item.text()) != nullptr;
   const List items = items_of(container);

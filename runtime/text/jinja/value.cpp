@@ -1,10 +1,12 @@
 #include "runtime/text/jinja/value.h"
 
 #include "parallel/base/utf8.h"
+#include "runtime/text/jinja/work.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -13,6 +15,8 @@ namespace retinue::runtime::jinja {
 namespace {
 
 constexpr int kMaxDepth = 200;
+/// Of a text that is taken apart: each becomes a value of its own.
+constexpr std::size_t kMaxCharacters = std::size_t{1} << 22U;
 
 /// Python's repr of a float: the shortest digits that read back, an exponent from 1e16 and below
 /// 1e-4.
@@ -96,6 +100,9 @@ void json_string(std::string_view text, std::string& out) {
 
 void write_json(const Value& value, int indent, int depth, std::string& out) {
   if (depth > kMaxDepth) throw TemplateError("values are nested too deeply");
+  charge(1);
+  charge_copy(value);
+  if (out.size() > kMaxBytes) throw TemplateError("the text is longer than 64 MiB");
   const auto line = [&](int level) {
     if (indent >= 0) out.append("\n").append(static_cast<std::size_t>(indent * level), ' ');
   };
@@ -178,16 +185,23 @@ Value from_json_at(const nlohmann::ordered_json& json, int depth) {
 
 std::string repr_at(const Value& value, int depth) {
   if (depth > kMaxDepth) throw TemplateError("values are nested too deeply");
+  charge(1);
+  charge_copy(value);
   if (const auto* text = value.text()) return quoted_repr(*text);
   std::string out;
+  // Each level copies the text of the levels below it.
+  const auto add = [&](const std::string& part) {
+    charge_bytes(part.size());
+    if (out.size() + part.size() > kMaxBytes) throw TemplateError("the text is longer than 64 MiB");
+    out += (out.empty() ? "" : ", ") + part;
+  };
   if (const List* list = value.list()) {
-    for (const Value& item : *list) out += (out.empty() ? "" : ", ") + repr_at(item, depth + 1);
+    for (const Value& item : *list) add(repr_at(item, depth + 1));
     return "[" + out + "]";
   }
   if (const Dict* dict = value.dict()) {
-    for (const auto& [key, item] : dict->items) {
-      out += (out.empty() ? "" : ", ") + quoted_repr(key) + ": " + repr_at(item, depth + 1);
-    }
+    for (const auto& [key, item] : dict->items)
+      add(quoted_repr(key) + ": " + repr_at(item, depth + 1));
     return "{" + out + "}";
   }
   if (value.undefined()) return "Undefined";
@@ -196,7 +210,25 @@ std::string repr_at(const Value& value, int depth) {
 
 }  // namespace
 
+Value::Value(List v) : depth_(1) {
+  for (const Value& item : v) holds(item);
+  v_ = std::make_shared<List>(std::move(v));
+}
+
+Value::Value(Dict v) : depth_(1), holds_namespace_(v.kind == Dict::Kind::kNamespace) {
+  for (const auto& item : v.items) holds(item.second);
+  v_ = std::make_shared<Dict>(std::move(v));
+}
+
+void Value::holds(const Value& part) {
+  depth_ = std::max(depth_, part.depth_ + 1);
+  holds_namespace_ = holds_namespace_ || part.holds_namespace_;
+  // A chain of values is also destroyed level by level. (from_json counts from 0.)
+  if (depth_ > kMaxDepth + 1) throw TemplateError("values are nested too deeply");
+}
+
 const Value* Dict::find(std::string_view key) const {
+  charge(items.size() / 16);
   for (const auto& item : items) {
     if (item.first == key) return &item.second;
   }
@@ -204,6 +236,7 @@ const Value* Dict::find(std::string_view key) const {
 }
 
 void Dict::set(std::string_view key, Value value) {
+  charge(items.size() / 16);
   for (auto& item : items) {
     if (item.first == key) {
       item.second = std::move(value);
@@ -248,11 +281,15 @@ std::string_view Value::type_name() const {
 }
 
 bool operator==(const Value& a, const Value& b) {
+  charge(1);
   std::int64_t i = 0, j = 0;
   if (a.integer(i) && b.integer(j)) return i == j;
   double x = 0.0, y = 0.0;
   if (a.number(x) && b.number(y)) return x == y;
-  if (a.text() && b.text()) return *a.text() == *b.text();
+  if (a.text() && b.text()) {
+    charge_bytes(std::min(a.text()->size(), b.text()->size()));
+    return *a.text() == *b.text();
+  }
   if (a.list() && b.list()) return *a.list() == *b.list();
   if (a.dict() && b.dict()) {
     if (a.dict() == b.dict()) return true;
@@ -297,12 +334,15 @@ std::string to_json(const Value& value, int indent) {
 }
 
 bool less(const Value& a, const Value& b) {
+  charge(1);
   double x = 0.0, y = 0.0;
   std::int64_t i = 0, j = 0;
   if (a.integer(i) && b.integer(j)) return i < j;
   if (a.number(x) && b.number(y)) return x < y;
-  if (a.text() && b.text())
+  if (a.text() && b.text()) {
+    charge_bytes(std::min(a.text()->size(), b.text()->size()));
     return *a.text() < *b.text();  // the order of UTF-8 is that of code points
+  }
   if (a.list() && b.list()) {
     const List &l = *a.list(), &r = *b.list();
     for (std::size_t k = 0; k < l.size() && k < r.size(); ++k) {
@@ -314,14 +354,21 @@ bool less(const Value& a, const Value& b) {
 }
 
 List items_of(const Value& value) {
-  if (const List* list = value.list()) return *list;
+  if (const List* list = value.list()) {
+    charge_copy(*list);
+    return *list;
+  }
   List out;
   if (value.undefined()) return out;
   if (const Dict* dict = value.dict(); dict && dict->kind == Dict::Kind::kPlain) {
+    charge(dict->items.size() / 16);
     for (const auto& item : dict->items) out.emplace_back(item.first);
     return out;
   }
   if (const auto* text = value.text()) {
+    if (text->size() > kMaxCharacters)
+      throw TemplateError("the text is too long to be taken apart");
+    charge(text->size() / 16);
     for (std::size_t at = 0; at < text->size();) {
       const std::size_t bytes = decode_utf8(*text, at).bytes;
       out.emplace_back(text->substr(at, bytes));

@@ -49,7 +49,9 @@ struct Undefined {
 };
 struct None {};
 
-/// A value of a template, with Python's rules of truth, equality, order and text.
+/// A value of a template, with Python's rules of truth, equality, order and text. Lists and dicts
+/// are shared, and only namespaces change: a namespace holds no namespace that it is set to, so no
+/// value can hold itself.
 class Value {
  public:
   using Lists = std::shared_ptr<List>;
@@ -57,15 +59,19 @@ class Value {
   using Functions = std::shared_ptr<const Function>;
 
   Value() : v_(None{}) {}
-  Value(Undefined v) : v_(std::move(v)) {}                     // NOLINT: implicit
-  Value(bool v) : v_(v) {}                                     // NOLINT: implicit
-  Value(std::int64_t v) : v_(v) {}                             // NOLINT: implicit
-  Value(double v) : v_(v) {}                                   // NOLINT: implicit
-  Value(std::string v) : v_(std::move(v)) {}                   // NOLINT: implicit
-  Value(const char* v) : v_(std::string(v)) {}                 // NOLINT: implicit
-  Value(List v) : v_(std::make_shared<List>(std::move(v))) {}  // NOLINT: implicit
-  Value(Dict v) : v_(std::make_shared<Dict>(std::move(v))) {}  // NOLINT: implicit
-  Value(Functions v) : v_(std::move(v)) {}                     // NOLINT: implicit
+  Value(Undefined v) : v_(std::move(v)) {}      // NOLINT: implicit
+  Value(bool v) : v_(v) {}                      // NOLINT: implicit
+  Value(std::int64_t v) : v_(v) {}              // NOLINT: implicit
+  Value(double v) : v_(v) {}                    // NOLINT: implicit
+  Value(std::string v) : v_(std::move(v)) {}    // NOLINT: implicit
+  Value(const char* v) : v_(std::string(v)) {}  // NOLINT: implicit
+  /// Throws, as the next: TemplateError for values nested deeper than 200.
+  Value(List v);                            // NOLINT: implicit
+  Value(Dict v);                            // NOLINT: implicit
+  Value(Functions v) : v_(std::move(v)) {}  // NOLINT: implicit
+  /// A method of `object`, which it holds.
+  Value(Functions v, const Value& object)
+      : v_(std::move(v)), holds_namespace_(object.holds_namespace_) {}
 
   template <class T>
   [[nodiscard]] const T* as() const {
@@ -82,6 +88,9 @@ class Value {
   /// Converts a bool or int; false for other types.
   bool integer(std::int64_t& out) const;
 
+  /// Whether a namespace can be reached from here.
+  [[nodiscard]] bool holds_namespace() const { return holds_namespace_; }
+
   [[nodiscard]] bool truth() const;
   [[nodiscard]] std::string_view type_name() const;  ///< Python's name of the type
   friend bool operator==(const Value& a, const Value& b);
@@ -89,6 +98,10 @@ class Value {
  private:
   std::variant<None, Undefined, bool, std::int64_t, double, std::string, Lists, Dicts, Functions>
       v_;
+  int depth_ = 0;  ///< of nested lists and dicts
+  bool holds_namespace_ = false;
+
+  void holds(const Value& part);
 };
 
 /// The arguments of a call.

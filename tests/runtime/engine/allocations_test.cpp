@@ -64,7 +64,7 @@ int allocations(int tensor, int threads, int steps) {
   sizing.max_sequences = 4;
   sizing.max_batch_tokens = 64;
   sizing.max_new_tokens = 200;
-  sizing.max_image_pixels = 131072;
+  sizing.max_image_patches = 512;
   const EnginePlan plan =
       plan_engine(config, DType::kBF16, Device{}, tensor, threads, std::int64_t{1} << 30, sizing);
   auto group = make_local_group(tensor, "tensor", 60);

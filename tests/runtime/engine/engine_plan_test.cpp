@@ -57,7 +57,7 @@ layers::ModelConfig config_of(const Size& size) {
 
 EngineSizing captions() {
   EngineSizing sizing;
-  sizing.max_image_pixels = 1048576;
+  sizing.max_image_patches = 4096;
   return sizing;
 }
 
@@ -195,7 +195,7 @@ TEST_P(Allocations, AreThoseOfThePlanTagByTag) {
   const auto config = layers::load_model_config(std::string(RETINUE_SOURCE_DIR) +
                                                 "/tests/golden/model/configs/" + built.config);
   EngineSizing sizing;
-  sizing.max_image_pixels = 65536;
+  sizing.max_image_patches = 256;
   sizing.max_text_tokens = 64, sizing.max_new_tokens = 32, sizing.max_batch_tokens = 128;
   const EnginePlan planned = plan_engine(config, DType::kBF16, built.device, built.tensor, 1,
                                          std::int64_t{4} << 30, sizing);

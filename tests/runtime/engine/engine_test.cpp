@@ -62,7 +62,7 @@ std::vector<Completion> run(const std::string& config, const std::vector<Prompt>
   sizing.max_sequences = how.max_sequences;
   sizing.max_batch_tokens = how.max_batch_tokens;
   sizing.max_new_tokens = 64;
-  sizing.max_image_pixels = sizing.max_video_pixels = 131072;
+  sizing.max_image_patches = 512;
   sizing.max_items = 4;
   sizing.max_text_tokens = 128;
   test::EngineRanks ranks(test::golden_engine_model(config, how.dtype), how.tensor, sizing);

@@ -96,7 +96,7 @@ TEST_P(EngineGuard, ARequestThatIsNotFiniteFailsAloneAndLeavesNothing) {
   } else {
     model_ = test::poisoned(model_, {kBadId}, poison.value);
   }
-  EngineSizing most = test::sizing_for(model_.config, kShape);
+  EngineSizing most = test::sizing_for(kShape);
   most.max_batch_tokens = 48, most.max_sequences = 6, most.kv_block_tokens = 16;
   most.max_text_tokens += 80, most.max_items = 2;
   test::EngineRanks ranks(model_, poison.ranks, most);
@@ -148,7 +148,7 @@ using EngineGuardCancelled = EngineGuardBase;
 
 TEST_F(EngineGuardCancelled, ARequestCancelledBeforeItsPoisonIsSeenLeavesNothing) {
   model_ = test::poisoned(model_, {kBadId}, kNan);
-  EngineSizing most = test::sizing_for(model_.config, kShape);
+  EngineSizing most = test::sizing_for(kShape);
   most.max_batch_tokens = 48, most.max_sequences = 2, most.kv_block_tokens = 16;
   most.max_text_tokens += 200;
   test::EngineRanks ranks(model_, 1, most);

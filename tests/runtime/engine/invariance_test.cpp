@@ -84,7 +84,7 @@ class EngineInvariance : public testing::TestWithParam<Shard> {
   test::EngineRanks& ranks(int ranks, std::int64_t block_tokens) {
     auto& found = ranks_[{ranks, block_tokens}];
     if (found == nullptr) {
-      EngineSizing most = test::sizing_for(model_.config, kShape);
+      EngineSizing most = test::sizing_for(kShape);
       most.max_batch_tokens = 256, most.max_sequences = 12, most.kv_block_tokens = block_tokens;
       found = std::make_unique<test::EngineRanks>(model_, ranks, most);
     }

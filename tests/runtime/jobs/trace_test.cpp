@@ -1,4 +1,5 @@
 #include "layers/weights/safetensors.h"
+#include "parallel/base/exit_code.h"
 #include "parallel/base/hash.h"
 #include "tests/support/job_ranks.h"
 #include "tests/support/tiny_model.h"
@@ -7,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 
 namespace retinue::runtime {
@@ -110,6 +112,29 @@ TEST_P(Trace, HasTheSameTensorsOnEveryMesh) {
     ASSERT_EQ(many.tensors().size(), one.tensors().size());
     for (const auto& [name, stage] : one.tensors())
       EXPECT_EQ(sha256_hex(many.tensors().at(name).bytes), sha256_hex(stage.bytes)) << name;
+  }
+}
+
+// Its header is whole, so the prompt can be built; only its decoder finds that pixels are missing.
+TEST(TraceOfDamage, AnImageThatCannotBeDecodedFailsItsItemOnEveryMesh) {
+  const test::TemporaryFolder folder;
+  const std::string whole =
+      test::read_text(std::string(RETINUE_SOURCE_DIR) + "/configs/examples/scene-000.jpg");
+  test::write_text(folder.path("cut.jpg"), whole.substr(0, whole.size() / 2));
+  TraceOptions options;
+  options.ask.run = test::golden_run("gqa8-tied");
+  options.ask.image = {folder.path("cut.jpg")};
+  options.ask.prompt = "x";
+  options.output = folder.path("out.safetensors");
+  for (const auto& [ranks, tensor] : {std::pair{1, 1}, std::pair{2, 2}, std::pair{2, 1}}) {
+    options.ask.run.tensor_parallel = tensor;
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(
+        test::run_job(ranks, [&](const Session& session) { return run_trace(session, options); }),
+        kExitItemsFailed);
+    const std::string error = testing::internal::GetCapturedStderr();
+    EXPECT_NE(error.find("cut.jpg"), std::string::npos) << error;
+    EXPECT_FALSE(std::filesystem::exists(options.output));
   }
 }
 

@@ -69,6 +69,23 @@ TEST_F(Ask, IsTheCaptionOfTheSameQuestion) {
   EXPECT_EQ(answer(options()), record["caption"].get<std::string>() + "\n");
 }
 
+// The plan of a caption job holds for every image; `ask` plans for the one that it has.
+TEST_F(Ask, IsTheCaptionWhereRoundingExceedsThePixelBudget) {
+  AskOptions asked = options();
+  asked.run.min_pixels = asked.run.max_pixels = 65536;
+  CaptionOptions caption;
+  caption.run = asked.run;
+  caption.sampling = asked.sampling;
+  caption.prompt = asked.prompt;
+  caption.input = asked.image;
+  caption.output = folder_.path("out");
+  caption.quiet = true;
+  ASSERT_EQ(test::run_job(1, [&](const Session& session) { return run_caption(session, caption); }),
+            0);
+  const Json record = Json::parse(test::read_text(folder_.path("out/captions.jsonl")));
+  EXPECT_EQ(answer(asked), record["caption"].get<std::string>() + "\n");
+}
+
 TEST_F(Ask, MessagesAskTheSame) {
   const std::string text = answer(options());
   std::filesystem::copy(image("fence.png"), folder_.path("p.png"));

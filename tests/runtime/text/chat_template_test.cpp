@@ -115,6 +115,75 @@ TEST(ChatTemplate, DeepOrEndlessTemplatesAreErrorsAndNotCrashes) {
   }
 }
 
+// x is a list that has 2^60 parts when it is walked.
+constexpr const char* kShared =
+    "{% set ns = namespace(x=[1], y=[1]) %}{% for a in range(60) %}{% set ns.x = [ns.x, ns.x] %}"
+    "{% set ns.y = [ns.y, ns.y] %}{% endfor %}";
+
+TEST(ChatTemplate, TheWorkOfEveryOperationIsBounded) {
+  const std::string shared = kShared;
+  const std::string deep = "{% set ns = namespace(x=1) %}{% for a in range(99999) %}";
+  for (const std::string& source : {
+           shared + "{{ ns.x }}",
+           shared + "{{ ns.x == ns.y }}",
+           shared + "{{ ns.x != ns.y }}",
+           shared + "{{ ns.x | tojson }}",
+           shared + "{{ ns.x < ns.y }}",
+           shared + "{{ [ns.x, ns.y] | sort }}",
+           shared + "{{ ns.x in [ns.y] }}",
+           shared + "{{ ns.x ~ '' }}",
+           shared + "{{ {'a': ns.x} | string }}",
+           shared + "{{ [ns.x] | join }}",
+           deep + "{% set ns.x = [ns.x] %}{% endfor %}",
+           deep + "{% set ns.x = {'a': ns.x} %}{% endfor %}",
+           deep + "{% set ns.x = namespace(y=ns.x) %}{% endfor %}",
+           std::string("{{ ('a' * 6000000).strip('b' * 60000000 ~ 'a') }}"),
+           std::string("{{ ('x\n' * 6000000) | indent('a' * 6000000) }}"),
+           std::string("{{ ('a' * 6000000).replace('a', 'b' * 6000000) }}"),
+           std::string("{{ ['a'] * 1000000 | map('replace', 'a', 'b' * 6000000) | list }}"),
+           std::string("{{ (['a'] * 1000000) | map('default', 'b') | map('replace', 'a', 'b' * "
+                       "6000000) | list }}"),
+           std::string("{{ ['a' * 60000000] * 1000000 }}"),
+           std::string("{% for x in ['a' * 60000000] * 9 %}{% for y in range(99999) %}{{ "
+                       "loop.index ~ x }}{% endfor %}{% endfor %}"),
+           std::string("{{ ('a' * 60000000).split('a') }}"),
+           std::string("{{ ('a' * 60000000) | list }}"),
+       })
+    EXPECT_FALSE(render_with_data(source).ok()) << source;
+}
+
+TEST(ChatTemplate, NoValueHoldsItself) {
+  const std::string two = "{% set a = namespace() %}{% set b = namespace() %}";
+  for (const std::string& source :
+       {two + "{% set a.x = b %}{% set b.x = a %}{{ a == b }}{{ a }}", two + "{% set a.x = a %}",
+        two + "{% set a.x = [b] %}", two + "{% set a.x = {'k': [b]} %}",
+        two + "{% for i in [b, b] %}{% set a.x = loop %}{% endfor %}",
+        two + "{% for i in [b, b] %}{% set a.x = loop.cycle %}{% endfor %}",
+        two + "{% set a.x = {'k': b}.items %}"}) {
+    const auto text = render_with_data(source);
+    ASSERT_FALSE(text.ok()) << source;
+    EXPECT_THAT(text.error().message, HasSubstr("namespace")) << source;
+  }
+}
+
+TEST(ChatTemplate, LongSearchesAreLinear) {
+  EXPECT_EQ(*render_with_data("{{ ('a' * 3000000 ~ 'b') in 'a' * 6000000 }}"), "False");
+  EXPECT_EQ(*render_with_data("{{ ('a' * 6000000).find('a' * 3000000 ~ 'b') }}"), "-1");
+  EXPECT_EQ(*render_with_data("{{ ('a' * 6000000).count('a' * 3000000 ~ 'b') }}"), "0");
+  EXPECT_EQ(*render_with_data("{{ ('a' * 6000000).rsplit('b' ~ 'a' * 3000000) | length }}"), "1");
+  EXPECT_EQ(*render_with_data("{{ 'aabaaa'.rsplit('aa', 1) }}"), "['aaba', '']");
+  EXPECT_EQ(*render_with_data("{{ ('a' * 60000).split('a' * 30000 ~ 'b') | length }}"), "1");
+}
+
+TEST(ChatTemplate, IntegersAtTheirLimitsAreAsInPython) {
+  const std::string least = "(-9223372036854775807 - 1)";
+  EXPECT_EQ(*render_with_data("{{ 9223372036854775807 % (-4611686018427387904) }}"), "-1");
+  EXPECT_EQ(*render_with_data("{{ " + least + " % -1 }}"), "0");
+  EXPECT_EQ(*render_with_data("{{ " + least + " % 3 }}"), "1");
+  EXPECT_FALSE(render_with_data("{{ " + least + " // -1 }}").ok());
+  EXPECT_FALSE(render_with_data("{{ -" + least + " }}").ok());
+}
+
 TEST(ChatTemplate, DeepMessagesAreDataErrors) {
   Json deep = Json::array();
   for (int i = 0; i < 1000; ++i) deep = Json::array({deep});

@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/runtime/dataset/source_test.cpp.
+
 #include "parallel/base/result.h"
 
 #include <nlohmann/json_fwd.hpp>

@@ -57,7 +57,7 @@ std::optional<DataError> read_paths(const Json& value, const char* key, bool man
 }
 
 /// The keys of images and videos that the line has; those with a value where there is one. A line
-/// that names a picture and has none fails: reading the empty value says so.
+/// that names an image and has none fails: reading the empty value says so.
 std::vector<const char*> media_keys(const Json& line) {
   std::vector<const char*> there, filled;
   for (const char* key : {"image", "images", "video"}) {
@@ -149,7 +149,7 @@ void take_id(const Json& line, Item& item) {
   const Json& named = line[keys.empty() ? "messages" : keys[0]];
   if (!named.is_string() || named.get_ref<const std::string&>().starts_with("data:")) return;
   item.id = named.get<std::string>();
-  item.qualified_id = item.source;  // another question about the same picture
+  item.qualified_id = item.source;  // another question about the same image
 }
 
 std::optional<DataError> read_line(const Json& line, const std::string& base_dir, Item& item,
@@ -159,8 +159,8 @@ std::optional<DataError> read_line(const Json& line, const std::string& base_dir
   if (auto error = check_keys(line, sink)) return error;
   if (auto error = read_system_and_question(line, item)) return error;
   if (auto error = read_sampling(line, item)) return error;
-  const bool shows = has_value(line, "image") || has_value(line, "images") ||
-                     has_value(line, "video");
+  const bool shows =
+      has_value(line, "image") || has_value(line, "images") || has_value(line, "video");
   if (has_value(line, "messages")) {
     if (shows || item.prompt)
       return bad("messages stand alone: no image, images, video or prompt beside them");

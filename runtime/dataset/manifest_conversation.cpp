@@ -91,7 +91,8 @@ Result<Json> read_conversations(const Json& json, const Json& media, const std::
   std::vector<Turn> turns = std::move(read).value();
   left_out = turns.size() > 1 && turns.back().role == "assistant";
   if (left_out) turns.pop_back();
-  if (turns.empty() || turns.back().role != "user") return bad("no turn of a human is left to answer");
+  if (turns.empty() || turns.back().role != "user")
+    return bad("no turn of a human is left to answer");
   Json messages = Json::array();
   if (!system.empty()) messages.push_back({{"role", "system"}, {"content", system}});
   std::size_t next = 0;
@@ -107,8 +108,8 @@ Result<Json> read_conversations(const Json& json, const Json& media, const std::
     messages.push_back({{"role", "user"}, {"content", std::move(content)}});
   }
   if (next != media.size())
-    return bad(fmt::format("wanted a mark for each of {} images and videos, got {}", media.size(),
-                           next));
+    return bad(
+        fmt::format("wanted a mark for each of {} images and videos, got {}", media.size(), next));
   return messages;
 }
 

@@ -18,9 +18,8 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::array<std::string_view, 9> kRead = {
     "id", "image", "images", "video", "fps", "prompt", "messages", "system", "conversations"};
-constexpr std::array<std::string_view, 7> kSampling = {"max_new_tokens", "max_tokens", "temperature",
-                                                       "top_p",          "top_k",      "seed",
-                                                       "stop"};
+constexpr std::array<std::string_view, 7> kSampling = {
+    "max_new_tokens", "max_tokens", "temperature", "top_p", "top_k", "seed", "stop"};
 constexpr std::array<std::string_view, 10> kMediaElsewhere = {
     "image_path", "image_paths", "image_url",  "image_file", "img",
     "img_path",   "picture",     "video_path", "video_url",  "video_file"};
@@ -83,22 +82,22 @@ bool has_value(const Json& line, std::string_view key) {
 }
 
 std::optional<DataError> check_keys(const Json& line, ItemSink& sink) {
-  const bool asks = line.contains("prompt") || line.contains("messages") ||
-                    line.contains("conversations");
+  const bool asks =
+      line.contains("prompt") || line.contains("messages") || line.contains("conversations");
   const bool shows = line.contains("image") || line.contains("images") || line.contains("video") ||
                      line.contains("messages");
   for (const auto& [key, value] : line.items()) {
     if (holds(kRead, key) || holds(kSampling, key) || (key == "question" && !asks)) continue;
     if (has_value(line, key)) {
       if (const auto own = meant_by(key, line); !own.empty() && key != "question")
-        return bad(fmt::format("{}: is not read, and may mean \"{}\". Correct or rename it.", key,
-                               own));
-      if (is_vision_option(key))
-        return bad(fmt::format("{}: is not served yet. Remove it.", key));
+        return bad(
+            fmt::format("{}: is not read, and may mean \"{}\". Correct or rename it.", key, own));
+      if (is_vision_option(key)) return bad(fmt::format("{}: is not served yet. Remove it.", key));
       if (!shows && holds(kMediaElsewhere, key))
-        return bad(fmt::format("{}: is not read, so the line shows nothing. Name it image, images "
-                               "or video.",
-                               key));
+        return bad(
+            fmt::format("{}: is not read, so the line shows nothing. Name it image, images "
+                        "or video.",
+                        key));
     }
     sink.passed_over(fmt::format("key \"{}\"", key),
                      "no key of a manifest: kept out of the answer");

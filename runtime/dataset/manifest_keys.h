@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/runtime/dataset/source_test.cpp.
+
 #include "runtime/dataset/item.h"
 
 #include <nlohmann/json_fwd.hpp>
@@ -12,7 +14,7 @@ namespace retinue::runtime::detail {
 /// Whether a line has the key with a value: null, "" and [] are how data frames write an absent one.
 bool has_value(const nlohmann::ordered_json& line, std::string_view key);
 
-/// Finds the keys of a line that ask something which is not done, and tells `sink` of the others
+/// Finds the keys of a line that ask something which is not done, and counts in `sink` the others
 /// that are not read.
 /// Errors: stage "manifest", by name: slips of a known key (promt, Image, max-tokens); keys of
 ///   qwen-vl-utils; in a line without image or video, other tools' names for one (image_path).

@@ -48,16 +48,15 @@ void check_manifest_shape(const std::string& first, const std::string& second,
     if (!is_json && !next.empty()) refuse(name, "JSON objects over several lines", "jq -c .");
     return;
   }
-  if (is_json && json.value().is_string())
-    refuse(name, "a list of texts", "jq -c '{image: .}'");
+  if (is_json && json.value().is_string()) refuse(name, "a list of texts", "jq -c '{image: .}'");
   if (is_json) return;
-  const bool list = line.find(',') == std::string_view::npos &&
-                    line.find('\t') == std::string_view::npos;
-  const bool printable = std::none_of(line.begin(), line.end(), [](unsigned char c) {
-    return c < ' ' && c != '\t';
-  });
+  const bool list =
+      line.find(',') == std::string_view::npos && line.find('\t') == std::string_view::npos;
+  const bool printable =
+      std::none_of(line.begin(), line.end(), [](unsigned char c) { return c < ' ' && c != '\t'; });
   if (!printable) return;
-  if (list) refuse(name, "a list of paths or other text", "jq -R -c 'select(. != \"\") | {image: .}'");
+  if (list)
+    refuse(name, "a list of paths or other text", "jq -R -c 'select(. != \"\") | {image: .}'");
   refuse(name, "CSV or other text with separators",
          "python3 -c 'import csv,json,sys; [print(json.dumps(r)) for r in "
          "csv.DictReader(open(sys.argv[1]))]'");

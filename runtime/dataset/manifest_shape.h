@@ -1,5 +1,7 @@
 #pragma once
 
+// Tested through tests/runtime/dataset/source_test.cpp.
+
 #include <string>
 
 namespace retinue::runtime::detail {

@@ -160,8 +160,8 @@ std::optional<DataError> read_sampling_key(const std::string& key, const Json& v
   const bool ours = key == "max_new_tokens";
   if (ours && line.contains("max_tokens") && !line["max_tokens"].is_null())
     return bad("max_new_tokens and max_tokens in one line: give one of them");
-  auto error = ours ? take(value, key, sampling.max_new_tokens)
-                    : read_field(key, value, line, sampling);
+  auto error =
+      ours ? take(value, key, sampling.max_new_tokens) : read_field(key, value, line, sampling);
   constexpr std::string_view kBody = "body.";
   if (error && error->message.starts_with(kBody)) error->message.erase(0, kBody.size());
   return error;

@@ -1,13 +1,13 @@
 #include "runtime/media/media_path.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <filesystem>
 #include <optional>
+#include <unistd.h>
 
 namespace retinue::runtime {
 namespace {
@@ -26,13 +26,14 @@ std::string shown(const std::string& text) {
 
 /// Whether the text is an image in base64: its first letters are those of a known format.
 bool is_base64(const std::string& text) {
-  constexpr std::array<std::string_view, 6> kFirst = {"/9j/",  "iVBORw0KGgo", "UklGR",
+  constexpr std::array<std::string_view, 6> kFirst = {"/9j/",   "iVBORw0KGgo", "UklGR",
                                                       "R0lGOD", "AAAAIGZ0eX",  "GkXfo"};
   return text.size() > kShort &&
          std::any_of(kFirst.begin(), kFirst.end(),
                      [&](std::string_view first) { return text.starts_with(first); }) &&
          std::all_of(text.begin(), text.end(), [](unsigned char c) {
-           return std::isalnum(c) != 0 || c == '+' || c == '/' || c == '=' || c == '\n' || c == '\r';
+           return std::isalnum(c) != 0 || c == '+' || c == '/' || c == '=' || c == '\n' ||
+                  c == '\r';
          });
 }
 
@@ -104,12 +105,13 @@ Result<std::string> resolve_media_path(const std::string& text, const std::strin
         "the path \"{}\" goes on behind a NUL character, which no file name has. Correct the path.",
         shown(text.substr(0, nul))));
   if (is_base64(text))
-    return bad(fmt::format("wanted a path, got base64: {}. Write data:image/jpeg;base64, before it.",
-                           shown(text)));
+    return bad(fmt::format(
+        "wanted a path, got base64: {}. Write data:image/jpeg;base64, before it.", shown(text)));
   if (text.size() > kLongestPath)
-    return bad(fmt::format("wanted a path of at most {} bytes, got {}. An image as base64 begins "
-                           "with data:image/jpeg;base64,",
-                           kLongestPath, shown(text)));
+    return bad(
+        fmt::format("wanted a path of at most {} bytes, got {}. An image as base64 begins "
+                    "with data:image/jpeg;base64,",
+                    kLongestPath, shown(text)));
   if (text.starts_with("file://")) return resolve_file_uri(text.substr(7), base_dir);
   return (fs::path(base_dir) / text).string();
 }

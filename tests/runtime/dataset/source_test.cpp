@@ -125,20 +125,21 @@ TEST_F(Source, BadLinesFailAloneAndSayWhere) {
   EXPECT_THAT(items[3].error->message, HasSubstr("list.jsonl:1"));
 }
 
-TEST_F(Source, EmptyValuesOfADataFrameAreAbsentAndALineWithoutItsPictureFails) {
-  const auto items = list({manifest(R"({"id": 1.0, "image": "in/a.png", "images": null, "messages": []})"
-                                    "\n"
-                                    R"({"id": "b", "image": ["in/a.png", "in/b/2.png"], "score": NaN})"
-                                    "\n"
-                                    R"({"id": "c", "image": {"path": "in/a.png", "bytes": null}})"
-                                    "\n"
-                                    R"({"id": "d", "image": null, "prompt": "What?"})"
-                                    "\n"
-                                    R"({"id": "e", "images": [], "prompt": "What?"})"
-                                    "\n"
-                                    R"({"id": "f", "image": NaN, "prompt": "What?"})"
-                                    "\n"
-                                    R"({"id": "g", "prompt": Infinity})")});
+TEST_F(Source, EmptyValuesOfADataFrameAreAbsentAndALineWithoutItsImageFails) {
+  const auto items =
+      list({manifest(R"({"id": 1.0, "image": "in/a.png", "images": null, "messages": []})"
+                     "\n"
+                     R"({"id": "b", "image": ["in/a.png", "in/b/2.png"], "score": NaN})"
+                     "\n"
+                     R"({"id": "c", "image": {"path": "in/a.png", "bytes": null}})"
+                     "\n"
+                     R"({"id": "d", "image": null, "prompt": "What?"})"
+                     "\n"
+                     R"({"id": "e", "images": [], "prompt": "What?"})"
+                     "\n"
+                     R"({"id": "f", "image": NaN, "prompt": "What?"})"
+                     "\n"
+                     R"({"id": "g", "prompt": Infinity})")});
   ASSERT_EQ(items.size(), 7U);
   EXPECT_EQ(items[0].id, "1");
   for (std::size_t i = 0; i < 3; ++i) EXPECT_FALSE(items[i].error) << i;
@@ -180,9 +181,10 @@ TEST_F(Source, KeysThatAskAreReadAndSlipsFailByName) {
   }
 }
 
-TEST_F(Source, TwoQuestionsAboutOnePictureAreTwoItems) {
-  const auto items = list({manifest("{\"image\": \"in/a.png\", \"prompt\": \"Who?\"}\n"
-                                    "{\"image\": \"in/a.png\", \"prompt\": \"What?\"}\n")});
+TEST_F(Source, TwoQuestionsAboutOneImageAreTwoItems) {
+  const auto items =
+      list({manifest("{\"image\": \"in/a.png\", \"prompt\": \"Who?\"}\n"
+                     "{\"image\": \"in/a.png\", \"prompt\": \"What?\"}\n")});
   ASSERT_EQ(items.size(), 2U);
   EXPECT_FALSE(items[1].error);
   EXPECT_EQ(items[0].id, "in/a.png");

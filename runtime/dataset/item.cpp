@@ -195,8 +195,10 @@ std::string pack_item(const Item& item) {
   out.signed_number(item.ordinal);
   out.number(item.media.size());
   for (const MediaReference& media : item.media) pack(out, media);
-  out.number(item.prompt ? 1 : 0);
+  // One number for both: an item without a system prompt packs as before there was one.
+  out.number((item.prompt ? 1U : 0U) | (item.system ? 2U : 0U));
   if (item.prompt) out.text(*item.prompt);
+  if (item.system) out.text(*item.system);
   out.text(item.messages);
   out.number(item.sampling ? 1 : 0);
   if (item.sampling) pack(out, *item.sampling);
@@ -213,7 +215,9 @@ std::optional<Item> unpack_item(std::string_view packed) {
   item.ordinal = in.signed_number();
   for (std::uint64_t left = in.count(); left > 0 && in.ok(); --left)
     item.media.push_back(unpack_media(in));
-  if (in.number() == 1) item.prompt = in.text();
+  const std::uint64_t texts = in.number();
+  if ((texts & 1) != 0) item.prompt = in.text();
+  if ((texts & 2) != 0) item.system = in.text();
   item.messages = in.text();
   if (in.number() == 1) item.sampling = unpack_sampling(in);
   if (in.number() == 1) {
@@ -255,6 +259,7 @@ std::string describe(const Item& item) {
     for (const MediaFile& file : media.files) shown.push_back(file.name());
   if (!shown.empty()) text += fmt::format(", shows {}", fmt::join(shown, ", "));
   if (item.prompt) text += fmt::format(", asks \"{}\"", *item.prompt);
+  if (item.system) text += fmt::format(", system \"{}\"", *item.system);
   if (!item.messages.empty()) text += fmt::format(", messages {}", item.messages);
   if (item.sampling) text += ", with sampling of its own";
   if (item.error) text += fmt::format(", fails: {}", item.error->message);

@@ -33,6 +33,7 @@ struct Item {
   std::int64_t ordinal = 0;           ///< position in the input, before shuffling
   std::vector<MediaReference> media;  ///< in prompt order
   std::optional<std::string> prompt;  ///< replaces the job's
+  std::optional<std::string> system;  ///< replaces the job's
   std::string messages;               ///< replaces every prompt: JSON for the chat template
   std::optional<ItemSampling> sampling;
   /// Its text is part of the item table's hash: a reworded error makes another job of the same input.

@@ -13,12 +13,16 @@
 namespace retinue::runtime::detail {
 
 /// Reads a manifest, one JSON object per line:
-///   {"id"?, "image" | "images" | "video" | "messages", "fps"?, "prompt"?}
-/// Paths are relative to `base_dir`. Without "id" the path of the only image or video is the id,
-/// else file and line. Empty lines are skipped; a line that cannot be used becomes a failed item.
+///   {"id"?, "image" | "images" | "video" | "messages", "fps"?, "prompt" | "question"?, "system"?,
+///    "conversations"?, "max_new_tokens"?, "temperature"?, …}
+/// Null, "" and [] are absent, but a line whose only images are absent fails. Other keys: see
+/// manifest_keys.h. Paths: see resolve_media_path(). Without "id" the path of the only image or video is the id,
+/// else file and line, also where another
+/// item has that id. Empty lines are skipped; a line that cannot be used becomes a failed item.
 /// Lines of an OpenAI batch file are recognised (openai_batch.h).
 ///   name     of the manifest, for messages and Item::source
 ///   returns  false when `sink` wants no more
+/// Throws: UsageError for a whole file of another form (manifest_shape.h).
 bool read_manifest(std::istream& lines, const std::string& name, const std::string& base_dir,
                    ItemSink& sink);
 

@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <cstdint>
+#include <limits>
 #include <string_view>
 
 namespace retinue::runtime::detail {
@@ -59,19 +62,28 @@ constexpr std::array<Only, 20> kOnly = {{{"n", "1"},
                                          {"skip_special_tokens", "true"},
                                          {"modalities", "[\"text\"]"}}};
 
-/// Converts a value; an error where it has another type.
+/// Converts a value; an error where it has another type or is out of bounds.
 template <class T>
 std::optional<DataError> take(const Json& value, const std::string& key, std::optional<T>& to) {
-  const char* wanted = nullptr;
+  const auto refuse = [&](const char* wanted, const std::string& got) {
+    return bad(fmt::format("body.{}: wanted {}, got {}", key, wanted, got));
+  };
   if constexpr (std::is_same_v<T, double>) {
-    wanted = value.is_number() ? nullptr : "a number";
+    if (!value.is_number()) return refuse("a number", value.type_name());
+    to = value.get<double>();
   } else {
-    wanted = value.is_number_integer() ? nullptr : "a whole number";
+    // A data frame writes 16.0 where a column also holds an empty cell.
+    const bool whole = value.is_number_float() && std::abs(value.get<double>()) < 9e15 &&
+                       std::trunc(value.get<double>()) == value.get<double>();
+    if (!value.is_number_integer() && !whole) return refuse("a whole number", value.type_name());
+    // Sums of tokens stay far from the limits of 64 bits.
+    const bool seed = std::is_same_v<T, std::uint64_t>;
+    const double size = std::abs(value.get<double>());
+    if (!seed && size > std::numeric_limits<std::int32_t>::max())
+      return refuse("at most 2147483647", value.dump());
+    to = value.is_number_unsigned() ? static_cast<T>(value.get<std::uint64_t>())
+                                    : static_cast<T>(value.get<std::int64_t>());
   }
-  if (wanted != nullptr)
-    return bad(fmt::format("body.{}: wanted {}, got {}", key, wanted, value.type_name()));
-  to = static_cast<T>(
-      value.get<std::conditional_t<std::is_same_v<T, double>, double, std::int64_t>>());
   return std::nullopt;
 }
 
@@ -135,12 +147,25 @@ std::optional<DataError> read_field(const std::string& key, const Json& value, c
   for (const Only& only : kOnly) {
     if (only.key != key) continue;
     if (value == Json::parse(only.value)) return std::nullopt;
-    return bad(fmt::format("body.{}: {} is not served", key, value.dump().substr(0, 60)));
+    const std::string got = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return bad(fmt::format("body.{}: {} is not served", key, got.substr(0, 60)));
   }
   return bad(fmt::format("body.{}: is not known, so what it asks for is not done", key));
 }
 
 }  // namespace
+
+std::optional<DataError> read_sampling_key(const std::string& key, const Json& value,
+                                           const Json& line, ItemSampling& sampling) {
+  const bool ours = key == "max_new_tokens";
+  if (ours && line.contains("max_tokens") && !line["max_tokens"].is_null())
+    return bad("max_new_tokens and max_tokens in one line: give one of them");
+  auto error =
+      ours ? take(value, key, sampling.max_new_tokens) : read_field(key, value, line, sampling);
+  constexpr std::string_view kBody = "body.";
+  if (error && error->message.starts_with(kBody)) error->message.erase(0, kBody.size());
+  return error;
+}
 
 bool is_batch_line(const Json& line) {
   return line.is_object() && line.contains("custom_id") && line.contains("body");

@@ -20,4 +20,11 @@ bool is_batch_line(const nlohmann::ordered_json& line);
 std::optional<DataError> read_batch_line(const nlohmann::ordered_json& line,
                                          const std::string& base_dir, Item& item);
 
+/// Reads a sampling key of a manifest line as a batch's body gives it, or max_new_tokens.
+/// Errors: stage "manifest": another type or a number out of bounds; both names of one limit.
+std::optional<DataError> read_sampling_key(const std::string& key,
+                                           const nlohmann::ordered_json& value,
+                                           const nlohmann::ordered_json& line,
+                                           ItemSampling& sampling);
+
 }  // namespace retinue::runtime::detail

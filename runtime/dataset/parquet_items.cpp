@@ -3,6 +3,7 @@
 #include "parallel/base/check.h"
 #include "runtime/dataset/media_bytes.h"
 #include "runtime/formats/parquet/reader.h"
+#include "runtime/media/media_path.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -32,12 +33,8 @@ Result<std::shared_ptr<const ParquetFile>> open_table(const std::string& path) {
 }
 
 /// A path of the table, as it is opened.
-Result<std::string> resolve(const std::string& table, std::string path) {
-  if (path.starts_with("http://") || path.starts_with("https://"))
-    return DataError{"read", fmt::format("{} is not a local file. Copy it first.", path)};
-  if (path.starts_with("data:")) return path;
-  if (path.starts_with("file://")) path.erase(0, 7);
-  return (std::filesystem::path(table).parent_path() / path).string();
+Result<std::string> resolve(const std::string& table, const std::string& path) {
+  return resolve_media_path(path, std::filesystem::path(table).parent_path().string());
 }
 
 /// The columns of images under one name.

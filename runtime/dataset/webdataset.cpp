@@ -1,6 +1,7 @@
 #include "runtime/dataset/webdataset.h"
 
 #include "parallel/base/check.h"
+#include "runtime/dataset/json_line.h"
 #include "runtime/dataset/manifest.h"
 #include "runtime/formats/tar.h"
 #include "runtime/media/content.h"
@@ -207,7 +208,9 @@ class Archive {
   std::optional<DataError> read_json(const Sample& sample, const Part& part, Item& item) {
     const auto text = text_of(part, file_);
     if (!text.ok()) return text.error();
-    const Json json = Json::parse(text.value(), nullptr, false);
+    const auto parsed = detail::parse_json_line(text.value());
+    if (!parsed.ok()) return bad(fmt::format("{}: {}", part.member.name, parsed.error().message));
+    const Json& json = parsed.value();
     if (!json.is_object()) return bad(fmt::format("{}: is no JSON object", part.member.name));
     const bool asked = item.prompt.has_value();
     if (auto error = detail::read_id_and_prompt(json, item)) return error;

@@ -31,8 +31,8 @@ Conversation conversation_of(const Item& item, const JobPrompt& prompt) {
   const std::string& text = item.prompt ? *item.prompt : prompt.prompt;
   if (!text.empty()) content.push_back({{"type", "text"}, {"text", text}});
   Json messages = Json::array();
-  if (!prompt.system.empty())
-    messages.push_back(Json{{"role", "system"}, {"content", prompt.system}});
+  const std::string& system = item.system ? *item.system : prompt.system;
+  if (!system.empty()) messages.push_back(Json{{"role", "system"}, {"content", system}});
   messages.push_back(Json{{"role", "user"}, {"content", std::move(content)}});
   conversation.messages = std::make_shared<const Json>(std::move(messages));
   return conversation;

@@ -1,10 +1,12 @@
 #include "runtime/text/messages.h"
 
+#include "runtime/media/media_path.h"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <filesystem>
+#include <array>
 #include <optional>
 
 namespace retinue::runtime {
@@ -14,14 +16,6 @@ using Json = nlohmann::ordered_json;
 
 DataError refuse(std::size_t message, const std::string& what) {
   return {"prompt", fmt::format("message {}: {}", message, what)};
-}
-
-/// A path that can be opened; empty for an address that needs the network.
-std::string resolve(std::string path, const std::string& base_dir) {
-  if (path.starts_with("http://") || path.starts_with("https://")) return {};
-  if (path.starts_with("data:")) return path;
-  if (path.starts_with("file://")) path.erase(0, 7);
-  return (std::filesystem::path(base_dir) / path).string();
 }
 
 /// The value that names the media: a key of its own ("image"), or one of the aliases.
@@ -48,15 +42,17 @@ std::optional<std::string> read_media(const Json& item, MediaKind kind, const st
   } else if (source != nullptr) {
     entries.push_back(source);
   }
+  for (const auto& [key, value] : item.items())
+    if (is_vision_option(key) && !value.is_null())
+      return fmt::format("{} is not served yet. Remove it.", key);
   if (entries.empty()) return video ? "the video names no file" : "the image names no file";
   for (const Json* entry : entries) {
     if (!entry->is_string() || entry->get_ref<const std::string&>().empty()) {
       return "wanted the path of an image or video as a string";
     }
-    reference.files.emplace_back(resolve(entry->get<std::string>(), base_dir));
-    if (reference.files.back().path.empty()) {
-      return fmt::format("{} is not a local file. Copy it first.", entry->get<std::string>());
-    }
+    auto path = resolve_media_path(entry->get<std::string>(), base_dir);
+    if (!path.ok()) return path.error().message;
+    reference.files.emplace_back(std::move(path).value());
   }
   if (const auto fps = item.find("fps"); video && fps != item.end() && !fps->is_null()) {
     if (!fps->is_number() || !(fps->get<double>() > 0.0)) return "fps wants a positive number";
@@ -66,6 +62,13 @@ std::optional<std::string> read_media(const Json& item, MediaKind kind, const st
 }
 
 }  // namespace
+
+bool is_vision_option(std::string_view key) {
+  constexpr std::array<std::string_view, 12> kOptions = {
+      "video_start", "video_end",    "nframes",        "min_frames",    "max_frames", "min_pixels",
+      "max_pixels",  "total_pixels", "resized_height", "resized_width", "sample_fps", "raw_fps"};
+  return std::find(kOptions.begin(), kOptions.end(), key) != kOptions.end();
+}
 
 Result<Conversation> parse_messages(const Json& messages, const std::string& base_dir) {
   if (!messages.is_array() || messages.empty()) {

@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace retinue::runtime {
@@ -19,10 +20,14 @@ struct Conversation {
   std::vector<MediaReference> media;
 };
 
+/// Whether qwen-vl-utils reads this key beside an image or video (nframes, max_pixels, …) and
+/// parse_messages() does not: what it asks for is not done.
+bool is_vision_option(std::string_view key);
+
 /// Reads OpenAI-style messages: content is a string or a list of {type: text | image | image_url |
-/// video | video_url, …} in any order. Paths are relative to `base_dir`; file:// is removed, data:
-/// stays.
-/// Errors: anything else; http://; images and videos in system and assistant messages, where
+/// video | video_url, …} in any order. Paths are resolved by resolve_media_path().
+/// Errors: anything else; paths that resolve_media_path() refuses; keys of
+///   is_vision_option() beside an image or video; images and videos in system and assistant messages, where
 ///   templates show none.
 Result<Conversation> parse_messages(const nlohmann::ordered_json& messages,
                                     const std::string& base_dir);

@@ -125,6 +125,71 @@ class Expander {
   std::size_t item_ = 0;
 };
 
+/// The texts of a conversation, with the message that each belongs to.
+struct MessageText {
+  std::size_t message;
+  std::optional<std::size_t> part;  ///< of a content that is a list
+  std::string text;
+};
+
+std::vector<MessageText> texts_of(const Json& messages) {
+  std::vector<MessageText> texts;
+  const auto add = [&](std::size_t message, std::optional<std::size_t> part, const Json& text) {
+    constexpr std::string_view kBlank = " \t\r\n";
+    const std::string all = text.is_string() ? text.get<std::string>() : "";
+    const auto begin = all.find_first_not_of(kBlank);
+    if (begin == std::string::npos) return;
+    // Templates may trim a text.
+    texts.push_back({message, part, all.substr(begin, all.find_last_not_of(kBlank) - begin + 1)});
+  };
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    const Json content = messages[i].value("content", Json());
+    if (!content.is_array()) {
+      add(i, std::nullopt, content);
+      continue;
+    }
+    for (std::size_t k = 0; k < content.size(); ++k)
+      if (content[k].is_object()) add(i, k, content[k].value("text", Json()));
+  }
+  return texts;
+}
+
+/// Whether the rendered text holds all texts, one behind the other: the usual case, and cheap.
+bool holds_in_order(const std::string& rendered, const std::vector<MessageText>& texts) {
+  std::size_t from = 0;
+  for (const MessageText& text : texts) {
+    const auto at = rendered.find(text.text, from);
+    if (at == std::string::npos) return false;
+    from = at + text.text.size();
+  }
+  return true;
+}
+
+/// Finds a text that the template drops: the model would answer without it. A text that does not
+/// appear as it is may have been changed (a template removes thoughts), so each is made one letter
+/// longer: the template drops a text whose change leaves the result the same.
+std::optional<DataError> find_dropped(const ChatTemplate& chat_template, const Json& messages,
+                                      const RenderOptions& render, const std::string& rendered) {
+  const std::vector<MessageText> texts = texts_of(messages);
+  if (holds_in_order(rendered, texts)) return std::nullopt;
+  Json changed = messages;
+  for (const MessageText& text : texts) {
+    Json& content = changed[text.message]["content"];
+    Json& value = text.part ? content[*text.part]["text"] : content;
+    const Json before = value;
+    value = text.text + "x";
+    const Result<std::string> again = chat_template.render(changed, render);
+    value = before;
+    if (!again || again.value() != rendered) continue;
+    return DataError{
+        "prompt",
+        fmt::format("message {} ({}): wanted a message that the chat template shows the model, got "
+                    "one that it leaves out. Move its text into another message.",
+                    text.message, messages[text.message].value("role", ""))};
+  }
+  return std::nullopt;
+}
+
 std::optional<DataError> check_media(const Conversation& conversation,
                                      std::span<const MediaGrid> media, std::int64_t merge) {
   if (media.size() != conversation.media.size()) {
@@ -200,6 +265,7 @@ Result<Prompt> build_prompt(const ChatTemplate& chat_template, const Tokenizer& 
   Result<std::string> rendered = chat_template.render(messages, render);
   if (!rendered) return rendered.error();
   std::string text = std::move(rendered).value();
+  if (auto error = find_dropped(chat_template, messages, render, text)) return *error;
   const std::vector<std::size_t> plain = marks->unmark(text);
 
   Expander expander(tokenizer, options, media);

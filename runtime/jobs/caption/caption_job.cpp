@@ -2,12 +2,15 @@
 
 #include "layers/weights/content_sample.h"
 #include "parallel/base/hash.h"
+#include "parallel/base/utf8.h"
 #include "runtime/jobs/option_names.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <fstream>
+#include <iterator>
+#include <string_view>
 #include <utility>
 
 namespace retinue::runtime {
@@ -15,13 +18,32 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+/// The text of a prompt file in UTF-8, without its byte order mark.   Throws: UsageError.
+std::string prompt_text(std::string text, const std::string& name) {
+  const auto refuse = [&](std::string_view found, std::string_view encoding) {
+    throw UsageError(fmt::format(
+        "[--prompt-file] {}: wanted UTF-8, got {}. Convert it: iconv -f {} -t UTF-8 '{}' > new.txt",
+        name, found, encoding, name));
+  };
+  using namespace std::string_view_literals;
+  if (text.starts_with("\xFF\xFE\0\0"sv) || text.starts_with("\0\0\xFE\xFF"sv))
+    refuse("UTF-32", "UTF-32");
+  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) refuse("UTF-16", "UTF-16");
+  // Every second byte of English text in UTF-16 is zero.
+  if (const auto zero = text.find('\0'); zero != std::string::npos)
+    refuse("a zero byte, as UTF-16 has", zero % 2 == 1 ? "UTF-16LE" : "UTF-16BE");
+  if (!is_well_formed_utf8(text)) refuse("other bytes, perhaps Latin-1", "LATIN1");
+  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
+  return text;
+}
+
 JobPrompt read_prompt(const CaptionOptions& options) {
   JobPrompt prompt{options.prompt, options.system};
   if (options.prompt_file.empty()) return prompt;
   std::ifstream file(options.prompt_file, std::ios::binary);
   if (!file)
     throw UsageError(fmt::format("[--prompt-file] {}: cannot be read", options.prompt_file));
-  prompt.prompt.assign((std::istreambuf_iterator<char>(file)), {});
+  prompt.prompt = prompt_text({std::istreambuf_iterator<char>(file), {}}, options.prompt_file);
   // Editors end a file with a line end, which is no part of the prompt.
   while (prompt.prompt.ends_with('\n') || prompt.prompt.ends_with('\r')) prompt.prompt.pop_back();
   return prompt;

@@ -107,7 +107,7 @@ TEST_F(Source, BadLinesFailAloneAndSayWhere) {
                      "[1]\n"
                      "{\"id\": \"a\", \"image\": \"y.png\"}\n"
                      "{\"id\": true, \"image\": \"y.png\"}\n"
-                     "{\"id\": \"c\", \"image\": [\"y.png\"]}\n"
+                     "{\"id\": \"c\", \"image\": [3]}\n"
                      "{\"id\": \"d\", \"images\": [1]}\n"
                      "{\"id\": \"e\"}\n"
                      "{\"id\": \"f\", \"image\": \"http://x/y.png\"}\n"
@@ -123,6 +123,111 @@ TEST_F(Source, BadLinesFailAloneAndSayWhere) {
     EXPECT_EQ(items[i].source, folder_.path("list.jsonl:" + std::to_string(i + 1)));
   }
   EXPECT_THAT(items[3].error->message, HasSubstr("list.jsonl:1"));
+}
+
+TEST_F(Source, EmptyValuesOfADataFrameAreAbsentAndALineWithoutItsImageFails) {
+  const auto items =
+      list({manifest(R"({"id": 1.0, "image": "in/a.png", "images": null, "messages": []})"
+                     "\n"
+                     R"({"id": "b", "image": ["in/a.png", "in/b/2.png"], "score": NaN})"
+                     "\n"
+                     R"({"id": "c", "image": {"path": "in/a.png", "bytes": null}})"
+                     "\n"
+                     R"({"id": "d", "image": null, "prompt": "What?"})"
+                     "\n"
+                     R"({"id": "e", "images": [], "prompt": "What?"})"
+                     "\n"
+                     R"({"id": "f", "image": NaN, "prompt": "What?"})"
+                     "\n"
+                     R"({"id": "g", "prompt": Infinity})")});
+  ASSERT_EQ(items.size(), 7U);
+  EXPECT_EQ(items[0].id, "1");
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_FALSE(items[i].error) << i;
+  EXPECT_EQ(items[1].media.size(), 2U);
+  EXPECT_EQ(items[2].media[0].files[0].path, folder_.path("in/a.png"));
+  for (std::size_t i = 3; i < 7; ++i) EXPECT_TRUE(items[i].error) << i;
+}
+
+TEST_F(Source, KeysThatAskAreReadAndSlipsFailByName) {
+  const auto items = list({manifest(
+      R"({"id": "a", "image": "in/a.png", "conversations": [{"from": "human", "value": "<image>\nHow many?"}, {"from": "gpt", "value": "Two."}]})"
+      "\n"
+      R"({"id": "b", "image": "in/a.png", "question": "How many?", "system": "Be short.", "max_new_tokens": 2})"
+      "\n"
+      R"({"id": "c", "image": "in/a.png", "promt": "How many?"})"
+      "\n"
+      R"({"id": "d", "image": "in/a.png", "Prompt": "How many?"})"
+      "\n"
+      R"({"id": "e", "imgae": "in/a.png", "prompt": "How many?"})"
+      "\n"
+      R"({"id": "f", "image": "in/a.png", "licence": "CC", "pages": 4})"
+      "\n"
+      R"({"id": "g", "image": "in/a.png", "max_tokens": 9223372036854775807})"
+      "\n"
+      R"({"id": "h", "video": "in/a.png", "nframes": 4})")});
+  ASSERT_EQ(items.size(), 8U);
+  for (const std::size_t i : {0U, 1U, 5U}) EXPECT_FALSE(items[i].error) << items[i].error->message;
+  EXPECT_EQ(items[0].messages,
+            R"([{"role":"user","content":[{"type":"image"},{"type":"text","text":"How many?"}]}])");
+  EXPECT_EQ(items[0].media.size(), 1U);
+  EXPECT_EQ(items[1].prompt, "How many?");
+  EXPECT_EQ(items[1].system, "Be short.");
+  EXPECT_EQ(items[1].sampling->max_new_tokens, 2);
+  const std::vector<std::pair<std::size_t, const char*>> failed = {
+      {2, "promt"}, {3, "Prompt"}, {4, "imgae"}, {6, "max_tokens"}, {7, "nframes"}};
+  for (const auto& [i, key] : failed) {
+    ASSERT_TRUE(items[i].error) << key;
+    EXPECT_THAT(items[i].error->message, HasSubstr(key));
+  }
+}
+
+TEST_F(Source, TwoQuestionsAboutOneImageAreTwoItems) {
+  const auto items =
+      list({manifest("{\"image\": \"in/a.png\", \"prompt\": \"Who?\"}\n"
+                     "{\"image\": \"in/a.png\", \"prompt\": \"What?\"}\n")});
+  ASSERT_EQ(items.size(), 2U);
+  EXPECT_FALSE(items[1].error);
+  EXPECT_EQ(items[0].id, "in/a.png");
+  EXPECT_EQ(items[1].id, folder_.path("list.jsonl:2"));
+}
+
+TEST_F(Source, PathsThatCannotBeOpenedFailShortlyAndUrisAreRead) {
+  fs::copy(folder_.path("in/a.png"), folder_.path("in/a b.png"));
+  const auto items = list(
+      {manifest("{\"image\": \"file://localhost" + folder_.path("in/a%20b.png") + "\"}\n" +
+                "{\"image\": \"in/a.png\\u0000.jpg\"}\n" + "{\"image\": \"/9j/" +
+                std::string(9000, 'A') + "\"}\n" + "{\"image\": \"file://elsewhere/a.png\"}\n")});
+  ASSERT_EQ(items.size(), 4U);
+  ASSERT_FALSE(items[0].error) << items[0].error->message;
+  EXPECT_EQ(items[0].media[0].files[0].path, folder_.path("in/a b.png"));
+  EXPECT_THAT(items[1].error->message, HasSubstr("NUL"));
+  EXPECT_THAT(items[2].error->message, HasSubstr("base64"));
+  EXPECT_LT(items[2].error->message.size() + items[2].id.size(), 1000U);
+  EXPECT_THAT(items[3].error->message, HasSubstr("elsewhere"));
+}
+
+TEST_F(Source, ADeepLineFailsAlone) {
+  const std::string deep = std::string(100000, '[') + std::string(100000, ']');
+  const auto items = list({manifest(
+      "{\"id\": \"a\", \"prompt\": \"x\"}\n{\"id\": \"b\", \"prompt\": \"x\", \"extra\": " + deep +
+      "}\n{\"custom_id\": \"c\", \"url\": " + deep + ", \"body\": {\"messages\": []}}\n")});
+  ASSERT_EQ(items.size(), 3U);
+  EXPECT_FALSE(items[0].error);
+  for (const std::size_t i : {1U, 2U})
+    EXPECT_THAT(items[i].error.value().message, HasSubstr("levels of brackets"));
+}
+
+TEST_F(Source, AFileOfAnotherFormIsRefusedOnce) {
+  using namespace std::string_literals;
+  const std::vector<std::pair<std::string, const char*>> cases = {
+      {"\xFF\xFE{\0\"\0"s, "UTF-16"},
+      {"[{\"image\": \"a\"}]\n", "JSON array"},
+      {"[\n{\"image\": \"a\"}\n]\n", "JSON array"},
+      {"{\n  \"image\": \"a\"\n}\n", "several lines"},
+      {"image,prompt\na.jpg,What?\n", "CSV"},
+      {"a.jpg\nb.jpg\n", "list of paths"},
+      {"\"a.jpg\"\n\"b.jpg\"\n", "list of texts"}};
+  for (const auto& [text, found] : cases) EXPECT_THAT(refusal({manifest(text)}), HasSubstr(found));
 }
 
 TEST_F(Source, StandardInputIsAManifest) {

@@ -258,5 +258,22 @@ TEST(Messages, UnknownContentIsADataError) {
   }
 }
 
+TEST(Prompt, AMessageThatTheTemplateDropsIsRefusedAndTrimmedOnesAreNot) {
+  const auto build = [](const char* source, const char* messages) {
+    return build_prompt(ChatTemplate::parse(source, "t"), own_tokenizer(),
+                        parse_conversation(messages), {}, own_options());
+  };
+  const char* users =
+      "{% for m in messages %}{% if m.role == 'user' %}{{ m.content | trim }};"
+      "{% endif %}{% endfor %}";
+  EXPECT_TRUE(build(users, R"([{"role": "user", "content": "  hi \n"}])").ok());
+  const auto dropped = build(
+      users, R"([{"role": "developer", "content": "hi"}, {"role": "user", "content": "hi"}])");
+  ASSERT_FALSE(dropped.ok());
+  EXPECT_THAT(dropped.error().message, HasSubstr("message 0 (developer)"));
+  const char* changing = "{% for m in messages %}{{ m.content | replace('b', 'c') }}{% endfor %}";
+  EXPECT_TRUE(build(changing, R"([{"role": "user", "content": "abba"}])").ok());
+}
+
 }  // namespace
 }  // namespace retinue::runtime

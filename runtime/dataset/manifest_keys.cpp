@@ -1,0 +1,120 @@
+#include "runtime/dataset/manifest_keys.h"
+
+#include "runtime/dataset/openai_batch.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <string>
+#include <utility>
+
+namespace retinue::runtime::detail {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::array<std::string_view, 9> kRead = {
+    "id", "image", "images", "video", "fps", "prompt", "messages", "system", "conversations"};
+constexpr std::array<std::string_view, 7> kSampling = {
+    "max_new_tokens", "max_tokens", "temperature", "top_p", "top_k", "seed", "stop"};
+constexpr std::array<std::string_view, 10> kMediaElsewhere = {
+    "image_path", "image_paths", "image_url",  "image_file", "img",
+    "img_path",   "picture",     "video_path", "video_url",  "video_file"};
+
+DataError bad(std::string message) { return {"manifest", std::move(message)}; }
+
+template <std::size_t n>
+bool holds(const std::array<std::string_view, n>& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// Without case, hyphens, underscores and spaces.
+std::string plain(std::string_view name) {
+  std::string out;
+  for (const char c : name)
+    if (c != '-' && c != '_' && c != ' ')
+      out += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return out;
+}
+
+/// Whether the texts differ by one letter more, less or other, or by two neighbours exchanged.
+bool one_edit(std::string_view a, std::string_view b) {
+  if (a.size() > b.size()) std::swap(a, b);
+  if (b.size() - a.size() > 1) return false;
+  std::size_t same = 0;
+  while (same < a.size() && a[same] == b[same]) ++same;
+  const auto rest = [](std::string_view text, std::size_t from) {
+    return text.substr(std::min(from, text.size()));
+  };
+  if (a.size() < b.size()) return rest(a, same) == rest(b, same + 1);
+  if (rest(a, same + 1) == rest(b, same + 1)) return true;
+  return same + 1 < a.size() && a[same] == b[same + 1] && a[same + 1] == b[same] &&
+         rest(a, same + 2) == rest(b, same + 2);
+}
+
+/// The key of ours that `key` is a slip of; empty: none. Short names are one letter from many words.
+std::string_view meant_by(const std::string& key, const Json& line) {
+  constexpr std::size_t kShort = 5;
+  const std::string name = plain(key);
+  const auto is_slip = [&](std::string_view own) {
+    const std::string wanted = plain(own);
+    if (name == wanted) return !line.contains(own);
+    return wanted.size() >= kShort && one_edit(name, wanted);
+  };
+  for (const std::string_view own : kRead)
+    if (is_slip(own)) return own;
+  if (is_slip("question")) return "question";
+  for (const std::string_view own : kSampling)
+    if (is_slip(own)) return own;
+  return {};
+}
+
+}  // namespace
+
+bool has_value(const Json& line, std::string_view key) {
+  const auto found = line.find(key);
+  if (found == line.end() || found->is_null()) return false;
+  if (found->is_string()) return !found->get_ref<const std::string&>().empty();
+  return !found->is_array() || !found->empty();
+}
+
+std::optional<DataError> check_keys(const Json& line, ItemSink& sink) {
+  const bool asks =
+      line.contains("prompt") || line.contains("messages") || line.contains("conversations");
+  const bool shows = line.contains("image") || line.contains("images") || line.contains("video") ||
+                     line.contains("messages");
+  for (const auto& [key, value] : line.items()) {
+    if (holds(kRead, key) || holds(kSampling, key) || (key == "question" && !asks)) continue;
+    if (has_value(line, key)) {
+      if (const auto own = meant_by(key, line); !own.empty() && key != "question")
+        return bad(
+            fmt::format("{}: is not read, and may mean \"{}\". Correct or rename it.", key, own));
+      if (is_vision_option(key)) return bad(fmt::format("{}: is not served yet. Remove it.", key));
+      if (!shows && holds(kMediaElsewhere, key))
+        return bad(
+            fmt::format("{}: is not read, so the line shows nothing. Name it image, images "
+                        "or video.",
+                        key));
+    }
+    sink.passed_over(fmt::format("key \"{}\"", key),
+                     "no key of a manifest: kept out of the answer");
+  }
+  return std::nullopt;
+}
+
+std::optional<DataError> read_sampling(const Json& line, Item& item) {
+  ItemSampling sampling;
+  bool any = false;
+  for (const std::string_view key : kSampling) {
+    if (!has_value(line, key)) continue;
+    if (auto error = read_sampling_key(std::string(key), line[key], line, sampling)) return error;
+    any = true;
+  }
+  if (any) item.sampling = std::move(sampling);
+  return std::nullopt;
+}
+
+}  // namespace retinue::runtime::detail

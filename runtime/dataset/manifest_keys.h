@@ -1,0 +1,26 @@
+#pragma once
+
+// Tested through tests/runtime/dataset/source_test.cpp.
+
+#include "runtime/dataset/item.h"
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <optional>
+#include <string_view>
+
+namespace retinue::runtime::detail {
+
+/// Whether a line has the key with a value: null, "" and [] are how data frames write an absent one.
+bool has_value(const nlohmann::ordered_json& line, std::string_view key);
+
+/// Finds the keys of a line that ask something which is not done, and counts in `sink` the others
+/// that are not read.
+/// Errors: stage "manifest", by name: slips of a known key (promt, Image, max-tokens); keys of
+///   qwen-vl-utils; in a line without image or video, other tools' names for one (image_path).
+std::optional<DataError> check_keys(const nlohmann::ordered_json& line, ItemSink& sink);
+
+/// Reads the sampling keys of a line.   Errors: as in an OpenAI batch.
+std::optional<DataError> read_sampling(const nlohmann::ordered_json& line, Item& item);
+
+}  // namespace retinue::runtime::detail

@@ -48,6 +48,9 @@ T number(const Option& option, std::string_view text, std::string_view where) {
     if (!std::isfinite(value)) refuse(where, "a finite number", fmt::format("'{}'", text));
   if (static_cast<double>(value) < option.at_least)
     refuse(where, fmt::format("at least {}", option.at_least), text);
+  // Unsigned options are seeds: every value is one.
+  if (!std::is_unsigned_v<T> && static_cast<double>(value) > option.at_most)
+    refuse(where, fmt::format("at most {}", option.at_most), text);
   return value;
 }
 

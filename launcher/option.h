@@ -69,6 +69,9 @@ struct Option {
   Target target = {};
   bool required = false;
   double at_least = 0;  ///< for numbers
+  /// For numbers that are no seeds. A number beyond reason is a slip of the keyboard: refused here, it
+  /// overflows no product later.
+  double at_most = 1e9;
 };
 
 /// The rows of one options struct.

@@ -17,6 +17,7 @@
 #include <fstream>
 #include <optional>
 #include <span>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace retinue::runtime {
@@ -133,9 +134,33 @@ void SegmentWriter::sync_loop(const std::stop_token& stop) {
   }
 }
 
+bool SegmentWriter::is_in_place() const {
+  struct stat named {
+  }, opened{};
+  if (::stat(path_.c_str(), &named) != 0) return errno != ENOENT && errno != ENOTDIR;
+  // Where the file system cannot say, the next write or sync will.
+  return fstat(fd_, &opened) != 0 ||
+         (named.st_ino == opened.st_ino && named.st_dev == opened.st_dev);
+}
+
+void SegmentWriter::verify_place() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_look_) return;
+  next_look_ = now + std::chrono::seconds(1);
+  if (!is_in_place()) fail_moved();
+}
+
+void SegmentWriter::fail_moved() const {
+  throw SystemError(fmt::format(
+      "[output] {} is gone: its folder was moved or deleted while the job runs. Put the folder "
+      "back, then run the same command again; what lies in it is kept.",
+      path_));
+}
+
 void SegmentWriter::close() {
   syncer_.request_stop();
   if (syncer_.joinable()) syncer_.join();
+  if (!is_in_place()) fail_moved();
   if (error_ == 0 && fsync(fd_) != 0 && errno != EINVAL) error_ = errno;
   if (::close(fd_) != 0 && error_ == 0) error_ = errno;
   fd_ = -1;

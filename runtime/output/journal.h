@@ -2,6 +2,7 @@
 
 #include "runtime/failure/crash_attribution.h"
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -44,16 +45,23 @@ class SegmentWriter {
   std::int64_t append(EntryType type, std::int64_t index, std::string_view json);
   /// The entries up to this number survive a power failure.
   [[nodiscard]] std::int64_t durable() const;
-  /// Makes every entry durable. Throws: SystemError.
+  /// Looks, at most once per second, whether the segment still lies where it was made. Writes to
+  /// a file whose folder was moved or deleted succeed, and nothing would find them. One thread.
+  /// Throws: SystemError where it does not.
+  void verify_place();
+  /// Makes every entry durable. Throws: SystemError; as verify_place, too.
   void close();
 
  private:
+  [[nodiscard]] bool is_in_place() const;
   void sync_loop(const std::stop_token& stop);
   [[noreturn]] void fail(int error) const;
+  [[noreturn]] void fail_moved() const;
 
   std::string path_;
   std::int64_t fsync_interval_ms_;
   int fd_ = -1;
+  std::chrono::steady_clock::time_point next_look_;
   mutable std::mutex mutex_;  ///< guards the members below
   std::condition_variable_any wake_;
   std::int64_t appended_ = 0, durable_ = 0;

@@ -113,6 +113,25 @@ TEST(Options, NamesAreLongAndHelpIsWritten) {
       }
 }
 
+// A number beyond reason overflowed products later: the process ended by a signal.
+TEST(Options, NumbersBeyondReasonAreRefusedByName) {
+  CommandOptions options;
+  for (const Verb& verb : verbs())
+    for (const Table& table : tables_of(verb.name, options))
+      for (const Option& option : table.options) {
+        if (option.type != "N" && option.type != "X") continue;
+        if (std::holds_alternative<std::uint64_t*>(option.target) ||
+            std::holds_alternative<std::optional<std::uint64_t>*>(option.target))
+          continue;  // a seed
+        for (const char* number : {"9223372036854775807", "2000000000000000"}) try {
+            set_from_text(option, number, "here");
+            ADD_FAILURE() << option.name;
+          } catch (const UsageError& error) {
+            EXPECT_THAT(error.what(), testing::HasSubstr("here wants ")) << option.name;
+          }
+      }
+}
+
 TEST(Options, EveryVerbHasTables) {
   CommandOptions options;
   for (const Verb& verb : verbs()) EXPECT_FALSE(tables_of(verb.name, options).empty()) << verb.name;

@@ -102,6 +102,7 @@ void RecordWriter::failed(std::size_t item, const FailureRecord& failure) {
 }
 
 void RecordWriter::count_durable() {
+  journal_.verify_place();
   for (const std::int64_t durable = journal_.durable();
        !not_durable_.empty() && not_durable_.front().entry <= durable; not_durable_.pop_front()) {
     const Ended& ended = not_durable_.front();

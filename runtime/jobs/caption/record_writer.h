@@ -48,7 +48,7 @@ class RecordWriter {
   void done(std::size_t item, const Record& record);
   void failed(std::size_t item, const FailureRecord& failure);
 
-  /// Counts what has become durable since the last call.
+  /// Counts what has become durable since the last call. Throws where the job's folder is gone.
   void count_durable();
   /// Everything is durable and counted; nothing may follow.
   void close();

@@ -43,6 +43,27 @@ TEST_F(JournalTest, GivesBackWhatWasWritten) {
   EXPECT_EQ(journal.damaged_lines(), 0);
 }
 
+// Writes to an open file succeed wherever its folder is.
+TEST_F(JournalTest, ASegmentWhoseFolderIsMovedOrDeletedOrReplacedIsReported) {
+  const std::string path = segment_path(folder_.path(), 0, 0);
+  for (const int how : {0, 1, 2}) {
+    SegmentWriter writer(path, 0);
+    writer.append(EntryType::kStart, 0, "{}");
+    EXPECT_NO_THROW(writer.verify_place());
+    if (how == 0) std::filesystem::rename(folder_.path("journal"), folder_.path("elsewhere"));
+    if (how == 1) std::filesystem::remove_all(folder_.path("journal"));
+    if (how == 2) std::filesystem::remove(path), test::write_text(path, "another file");
+    try {
+      writer.close();
+      ADD_FAILURE() << how;
+    } catch (const SystemError& error) {
+      EXPECT_NE(std::string(error.what()).find("is gone"), std::string::npos) << error.what();
+    }
+    std::filesystem::create_directories(folder_.path("journal"));
+    std::filesystem::remove(path);
+  }
+}
+
 TEST_F(JournalTest, CutAtAnyByteItLosesAtMostTheTornEntry) {
   write_segment(0, 0);
   const std::string path = segment_path(folder_.path(), 0, 0);

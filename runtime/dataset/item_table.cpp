@@ -421,7 +421,10 @@ bool ItemTableWriter::resolve_id(Item& item) {
                                          return first.id == item.id;
                                        });
   if (!found) return true;
-  if (item.source.empty() && first.source.empty()) return false;
+  // Names that are no UTF-8 may give the id of another file.
+  const bool other_file = !item.media.empty() && !first.media.empty() &&
+                          item.media[0].files[0].path != first.media[0].files[0].path;
+  if (item.source.empty() && first.source.empty() && !other_file) return false;
   if (item.error) return true;
   item.error = DataError{"manifest",
                          fmt::format("id \"{}\" stands already {}", item.id,

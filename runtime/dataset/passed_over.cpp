@@ -1,6 +1,19 @@
 #include "runtime/dataset/passed_over.h"
 
+#include <fmt/format.h>
+
 namespace retinue::runtime {
+
+std::string describe(const std::vector<PassedOver>& kinds) {
+  std::string text;
+  for (std::size_t i = 0; i < kinds.size(); ++i) {
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", kinds[i].count, kinds[i].what);
+    // Kinds are sorted by reason: one reason is said once for all of its kinds.
+    if (i + 1 == kinds.size() || kinds[i + 1].why != kinds[i].why)
+      text += fmt::format(" ({})", kinds[i].why);
+  }
+  return text;
+}
 
 void PassedOverCounts::add(std::string_view what, std::string_view why) {
   const auto key = std::pair(std::string(why), std::string(what));

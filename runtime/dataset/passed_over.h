@@ -18,6 +18,9 @@ struct PassedOver {
   friend bool operator==(const PassedOver&, const PassedOver&) = default;
 };
 
+/// "3 .parquet (why), 12 .txt (why)"; empty for none. For people.
+std::string describe(const std::vector<PassedOver>& kinds);
+
 /// Counts what listing passes over. Memory is bounded: kinds past the first kMostKinds are counted
 /// together, because names of keys come from the input.
 class PassedOverCounts {

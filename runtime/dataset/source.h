@@ -47,8 +47,8 @@ struct SourceOptions {
 /// path; a manifest by line. Memory: the names of the largest folder.
 ///   inputs  images, videos, folders, globs, .jsonl manifests and OpenAI batches, WebDataset .tar
 ///           archives, .parquet files, "-" for a manifest in `standard_input`
-/// In a folder, every file that is an image or a video by its name or its content is an item; other
-/// files are skipped. A line of a manifest that is no JSON, or has a value of a wrong type, is a
+/// In a folder, every file that is an image or a video by its name or its content is an item
+/// (folder.h); other files are counted as passed over. A line of a manifest that is no JSON, or has a value of a wrong type, is a
 /// failed item, named by file and line; other items are not affected.
 /// Throws: UsageError for an input that is missing, gives no item, or is not supported (compressed
 ///   archives).

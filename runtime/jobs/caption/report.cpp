@@ -30,6 +30,9 @@ Json report_of(const CaptionJob& job, const MeshShape& mesh, const Counts& count
   json["items"] = {{"all", job.items.size()},
                    {"done", journal.done_count()},
                    {"failed", journal.failed_count()}};
+  for (const PassedOver& kind : job.items.passed_over())
+    json["items"]["passed_over"].push_back(
+        {{"what", kind.what}, {"why", kind.why}, {"count", kind.count}});
   json["this_run"] = {{"epoch", job.epoch},
                       {"seconds", seconds},
                       {"done", counts.done},

@@ -367,7 +367,7 @@ List items_of(const Value& value) {
   }
   if (const auto* text = value.text()) {
     if (text->size() > kMaxCharacters)
-      throw TemplateError("the text is too long to be taken apart");
+      throw TemplateError("the text is too long to be divided into characters");
     charge(text->size() / 16);
     for (std::size_t at = 0; at < text->size();) {
       const std::size_t bytes = decode_utf8(*text, at).bytes;

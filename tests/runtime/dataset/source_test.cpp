@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <sstream>
+#include <sys/stat.h>
 
 namespace retinue::runtime {
 namespace {
@@ -312,6 +313,75 @@ TEST_F(Source, ALinkToAFolderAboveIsNotFollowedAndOneToNothingFails) {
   EXPECT_THAT(ids(list({folder_.path("in/b")})),
               ElementsAre("in/b/10.png", "in/b/2.png", "in/b/again/C.PNG", "in/b/again/a.png",
                           "in/b/again/broken.jpg", "in/b/again/unnamed", "in/b/link.png"));
+}
+
+// Opening a named pipe waits for its writer.
+TEST_F(Source, APipeInAFolderOrGlobIsAnItemAndIsNotOpened) {
+  ASSERT_EQ(mkfifo(folder_.path("in/b/pipe.jpg").c_str(), 0600), 0);
+  ASSERT_EQ(mkfifo(folder_.path("in/b/pipe").c_str(), 0600), 0);
+  EXPECT_THAT(ids(list({folder_.path("in/b")})),
+              ElementsAre("in/b/10.png", "in/b/2.png", "in/b/pipe.jpg"));
+  EXPECT_THAT(ids(list({folder_.path("in/b/p*.jpg")})), ElementsAre("in/b/pipe.jpg"));
+  EXPECT_THAT(refusal({folder_.path("in/b/pipe")}), HasSubstr("Give - to read a manifest"));
+}
+
+TEST_F(Source, WhatAFolderHoldsBesideItemsIsCounted) {
+  for (const char* name : {"._a.jpg", ".DS_Store", "shard.tar", "part.parquet", "x.txt", "y.txt",
+                           "code.ts", "scan.jp2", "old.wmv"})
+    test::write_text(folder_.path(std::string("in/b/") + name), "PAR1");
+  for (const char* name : {"__MACOSX", "@eaDir", ".ipynb_checkpoints"}) {
+    fs::create_directories(folder_.path(std::string("in/b/") + name));
+    fs::copy(test::golden_folder() + "/images/pond.png",
+             folder_.path(std::string("in/b/") + name + "/copy.png"));
+  }
+  std::istringstream in;
+  SourceOptions options;
+  options.inputs = {folder_.path("in/b")};
+  const ItemTable table = list_table(options, in, "");
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < table.size(); ++i)
+    names.push_back(fs::path(table.item(i).id).filename().string());
+  EXPECT_THAT(names, ElementsAre("10.png", "2.png", "old.wmv", "scan.jp2"));
+  const std::string text = describe(table.passed_over());
+  for (const char* part :
+       {"1 .parquet", "1 .tar", "2 .txt", "1 .ts", "2 files such as ._x and .DS_Store",
+        "1 __MACOSX", "1 @eaDir", "1 .ipynb_checkpoints"})
+    EXPECT_THAT(text, HasSubstr(part));
+}
+
+// Two links in each of 30 folders would give 2^30 paths.
+TEST_F(Source, AFolderWithManyLinksToItIsReadOnce) {
+  std::string deepest = folder_.path("links");
+  for (int level = 0; level < 30; ++level) {
+    fs::create_directories(deepest + "/d");
+    fs::create_directory_symlink("d", deepest + "/a");
+    fs::create_directory_symlink("d", deepest + "/b");
+    deepest += "/d";
+  }
+  fs::copy(test::golden_folder() + "/images/pond.png", deepest + "/x.png");
+  EXPECT_EQ(list({folder_.path("links")}).size(), 1U);
+}
+
+TEST_F(Source, NamesThatDifferInBytesThatAreNoUtf8KeepTwoIds) {
+  for (const char* name : {"in/b/\xFF.png", "in/b/\xFE.png", "in/b/\xC3\xA9.png"})
+    fs::copy(test::golden_folder() + "/images/pond.png", folder_.path(name));
+  EXPECT_THAT(ids(list({folder_.path("in/b")})),
+              ElementsAre("in/b/10.png", "in/b/2.png", "in/b/\xC3\xA9.png", "in/b/\\xfe.png",
+                          "in/b/\\xff.png"));
+}
+
+// The id of a name that is no UTF-8 may be the name of another file, which is not lost for it.
+TEST_F(Source, AFileWhoseIdIsTakenByAnotherFileFails) {
+  for (const char* name : {"in/b/\xFF.png", "in/b/\\xff.png"})
+    fs::copy(test::golden_folder() + "/images/pond.png", folder_.path(name));
+  const auto items = list({folder_.path("in/b")});
+  ASSERT_EQ(items.size(), 4U);
+  EXPECT_TRUE(items[3].error.has_value());
+}
+
+TEST_F(Source, ARangeNamesItsFilesAndEachMustExist) {
+  EXPECT_THAT(ids(list({folder_.path("in/b/{2..2}.png")})), ElementsAre("in/b/2.png"));
+  EXPECT_THAT(refusal({folder_.path("in/b/{2..3}.png")}), HasSubstr("3.png: no such file"));
 }
 
 TEST_F(Source, AFoldersOrderIsThatOfWholePaths) {

@@ -1,0 +1,127 @@
+#include "runtime/dataset/folder.h"
+
+#include "parallel/base/check.h"
+#include "runtime/dataset/file_kind.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <set>
+#include <string_view>
+#include <sys/stat.h>
+#include <utility>
+#include <vector>
+
+namespace retinue::runtime {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void refuse(const std::string& path, std::string_view what) {
+  throw UsageError(fmt::format("[--input] {}: {}", path, what));
+}
+
+/// Files that systems and tools leave beside the user's own, some of which are images by content.
+bool is_left_by_tools(const std::string& name, bool folder) {
+  if (folder)
+    return name == "__MACOSX" || name == "@eaDir" || name == ".ipynb_checkpoints" ||
+           name == ".Trashes" || name == ".git" || name == ".cache";
+  return name.starts_with("._") || name == ".DS_Store" || name == "Thumbs.db" ||
+         name == "desktop.ini";
+}
+
+/// Why a file in a folder is no item.
+std::string_view reason_of(FileKind kind) {
+  switch (kind) {
+    case FileKind::kTar:
+    case FileKind::kParquet:
+      return "in a folder images and videos are read: give it as an input of its own";
+    case FileKind::kCompressed:
+      return "is compressed: unpack it first";
+    default:
+      return "is no image or video";
+  }
+}
+
+class FolderWalk {
+ public:
+  explicit FolderWalk(ItemSink& sink) : sink_(sink) {}
+
+  /// Returns false when the sink wants no more.
+  bool walk(const std::string& folder) {
+    struct stat facts {};
+    if (::stat(folder.c_str(), &facts) != 0) refuse(folder, std::strerror(errno));
+    if (!visited_.emplace(facts.st_dev, facts.st_ino).second) {
+      sink_.passed_over("folders", "were read already, by another path");
+      return true;
+    }
+    for (const std::string& name : names_of(folder)) {
+      const std::string path = (fs::path(folder) / name).string();
+      if (name.ends_with('/')) {
+        if (!walk(path.substr(0, path.size() - 1))) return false;
+      } else {
+        found_any_ = true;
+        if (!sink_.add(item_of_file(path))) return false;
+      }
+    }
+    return true;
+  }
+  [[nodiscard]] bool found_any() const { return found_any_; }
+
+ private:
+  /// Folders and items, sorted. A folder's name ends with '/', so that it is sorted as its files'
+  /// paths are.
+  std::vector<std::string> names_of(const std::string& folder) {
+    std::vector<std::string> names;
+    std::error_code error;
+    for (auto at = fs::directory_iterator(folder, error); !error && at != fs::directory_iterator();
+         at.increment(error)) {
+      std::error_code ignored;
+      const std::string name = at->path().filename().string();
+      const bool is_folder = at->is_directory(ignored);
+      if (is_left_by_tools(name, is_folder))
+        sink_.passed_over(is_folder ? name : "files such as ._x and .DS_Store",
+                          "is left by a system or a tool");
+      else if (is_folder)
+        names.push_back(name + "/");
+      else if (is_item(at->path().string(), at->is_regular_file(ignored)))
+        names.push_back(name);
+    }
+    if (error) refuse(folder, error.message());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  /// By name, or, under another name, by content.
+  bool is_item(const std::string& path, bool regular) {
+    if (is_media_name(path)) return true;
+    const std::string ending = extension(path);
+    const auto what = ending.empty() ? std::string("files without extension") : ending;
+    if (!regular) {
+      sink_.passed_over(what, "is not a file");
+      return false;
+    }
+    const FileKind kind = kind_of_file(path);
+    if (kind == FileKind::kImage || kind == FileKind::kVideo) return true;
+    sink_.passed_over(what, reason_of(kind));
+    return false;
+  }
+
+  ItemSink& sink_;
+  std::set<std::pair<dev_t, ino_t>> visited_;
+  bool found_any_ = false;
+};
+
+}  // namespace
+
+bool add_folder(const std::string& folder, ItemSink& sink) {
+  FolderWalk walk(sink);
+  const bool more = walk.walk(folder);
+  if (!walk.found_any()) refuse(folder, "no images or videos in this folder or below it");
+  return more;
+}
+
+}  // namespace retinue::runtime

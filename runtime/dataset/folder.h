@@ -12,7 +12,7 @@ namespace retinue::runtime {
 /// their whole paths. Every file that has the name of an image or video is an item, which fails
 /// where it cannot be read, so that it is not lost silently; so is a broken link or a named pipe.
 /// All other files are counted as passed over. A folder that links reach by several paths is read
-/// once: links that lead to two places each would double the work with every level.
+/// once: with two links in every folder, the work would double with every level.
 ///   returns  false when the sink wants no more
 /// Throws: UsageError for a folder that cannot be read, or gives no item.
 bool add_folder(const std::string& folder, ItemSink& sink);

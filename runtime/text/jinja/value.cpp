@@ -15,7 +15,7 @@ namespace retinue::runtime::jinja {
 namespace {
 
 constexpr int kMaxDepth = 200;
-/// Of a text that is taken apart: each becomes a value of its own.
+/// Of a text that is divided into characters: each becomes a value of its own.
 constexpr std::size_t kMaxCharacters = std::size_t{1} << 22U;
 
 /// Python's repr of a float: the shortest digits that read back, an exponent from 1e16 and below

@@ -83,8 +83,7 @@ NvmlFacts Nvml::facts(const std::string& pci_bus_id, std::string& error) const {
   if (call("nvmlDeviceGetCurrentClocksThrottleReasons", device, &reasons) == 0)
     facts.throttle_reasons = static_cast<std::int64_t>(reasons);
   unsigned now = 0, pending = 0;
-  if (call("nvmlDeviceGetEccMode", device, &now, &pending) == 0)
-    facts.ecc = static_cast<int>(now);
+  if (call("nvmlDeviceGetEccMode", device, &now, &pending) == 0) facts.ecc = static_cast<int>(now);
   unsigned long long errors = 0;
   if (call("nvmlDeviceGetTotalEccErrors", device, kUncorrected, kVolatile, &errors) == 0)
     facts.uncorrected_errors = static_cast<std::int64_t>(errors);

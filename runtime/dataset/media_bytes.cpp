@@ -98,6 +98,30 @@ Result<FileBytes> read_bytes(const MediaFile& file, OpenTables* tables) {
   return decode_base64({reinterpret_cast<const char*>(bytes->data()), bytes->size()});
 }
 
+/// The natural order of names with numbers: frame2 before frame10. Bytes decide where it does not.
+bool comes_before(const std::string& a, const std::string& b) {
+  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  const auto number_at = [&](const std::string& text, std::size_t& at) {
+    while (at < text.size() && text[at] == '0') ++at;
+    const std::size_t begin = at;
+    while (at < text.size() && digit(text[at])) ++at;
+    return std::string_view(text).substr(begin, at - begin);
+  };
+  std::size_t i = 0, j = 0;
+  while (i < a.size() && j < b.size()) {
+    if (digit(a[i]) && digit(b[j])) {
+      const std::string_view left = number_at(a, i), right = number_at(b, j);
+      if (left.size() != right.size()) return left.size() < right.size();
+      if (left != right) return left < right;
+    } else {
+      if (a[i] != b[j]) return static_cast<unsigned char>(a[i]) < static_cast<unsigned char>(b[j]);
+      ++i, ++j;
+    }
+  }
+  if (i < a.size() || j < b.size()) return i == a.size();
+  return a < b;
+}
+
 }  // namespace
 
 Result<MediaReference> expand_frame_folder(MediaReference media) {
@@ -115,7 +139,7 @@ Result<MediaReference> expand_frame_folder(MediaReference media) {
   }
   if (error) return unreadable(folder, error.message().c_str());
   if (media.files.empty()) return unreadable(folder, "holds no frames");
-  std::ranges::sort(media.files, {}, &MediaFile::path);
+  std::ranges::sort(media.files, comes_before, &MediaFile::path);
   return media;
 }
 

@@ -101,21 +101,26 @@ class Rows {
     }
     if (texts[0] && !texts[0]->empty()) item.id = *texts[0];
     item.prompt = std::move(texts[1]);
+    std::size_t nulls = 0;  // a list of no images is a value, a null is a missing one
     for (auto& [columns, cursor] : media_)
-      if (auto error = add_media(row, columns, cursor, item)) return error;
+      if (auto error = add_media(row, columns, cursor, item, nulls)) return error;
     if (texts[2]) return read_messages(*texts[2], item);
     if (item.media.empty() && !item.prompt) return bad("the row shows nothing and asks nothing");
+    // A model asked to describe an image that is not there would describe one.
+    if (!media_.empty() && nulls == media_.size())
+      return bad("the row has no image or video, and its table has a column for it");
     return std::nullopt;
   }
 
   std::optional<DataError> add_media(std::int64_t row, const MediaColumns& columns,
-                                     std::optional<ParquetCursor>& cursor, Item& item) {
+                                     std::optional<ParquetCursor>& cursor, Item& item,
+                                     std::size_t& nulls) {
     std::size_t count = 1;
     std::vector<std::optional<std::string>> values;
     if (cursor) {
       auto cell = cursor->cell(row);
       if (!cell.ok()) return cell.error();
-      if (cell->null) return std::nullopt;
+      if (cell->null) return ++nulls, std::nullopt;
       count = cell->values.size();
       if (columns.text) values = std::move(cell->values);
     }

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -125,6 +126,12 @@ Result<std::string> text_of(const Part& part, const File& file) {
   return text;
 }
 
+/// Whether a name holds more dots than that of its extension: "Screenshot at 10.31.png".
+bool has_dotted_name(const Sample& sample) {
+  return std::ranges::any_of(
+      sample.parts, [](const Part& part) { return part.extension.find('.') != std::string::npos; });
+}
+
 class Archive {
  public:
   Archive(const std::string& path, ItemSink& sink) : path_(path), file_(path), sink_(sink) {}
@@ -136,24 +143,58 @@ class Archive {
     while (true) {
       auto next = reader.next();
       if (!next.ok()) return end_in_damage(reader, next.error());
-      if (!next.value()) return emit();
+      if (!next.value()) return emit_all();
       TarMember& member = **next;
       auto name = split_name(member.name);
       if (!name) continue;
-      if (name->first != sample_.key) {
-        if (!emit()) return false;
-        sample_.key = name->first;
-      }
-      sample_.parts.push_back({std::move(name->second), std::move(member)});
+      Part part{std::move(name->second), std::move(member)};
+      Sample& sample = sample_of(name->first, part);
+      sample.parts.push_back(std::move(part));
     }
   }
 
  private:
-  /// Adds the item of a complete sample.
-  bool emit() {
-    const Sample sample = std::exchange(sample_, {});
-    if (sample.parts.empty()) return true;
+  /// The sample that a part belongs to. Parts of a sample lie together, except where the archive was
+  /// written from several processes or an unsorted list: such a part joins its sample. A second
+  /// part of one name, or a second image, begins another sample.
+  Sample& sample_of(const std::string& key, const Part& part) {
+    if (!samples_.empty() && samples_.back().key == key) return samples_.back();
+    const auto [known, fresh] = newest_.try_emplace(key, samples_.size());
+    const auto is_complete = [&](const Sample& sample) {
+      return std::ranges::any_of(sample.parts, [&](const Part& other) {
+        return other.extension == part.extension ||
+               (kind_of_part(other, file_) && kind_of_part(part, file_));
+      });
+    };
+    if (!fresh && !is_complete(samples_[known->second])) {
+      sink_.passed_over("parts in " + path_,
+                        "are not adjacent to their sample and are joined to it");
+      return samples_[known->second];
+    }
+    known->second = samples_.size();
+    return samples_.emplace_back(Sample{key, {}});
+  }
+
+  /// Adds the items of all samples but the one with the damaged member `cut`.
+  bool emit_all(const std::string& cut = "") {
+    for (const Sample& sample : samples_)
+      if ((cut.empty() || sample.key != cut) && !emit(sample)) return false;
+    return true;
+  }
+
+  /// A plain archive of images whose names hold dots becomes few samples of many images.
+  void note_dotted(const Sample& sample, std::size_t images) {
+    if (dotted_.empty())
+      dotted_ = fmt::format("samples of several images, such as \"{}\" of {}, in {}", sample.key,
+                            images, path_);
+    sink_.passed_over(dotted_, "get one caption each: a name up to its first dot names a sample");
+  }
+
+  /// Adds the item of a sample.
+  bool emit(const Sample& sample) {
     Item item = item_of(sample);
+    if (item.media.size() > 1 && item.messages.empty() && has_dotted_name(sample))
+      note_dotted(sample, item.media.size());
     if (!item.error && item.media.empty() && item.messages.empty() && !item.prompt) return true;
     return sink_.add(std::move(item));
   }
@@ -162,9 +203,7 @@ class Archive {
     const DataError error{damage.stage, fmt::format("{}: {}", path_, damage.message)};
     const auto cut = split_name(reader.cut_member());
     // A sample with a damaged member must not run without that member.
-    if (!cut || cut->first != sample_.key) {
-      if (!emit()) return false;
-    }
+    if (!emit_all(cut ? cut->first : "")) return false;
     Item item;
     item.source = fmt::format("{}:{}", path_, cut ? cut->first : "damage");
     item.id = cut ? cut->first : item.source;
@@ -255,7 +294,9 @@ class Archive {
   const std::string& path_;
   File file_;
   ItemSink& sink_;
-  Sample sample_;
+  std::string dotted_;                                   ///< as note_dotted counts them
+  std::vector<Sample> samples_;                          ///< in the order of their first parts
+  std::unordered_map<std::string, std::size_t> newest_;  ///< the last sample of a key
 };
 
 }  // namespace

@@ -75,7 +75,7 @@ void print_input(const CaptionJob& job, std::FILE* out) {
   say(out, "items",
       fmt::format("{} ({} images, {} videos)", count, job.items.summary().images,
                   job.items.summary().videos));
-  if (!job.items.passed_over().empty()) say(out, "not read", describe(job.items.passed_over()));
+  if (!job.items.passed_over().empty()) say(out, "noted", describe(job.items.passed_over()));
   if (read > 0) {
     const double each = static_cast<double>(tokens) / static_cast<double>(read);
     say(out, "prompt tokens",

@@ -125,7 +125,7 @@ std::unique_ptr<JobFolder> open_job(const Session& session, CaptionJob& job) {
   ItemTableBuilder builder(job.options.output, source_options(job.options), std::cin);
   job.items = builder.items();
   if (!job.items.passed_over().empty())
-    session.log.warning("[input] not read: " + describe(job.items.passed_over()));
+    session.log.warning("[input] noted: " + describe(job.items.passed_over()));
   const std::string completed =
       folder->bind(signature_of(job), about(job), folder->has_job() ? builder.difference() : "");
   if (!completed.empty())

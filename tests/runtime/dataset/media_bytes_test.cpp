@@ -22,6 +22,33 @@ class MediaBytesTest : public testing::Test {
   test::TemporaryFolder folder_;
 };
 
+TEST_F(MediaBytesTest, FramesOfAFolderAreInTheNaturalOrderOfTheirNumbers) {
+  const std::vector<std::string> ordered = {"a",
+                                            "f1.png",
+                                            "f01.png",
+                                            "f2.png",
+                                            "f2a1.png",
+                                            "f2a10.png",
+                                            "f9.png",
+                                            "f10.png",
+                                            "f10b.png",
+                                            "f99999999999999999999.png",
+                                            "f100000000000000000000.png",
+                                            "g0.png"};
+  std::filesystem::create_directories(folder_.path("frames"));
+  for (const std::string& frame : ordered) test::write_text(folder_.path("frames/" + frame), "x");
+  const auto media = expand_frame_folder({MediaKind::kVideo, {folder_.path("frames")}, 0.0});
+  ASSERT_TRUE(media.ok());
+  std::vector<std::string> names;
+  for (const MediaFile& file : media->files)
+    names.push_back(std::filesystem::path(file.path).filename().string());
+  // Equal numbers: bytes decide.
+  EXPECT_THAT(names,
+              testing::ElementsAre("a", "f01.png", "f1.png", "f2.png", "f2a1.png", "f2a10.png",
+                                   "f9.png", "f10.png", "f10b.png", "f99999999999999999999.png",
+                                   "f100000000000000000000.png", "g0.png"));
+}
+
 TEST_F(MediaBytesTest, AVideoThatIsAFolderIsItsFrames) {
   for (const int i : {2, 0, 1})
     std::filesystem::copy(image("walk-" + std::to_string(i) + ".png"),

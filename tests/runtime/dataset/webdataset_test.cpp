@@ -29,11 +29,14 @@ std::string sha256_of_media(const MediaReference& media) {
 
 class WebDataset : public testing::Test {
  protected:
-  std::vector<Item> list(const std::vector<std::string>& inputs) {
+  static ItemTable table_of(const std::vector<std::string>& inputs) {
     std::istringstream none;
     SourceOptions options;
     options.inputs = inputs;
-    const ItemTable table = list_table(options, none, "");
+    return list_table(options, none, "");
+  }
+  std::vector<Item> list(const std::vector<std::string>& inputs) {
+    const ItemTable table = table_of(inputs);
     std::vector<Item> items;
     for (std::size_t i = 0; i < table.size(); ++i) items.push_back(table.item(i));
     return items;
@@ -115,6 +118,35 @@ TEST_F(WebDataset, TheSameKeyInTwoArchivesIsTwoItems) {
   test::write_text(folder_.path("c.tar"),
                    plain_tar({{"0.jpg", "x"}, {"1.jpg", "x"}, {"0.png", "x"}}));
   EXPECT_THAT(ids(list({folder_.path("c.tar")})), ElementsAre("0", "1", folder_.path("c.tar:0")));
+}
+
+TEST_F(WebDataset, PartsThatAreNotAdjacentJoinTheirSampleAndAreCounted) {
+  test::write_text(folder_.path("a.tar"), plain_tar({{"0.jpg", "x"},
+                                                     {"1.jpg", "x"},
+                                                     {"0.prompt", "p"},
+                                                     {"2.prompt", "q"},
+                                                     {"1.prompt", "r"},
+                                                     {"2.jpg", "x"}}));
+  const ItemTable table = table_of({folder_.path("a.tar")});
+  EXPECT_THAT(ids(list({folder_.path("a.tar")})), ElementsAre("0", "1", "2"));
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(table.item(i).media.size(), 1U) << i;
+    EXPECT_EQ(table.item(i).prompt, std::string(1, "prq"[i])) << i;
+  }
+  EXPECT_EQ(describe(table.passed_over()),
+            "2 parts in " + folder_.path("a.tar") +
+                " (are not adjacent to their sample and are joined to it)");
+}
+
+// A name up to its first dot is the key, as webdataset has it: three screenshots are one sample.
+TEST_F(WebDataset, DottedNamesThatMakeOneSampleAreCounted) {
+  test::write_text(
+      folder_.path("a.tar"),
+      plain_tar({{"at 10.00.png", "x"}, {"at 10.01.png", "x"}, {"at 10.02.png", "x"}}));
+  const ItemTable table = table_of({folder_.path("a.tar")});
+  EXPECT_EQ(table.size(), 1U);
+  EXPECT_THAT(describe(table.passed_over()),
+              HasSubstr("1 samples of several images, such as \"at 10\" of 3, in "));
 }
 
 TEST_F(WebDataset, ACutArchiveGivesTheSamplesBeforeTheCutAndOneFailure) {

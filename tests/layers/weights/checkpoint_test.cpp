@@ -186,7 +186,9 @@ TEST(WeightSource, AFileAndTheRuleGiveTheSameWeightsInAnySlice) {
 
 TEST(WeightSource, TheRuleMatchesTheGoldenMakersCheckValues) {
   std::ifstream file(std::string(RETINUE_SOURCE_DIR) + "/tests/golden/model/manifest.json");
-  for (const auto& row : nlohmann::json::parse(file)["random_weights_check"]) {
+  // A name of its own: in C++20 the loop would outlive a temporary.
+  const auto manifest = nlohmann::json::parse(file);
+  for (const auto& row : manifest["random_weights_check"]) {
     const auto dims = row["shape"].get<std::vector<std::int64_t>>();
     const Shape shape = dims.size() == 1   ? Shape{dims[0]}
                         : dims.size() == 2 ? Shape{dims[0], dims[1]}

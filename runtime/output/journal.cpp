@@ -94,6 +94,10 @@ std::int64_t SegmentWriter::append(EntryType type, std::int64_t index, std::stri
   const std::string body = fmt::format("{} {} {}", static_cast<char>(type), index, json);
   const std::string line = checksum(body) + " " + body + "\n";
   const std::lock_guard lock(mutex_);
+  if (fd_ < 0) {
+    check(type == EntryType::kTaken, "no record comes after the end of its segment");
+    return appended_;
+  }
   // After a torn line, or one whose sync failed, a further line would count as if nothing were
   // lost.
   if (error_ == 0 && !write_all(fd_, line)) error_ = errno;
@@ -160,6 +164,7 @@ void SegmentWriter::fail_moved() const {
 void SegmentWriter::close() {
   syncer_.request_stop();
   if (syncer_.joinable()) syncer_.join();
+  const std::lock_guard lock(mutex_);
   if (!is_in_place()) fail_moved();
   if (error_ == 0 && fsync(fd_) != 0 && errno != EINVAL) error_ = errno;
   if (::close(fd_) != 0 && error_ == 0) error_ = errno;

@@ -30,7 +30,8 @@ std::string segment_path(const std::string& job, int rank, int epoch);
 
 /// Appends to one segment. An entry survives a crash of the process once append() returns, and a
 /// power failure once durable() counts it, at most about `fsync_interval_ms` later. Any thread may
-/// append.
+/// append. After close() a kTaken is ignored: threads that prepare requests may still begin with an
+/// item while a job stops, and nothing comes of it.
 class SegmentWriter {
  public:
   /// Throws: SystemError when the segment cannot be made.
@@ -41,7 +42,8 @@ class SegmentWriter {
 
   /// Returns the number of this entry, from 1. `json` has no line end.
   /// Throws: SystemError when the disk refuses this write, or refused an earlier write or sync:
-  ///   nothing is written behind a gap. Entries that durable() counted are safe.
+  ///   nothing is written behind a gap. Entries that durable() counted are safe. BugError for an
+  ///   entry other than kTaken after close().
   std::int64_t append(EntryType type, std::int64_t index, std::string_view json);
   /// The entries up to this number survive a power failure.
   [[nodiscard]] std::int64_t durable() const;
@@ -60,7 +62,7 @@ class SegmentWriter {
 
   std::string path_;
   std::int64_t fsync_interval_ms_;
-  int fd_ = -1;
+  int fd_ = -1;  ///< -1 after close(); guarded by the mutex from the first append on
   std::chrono::steady_clock::time_point next_look_;
   mutable std::mutex mutex_;  ///< guards the members below
   std::condition_variable_any wake_;

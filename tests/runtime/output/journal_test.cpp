@@ -64,6 +64,25 @@ TEST_F(JournalTest, ASegmentWhoseFolderIsMovedOrDeletedOrReplacedIsReported) {
   }
 }
 
+// Threads that prepare requests may begin with an item while the job stops.
+TEST_F(JournalTest, ItemsAreTakenWhileAndAfterTheSegmentIsClosed) {
+  const std::string path = segment_path(folder_.path(), 0, 0);
+  SegmentWriter writer(path, 1);
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 2; ++t)
+    threads.emplace_back([&](const std::stop_token& stop) {
+      while (!stop.stop_requested()) writer.append(EntryType::kTaken, 0, "{}");
+    });
+  writer.append(EntryType::kDone, 1, "{}");
+  EXPECT_NO_THROW(writer.close());
+  const auto bytes = std::filesystem::file_size(path);
+  EXPECT_NO_THROW(writer.append(EntryType::kTaken, 2, "{}"));
+  EXPECT_THROW(writer.append(EntryType::kDone, 2, "{}"), BugError);
+  threads.clear();
+  EXPECT_EQ(std::filesystem::file_size(path), bytes);
+  EXPECT_EQ(Journal(folder_.path(), 3).damaged_lines(), 0);
+}
+
 TEST_F(JournalTest, CutAtAnyByteItLosesAtMostTheTornEntry) {
   write_segment(0, 0);
   const std::string path = segment_path(folder_.path(), 0, 0);

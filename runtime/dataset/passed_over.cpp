@@ -7,7 +7,7 @@ namespace retinue::runtime {
 std::string describe(const std::vector<PassedOver>& kinds) {
   std::string text;
   for (std::size_t i = 0; i < kinds.size(); ++i) {
-    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", kinds[i].count, kinds[i].what);
+    text += fmt::format("{}{}: {}", text.empty() ? "" : ", ", kinds[i].what, kinds[i].count);
     // Kinds are sorted by reason: one reason is said once for all of its kinds.
     if (i + 1 == kinds.size() || kinds[i + 1].why != kinds[i].why)
       text += fmt::format(" ({})", kinds[i].why);

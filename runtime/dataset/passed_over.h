@@ -18,7 +18,7 @@ struct PassedOver {
   friend bool operator==(const PassedOver&, const PassedOver&) = default;
 };
 
-/// "3 .parquet (why), 12 .txt (why)"; empty for none. For people.
+/// ".parquet: 3 (why), .md: 1, .txt: 12 (why)"; empty for none. For people.
 std::string describe(const std::vector<PassedOver>& kinds);
 
 /// Counts what listing passes over. Memory is bounded: kinds past the first kMostKinds are counted

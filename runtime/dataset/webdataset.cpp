@@ -132,6 +132,7 @@ bool has_dotted_name(const Sample& sample) {
       sample.parts, [](const Part& part) { return part.extension.find('.') != std::string::npos; });
 }
 
+/// Lists an archive. Its samples are held until its end, because a later part may join any of them.
 class Archive {
  public:
   Archive(const std::string& path, ItemSink& sink) : path_(path), file_(path), sink_(sink) {}
@@ -154,31 +155,36 @@ class Archive {
   }
 
  private:
-  /// The sample that a part belongs to. Parts of a sample lie together, except where the archive was
-  /// written from several processes or an unsorted list: such a part joins its sample. A second
-  /// part of one name, or a second image, begins another sample.
+  /// The sample that a part joins; null where it begins one. Parts of a sample lie together, except
+  /// where the archive was written from several processes or an unsorted list: such a part joins its
+  /// sample. A second part of one name, or a second image, begins another sample.
+  Sample* joined_by(const std::string& key, const Part& part) {
+    if (!samples_.empty() && samples_.back().key == key) return &samples_.back();
+    const auto known = newest_.find(key);
+    if (known == newest_.end()) return nullptr;
+    Sample& sample = samples_[known->second];
+    const bool complete = std::ranges::any_of(sample.parts, [&](const Part& other) {
+      return other.extension == part.extension ||
+             (kind_of_part(other, file_) && kind_of_part(part, file_));
+    });
+    return complete ? nullptr : &sample;
+  }
+
   Sample& sample_of(const std::string& key, const Part& part) {
-    if (!samples_.empty() && samples_.back().key == key) return samples_.back();
-    const auto [known, fresh] = newest_.try_emplace(key, samples_.size());
-    const auto is_complete = [&](const Sample& sample) {
-      return std::ranges::any_of(sample.parts, [&](const Part& other) {
-        return other.extension == part.extension ||
-               (kind_of_part(other, file_) && kind_of_part(part, file_));
-      });
-    };
-    if (!fresh && !is_complete(samples_[known->second])) {
-      sink_.passed_over("parts in " + path_,
-                        "are not adjacent to their sample and are joined to it");
-      return samples_[known->second];
+    if (Sample* sample = joined_by(key, part)) {
+      if (sample != &samples_.back())
+        sink_.passed_over("parts in " + path_,
+                          "are not adjacent to their sample and are joined to it");
+      return *sample;
     }
-    known->second = samples_.size();
+    newest_[key] = samples_.size();
     return samples_.emplace_back(Sample{key, {}});
   }
 
-  /// Adds the items of all samples but the one with the damaged member `cut`.
-  bool emit_all(const std::string& cut = "") {
+  /// Adds the items of all samples but the damaged one; null: of all.
+  bool emit_all(const Sample* damaged = nullptr) {
     for (const Sample& sample : samples_)
-      if ((cut.empty() || sample.key != cut) && !emit(sample)) return false;
+      if (&sample != damaged && !emit(sample)) return false;
     return true;
   }
 
@@ -203,7 +209,7 @@ class Archive {
     const DataError error{damage.stage, fmt::format("{}: {}", path_, damage.message)};
     const auto cut = split_name(reader.cut_member());
     // A sample with a damaged member must not run without that member.
-    if (!emit_all(cut ? cut->first : "")) return false;
+    if (!emit_all(cut ? joined_by(cut->first, Part{cut->second, {}}) : nullptr)) return false;
     Item item;
     item.source = fmt::format("{}:{}", path_, cut ? cut->first : "damage");
     item.id = cut ? cut->first : item.source;

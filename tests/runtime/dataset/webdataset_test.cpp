@@ -134,8 +134,28 @@ TEST_F(WebDataset, PartsThatAreNotAdjacentJoinTheirSampleAndAreCounted) {
     EXPECT_EQ(table.item(i).prompt, std::string(1, "prq"[i])) << i;
   }
   EXPECT_EQ(describe(table.passed_over()),
-            "2 parts in " + folder_.path("a.tar") +
-                " (are not adjacent to their sample and are joined to it)");
+            "parts in " + folder_.path("a.tar") +
+                ": 2 (are not adjacent to their sample and are joined to it)");
+}
+
+// The damaged member belongs to one sample, and only that one is lost with it.
+TEST_F(WebDataset, ACutMemberCostsTheSampleThatItBelongsToAlone) {
+  const auto sources = [&](const std::vector<std::pair<std::string, std::string>>& members) {
+    const std::string whole = plain_tar(members);
+    // The header of the last of three members is there, its bytes are not.
+    test::write_text(folder_.path("a.tar"), whole.substr(0, 2 * 1024 + 512));
+    std::vector<std::string> names;
+    for (const Item& item : list({folder_.path("a.tar")}))
+      names.push_back((item.error ? "failed " : "") +
+                      item.source.substr(item.source.rfind(':') + 1));
+    return names;
+  };
+  EXPECT_THAT(sources({{"0.jpg", "x"}, {"1.jpg", "x"}, {"0.jpg", "y"}}),
+              ElementsAre("0", "1", "failed 0"));
+  EXPECT_THAT(sources({{"0.jpg", "x"}, {"1.jpg", "x"}, {"0.prompt", "y"}}),
+              ElementsAre("1", "failed 0"));
+  EXPECT_THAT(sources({{"0.jpg", "x"}, {"1.jpg", "x"}, {"1.prompt", "y"}}),
+              ElementsAre("0", "failed 1"));
 }
 
 // A name up to its first dot is the key, as webdataset has it: three screenshots are one sample.
@@ -146,7 +166,7 @@ TEST_F(WebDataset, DottedNamesThatMakeOneSampleAreCounted) {
   const ItemTable table = table_of({folder_.path("a.tar")});
   EXPECT_EQ(table.size(), 1U);
   EXPECT_THAT(describe(table.passed_over()),
-              HasSubstr("1 samples of several images, such as \"at 10\" of 3, in "));
+              HasSubstr("samples of several images, such as \"at 10\" of 3, in "));
 }
 
 TEST_F(WebDataset, ACutArchiveGivesTheSamplesBeforeTheCutAndOneFailure) {

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <iterator>
 #include <string_view>
 #include <utility>
@@ -259,6 +260,9 @@ bool read_manifest(std::istream& lines, const std::string& name, const std::stri
     const bool two = first != ahead.end() && std::next(first) != ahead.end();
     if (first != ahead.end()) check_manifest_shape(*first, two ? ahead.back() : "", name);
   }
+  std::error_code error;
+  // Bytes that came through a pipe cannot be read again.
+  const bool in_file = name != "-" && std::filesystem::is_regular_file(name, error);
   std::string text;
   std::int64_t next_offset = 0, number = 0;
   const auto take = [&] {
@@ -284,7 +288,7 @@ bool read_manifest(std::istream& lines, const std::string& name, const std::stri
                                         : read_line(*line, base_dir, item, sink);
     }
     if (item.error) item.media.clear();
-    if (name != "-") leave_in_place(text, name, offset, item);
+    if (in_file) leave_in_place(text, name, offset, item);
     if (item.id.empty()) item.id = item.source;
     if (!sink.add(std::move(item))) return false;
   }

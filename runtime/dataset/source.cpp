@@ -41,8 +41,6 @@ bool add_file(const std::string& path, std::optional<InputFormat> format, ItemSi
   if (format == InputFormat::kManifest || format == InputFormat::kOpenAiBatch)
     return add_manifest(path, sink);
   if (format == InputFormat::kParquet) return read_parquet(path, sink);
-  std::error_code error;
-  if (!fs::is_regular_file(path, error)) return sink.add(item_of_file(path));
   const FileKind kind = kind_of_file(path);
   if (kind == FileKind::kCompressed)
     refuse(path, "is compressed: parts of it cannot be read where they lie. Unpack it first.");
@@ -83,9 +81,14 @@ bool add_glob(const std::string& pattern, std::optional<InputFormat> format, Ite
     if (found.empty()) refuse(one, "no such file or folder, and nothing that it matches");
     paths.insert(paths.end(), found.begin(), found.end());
   }
-  for (const std::string& path : paths)
-    if (!(fs::is_directory(path) ? add_folder(path, sink) : add_file(path, format, sink)))
-      return false;
+  for (const std::string& path : paths) {
+    const fs::file_status status = fs::status(path);
+    // A pipe that a pattern matches was not meant, and opening it could wait for ever.
+    const bool more = fs::is_directory(status)      ? add_folder(path, sink)
+                      : fs::is_regular_file(status) ? add_file(path, format, sink)
+                                                    : sink.add(item_of_file(path));
+    if (!more) return false;
+  }
   return true;
 }
 
@@ -120,9 +123,13 @@ void list_items(const SourceOptions& options, std::istream& standard_input, Item
     else if (options.format != InputFormat::kGlob && fs::is_directory(input, error))
       more = add_folder(input, sink);
     else if (options.format != InputFormat::kGlob && fs::exists(input, error)) {
-      if (!fs::is_regular_file(input, error))
+      // A manifest is read from its begin to its end. All else is read in places.
+      const bool streams =
+          options.format == InputFormat::kManifest || options.format == InputFormat::kOpenAiBatch;
+      if (!streams && !fs::is_regular_file(input, error))
         refuse(input,
-               "is a pipe, a socket or a device. Give - to read a manifest from standard input.");
+               "is a pipe, a socket or a device. A manifest is read from one with --input-format "
+               "manifest, or from standard input with --input -");
       more = add_file(input, options.format, sink);
     } else
       more = add_glob(input, options.format, sink);

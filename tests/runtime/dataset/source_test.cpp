@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <sstream>
 #include <sys/stat.h>
+#include <thread>
 
 namespace retinue::runtime {
 namespace {
@@ -322,7 +323,26 @@ TEST_F(Source, APipeInAFolderOrGlobIsAnItemAndIsNotOpened) {
   EXPECT_THAT(ids(list({folder_.path("in/b")})),
               ElementsAre("in/b/10.png", "in/b/2.png", "in/b/pipe.jpg"));
   EXPECT_THAT(ids(list({folder_.path("in/b/p*.jpg")})), ElementsAre("in/b/pipe.jpg"));
-  EXPECT_THAT(refusal({folder_.path("in/b/pipe")}), HasSubstr("Give - to read a manifest"));
+  SourceOptions options;
+  for (const InputFormat format : {InputFormat::kParquet, InputFormat::kWebDataset,
+                                   InputFormat::kManifest, InputFormat::kImage}) {
+    options.format = format;
+    EXPECT_THAT(ids(list({folder_.path("in/b/p*.jpg")}, options)), ElementsAre("in/b/pipe.jpg"));
+  }
+  EXPECT_THAT(refusal({folder_.path("in/b/pipe")}), HasSubstr("--input-format manifest"));
+}
+
+TEST_F(Source, AManifestIsReadFromAPipeWhoseFormatIsGiven) {
+  const std::string pipe = folder_.path("pipe");
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  std::jthread writer([&] {
+    test::write_text(pipe, "{\"image\":\"data:image/png;base64,QUFB\"}\n{\"prompt\":\"b\"}\n");
+  });
+  SourceOptions options;
+  options.format = InputFormat::kManifest;
+  const auto items = list({pipe}, options);
+  ASSERT_EQ(items.size(), 2U);
+  EXPECT_EQ(items[0].media[0].files[0].path, "data:image/png;base64,QUFB");  // stays in the item
 }
 
 TEST_F(Source, WhatAFolderHoldsBesideItemsIsCounted) {
@@ -344,8 +364,8 @@ TEST_F(Source, WhatAFolderHoldsBesideItemsIsCounted) {
   EXPECT_THAT(names, ElementsAre("10.png", "2.png", "old.wmv", "scan.jp2"));
   const std::string text = describe(table.passed_over());
   for (const char* part :
-       {"1 .parquet", "1 .tar", "2 .txt", "1 .ts", "2 files such as ._x and .DS_Store",
-        "1 __MACOSX", "1 @eaDir", "1 .ipynb_checkpoints"})
+       {".parquet: 1", ".tar: 1", ".txt: 2", ".ts: 1", "files such as ._x and .DS_Store: 2",
+        "__MACOSX: 1", "@eaDir: 1", ".ipynb_checkpoints: 1"})
     EXPECT_THAT(text, HasSubstr(part));
 }
 

@@ -58,8 +58,8 @@ class Evaluator {
   Flow execute(const Body& body, Frame& frame, std::string& out) {
     const Deeper deeper(depth_);
     for (const Statement& s : body) {
-      step(s.offset);
       try {
+        step(s.offset);
         const Flow flow = execute(s, frame, out);
         if (flow != Flow::kOn) return flow;
         if (out.size() > std::size_t{64} << 20U)
@@ -235,8 +235,8 @@ class Evaluator {
   /// `input` is the text of a filter block, which replaces its missing innermost expression.
   Value value(const Expr& e, Frame& frame, const Value* input = nullptr) {
     const Deeper deeper(depth_);
-    step(e.offset);
     try {
+      step(e.offset);
       Value result = evaluate_at(e, frame, input);
       // Long values count as the steps that it takes to make them.
       if (result.list() != nullptr) charge(result.list()->size() / 16);

@@ -14,7 +14,8 @@ inline constexpr std::size_t kMaxItems = std::size_t{1} << 20U;   ///< of one li
 
 /// Bounds the work of one rendering. A template is foreign code, and one expression may cost
 /// anything: a list that holds itself twice, sixty times over, has 2^60 parts; a search may compare
-/// every pair of characters. So each operation charges its cost before it does the work.
+/// every pair of characters. So each operation charges its cost: before the work, or, where the work is
+/// linear in texts that exist, right after it.
 ///
 /// A meter counts for the thread that makes it, while it lives. Without a meter, charges count
 /// nothing: values are also made and compared outside of renderings.

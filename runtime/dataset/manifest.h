@@ -16,9 +16,8 @@ namespace retinue::runtime::detail {
 ///   {"id"?, "image" | "images" | "video" | "messages", "fps"?, "prompt" | "question"?, "system"?,
 ///    "conversations"?, "max_new_tokens"?, "temperature"?, …}
 /// Null, "" and [] are absent, but a line whose only images are absent fails. Other keys: see
-/// manifest_keys.h. Paths: see resolve_media_path(). Without "id" the path of the only image or video is the id,
-/// else file and line, also where another
-/// item has that id. Empty lines are skipped; a line that cannot be used becomes a failed item.
+/// manifest_keys.h. Paths: see resolve_media_path(). Without "id" the path of the only image or video
+/// is the id; file and line are where there is no such path or another item has it. Empty lines are skipped; a line that cannot be used becomes a failed item.
 /// Lines of an OpenAI batch file are recognised (openai_batch.h).
 ///   name     of the manifest, for messages and Item::source
 ///   returns  false when `sink` wants no more

@@ -44,12 +44,12 @@ struct SourceOptions {
 };
 
 /// Lists the items of a job one by one, in a fixed order: inputs as given; a folder recursively, by
-/// path; a manifest by line. Memory: the names of the largest folder.
+/// path; a manifest by line. Memory: the names of the largest folder or archive.
 ///   inputs  images, videos, folders, globs, .jsonl manifests and OpenAI batches, WebDataset .tar
 ///           archives, .parquet files, "-" for a manifest in `standard_input`
 /// In a folder, every file that is an image or a video by its name or its content is an item
-/// (folder.h); other files are counted as passed over. A line of a manifest that is no JSON, or has a value of a wrong type, is a
-/// failed item, named by file and line; other items are not affected.
+/// (folder.h); other files are counted as passed over. A line of a manifest that is no JSON, or has a
+/// value of a wrong type, is a failed item, named by file and line; other items are not affected.
 /// Throws: UsageError for an input that is missing, gives no item, or is not supported (compressed
 ///   archives).
 void list_items(const SourceOptions& options, std::istream& standard_input, ItemSink& sink);

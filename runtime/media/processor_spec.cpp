@@ -118,10 +118,6 @@ class ConfigFile {
   Json root_;
 };
 
-}  // namespace
-
-namespace {
-
 void read_video(const ConfigFile& video, VisionProcessorSpec& spec) {
   video.check_steps();
   for (const auto& [key, wanted] :

@@ -47,6 +47,7 @@ TEST(LargestGrid, NoImageHasMorePatches) {
     for (std::uint64_t i = 0; i < 20000; ++i)
       largest = std::max(largest, patches(spec, 1, any_size(i, kMaxAspectRatio), false));
     EXPECT_LE(largest, bound) << least << " " << most;
+    // The sample is random and need not hold the largest grid; so many sizes come within a tenth.
     EXPECT_GE(10 * largest, 9 * bound) << least << " " << most << ": memory for what cannot be";
   }
 }
@@ -85,6 +86,15 @@ TEST(LargestGrid, FramesArePaddedAfterTheBudgetIsTested) {
   const ImageSize full_hd{.height = 1080, .width = 1920};
   EXPECT_EQ(patches(spec, 13, full_hd, true), 57120);
   EXPECT_GE(most_video_patches(spec, 13), 57120);
+}
+
+TEST(LargestGrid, LongStripsOfManyFramesAreLeftOut) {
+  const VisionProcessorSpec spec;
+  // Five frames count as four and become six: half as much again as the budget of 49,152 patches.
+  EXPECT_EQ(most_video_patches(spec, 768), 73728);
+  // With strips of 200:1, 384 pairs of frames.
+  const double least = 4096.0 / 768, most = 25165824.0 / 768;
+  EXPECT_EQ(384 * 4 * detail::most_blocks(least, most, most, 32, kMaxAspectRatio), 122880);
 }
 
 TEST(LargestGrid, ThePublishedImageBudgetIsNotRaised) {

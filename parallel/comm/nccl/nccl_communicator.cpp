@@ -179,6 +179,11 @@ class NcclCommunicator final : public Communicator {
     stream.copy(x.bytes(), bytes.data(), bytes.size());
   }
 
+  void post(ConstTensorView x, int to, int tag) override {
+    throw_if_broken("post");
+    host_.post(x, to, tag);
+  }
+
   bool probe(int& from, int tag, std::int64_t& bytes) override {
     throw_if_broken("probe");
     return host_.probe(from, tag, bytes);

@@ -6,6 +6,7 @@
 #include "parallel/comm/mpi/mpi_session.h"
 #include "parallel/comm/mpi/mpi_shared_reduce.h"
 #include "parallel/comm/ordered_sum.h"
+#include "parallel/comm/shared_memory.h"
 
 #include <fmt/format.h>
 
@@ -294,8 +295,10 @@ class MpiCommunicator final : public Communicator {
     const std::size_t wanted = SharedReduce::bytes_needed(size(), blocks);
     MPI_Win window = MPI_WIN_NULL;
     std::byte* memory = nullptr;
-    RETINUE_MPI_CHECK(MPI_Win_allocate_shared(rank() == 0 ? static_cast<MPI_Aint>(wanted) : 0, 1,
-                                              MPI_INFO_NULL, comm_, &memory, &window));
+    if (MPI_Win_allocate_shared(rank() == 0 ? static_cast<MPI_Aint>(wanted) : 0, 1, MPI_INFO_NULL,
+                                comm_, &memory, &window) != MPI_SUCCESS)
+      throw SystemError(fmt::format("{}: {} bytes that the ranks share cannot be allocated: {}",
+                                    who_, wanted, shared_memory_state()));
     {
       const std::lock_guard lock(session_->mutex);
       session_->windows.push_back(window);

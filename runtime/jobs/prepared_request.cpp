@@ -1,5 +1,6 @@
 #include "runtime/jobs/prepared_request.h"
 
+#include "parallel/base/file.h"
 #include "parallel/base/hash.h"
 #include "parallel/base/rng.h"
 #include "runtime/decode/prefetcher.h"
@@ -10,7 +11,6 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <fstream>
 
 namespace retinue::runtime {
 namespace {
@@ -126,9 +126,9 @@ Item item_of(const AskOptions& options) {
     if (!options.image.empty() || !options.video.empty() || !options.prompt.empty() ||
         !options.system.empty())
       throw UsageError("[--messages] excludes --image, --video, --prompt and --system");
-    std::ifstream file(options.messages);
-    if (!file) throw UsageError(fmt::format("[--messages] {}: cannot be read", options.messages));
-    Json json = Json::parse(file, nullptr, false);
+    const auto text = read_file(options.messages, "[--messages]");
+    if (!text) throw UsageError(fmt::format("[--messages] {}: cannot be read", options.messages));
+    Json json = Json::parse(*text, nullptr, false);
     // Two forms are common: the bare list, and the body of a request.
     if (json.is_object() && json.contains("messages")) json = Json(json["messages"]);
     auto conversation =

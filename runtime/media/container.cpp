@@ -208,6 +208,19 @@ Fault fault_of_png(const Bytes& file) {
   return cut_within("chunk");
 }
 
+// webp --------------------------------------------------------------------------------------------
+
+Fault fault_of_webp(const Bytes& file) {
+  const std::uint64_t end = 8 + file.little(4, 4) + file.byte(4) % 2;
+  if (end > file.size() + 1) return shorter(end, file.size());
+  for (std::uint64_t at = 12; at < end;) {
+    const std::uint64_t bytes = file.little(at + 4, 4);
+    if (!is_box_name(file.text(at, 4))) return no_part_at("chunk", at);
+    at += 8 + bytes + bytes % 2;
+  }
+  return file.has(end, "RIFF") ? Fault(joined(end)) : video_at(file, end);
+}
+
 // flv ---------------------------------------------------------------------------------------------
 
 /// The duration in the script data of an FLV, in seconds; 0 without.
@@ -424,6 +437,7 @@ Fault container_fault(std::span<const std::byte> bytes) {
     return second < file.size() ? Fault(joined(second)) : video_at(file, end);
   }
   if (file.has(0, "\x89PNG")) return fault_of_png(file);
+  if (file.has(0, "RIFF") && file.has(8, "WEBP")) return fault_of_webp(file);
   if (file.has(0, kEbml)) return fault_of_matroska(file);
   if (file.has(0, "RIFF") && file.has(8, "AVI ")) return fault_of_avi(file);
   if (file.has(0, "FLV\x01")) return fault_of_flv(file);

@@ -16,7 +16,8 @@ namespace retinue::runtime {
 ///   mp4, mov    without moov; with a second moov
 ///   mkv, webm   shorter than its segment says; with a second one behind it
 ///   avi         zeros where a part should be
-///   flv, ts, mpg, ogv, wmv, png   cut within a part, parts that are none, a second file behind it
+///   gif         with a second one behind its end
+///   flv, ts, mpg, ogv, wmv, png, webp   cut within a part, parts that are none, a second file behind it
 std::optional<std::string> container_fault(std::span<const std::byte> file);
 
 /// How many images an animated PNG or WebP says it holds; 1 for any other file.

@@ -1,17 +1,19 @@
 """Makes small videos in many containers, and what FFmpeg's own programs read in them. Run by hand.
 
-    python3 scripts/golden/video_containers.py      needs the programs ffmpeg and ffprobe (made with 5.1.9)
+    python3 scripts/golden/video_containers.py      needs ffmpeg and ffprobe (made with 5.1.9) and Pillow
 
 tests/golden/video_containers/*         the videos
 tests/golden/video_containers/manifest.json
   videos    name -> frames that ffprobe decodes; size; packets; means: per frame, of all channels, as FFmpeg makes them
-            RGB; same_as: the video of the same packets in another container
+            RGB, of WebP as Pillow does; same_as: the video of the same packets in another container
 """
 
 import json
 import shutil
 import subprocess
 from pathlib import Path
+
+from PIL import Image
 
 FOLDER = Path(__file__).resolve().parents[2] / "tests" / "golden" / "video_containers"
 SCENE = "testsrc2=size={}:rate={}:duration={}"
@@ -56,7 +58,32 @@ def make():
     scene("alpha.webm", "-vf format=yuva420p -c:v libvpx -auto-alt-ref 0 -b:v 60k")
     scene("animation.gif", "", duration=0.8)
     scene("animation.png", "-f apng -plays 0 -pix_fmt rgb24", size="32x24", duration=0.4)
+    scene("animation.webp", "-c:v libwebp_anim -lossless 1 -loop 0", size="32x24", duration=0.8)
+    uneven()
     scene("small.ts", X264, size="32x32", duration=0.6)
+
+
+def uneven():
+    """An animated WebP with transparency and times of its own."""
+    frames = []
+    for k in range(5):
+        frame = Image.new("RGBA", (48, 32), (250 - 40 * k, 20 * k, 90, 255))
+        frame.paste((20, 20, 200, 128), (4 * k, 4, 4 * k + 12, 16))
+        frame.paste((0, 0, 0, 0), (30, 2, 38, 10))
+        frames.append(frame)
+    frames[0].save(FOLDER / "uneven.webp", save_all=True, append_images=frames[1:], lossless=True,
+                   duration=[100, 40, 400, 200, 60])
+
+
+def webp_facts(name):
+    with Image.open(FOLDER / name) as image:
+        frames = []
+        for k in range(image.n_frames):
+            image.seek(k)
+            frames.append(image.convert("RGB").tobytes())
+        height, width = image.height, image.width
+    return {"frames": len(frames), "packets": len(frames), "size": [height, width],
+            "means": [round(sum(frame) / len(frame), 1) for frame in frames]}
 
 
 def facts(name):
@@ -77,7 +104,7 @@ def main():
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     make()
-    videos = {path.name: facts(path.name) for path in sorted(FOLDER.iterdir())}
+    videos = {path.name: webp_facts(path.name) if path.suffix == ".webp" else facts(path.name) for path in sorted(FOLDER.iterdir())}
     for name in ("h264.mkv", "h264.ts", "h264.flv", "h264.avi", "h264.mov", "fragments.mp4", "index_first.mp4", "same_times.mkv"):
         videos[name]["same_as"] = "h264.mp4"
     videos["mpeg2.ts"]["same_as"] = "mpeg2.mpg"

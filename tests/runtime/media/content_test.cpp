@@ -40,7 +40,7 @@ TEST(Content, IsAVideoByItsContainer) {
 
 TEST(Content, OfEveryContainerIsAVideoByItsFirstBytes) {
   for (const std::string& name : test::container_videos()) {
-    if (name.ends_with(".png")) continue;
+    if (name.ends_with(".png") || name.ends_with(".webp")) continue;  // images that move
     EXPECT_EQ(kind_of(test::container_video(name).substr(0, 412)), MediaKind::kVideo) << name;
   }
   EXPECT_EQ(kind_of("OggS\0\2 and further on \x01vorbis"sv), std::nullopt) << "sound";

@@ -1,5 +1,6 @@
 // Videos in every container that is read, whole, cut, zeroed and joined; compared with FFmpeg's own
 // programs and with each other.
+#include "runtime/media/image_webp_video.h"
 #include "runtime/media/video_ffmpeg.h"
 #include "tests/runtime/media/image_golden.h"
 #include "tests/runtime/media/video_files.h"
@@ -29,7 +30,10 @@ struct Read {
 };
 
 Read read(const std::string& file) {
-  const auto video = open_video(bytes_of(file), {});
+  const ImageOptions options{.alpha = Alpha::kDrop};
+  const auto video = image_kind(bytes_of(file)) == ImageKind::kWebp
+                         ? open_webp_video(bytes_of(file), options)
+                         : open_video(bytes_of(file), options);
   Read out;
   if (!video.ok()) {
     out.error = video.error().message;

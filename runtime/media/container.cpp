@@ -405,25 +405,22 @@ std::uint64_t program_part_bytes(const Bytes& file, std::uint64_t at) {
 
 Fault fault_of_program_stream(const Bytes& file) {
   // Sectors of discs are filled up with zeros.
-  constexpr std::uint64_t kMostFilling = 2048, kMostZeros = 64;
+  constexpr std::uint64_t kMostFilling = 2047;
   Stretches videos;
-  bool ends_in_zeros = false;
   for (std::uint64_t at = 0; file.left(at) > 0;) {
     std::uint64_t start = at;
     while (file.left(start) > 0 && file.byte(start) == 0) ++start;
-    if (start - at > kMostFilling + 2) return no_part_at("packet", at);
-    if (file.left(start) == 0) break;
+    const bool at_end = file.left(start) == 0;
+    if (start - at > kMostFilling + (at_end ? 0 : 2)) return no_part_at("packet", at);
+    if (at_end) break;
     if (start - at < 2 || file.byte(start) != 1) return no_part_at("packet", at);
     const std::uint64_t bytes = program_part_bytes(file, start - 2);
     if (bytes == 0) return no_part_at("packet", start - 2);
     if (bytes > file.left(start - 2)) return cut_within("packet");
     const unsigned code = file.byte(start + 1);
+    if ((code & 0xF0) == 0xE0) videos.note(code, start - 2);
     at = start - 2 + bytes;
-    if ((code & 0xF0) != 0xE0) continue;
-    videos.note(code, start - 2);
-    ends_in_zeros = bytes > kMostZeros && is_zero(file.text(at - kMostZeros, kMostZeros));
   }
-  if (ends_in_zeros) return "is damaged: its last packet ends in zeros. Copy it again.";
   return videos.fault();
 }
 

@@ -1,5 +1,6 @@
 // `ask` and `check`.
 #include "runtime/jobs/job.h"
+#include "runtime/jobs/prepared_request.h"
 #include "tests/support/job_ranks.h"
 
 #include <gmock/gmock.h>

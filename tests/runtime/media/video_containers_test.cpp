@@ -89,7 +89,9 @@ TEST_P(Containers, FailOrHaveAllFramesWhereTheirTailIsLostOrZero) {
   for (const double part : {0.3, 0.5, 0.7, 0.8, 0.9, 0.95}) {
     const auto bytes = static_cast<std::size_t>(static_cast<double>(file.size()) * part);
     for (const std::string& lost : {file.substr(0, bytes), zeroed(file, part)}) {
-      if (lost.size() % 188 == 0 && lost.size() < file.size()) continue;  // a whole stream, too
+      // A stream of packets that ends between two of them is a whole one.
+      const std::size_t packet = GetParam().ends_with(".mpg") ? 2048 : 188;
+      if (lost.size() % packet == 0 && lost.size() < file.size()) continue;
       const Read got = read(lost);
       // Sound and indices may lie behind the last frame.
       EXPECT_TRUE(!got.error.empty() || got.frames.size() == whole.frames.size())

@@ -29,7 +29,7 @@ corpus_of() {
     tar_fuzz) echo tests/golden/archive_files ;;
     template_fuzz) echo tests/fuzz/corpus/template configs/models/emoji-captioner/chat_template.jinja ;;
     tokenizer_fuzz) echo tests/golden/text/tokenizer/tokenizer.json ;;
-    video_fuzz) echo tests/golden/video_files/files ;;
+    video_fuzz) echo tests/golden/video_files/files tests/golden/video_containers ;;
     *) echo "tests/fuzz/corpus/${1%_fuzz}" ;;
   esac
 }

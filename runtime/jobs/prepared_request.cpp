@@ -4,6 +4,7 @@
 #include "parallel/base/hash.h"
 #include "parallel/base/rng.h"
 #include "runtime/decode/prefetcher.h"
+#include "runtime/media/video.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -154,6 +155,14 @@ Item item_of(const AskOptions& options) {
     media = std::move(expanded).value();
   }
   return item;
+}
+
+std::string assumed_rate_warning(const Item& item) {
+  if (!std::ranges::any_of(item.media, &MediaReference::assumes_rate)) return "";
+  return fmt::format(
+      "[video] a list of frames has no \"fps\": {:.0f} frames per second are assumed, as "
+      "transformers does",
+      kAssumedFps);
 }
 
 PreparedRequest prepare_single_request(const Item& item, const AskOptions& options,

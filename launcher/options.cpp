@@ -233,7 +233,7 @@ Table caption_table(CaptionOptions& options) {
           {.name = "prompt",
            .type = "TEXT",
            .help = "prompt for each item that has none of its own",
-           .target = &options.prompt},
+           .target = noted(options.prompt, options.prompt_given)},
           {.name = "prompt-file",
            .type = "FILE",
            .help = "read the prompt from this file",

@@ -111,26 +111,6 @@ std::optional<DataError> take_messages(const Json& messages, const std::string& 
   return std::nullopt;
 }
 
-/// Reads conversations, whose images and videos read_media() has put into the item.
-std::optional<DataError> take_conversations(const Json& line, Item& item, ItemSink& sink) {
-  Json media = Json::array();
-  for (const MediaReference& shown : item.media) {
-    const char* type = shown.kind == MediaKind::kVideo ? "video" : "image";
-    media.push_back({{"type", type}, {type, "of the line"}});
-  }
-  bool left_out = false;
-  auto messages =
-      read_conversations(line["conversations"], media, item.system.value_or(""), left_out);
-  if (!messages.ok()) return messages.error();
-  std::vector<MediaReference> shown = std::move(item.media);
-  if (auto error = take_messages(messages.value(), "", item)) return error;
-  item.media = std::move(shown);
-  item.system.reset();  // is among the messages
-  if (left_out)
-    sink.passed_over("last answer of \"conversations\"", "the model gives this answer itself");
-  return std::nullopt;
-}
-
 std::optional<DataError> read_system_and_question(const Json& line, Item& item) {
   for (const char* key : {"system", "question"}) {
     if (!has_value(line, key)) continue;
@@ -170,7 +150,7 @@ std::optional<DataError> read_line(const Json& line, const std::string& base_dir
   } else {
     if (auto error = read_media(line, base_dir, item)) return error;
     if (has_value(line, "conversations") && !item.prompt) {
-      if (auto refused = take_conversations(line, item, sink)) return refused;
+      if (auto refused = take_conversations(line["conversations"], item, sink)) return refused;
     } else if (line.contains("messages") && item.media.empty() && !item.prompt) {
       return take_messages(line["messages"], base_dir, item);
     }

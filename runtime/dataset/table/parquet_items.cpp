@@ -1,7 +1,13 @@
-#include "runtime/dataset/parquet_items.h"
+#include "runtime/dataset/table/parquet_items.h"
 
 #include "parallel/base/check.h"
+#include "runtime/dataset/file_kind.h"
+#include "runtime/dataset/json_line.h"
+#include "runtime/dataset/manifest_conversation.h"
 #include "runtime/dataset/media_bytes.h"
+#include "runtime/dataset/table/parquet_columns.h"
+#include "runtime/dataset/table/row_messages.h"
+#include "runtime/formats/parquet/nested.h"
 #include "runtime/formats/parquet/reader.h"
 #include "runtime/media/media_path.h"
 
@@ -12,7 +18,6 @@
 #include <filesystem>
 #include <optional>
 #include <span>
-#include <string_view>
 
 namespace retinue::runtime {
 namespace {
@@ -21,9 +26,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kMostOpen = 4;
 constexpr std::int64_t kCacheBytes = std::int64_t{64} << 20;
-/// Marks, in messages, an image of the row.
-constexpr std::string_view kOfTheRow = "retinue-row:";
-
 DataError bad(std::string message) { return {"parquet", std::move(message)}; }
 
 Result<std::shared_ptr<const ParquetFile>> open_table(const std::string& path) {
@@ -37,46 +39,117 @@ Result<std::string> resolve(const std::string& table, const std::string& path) {
   return resolve_media_path(path, std::filesystem::path(table).parent_path().string());
 }
 
-/// The columns of images under one name.
-struct MediaColumns {
-  std::string name;
-  std::optional<int> bytes, path, leaf;
-  bool list = false, text = false;
-
-  MediaColumns(const ParquetFile& file, const std::string& column)
-      : name(column),
-        bytes(file.find(column + ".bytes")),
-        path(file.find(column + ".path")),
-        leaf(file.find(column)) {
-    if (const auto any = counted()) list = file.columns()[static_cast<std::size_t>(*any)].list;
-    text = leaf && file.columns()[static_cast<std::size_t>(*leaf)].text;
+/// The images or videos of one name, row by row.
+class MediaReader {
+ public:
+  ///   count  whether the absent values of a column that is no list matter. A list or a text is always
+  ///          read; other columns may share their pages with large bytes.
+  MediaReader(const std::shared_ptr<const ParquetFile>& file, const std::string& table,
+              detail::MediaColumns columns, bool count)
+      : table_(table), columns_(std::move(columns)) {
+    if (columns_.list || columns_.text || count) cursor_.emplace(file, *columns_.counted());
   }
-  /// A column whose cells give the number of images; a small one where there is one.
-  [[nodiscard]] std::optional<int> counted() const { return path ? path : leaf ? leaf : bytes; }
+
+  /// Adds the media of a row to the item; `absent` is set where the row has a null instead.
+  std::optional<DataError> add(std::int64_t row, Item& item, bool& absent) {
+    std::size_t count = 1;
+    std::vector<std::optional<std::string>> paths;
+    if (cursor_ && (columns_.list || columns_.text)) {
+      auto cell = cursor_->cell(row);
+      if (!cell.ok()) return cell.error();
+      absent = cell->null;
+      count = absent ? 0 : cell->values.size();
+      if (columns_.text) paths = std::move(cell->values);
+    } else if (cursor_) {
+      std::vector<ParquetEntry> entries;
+      std::int64_t bytes_left = kMostPathBytes;
+      const auto read = cursor_->entries(row, bytes_left, entries);
+      if (!read.ok()) return read.error();
+      absent = entries.front().definition < columns_.present;
+      count = absent ? 0 : 1;
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      auto file = file_of(row, i, i < paths.size() ? paths[i] : std::nullopt);
+      if (!file.ok()) return file.error();
+      item.media.push_back({columns_.name == "video" ? MediaKind::kVideo : MediaKind::kImage,
+                            {std::move(file).value()},
+                            0.0});
+    }
+    return std::nullopt;
+  }
+
+ private:
+  static constexpr std::int64_t kMostPathBytes = 1 << 20;
+
+  [[nodiscard]] Result<MediaFile> file_of(std::int64_t row, std::size_t i,
+                                          const std::optional<std::string>& path) const {
+    if (path) {
+      auto resolved = resolve(table_, *path);
+      if (!resolved.ok()) return resolved.error();
+      return MediaFile(std::move(resolved).value());
+    }
+    MediaFile file(table_);
+    file.place = MediaPlace::kCell;
+    file.member = columns_.name;
+    file.offset = row;
+    file.bytes = static_cast<std::int64_t>(i);
+    return file;
+  }
+
+  const std::string& table_;
+  detail::MediaColumns columns_;
+  std::optional<ParquetCursor> cursor_;
+};
+
+/// A column of messages or conversations: JSON text or typed.
+class ConversationReader {
+ public:
+  ConversationReader(const std::shared_ptr<const ParquetFile>& file, const ParquetNode* column) {
+    if (column == nullptr) return;
+    name_ = column->name;
+    if (column->shape == ParquetNode::Shape::kLeaf)
+      text_.emplace(file, static_cast<int>(column->first_column));
+    else
+      typed_.emplace(file, *column);
+  }
+
+  /// The value of a row; null where it is absent.
+  Result<Json> value(std::int64_t row) {
+    if (typed_) {
+      auto json = typed_->value(row);
+      return json.ok() ? detail::untyped(std::move(json).value()) : json;
+    }
+    if (!text_) return Json();
+    auto cell = text_->cell(row);
+    if (!cell.ok()) return cell.error();
+    if (cell->null) return Json();
+    auto json = detail::parse_json_line(*cell->values[0]);
+    if (!json.ok()) return bad(fmt::format("{}: {}", name_, json.error().message));
+    if (json->is_discarded()) return bad(name_ + ": is not JSON");
+    return json;
+  }
+
+ private:
+  std::string name_;
+  std::optional<ParquetCursor> text_;
+  std::optional<ParquetJson> typed_;
 };
 
 class Rows {
  public:
-  Rows(const std::string& path, std::shared_ptr<const ParquetFile> file)
-      : path_(path), file_(std::move(file)) {
-    for (const char* name : {"image", "images", "video"}) {
-      MediaColumns columns(*file_, name);
-      if (!columns.counted()) continue;
-      // Reads only lists and texts: other columns share their pages with large bytes.
-      std::optional<ParquetCursor> cursor;
-      if (columns.list || columns.text) cursor.emplace(file_, *columns.counted());
-      media_.emplace_back(std::move(columns), std::move(cursor));
-    }
-    for (auto& [name, cursor] : texts_)
-      if (const auto column = file_->find(name)) cursor.emplace(file_, *column);
-    if (media_.empty() && !texts_[1].second && !texts_[2].second) {
-      std::string there;
-      for (const ParquetColumn& column : file_->columns())
-        there += (there.empty() ? "" : ", ") + column.path;
-      throw UsageError(fmt::format(
-          "[--input] {}: none of the columns image, images, video, prompt, messages. There are: {}",
-          path, there));
-    }
+  Rows(const std::string& path, const std::shared_ptr<const ParquetFile>& file,
+       const detail::TableColumns& columns, ItemSink& sink)
+      : path_(path),
+        sink_(sink),
+        messages_(file, columns.messages),
+        conversations_(file, columns.conversations) {
+    const bool converses = columns.messages != nullptr || columns.conversations != nullptr;
+    for (const detail::MediaColumns& media : columns.media)
+      media_.emplace_back(file, path_, media, converses);
+    const std::array<std::optional<int>, kTexts> texts = {columns.id, columns.prompt,
+                                                          columns.question, columns.system};
+    for (std::size_t i = 0; i < texts.size(); ++i)
+      if (texts[i]) texts_[i].emplace(file, *texts[i]);
   }
 
   Item item(std::int64_t row) {
@@ -91,20 +164,32 @@ class Rows {
   }
 
  private:
+  static constexpr std::size_t kTexts = 4;
+
   std::optional<DataError> fill(std::int64_t row, Item& item) {
-    std::array<std::optional<std::string>, 3> texts;
+    std::array<std::optional<std::string>, kTexts> texts;
     for (std::size_t i = 0; i < texts.size(); ++i) {
-      if (!texts_[i].second) continue;
-      auto cell = texts_[i].second->cell(row);
+      if (!texts_[i]) continue;
+      auto cell = texts_[i]->cell(row);
       if (!cell.ok()) return cell.error();
-      if (!cell->null && cell->values.size() == 1) texts[i] = std::move(cell->values[0]);
+      if (!cell->null) texts[i] = std::move(cell->values[0]);
     }
-    if (texts[0] && !texts[0]->empty()) item.id = *texts[0];
-    item.prompt = std::move(texts[1]);
+    auto& [id, prompt, question, system] = texts;
+    // Outputs are UTF-8, and bytes that differ stay different ids.
+    if (id && !id->empty()) item.id = id_of_path(*id);
+    item.prompt = std::move(prompt);
+    if (system && !system->empty()) item.system = std::move(system);
+    item.texts_are_data = true;
     std::size_t nulls = 0;  // a list of no images is a value, a null is a missing one
-    for (auto& [columns, cursor] : media_)
-      if (auto error = add_media(row, columns, cursor, item, nulls)) return error;
-    if (texts[2]) return read_messages(*texts[2], item);
+    for (MediaReader& media : media_) {
+      bool absent = false;
+      if (auto error = media.add(row, item, absent)) return error;
+      nulls += absent ? 1 : 0;
+    }
+    auto asked = take_conversation(row, item);
+    if (!asked.ok()) return asked.error();
+    if (*asked) return std::nullopt;
+    if (!item.prompt && question && !question->empty()) item.prompt = std::move(question);
     if (item.media.empty() && !item.prompt) return bad("the row shows nothing and asks nothing");
     // A model asked to describe an image that is not there would describe one.
     if (!media_.empty() && nulls == media_.size())
@@ -112,72 +197,30 @@ class Rows {
     return std::nullopt;
   }
 
-  std::optional<DataError> add_media(std::int64_t row, const MediaColumns& columns,
-                                     std::optional<ParquetCursor>& cursor, Item& item,
-                                     std::size_t& nulls) {
-    std::size_t count = 1;
-    std::vector<std::optional<std::string>> values;
-    if (cursor) {
-      auto cell = cursor->cell(row);
-      if (!cell.ok()) return cell.error();
-      if (cell->null) return ++nulls, std::nullopt;
-      count = cell->values.size();
-      if (columns.text) values = std::move(cell->values);
+  /// Reads messages, else conversations.   returns  false where the row has neither
+  Result<bool> take_conversation(std::int64_t row, Item& item) {
+    auto messages = messages_.value(row);
+    if (!messages.ok()) return messages.error();
+    if (!messages->is_null()) {
+      if (item.prompt) return bad("messages stand alone: no prompt beside them");
+      if (item.system) return bad("messages stand alone: write system as the first of them");
+      if (auto error = detail::read_row_messages(std::move(messages).value(), path_, row, item))
+        return *error;
+      return true;
     }
-    for (std::size_t i = 0; i < count; ++i) {
-      MediaFile file(path_);
-      if (i < values.size() && values[i]) {
-        auto resolved = resolve(path_, *values[i]);
-        if (!resolved.ok()) return resolved.error();
-        file.path = std::move(resolved).value();
-      } else {
-        file.place = MediaPlace::kCell;
-        file.member = columns.name;
-        file.offset = row;
-        file.bytes = static_cast<std::int64_t>(i);
-      }
-      item.media.push_back({columns.name == "video" ? MediaKind::kVideo : MediaKind::kImage,
-                            {std::move(file)},
-                            0.0});
-    }
-    return std::nullopt;
-  }
-
-  std::optional<DataError> read_messages(const std::string& text, Item& item) {
-    if (item.prompt) return bad("messages stand alone: no prompt beside them");
-    Json messages = Json::parse(text, nullptr, false);
-    if (messages.is_discarded()) return bad("messages: is not JSON");
-    std::size_t shown = 0;
-    for (Json& message : messages) {
-      if (!message.is_object() || !message.contains("content") || !message["content"].is_array())
-        continue;
-      for (Json& entry : message["content"]) {
-        const std::string type = entry.is_object() ? entry.value("type", "") : "";
-        if ((type == "image" || type == "video") && !entry.contains("path") &&
-            !entry.contains("url") && entry.value(type, Json()).is_null())
-          entry[type] = fmt::format("{}{}", kOfTheRow, shown++);
-      }
-    }
-    if (shown != item.media.size())
-      return bad(fmt::format("messages show {} of the row's images and videos, it has {}", shown,
-                             item.media.size()));
-    auto conversation =
-        parse_messages(messages, std::filesystem::path(path_).parent_path().string());
-    if (!conversation.ok()) return conversation.error();
-    std::size_t next = 0;
-    for (MediaReference& media : conversation->media)
-      if (media.files[0].path.find(kOfTheRow) != std::string::npos)
-        media.files = item.media[next++].files;
-    item.messages = conversation->messages->dump(-1, ' ', false, Json::error_handler_t::replace);
-    item.media = std::move(conversation->media);
-    return std::nullopt;
+    if (item.prompt) return false;
+    auto turns = conversations_.value(row);
+    if (!turns.ok()) return turns.error();
+    if (turns->is_null() || turns->empty()) return false;
+    if (auto error = detail::take_conversations(*turns, item, sink_)) return *error;
+    return true;
   }
 
   const std::string& path_;
-  std::shared_ptr<const ParquetFile> file_;
-  std::vector<std::pair<MediaColumns, std::optional<ParquetCursor>>> media_;
-  std::array<std::pair<const char*, std::optional<ParquetCursor>>, 3> texts_ = {
-      {{"id", std::nullopt}, {"prompt", std::nullopt}, {"messages", std::nullopt}}};
+  ItemSink& sink_;
+  std::vector<MediaReader> media_;
+  std::array<std::optional<ParquetCursor>, kTexts> texts_;  ///< id, prompt, question, system
+  ConversationReader messages_, conversations_;
 };
 
 /// A value of a list, or the only value; nothing where it is absent.
@@ -197,15 +240,17 @@ std::vector<std::byte> to_bytes(const std::string& text) {
 
 }  // namespace
 
-bool read_parquet(const std::string& path, ItemSink& sink) {
+bool read_parquet(const std::string& path, bool prompt_given, ItemSink& sink) {
   auto file = open_table(path);
+  if (!file.ok() && file.error().stage == kUnsupportedParquet)
+    throw UsageError("[--input] " + file.error().message);
   if (!file.ok()) {
     Item item;
     item.id = item.source = path;
     item.error = file.error();
     return sink.add(std::move(item));
   }
-  Rows rows(path, file.value());
+  Rows rows(path, file.value(), detail::find_columns(*file.value(), prompt_given, sink), sink);
   for (std::int64_t row = 0; row < file.value()->rows(); ++row)
     if (!sink.add(rows.item(row))) return false;
   return true;
@@ -237,7 +282,7 @@ Result<std::vector<std::byte>> read_cell(const MediaFile& file, OpenTables* tabl
         "read", fmt::format("{}: the table is not what it was when it was listed", file.name())};
   };
   if (file.offset < 0 || file.offset >= table.rows()) return gone();
-  const MediaColumns columns(table, file.member);
+  const detail::MediaColumns columns(table, file.member);
   if (!columns.counted()) return gone();
   for (const auto& column : {columns.bytes, columns.text ? std::nullopt : columns.leaf}) {
     if (!column) continue;

@@ -73,13 +73,15 @@ def conversations(write):
           [{"messages": rows[0][1:], "media": []}])
     inside = pa.list_(pa.struct([("role", pa.string()), ("content", pa.list_(pa.struct([
         ("type", pa.string()), ("text", pa.string()), ("image", IMAGE), ("image_url", pa.struct([("url", pa.string())])),
-        ("max_pixels", pa.int64())])))]))
+        ("max_pixels", pa.int64()), ("video", pa.list_(IMAGE)), ("fps", pa.float32())])))]))
     own = lambda **keys: [{"role": "user", "content": [{"type": "text", "text": "?"}, keys]}]
     empty = {"bytes": None, "path": None}
     rows = [(own(type="image", image={"bytes": image_bytes(3), "path": "gone.jpg"}), [sha(3)]),
             (own(type="image", image={"bytes": None, "path": "beside.jpg"}), [sha(99)]),
             (own(type="image_url", image_url={"url": "beside.jpg"}), [sha(99)]),
             (own(type="text", text="!", image=empty), []),
+            (own(type="video", video=[{"bytes": image_bytes(4), "path": None}, {"bytes": None, "path": "beside.jpg"}], fps=2.0),
+             [common.sha256(image_bytes(4) + image_bytes(99))]),
             (own(type="image", image=empty), "messages show 1"),
             (own(type="image", image={"bytes": None, "path": "beside.jpg"}, max_pixels=4096), "max_pixels is not served")]
     write("typed_images_inside", {"messages": pa.array([row[0] for row in rows], inside)},
@@ -151,6 +153,8 @@ def refusals(folder):
         "image_of_numbers": (plain(image=pa.array([[1, 2]]), prompt=hello), ["image is list<int64>, wanted bytes"]),
         "image_in_other_struct": (plain(image=pa.array([{"data": b"a"}])), ["image is struct<data: binary>"]),
         "images_in_lists": (plain(images=pa.array([[[b"a"]]])), ["images is list<list<binary>>"]),
+        "part_of_a_video": (plain(video=["a.mp4"], video_start=[1.5]), ["column video_start is not served yet"]),
+        "size_of_an_image": (plain(image=pa.array([{"bytes": b"a", "max_pixels": 4096}])), ["image has a field max_pixels"]),
         "brotli": ((pa.table({"id": hello, "prompt": hello}), {"compression": {"id": "snappy", "prompt": "brotli"}}),
                    ["column prompt is compressed with brotli", "pyarrow.parquet", "brotli.parquet' new.parquet"]),
         "lz4": ((pa.table({"messages": words}), {"compression": "lz4"}), ["column messages.role is compressed with lz4"]),

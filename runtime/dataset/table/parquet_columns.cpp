@@ -2,6 +2,7 @@
 
 #include "parallel/base/check.h"
 #include "runtime/dataset/manifest_keys.h"
+#include "runtime/text/messages.h"
 
 #include <fmt/format.h>
 
@@ -102,6 +103,13 @@ bool looks_like_conversation(const ParquetNode& node) {
   return has("role") || has("from") || has("content") || (has("user") && has("assistant"));
 }
 
+std::string vision_option_below(const ParquetNode& node) {
+  if (is_vision_option(node.name)) return node.name;
+  for (const ParquetNode& child : node.children)
+    if (std::string option = vision_option_below(child); !option.empty()) return option;
+  return "";
+}
+
 /// Finds the images or videos of one name.   returns  nothing where the table has none
 std::optional<MediaColumns> find_media(const ParquetFile& file, const std::string& name) {
   const auto named = std::ranges::find(file.schema(), name, &ParquetNode::name);
@@ -116,6 +124,8 @@ std::optional<MediaColumns> find_media(const ParquetFile& file, const std::strin
            (about.type == "string" || about.type == "binary" || about.type == "fixed_size_binary");
     check_readable(file, static_cast<std::size_t>(*column));
   }
+  if (const std::string option = there ? vision_option_below(*named) : ""; !option.empty())
+    refuse(file, name, fmt::format("has a field {}, which is not served yet. Remove it.", option));
   if (!good)
     refuse(file, name,
            fmt::format("is {}, wanted bytes, a path, struct<bytes, path> or a list of these. "
@@ -141,6 +151,8 @@ void check_others(const ParquetFile& file, const TableColumns& columns, bool pro
   const auto there = [&](std::string_view name) { return find_node(file, name) != nullptr; };
   for (const ParquetNode& node : file.schema()) {
     if (is_read(node.name) || node.value == Value::kNull || is_media_leaf(columns, node)) continue;
+    if (is_vision_option(node.name))
+      refuse(file, node.name, "is not served yet. Remove or rename it.");
     const std::string_view own = near_name(node.name, kRead, there);
     const bool shows = own == "image" || own == "images" || own == "video";
     if (!own.empty() && (shows || !prompt_given))

@@ -98,14 +98,17 @@ class Marks {
 
   /// Hugging Face's struct of bytes and path, or bytes alone.
   void mark_bytes(Json& source) {
-    const Json* bytes = &source;
-    if (source.is_object() && source.contains("bytes")) bytes = &source["bytes"];
-    if (bytes->is_binary()) {
-      files_.push_back({cell_of(table_, row_, bytes->get_binary())});
-      source = Json(fmt::format("{}{}", kInTable, files_.size() - 1));
-    } else if (source.is_object() && source.contains("path") && source["path"].is_string()) {
-      source = Json(source["path"]);
+    const bool in_struct = source.is_object() && source.contains("bytes");
+    const Json& bytes = in_struct ? source["bytes"] : source;
+    if (!bytes.is_binary()) return;
+    files_.push_back({cell_of(table_, row_, bytes.get_binary())});
+    const std::string mark = fmt::format("{}{}", kInTable, files_.size() - 1);
+    if (!in_struct) {
+      source = mark;
+      return;
     }
+    source.erase("bytes");
+    source["path"] = mark;
   }
 
   const std::string& table_;

@@ -111,7 +111,7 @@ TEST(ParquetItems, AGivenPromptWinsOverThePromptsOfATableAndTheCountIsKept) {
   // A text alone is its prompt, and messages are whole: they win.
   EXPECT_EQ(std::get<0>(noted("prompts.parquet", {.prompt = true}, 0)), "Hello");
   EXPECT_THAT(std::get<2>(noted("typed_texts.parquet", {.prompt = true}, 0)),
-              HasSubstr("--prompt: 2"));
+              HasSubstr("--prompt not used: 2"));
   // With a prompt for the whole job, the turns of a column that is not read do not matter.
   EXPECT_THAT(std::get<2>(noted("refused/chat.parquet", {.prompt = true}, 0)),
               HasSubstr("column \"chat\": 1"));

@@ -189,8 +189,8 @@ TEST_F(Source, KeysOfQwenVlUtilsFailTheItemWhereverTheyAre) {
   const std::vector<std::string> options = {
       "video_start", "video_end",    "nframes",        "min_frames",    "max_frames", "min_pixels",
       "max_pixels",  "total_pixels", "resized_height", "resized_width", "sample_fps", "raw_fps"};
-  const std::string picture = R"({"type":"image","image":"in/a.png","KEY":4})",
-                    clip = R"({"type":"video","video":["in/a.png","in/b/2.png"],"KEY":4})",
+  const std::string image = R"({"type":"image","image":"in/a.png","KEY":4})",
+                    video = R"({"type":"video","video":["in/a.png","in/b/2.png"],"KEY":4})",
                     url = R"({"type":"image_url","image_url":{"url":"in/a.png","KEY":4}})",
                     frame =
                         R"({"type":"video","video":[{"path":"in/a.png","KEY":4},"in/b/2.png"]})";
@@ -199,7 +199,7 @@ TEST_F(Source, KeysOfQwenVlUtilsFailTheItemWhereverTheyAre) {
                                     R"({"image":{"path":"in/a.png","KEY":4}})",
                                     R"({"images":["in/a.png",{"path":"in/a.png","KEY":4}]})",
                                     R"({"messages":[{"role":"user","content":"?","KEY":4}]})"};
-  for (const std::string& part : {picture, clip, url, frame}) {
+  for (const std::string& part : {image, video, url, frame}) {
     const std::string messages = R"([{"role":"user","content":[)" + part + "]}]";
     lines.push_back(R"({"messages":)" + messages + "}");
     lines.push_back(R"({"custom_id":"x","body":{"messages":)" + messages + "}}");

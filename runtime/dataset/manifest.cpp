@@ -209,14 +209,14 @@ std::vector<std::string> first_lines(std::istream& lines) {
 
 std::optional<DataError> read_id_and_prompt(const Json& line, Item& item) {
   if (const auto id = line.find("id"); id != line.end() && !id->is_null()) {
-    // A data frame writes 3.0 where a column of numbers has an empty cell.
+    // A data frame writes 3.0 where a column of numbers has an empty cell, and "" in one of texts.
     constexpr double kExact = 9007199254740992.0;  // 2^53
     const double number = id->is_number_float() ? id->get<double>() : 0.5;
     if (id->is_number_integer())
       item.id = id->dump();
     else if (std::trunc(number) == number && std::abs(number) < kExact)
       item.id = std::to_string(static_cast<std::int64_t>(number));
-    else if (id->is_string() && !id->get_ref<const std::string&>().empty())
+    else if (id->is_string())
       item.id = id->get<std::string>();
     else
       return bad("id: wanted a string that is not empty");

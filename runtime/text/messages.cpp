@@ -120,7 +120,10 @@ Result<Conversation> parse_messages(const Json& messages, const std::string& bas
         if (!item.is_object()) return refuse(i, "wanted items of content that are objects");
         const std::string type =
             item.value("type", Json("")).is_string() ? item.value("type", "") : "";
-        const auto has = [&](const char* key) { return item.contains(key); };
+        // Exports of a data frame give each part the keys of all parts.
+        const auto has = [&](const char* key) {
+          return item.contains(key) && !item[key].is_null();
+        };
         const bool image =
             type == "image" || type == "image_url" || has("image") || has("image_url");
         const bool video =

@@ -129,21 +129,27 @@ TEST_F(Source, BadLinesFailAloneAndSayWhere) {
 }
 
 TEST_F(Source, EmptyValuesOfADataFrameAreAbsentAndALineWithoutItsImageFails) {
-  const auto items =
-      list({manifest(R"({"id": 1.0, "image": "in/a.png", "images": null, "messages": []})"
-                     "\n"
-                     R"({"id": "b", "image": ["in/a.png", "in/b/2.png"], "score": NaN})"
-                     "\n"
-                     R"({"id": "c", "image": {"path": "in/a.png", "bytes": null}})"
-                     "\n"
-                     R"({"id": "d", "image": null, "prompt": "What?"})"
-                     "\n"
-                     R"({"id": "e", "images": [], "prompt": "What?"})"
-                     "\n"
-                     R"({"id": "f", "image": NaN, "prompt": "What?"})"
-                     "\n"
-                     R"({"id": "g", "prompt": Infinity})")});
-  ASSERT_EQ(items.size(), 7U);
+  const auto items = list({manifest(
+      R"({"id": 1.0, "image": "in/a.png", "images": null, "messages": []})"
+      "\n"
+      R"({"id": "b", "image": ["in/a.png", "in/b/2.png"], "score": NaN})"
+      "\n"
+      R"({"id": "c", "image": {"path": "in/a.png", "bytes": null}})"
+      "\n"
+      R"({"id": "d", "image": null, "prompt": "What?"})"
+      "\n"
+      R"({"id": "e", "images": [], "prompt": "What?"})"
+      "\n"
+      R"({"id": "f", "image": NaN, "prompt": "What?"})"
+      "\n"
+      R"({"id": "g", "prompt": Infinity})"
+      "\n"
+      R"({"id": "", "prompt": "What?"})"
+      "\n"
+      R"({"id": "j", "messages": [{"role": "user", "content": [{"type": "text", "text": "?", "image": null}]}]})")});
+  ASSERT_EQ(items.size(), 9U);
+  EXPECT_EQ(items[7].id, folder_.path("list.jsonl:8"));
+  for (std::size_t i = 7; i < 9; ++i) EXPECT_FALSE(items[i].error) << items[i].error->message;
   EXPECT_EQ(items[0].id, "1");
   for (std::size_t i = 0; i < 3; ++i) EXPECT_FALSE(items[i].error) << i;
   EXPECT_EQ(items[1].media.size(), 2U);

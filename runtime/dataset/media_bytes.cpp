@@ -1,7 +1,7 @@
 #include "runtime/dataset/media_bytes.h"
 
 #include "parallel/base/hash.h"
-#include "runtime/dataset/parquet_items.h"
+#include "runtime/dataset/table/parquet_items.h"
 
 #include <fmt/format.h>
 

@@ -5,7 +5,7 @@
 #include "runtime/dataset/file_kind.h"
 #include "runtime/dataset/folder.h"
 #include "runtime/dataset/manifest.h"
-#include "runtime/dataset/parquet_items.h"
+#include "runtime/dataset/table/parquet_items.h"
 #include "runtime/dataset/webdataset.h"
 
 #include <fmt/format.h>
@@ -32,7 +32,8 @@ bool add_manifest(const std::string& path, ItemSink& sink) {
   return detail::read_manifest(file, path, fs::path(path).parent_path().string(), sink);
 }
 
-bool add_file(const std::string& path, std::optional<InputFormat> format, ItemSink& sink) {
+bool add_file(const std::string& path, const SourceOptions& options, ItemSink& sink) {
+  const std::optional<InputFormat> format = options.format;
   if (format == InputFormat::kImage || format == InputFormat::kVideo) {
     Item item = item_of_file(path);
     item.media[0].kind = format == InputFormat::kVideo ? MediaKind::kVideo : MediaKind::kImage;
@@ -40,7 +41,7 @@ bool add_file(const std::string& path, std::optional<InputFormat> format, ItemSi
   }
   if (format == InputFormat::kManifest || format == InputFormat::kOpenAiBatch)
     return add_manifest(path, sink);
-  if (format == InputFormat::kParquet) return read_parquet(path, sink);
+  if (format == InputFormat::kParquet) return read_parquet(path, options.given.prompt, sink);
   const FileKind kind = kind_of_file(path);
   if (kind == FileKind::kCompressed)
     refuse(path, "is compressed: parts of it cannot be read where they lie. Unpack it first.");
@@ -52,7 +53,7 @@ bool add_file(const std::string& path, std::optional<InputFormat> format, ItemSi
     case FileKind::kManifest:
       return add_manifest(path, sink);
     case FileKind::kParquet:
-      return read_parquet(path, sink);
+      return read_parquet(path, options.given.prompt, sink);
     default:
       break;
   }
@@ -72,7 +73,7 @@ std::vector<std::string> matches_of(const std::string& pattern) {
   return paths;
 }
 
-bool add_glob(const std::string& pattern, std::optional<InputFormat> format, ItemSink& sink) {
+bool add_glob(const std::string& pattern, const SourceOptions& options, ItemSink& sink) {
   const std::vector<std::string> patterns = expand_ranges(pattern);
   std::vector<std::string> paths;
   for (const std::string& one : patterns) {
@@ -85,7 +86,7 @@ bool add_glob(const std::string& pattern, std::optional<InputFormat> format, Ite
     const fs::file_status status = fs::status(path);
     // A pipe that a pattern matches was not meant, and opening it could wait for ever.
     const bool more = fs::is_directory(status)      ? add_folder(path, sink)
-                      : fs::is_regular_file(status) ? add_file(path, format, sink)
+                      : fs::is_regular_file(status) ? add_file(path, options, sink)
                                                     : sink.add(item_of_file(path));
     if (!more) return false;
   }
@@ -113,7 +114,8 @@ std::string Shard::text() const {
   return *this == Shard{} ? "" : fmt::format("{}/{}", index, count);
 }
 
-void list_items(const SourceOptions& options, std::istream& standard_input, ItemSink& sink) {
+void list_items(const SourceOptions& options, std::istream& standard_input, ItemSink& items) {
+  GivenTextsSink sink(options.given, items);
   if (options.inputs.empty()) throw UsageError("[--input] names nothing to read");
   for (const std::string& input : options.inputs) {
     std::error_code error;
@@ -130,9 +132,9 @@ void list_items(const SourceOptions& options, std::istream& standard_input, Item
         refuse(input,
                "is a pipe, a socket or a device. A manifest is read from one with --input-format "
                "manifest, or from standard input with --input -");
-      more = add_file(input, options.format, sink);
+      more = add_file(input, options, sink);
     } else
-      more = add_glob(input, options.format, sink);
+      more = add_glob(input, options, sink);
     if (!more) return;
   }
 }

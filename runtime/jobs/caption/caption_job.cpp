@@ -88,7 +88,9 @@ SourceOptions source_options(const CaptionOptions& options) {
           .format = options.input_format,
           .limit = options.limit,
           .shard = options.shard,
-          .shuffle = options.shuffle};
+          .shuffle = options.shuffle,
+          .given = {.prompt = options.prompt_given || !options.prompt_file.empty(),
+                    .system = !options.system.empty()}};
 }
 
 Json to_json(const Sampling& sampling) {

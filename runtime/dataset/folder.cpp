@@ -2,6 +2,7 @@
 
 #include "parallel/base/check.h"
 #include "runtime/dataset/file_kind.h"
+#include "runtime/dataset/left_by_tools.h"
 
 #include <fmt/format.h>
 
@@ -22,15 +23,6 @@ namespace fs = std::filesystem;
 
 [[noreturn]] void refuse(const std::string& path, std::string_view what) {
   throw UsageError(fmt::format("[--input] {}: {}", path, what));
-}
-
-/// Files that systems and tools leave beside the user's own, some of which are images by content.
-bool is_left_by_tools(const std::string& name, bool folder) {
-  if (folder)
-    return name == "__MACOSX" || name == "@eaDir" || name == ".ipynb_checkpoints" ||
-           name == ".Trashes" || name == ".git" || name == ".cache";
-  return name.starts_with("._") || name == ".DS_Store" || name == "Thumbs.db" ||
-         name == "desktop.ini";
 }
 
 /// Why a file in a folder is no item.
@@ -82,9 +74,8 @@ class FolderWalk {
       std::error_code ignored;
       const std::string name = at->path().filename().string();
       const bool is_folder = at->is_directory(ignored);
-      if (is_left_by_tools(name, is_folder))
-        sink_.passed_over(is_folder ? name : "files such as ._x and .DS_Store",
-                          "is left by a system or a tool");
+      if (const auto left = left_by_tools(name, is_folder))
+        sink_.passed_over(*left, kLeftByTools);
       else if (is_folder)
         names.push_back(name + "/");
       else if (is_item(at->path().string(), at->is_regular_file(ignored)))
@@ -97,16 +88,12 @@ class FolderWalk {
 
   /// By name, or, under another name, by content.
   bool is_item(const std::string& path, bool regular) {
-    if (is_media_name(path)) return true;
-    const std::string ending = extension(path);
-    const auto what = ending.empty() ? std::string("files without extension") : ending;
-    if (!regular) {
-      sink_.passed_over(what, "is not a file");
-      return false;
-    }
-    const FileKind kind = kind_of_file(path);
-    if (kind == FileKind::kImage || kind == FileKind::kVideo) return true;
-    sink_.passed_over(what, reason_of(kind));
+    if (media_kind_of_name(path) && !is_shared_name(path)) return true;
+    const std::string head = head_of_file(path);
+    if (regular ? media_kind_of(path, head).has_value() : media_kind_of_name(path).has_value())
+      return true;
+    sink_.passed_over(kind_label(path),
+                      regular ? reason_of(kind_of_content(head)) : "is not a file");
     return false;
   }
 

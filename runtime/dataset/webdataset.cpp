@@ -1,10 +1,10 @@
 #include "runtime/dataset/webdataset.h"
 
 #include "parallel/base/check.h"
+#include "runtime/dataset/file_kind.h"
 #include "runtime/dataset/json_line.h"
 #include "runtime/dataset/manifest.h"
 #include "runtime/formats/tar.h"
-#include "runtime/media/content.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -88,32 +88,23 @@ std::optional<std::pair<std::string, std::string>> split_name(const std::string&
   return std::pair{name.substr(0, dot), std::move(extension)};
 }
 
-template <std::size_t N>
-bool among(const std::array<std::string_view, N>& names, std::string_view name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-/// Image or video, by the last part of the extension; else by the first bytes.
+/// Image or video, by the name; by the first bytes where the name says nothing or files of text have
+/// it, too.
 std::optional<MediaKind> kind_of_part(const Part& part, const File& file) {
-  constexpr std::array<std::string_view, 10> kImages = {"jpg", "jpeg", "png",  "webp", "bmp",
-                                                        "tif", "tiff", "heic", "avif", "jxl"};
-  constexpr std::array<std::string_view, 7> kVideos = {"mp4", "mkv", "webm", "mov",
-                                                       "avi", "m4v", "gif"};
+  // Parts of nearly every sample: their bytes need not be read.
   constexpr std::array<std::string_view, 14> kOthers = {"txt", "json", "cls",   "prompt", "npy",
                                                         "npz", "pyd",  "pth",   "pkl",    "csv",
                                                         "xml", "html", "index", "md"};
-  const std::string_view last =
-      std::string_view(part.extension)
-          .substr(part.extension.rfind('.') == std::string::npos ? 0
-                                                                 : part.extension.rfind('.') + 1);
-  if (among(kImages, last)) return MediaKind::kImage;
-  if (among(kVideos, last)) return MediaKind::kVideo;
-  if (among(kOthers, last)) return std::nullopt;
-  std::array<std::byte, 64> head;
-  const auto wanted = std::min<std::int64_t>(part.member.bytes, 64);
-  const auto bytes = std::span(head).first(static_cast<std::size_t>(wanted));
-  if (file.read_at(part.member.offset, bytes) != bytes.size()) return std::nullopt;
-  return media_kind(bytes);
+  const std::string name = "key." + part.extension;
+  if (std::ranges::find(kOthers, name.substr(name.rfind('.') + 1)) != kOthers.end())
+    return std::nullopt;
+  const auto by_name = media_kind_of_name(name);
+  if (by_name && !is_shared_name(name)) return by_name;
+  std::string head(static_cast<std::size_t>(std::min<std::int64_t>(part.member.bytes, kHeadBytes)),
+                   '\0');
+  if (file.read_at(part.member.offset, std::as_writable_bytes(std::span(head))) != head.size())
+    return std::nullopt;
+  return media_kind_of(name, head);
 }
 
 Result<std::string> text_of(const Part& part, const File& file) {

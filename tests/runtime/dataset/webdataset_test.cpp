@@ -109,6 +109,32 @@ TEST_F(WebDataset, MembersOfASampleGivePromptImagesAndId) {
   EXPECT_THAT(items[6].error->message, HasSubstr("no member of the sample"));
 }
 
+// The table of file_kind.h is that of folders, too: no name is lost in the one and an item in the
+// other.
+TEST_F(WebDataset, WhatHasTheNameOfAnImageOrVideoIsAnItemHereAndInAFolder) {
+  const std::vector<std::string> names = {
+      "a.heif", "b.jp2", "c.ppm",  "d.mpg",  "e.wmv", "f.flv", "g.m2ts", "h.HEIC", "i.cr3",
+      "j.tga",  "k.qoi", "l.psd",  "m.ico",  "n.svg", "o.exr", "p.vob",  "q.ogv",  "r.rmvb",
+      "s.mxf",  "t.y4m", "u.hevc", "v.divx", "w.bpg", "x.jxr", "y.avifs"};
+  std::vector<std::pair<std::string, std::string>> members;
+  for (const std::string& name : names) {
+    folder_.write("in/" + name, "?");
+    members.emplace_back(name, "?");
+  }
+  members.emplace_back("z.ts", "export {}\n");
+  members.emplace_back("zz.ts", std::string("\0\1", 2));
+  folder_.write("in/z.ts", "export {}\n");
+  folder_.write("in/zz.ts", std::string("\0\1", 2));
+  test::write_text(folder_.path("a.tar"), plain_tar(members));
+  const auto packed = list({folder_.path("a.tar")}), plain = list({folder_.path("in")});
+  ASSERT_EQ(packed.size(), names.size() + 1);
+  ASSERT_EQ(plain.size(), packed.size());
+  for (std::size_t i = 0; i < packed.size(); ++i) {
+    EXPECT_EQ(packed[i].media[0].kind, plain[i].media[0].kind) << plain[i].id;
+    EXPECT_THAT(plain[i].id, HasSubstr("/in/" + packed[i].id + ".")) << i;
+  }
+}
+
 TEST_F(WebDataset, TheSameKeyInTwoArchivesIsTwoItems) {
   for (const char* name : {"a.tar", "b.tar"})
     test::write_text(folder_.path(name), plain_tar({{"0.jpg", "x"}, {"1.jpg", "x"}}));

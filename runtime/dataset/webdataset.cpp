@@ -1,10 +1,13 @@
 #include "runtime/dataset/webdataset.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/git_lfs.h"
 #include "runtime/dataset/file_kind.h"
 #include "runtime/dataset/json_line.h"
+#include "runtime/dataset/left_by_tools.h"
 #include "runtime/dataset/manifest.h"
 #include "runtime/formats/tar.h"
+#include "runtime/formats/tar_links.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -63,29 +66,57 @@ class File {
   std::int64_t size_ = 0;
 };
 
+/// Whether webdataset takes the member for its own: __x__/a.jpg.
+bool is_metadata(const std::string& name) {
+  const std::string_view first = std::string_view(name).substr(0, name.find('/'));
+  return first.size() >= 4 && first.starts_with("__") && first.ends_with("__");
+}
+
 struct Part {
   std::string extension;  ///< behind the key's dot, lower case
   TarMember member;
+  std::optional<MediaKind> kind;
+
+  [[nodiscard]] bool is_prompt() const {
+    return extension == "prompt" || extension == "prompt.txt";
+  }
+  [[nodiscard]] bool asks() const { return is_prompt() || extension == "json"; }
 };
 
 struct Sample {
   std::string key;
   std::vector<Part> parts;
+  int again = 0;  ///< the number of samples before it in the archive that have its key
 };
 
 /// Splits a name into key and extension; nothing for a name that belongs to no sample.
-/// (webdataset: base_plus_ext, and the names that tar_file_iterator skips.)
+/// (webdataset: base_plus_ext, and the names that tar_file_iterator skips. That one skips .a.jpg, too;
+/// but an image is not passed over for its name.)
 std::optional<std::pair<std::string, std::string>> split_name(const std::string& name) {
+  if (left_by_tools_in(name)) return std::nullopt;
   const auto slash = name.rfind('/');
   const std::size_t base = slash == std::string::npos ? 0 : slash + 1;
-  const auto dot = name.find('.', base);
-  if (dot == std::string::npos || dot == base) return std::nullopt;
-  const std::string_view first = std::string_view(name).substr(0, name.find('/'));
-  if (first.size() >= 4 && first.starts_with("__") && first.ends_with("__")) return std::nullopt;
+  auto dot = name.find('.', base);
+  if (dot == base) dot = media_kind_of_name(name) ? name.rfind('.') : std::string::npos;
+  if (dot == std::string::npos || is_metadata(name)) return std::nullopt;
   std::string extension = name.substr(dot + 1);
   for (char& c : extension)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   return std::pair{name.substr(0, dot), std::move(extension)};
+}
+
+/// Why a member has no bytes to read; empty for a file.
+std::string problem_of(const TarMember& member) {
+  switch (member.kind) {
+    case TarKind::kFile:
+      return "";
+    case TarKind::kHardLink:
+    case TarKind::kSymbolicLink:
+      return fmt::format("is a link to {}, which is no file of the archive", member.target);
+    case TarKind::kOther:
+      break;
+  }
+  return "is a device, a pipe or a part of a larger file";
 }
 
 /// Image or video, by the name; by the first bytes where the name says nothing or files of text have
@@ -98,11 +129,12 @@ std::optional<MediaKind> kind_of_part(const Part& part, const File& file) {
   const std::string name = "key." + part.extension;
   if (std::ranges::find(kOthers, name.substr(name.rfind('.') + 1)) != kOthers.end())
     return std::nullopt;
+  const TarMember& member = part.member;
   const auto by_name = media_kind_of_name(name);
-  if (by_name && !is_shared_name(name)) return by_name;
-  std::string head(static_cast<std::size_t>(std::min<std::int64_t>(part.member.bytes, kHeadBytes)),
+  if (member.kind != TarKind::kFile || (by_name && !is_shared_name(name))) return by_name;
+  std::string head(static_cast<std::size_t>(std::min<std::int64_t>(member.bytes, kHeadBytes)),
                    '\0');
-  if (file.read_at(part.member.offset, std::as_writable_bytes(std::span(head))) != head.size())
+  if (file.read_at(member.offset, std::as_writable_bytes(std::span(head))) != head.size())
     return std::nullopt;
   return media_kind_of(name, head);
 }
@@ -114,13 +146,8 @@ Result<std::string> text_of(const Part& part, const File& file) {
   std::string text(static_cast<std::size_t>(part.member.bytes), '\0');
   if (file.read_at(part.member.offset, std::as_writable_bytes(std::span(text))) != text.size())
     return bad(fmt::format("{}: cannot be read", part.member.name));
+  if (is_git_lfs_pointer(text)) return bad(fmt::format("{}: {}", part.member.name, kGitLfsPointer));
   return text;
-}
-
-/// Whether a name holds more dots than that of its extension: "Screenshot at 10.31.png".
-bool has_dotted_name(const Sample& sample) {
-  return std::ranges::any_of(
-      sample.parts, [](const Part& part) { return part.extension.find('.') != std::string::npos; });
 }
 
 /// Lists an archive. Its samples are held until its end, because a later part may join any of them.
@@ -132,31 +159,70 @@ class Archive {
     TarReader reader(
         [this](std::int64_t offset, std::span<std::byte> to) { return file_.read_at(offset, to); },
         file_.size());
+    std::vector<TarMember> members;
+    std::optional<DataError> damage;
     while (true) {
       auto next = reader.next();
-      if (!next.ok()) return end_in_damage(reader, next.error());
-      if (!next.value()) return emit_all();
-      TarMember& member = **next;
-      auto name = split_name(member.name);
-      if (!name) continue;
-      Part part{std::move(name->second), std::move(member)};
-      Sample& sample = sample_of(name->first, part);
-      sample.parts.push_back(std::move(part));
+      if (!next.ok()) damage = next.error();
+      if (!next.ok() || !next.value()) break;
+      members.push_back(std::move(**next));
     }
+    if (!damage) note_end(reader, members);
+    for (std::size_t links = follow_links(members); links > 0; --links)
+      sink_.passed_over("links to a file of their own name",
+                        "are what tar writes for a file named twice");
+    for (TarMember& member : members) take(std::move(member));
+    return damage ? end_in_damage(reader, *damage) : emit_all();
   }
 
  private:
+  /// Counts what the end of the archive holds beside its members.
+  void note_end(const TarReader& reader, const std::vector<TarMember>& members) {
+    if (members.empty()) sink_.passed_over("archives without a file", "hold nothing");
+    if (reader.unread_bytes() > 0)
+      sink_.passed_over(fmt::format("{} bytes behind the end of {}", reader.unread_bytes(), path_),
+                        "are no members of a tar archive");
+    const auto joined =
+        std::ranges::count_if(members, [](const TarMember& member) { return member.archive > 0; });
+    if (joined > 0)
+      sink_.passed_over(fmt::format("end marks inside {}", path_),
+                        "other programs stop there; the members behind them are read, too");
+  }
+
+  /// Puts a member into its sample.
+  void take(TarMember member) {
+    auto name = split_name(member.name);
+    if (!name) return pass_over(member);
+    Part part{std::move(name->second), std::move(member), std::nullopt};
+    part.kind = kind_of_part(part, file_);
+    sample_of(name->first, part).parts.push_back(std::move(part));
+  }
+
+  /// Counts a member that belongs to no sample.
+  void pass_over(const TarMember& member) {
+    if (const auto left = left_by_tools_in(member.name))
+      sink_.passed_over(*left, kLeftByTools);
+    else if (is_metadata(member.name))
+      sink_.passed_over("files such as __x__", "are metadata of webdataset");
+    else if (member.kind != TarKind::kFile)
+      sink_.passed_over("links, pipes and devices", "are no files of the archive");
+    else
+      sink_.passed_over(kind_label(member.name),
+                        "is no image or video, and its name belongs to no sample");
+  }
+
   /// The sample that a part joins; null where it begins one. Parts of a sample lie together, except
   /// where the archive was written from several processes or an unsorted list: such a part joins its
   /// sample. A second part of one name, or a second image, begins another sample.
   Sample* joined_by(const std::string& key, const Part& part) {
-    if (!samples_.empty() && samples_.back().key == key) return &samples_.back();
+    if (!samples_.empty() && samples_.back().key == key &&
+        samples_.back().parts.back().member.archive == part.member.archive)
+      return &samples_.back();
     const auto known = newest_.find(key);
     if (known == newest_.end()) return nullptr;
     Sample& sample = samples_[known->second];
     const bool complete = std::ranges::any_of(sample.parts, [&](const Part& other) {
-      return other.extension == part.extension ||
-             (kind_of_part(other, file_) && kind_of_part(part, file_));
+      return other.extension == part.extension || (other.kind && part.kind);
     });
     return complete ? nullptr : &sample;
   }
@@ -168,8 +234,13 @@ class Archive {
                           "are not adjacent to their sample and are joined to it");
       return *sample;
     }
-    newest_[key] = samples_.size();
-    return samples_.emplace_back(Sample{key, {}});
+    const auto [newest, is_new] = newest_.try_emplace(key, samples_.size());
+    const int again = is_new ? 0 : samples_[newest->second].again + 1;
+    newest->second = samples_.size();
+    if (!is_new)
+      sink_.passed_over("keys that are there again in " + path_,
+                        "give items of their own, whose ids have the name of the archive");
+    return samples_.emplace_back(Sample{key, {}, again});
   }
 
   /// Adds the items of all samples but the damaged one; null: of all.
@@ -180,30 +251,52 @@ class Archive {
   }
 
   /// A plain archive of images whose names hold dots becomes few samples of many images.
-  void note_dotted(const Sample& sample, std::size_t images) {
-    if (dotted_.empty())
-      dotted_ = fmt::format("samples of several images, such as \"{}\" of {}, in {}", sample.key,
-                            images, path_);
-    sink_.passed_over(dotted_, "get one caption each: a name up to its first dot names a sample");
+  void note_several(const Sample& sample, std::size_t images) {
+    if (several_.empty())
+      several_ = fmt::format("samples of several images, such as \"{}\" of {}, in {}", sample.key,
+                             images, path_);
+    sink_.passed_over(several_, "get one caption each: a name up to its first dot names a sample");
   }
 
   /// Adds the item of a sample.
   bool emit(const Sample& sample) {
     Item item = item_of(sample);
-    if (item.media.size() > 1 && item.messages.empty() && has_dotted_name(sample))
-      note_dotted(sample, item.media.size());
-    if (!item.error && item.media.empty() && item.messages.empty() && !item.prompt) return true;
-    return sink_.add(std::move(item));
+    if (item.error) return sink_.add(std::move(item));
+    if (item.media.size() > 1 && item.messages.empty()) note_several(sample, item.media.size());
+    const bool asks = !item.media.empty() || !item.messages.empty() || item.prompt;
+    for (const Part& part : sample.parts) note_unread(part, item, asks);
+    return !asks || sink_.add(std::move(item));
+  }
+
+  /// Counts a part that its sample's item does not read.
+  void note_unread(const Part& part, const Item& item, bool asks) {
+    const auto is_shown = [&](const MediaReference& media) {
+      return std::ranges::any_of(media.files, [&](const MediaFile& file) {
+        return file.member == part.member.name && file.offset == part.member.offset;
+      });
+    };
+    if ((part.asks() && asks) || (part.kind && item.messages.empty()) ||
+        std::ranges::any_of(item.media, is_shown))
+      return;
+    std::string_view why = "is no image, video, prompt or json of a sample";
+    if (part.kind) why = "is not named by the messages of its sample";
+    if (part.asks()) why = "is alone: its sample shows nothing and asks nothing";
+    if (part.extension == "txt") why = "is by convention a caption that is there already";
+    sink_.passed_over(kind_label("key." + part.extension), why);
   }
 
   bool end_in_damage(const TarReader& reader, const DataError& damage) {
-    const DataError error{damage.stage, fmt::format("{}: {}", path_, damage.message)};
+    const DataError error{damage.stage, id_of_path(fmt::format("{}: {}", path_, damage.message))};
     const auto cut = split_name(reader.cut_member());
+    Part part;
+    if (cut) part.extension = cut->second;
+    part.member.archive = reader.archive();
+    part.kind = kind_of_part(part, file_);
     // A sample with a damaged member must not run without that member.
-    if (!emit_all(cut ? joined_by(cut->first, Part{cut->second, {}}) : nullptr)) return false;
+    if (!emit_all(cut ? joined_by(cut->first, part) : nullptr)) return false;
     Item item;
-    item.source = fmt::format("{}:{}", path_, cut ? cut->first : "damage");
-    item.id = cut ? cut->first : item.source;
+    item.source = id_of_path(fmt::format("{}:{}", path_, cut ? cut->first : "damage"));
+    item.id = cut ? id_of_path(cut->first) : item.source;
     item.qualified_id = item.source;
     item.error = error;
     return sink_.add(std::move(item));
@@ -211,26 +304,40 @@ class Archive {
 
   Item item_of(const Sample& sample) {
     Item item;
-    item.id = sample.key;
-    item.source = fmt::format("{}:{}", path_, sample.key);
-    item.qualified_id = item.source;
+    item.id = id_of_path(sample.key);
+    item.source = id_of_path(fmt::format("{}:{}", path_, sample.key));
+    item.qualified_id =
+        sample.again < 2 ? item.source : fmt::format("{}#{}", item.source, sample.again + 1);
     if (auto error = fill(sample, item)) {
-      item.error = std::move(error);
+      item.error = DataError{error->stage, id_of_path(error->message)};
       item.media.clear();
     }
     return item;
   }
 
+  /// A part that the item cannot do without, and that cannot be had.
+  static std::optional<DataError> find_problem(const Sample& sample) {
+    std::unordered_map<std::string_view, int> counts;
+    for (const Part& part : sample.parts) ++counts[part.extension];
+    for (const Part& part : sample.parts)
+      if (counts[part.extension] > 1)
+        return bad(fmt::format("two members are \"{}.{}\"", sample.key, part.extension));
+    if (counts.contains("prompt") && counts.contains("prompt.txt"))
+      return bad("two members are its prompt: a .prompt and a .prompt.txt");
+    for (const Part& part : sample.parts)
+      if (const std::string problem = problem_of(part.member);
+          !problem.empty() && (part.kind || part.asks()))
+        return bad(fmt::format("{} {}", part.member.name, problem));
+    return std::nullopt;
+  }
+
   std::optional<DataError> fill(const Sample& sample, Item& item) {
+    if (auto problem = find_problem(sample)) return problem;
     const Part *json = nullptr, *prompt = nullptr;
     for (const Part& part : sample.parts) {
-      for (const Part& other : sample.parts)
-        if (&part != &other && part.extension == other.extension)
-          return bad(fmt::format("two members are \"{}.{}\"", sample.key, part.extension));
       if (part.extension == "json") json = &part;
-      if (part.extension == "prompt" || part.extension == "prompt.txt") prompt = &part;
-      if (const auto kind = kind_of_part(part, file_))
-        item.media.push_back({*kind, {media_file(part)}, 0.0});
+      if (part.is_prompt()) prompt = &part;
+      if (part.kind) item.media.push_back({*part.kind, {media_file(part)}, 0.0});
     }
     if (prompt != nullptr) {
       auto text = text_of(*prompt, file_);
@@ -263,6 +370,8 @@ class Archive {
         if (shown == nullptr)
           return bad(fmt::format("{}: names {}, which is no member of the sample", part.member.name,
                                  file.path));
+        if (const std::string problem = problem_of(shown->member); !problem.empty())
+          return bad(fmt::format("{} {}", shown->member.name, problem));
         file = media_file(*shown);
       }
     item.messages = conversation->messages->dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -291,7 +400,7 @@ class Archive {
   const std::string& path_;
   File file_;
   ItemSink& sink_;
-  std::string dotted_;                                   ///< as note_dotted counts them
+  std::string several_;                                  ///< as note_several counts them
   std::vector<Sample> samples_;                          ///< in the order of their first parts
   std::unordered_map<std::string, std::size_t> newest_;  ///< the last sample of a key
 };

@@ -7,13 +7,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <set>
 #include <string_view>
-#include <sys/stat.h>
-#include <utility>
 #include <vector>
 
 namespace retinue::runtime {
@@ -40,14 +35,13 @@ std::string_view reason_of(FileKind kind) {
 
 class FolderWalk {
  public:
-  explicit FolderWalk(ItemSink& sink) : sink_(sink) {}
+  FolderWalk(ItemSink& sink, Visited& visited) : sink_(sink), visited_(visited) {}
 
   /// Returns false when the sink wants no more.
   bool walk(const std::string& folder) {
-    struct stat facts {};
-    if (::stat(folder.c_str(), &facts) != 0) refuse(folder, std::strerror(errno));
-    if (!visited_.emplace(facts.st_dev, facts.st_ino).second) {
-      sink_.passed_over("folders", "were read already, by another path");
+    if (!visited_.add(folder)) {
+      sink_.passed_over("folders", kVisited);
+      found_any_ = true;
       return true;
     }
     for (const std::string& name : names_of(folder)) {
@@ -61,6 +55,7 @@ class FolderWalk {
     }
     return true;
   }
+  /// Whether the folders held an item, or were read before.
   [[nodiscard]] bool found_any() const { return found_any_; }
 
  private:
@@ -98,16 +93,18 @@ class FolderWalk {
   }
 
   ItemSink& sink_;
-  std::set<std::pair<dev_t, ino_t>> visited_;
+  Visited& visited_;
   bool found_any_ = false;
 };
 
 }  // namespace
 
-bool add_folder(const std::string& folder, ItemSink& sink) {
-  FolderWalk walk(sink);
+bool add_folder(const std::string& folder, ItemSink& sink, Visited& visited, bool by_name) {
+  FolderWalk walk(sink, visited);
   const bool more = walk.walk(folder);
-  if (!walk.found_any()) refuse(folder, "no images or videos in this folder or below it");
+  if (walk.found_any()) return more;
+  if (by_name) refuse(folder, "no images or videos in this folder or below it");
+  sink.passed_over("folders", "hold no image or video, nor does one below them");
   return more;
 }
 

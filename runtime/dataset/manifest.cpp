@@ -178,7 +178,7 @@ std::optional<DataError> read_line(const Json& line, const std::string& base_dir
   if (item.media.empty() && item.messages.empty() && !item.prompt)
     return bad("has none of image, images, video, messages, prompt");
   for (MediaReference& media : item.media) {
-    auto expanded = expand_frame_folder(std::move(media));
+    auto expanded = expand_frame_folder(std::move(media), &sink);
     if (!expanded.ok()) return expanded.error();
     media = std::move(expanded).value();
   }

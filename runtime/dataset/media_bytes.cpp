@@ -1,6 +1,8 @@
 #include "runtime/dataset/media_bytes.h"
 
 #include "parallel/base/hash.h"
+#include "runtime/dataset/item.h"
+#include "runtime/dataset/left_by_tools.h"
 #include "runtime/dataset/parquet_items.h"
 
 #include <fmt/format.h>
@@ -124,18 +126,28 @@ bool comes_before(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-Result<MediaReference> expand_frame_folder(MediaReference media) {
+Result<MediaReference> expand_frame_folder(MediaReference media, ItemSink* sink) {
   namespace fs = std::filesystem;
   std::error_code error;
   if (media.kind != MediaKind::kVideo || media.files.size() != 1 ||
       !fs::is_directory(media.files[0].path, error))
     return media;
+  const auto pass_over = [&](std::string_view what, std::string_view why) {
+    if (sink != nullptr) sink->passed_over(what, why);
+  };
   const std::string folder = media.files[0].path;
   media.files.clear();
   for (auto at = fs::directory_iterator(folder, error); !error && at != fs::directory_iterator();
        at.increment(error)) {
     std::error_code ignored;
-    if (at->is_regular_file(ignored)) media.files.emplace_back(at->path().string());
+    const std::string name = at->path().filename().string();
+    const bool is_folder = at->is_directory(ignored);
+    if (const auto left = left_by_tools(name, is_folder))
+      pass_over(*left, kLeftByTools);
+    else if (is_folder)
+      pass_over("folders", "are in a folder of frames, whose own files are the frames");
+    else  // A pipe or a broken link, too: its frame would be missing silently.
+      media.files.emplace_back(at->path().string());
   }
   if (error) return unreadable(folder, error.message().c_str());
   if (media.files.empty()) return unreadable(folder, "holds no frames");

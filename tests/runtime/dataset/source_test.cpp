@@ -1,6 +1,7 @@
 #include "runtime/dataset/source.h"
 
 #include "parallel/base/check.h"
+#include "tests/runtime/formats/plain_tar.h"
 #include "tests/support/job_ranks.h"
 
 #include <gmock/gmock.h>
@@ -59,6 +60,18 @@ class Source : public testing::Test {
   std::string manifest(const std::string& text) {
     test::write_text(folder_.path("list.jsonl"), text);
     return folder_.path("list.jsonl");
+  }
+
+  /// What was passed over, without reasons.
+  std::vector<std::string> counts(const std::vector<std::string>& inputs) {
+    std::istringstream in;
+    SourceOptions options;
+    options.inputs = inputs;
+    const ItemTable table = list_table(options, in, "");
+    std::vector<std::string> texts;
+    for (const PassedOver& kind : table.passed_over())
+      texts.push_back(kind.what + ": " + std::to_string(kind.count));
+    return texts;
   }
 
   test::TemporaryFolder folder_;
@@ -367,6 +380,54 @@ TEST_F(Source, WhatAFolderHoldsBesideItemsIsCounted) {
        {".parquet: 1", ".tar: 1", ".txt: 2", ".ts: 1", "files such as ._x and .DS_Store: 2",
         "__MACOSX: 1", "@eaDir: 1", ".ipynb_checkpoints: 1"})
     EXPECT_THAT(text, HasSubstr(part));
+}
+
+TEST_F(Source, WhatSystemsLeaveIsNoMatchOfAPatternUnlessItNamesIt) {
+  const std::string png = test::read_text(test::golden_folder() + "/images/pond.png");
+  for (const char* name : {"g/__MACOSX/x.jpg", "g/@eaDir/x.jpg", "g/Thumbs.db", "g/a/1.png",
+                           "g/PaxHeaders.7/1.png", "g/2.png"})
+    folder_.write(name, png);
+  folder_.write("g/texts/a.txt", "no image");
+  EXPECT_THAT(ids(list({folder_.path("g/*")})), ElementsAre("g/2.png", "g/a/1.png"));
+  EXPECT_THAT(
+      counts({folder_.path("g/*")}),
+      testing::UnorderedElementsAre("__MACOSX: 1", "@eaDir: 1", "PaxHeaders: 1",
+                                    "files such as ._x and .DS_Store: 1", "folders: 1", ".txt: 1"));
+  EXPECT_THAT(ids(list({folder_.path("g/*/*.*")})), ElementsAre("g/a/1.png", "g/texts/a.txt"));
+  for (const char* named : {"g/__MACOSX", "g/__MACOSX/*", "g/{__MACOSX,a}/x*", "g/@eaDir/x.jpg"})
+    EXPECT_EQ(list({folder_.path(named)}).size(), 1U) << named;
+  EXPECT_THAT(refusal({folder_.path("g/texts")}), HasSubstr("no images or videos"));
+  EXPECT_THAT(refusal({folder_.path("g/{a,texts}")}), HasSubstr("no images or videos"));
+  EXPECT_THAT(refusal({folder_.path("g/tex*")}), HasSubstr("names nothing"));
+}
+
+TEST_F(Source, AFolderThatSeveralInputsReachIsReadOnce) {
+  fs::create_directory_symlink("b", folder_.path("in/link"));
+  const std::string in = folder_.path("in"), b = folder_.path("in/b");
+  const std::vector<std::string> all = ids(list({in}));
+  ASSERT_EQ(all.size(), 6U);
+  const std::vector<std::vector<std::string>> cases = {
+      {in, in},   {in, in + "/"},       {in, in + "/."},    {in, in + "/../in"},
+      {in, b},    {in, in + "/link"},   {in, in + "/*/"},   {in, in + "/{b,link}"},
+      {in, b, b}, {in, in + "/l*", in}, {in + "/../in", in}};
+  for (const auto& inputs : cases) {
+    EXPECT_EQ(list(inputs).size(), all.size()) << testing::PrintToString(inputs);
+    EXPECT_THAT(counts(inputs), testing::Contains(testing::StartsWith("folders: ")))
+        << testing::PrintToString(inputs);
+  }
+  EXPECT_EQ(list({b, in}).size(), all.size());
+}
+
+TEST_F(Source, AContainerThatSeveralInputsReachIsReadOnce) {
+  const std::string tar = folder_.write("a.tar", plain_tar({{"0.jpg", "x"}, {"1.jpg", "x"}}));
+  fs::create_symlink("a.tar", folder_.path("b.tar"));
+  const std::string lines = manifest("{\"id\": \"a\", \"prompt\": \"x\"}\n");
+  for (const auto& inputs : std::vector<std::vector<std::string>>{
+           {tar, tar}, {folder_.path("*.tar")}, {tar, folder_.path("./a.tar")}, {lines, lines}}) {
+    const auto once = ids(list({inputs[0] == lines ? lines : tar}));
+    EXPECT_EQ(ids(list(inputs)), once);
+    EXPECT_THAT(counts(inputs), ElementsAre("archives, tables and manifests: 1"));
+  }
 }
 
 // Two links in each of 30 folders would give 2^30 paths.

@@ -1,5 +1,6 @@
 #include "runtime/dataset/file_kind.h"
 
+#include "parallel/base/git_lfs.h"
 #include "parallel/base/utf8.h"
 #include "runtime/media/content.h"
 
@@ -77,6 +78,7 @@ FileKind kind_of_content(std::string_view head) {
                                        "\xFD"
                                        "7zXZ"})
     if (head.starts_with(magic)) return FileKind::kCompressed;
+  if (is_git_lfs_pointer(head)) return FileKind::kGitLfsPointer;
   const auto first = head.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
   if (first != std::string::npos && head[first] == '{') return FileKind::kManifest;
   return FileKind::kUnknown;
@@ -109,7 +111,8 @@ std::optional<MediaKind> media_kind_of(const std::string& path, std::string_view
   const FileKind kind = kind_of_content(head);
   if (kind == FileKind::kImage) return MediaKind::kImage;
   if (kind == FileKind::kVideo) return MediaKind::kVideo;
-  return is_shared_name(path) && is_text(head) ? std::nullopt : media_kind_of_name(path);
+  const bool script = is_shared_name(path) && kind != FileKind::kGitLfsPointer && is_text(head);
+  return script ? std::nullopt : media_kind_of_name(path);
 }
 
 Item item_of_file(const std::string& path) {

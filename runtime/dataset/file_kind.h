@@ -9,7 +9,16 @@
 
 namespace retinue::runtime {
 
-enum class FileKind { kImage, kVideo, kManifest, kTar, kParquet, kCompressed, kUnknown };
+enum class FileKind {
+  kImage,
+  kVideo,
+  kManifest,
+  kTar,
+  kParquet,
+  kCompressed,
+  kGitLfsPointer,  ///< to a file of any kind
+  kUnknown
+};
 
 /// As many first bytes of a file decide its kind.
 constexpr std::size_t kHeadBytes = 512;

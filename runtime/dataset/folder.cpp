@@ -28,6 +28,8 @@ std::string_view reason_of(FileKind kind) {
       return "in a folder images and videos are read: give it as an input of its own";
     case FileKind::kCompressed:
       return "is compressed: unpack it first";
+    case FileKind::kGitLfsPointer:
+      return "is a pointer of Git LFS: run git lfs pull in the folder";
     default:
       return "is no image or video";
   }

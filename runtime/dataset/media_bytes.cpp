@@ -1,5 +1,6 @@
 #include "runtime/dataset/media_bytes.h"
 
+#include "parallel/base/git_lfs.h"
 #include "parallel/base/hash.h"
 #include "runtime/dataset/item.h"
 #include "runtime/dataset/left_by_tools.h"
@@ -92,12 +93,20 @@ Result<FileBytes> read_data_address(std::string_view address) {
 }
 
 /// Reads a file or its part, wherever its bytes lie.
-Result<FileBytes> read_bytes(const MediaFile& file, OpenTables* tables) {
+Result<FileBytes> read_any(const MediaFile& file, OpenTables* tables) {
   if (file.place == MediaPlace::kCell) return read_cell(file, tables);
   if (file.path.starts_with("data:")) return read_data_address(file.path);
   auto bytes = read_file(file);
   if (!bytes.ok() || file.place != MediaPlace::kBase64) return bytes;
   return decode_base64({reinterpret_cast<const char*>(bytes->data()), bytes->size()});
+}
+
+Result<FileBytes> read_bytes(const MediaFile& file, OpenTables* tables) {
+  auto bytes = read_any(file, tables);
+  if (bytes.ok() &&
+      is_git_lfs_pointer({reinterpret_cast<const char*>(bytes->data()), bytes->size()}))
+    return DataError{"read", fmt::format("{}: {}", file.name(), kGitLfsPointer)};
+  return bytes;
 }
 
 /// The natural order of names with numbers: frame2 before frame10. Bytes decide where it does not.

@@ -26,8 +26,8 @@ Result<MediaReference> expand_frame_folder(MediaReference media, ItemSink* sink 
 /// Reads every file of an image or video, or its part of an archive or table; decodes data:
 /// addresses (base64).
 ///   tables  Parquet files that stay open between calls; null: each is opened for this call
-/// Errors: stage "read": a file that is missing, cannot be read, is no regular file, or has become
-///   shorter.
+/// Errors: stage "read": a file that is missing, cannot be read, is no regular file, has become
+///   shorter, or is a pointer of Git LFS.
 Result<MediaBytes> read_media(const MediaReference& media, OpenTables* tables = nullptr);
 
 /// SHA-256 of the files' bytes, one after the other; for a single file that of sha256sum.

@@ -1,6 +1,7 @@
 #include "runtime/dataset/source.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/git_lfs.h"
 #include "runtime/dataset/brace_range.h"
 #include "runtime/dataset/file_kind.h"
 #include "runtime/dataset/folder.h"
@@ -42,7 +43,8 @@ std::optional<InputFormat> container_of(const std::string& path, FileKind kind,
   if (kind == FileKind::kParquet) return InputFormat::kParquet;
   // An empty or damaged manifest is still one: its lines become failed items.
   if (kind == FileKind::kManifest || ending == ".jsonl") return InputFormat::kManifest;
-  return std::nullopt;
+  const bool pointer = kind == FileKind::kGitLfsPointer && ending == ".parquet";
+  return pointer ? std::optional(InputFormat::kParquet) : std::nullopt;
 }
 
 class Inputs {
@@ -82,6 +84,7 @@ bool Inputs::add_file(const std::string& path) {
     if (format_ == InputFormat::kVideo) item.media[0].kind = MediaKind::kVideo;
     return sink_.add(std::move(item));
   }
+  if (kind == FileKind::kGitLfsPointer) refuse(path, kGitLfsPointer);
   if (!visited_.add(path)) {
     sink_.passed_over("archives, tables and manifests", kVisited);
     return true;

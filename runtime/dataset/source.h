@@ -53,7 +53,7 @@ struct SourceOptions {
 /// folder, archive, table or manifest that several inputs reach is read once, which is counted; so is
 /// what systems leave (left_by_tools.h) and a pattern matches.
 /// Throws: UsageError for an input that is missing, gives no item, or is not supported (compressed
-///   archives).
+///   archives, pointers of Git LFS to archives, tables and manifests).
 void list_items(const SourceOptions& options, std::istream& standard_input, ItemSink& sink);
 
 /// The selection of --shuffle, --shard and --limit.   Throws: UsageError for a negative limit.

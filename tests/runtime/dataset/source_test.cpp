@@ -1,6 +1,7 @@
 #include "runtime/dataset/source.h"
 
 #include "parallel/base/check.h"
+#include "runtime/dataset/media_bytes.h"
 #include "tests/runtime/formats/plain_tar.h"
 #include "tests/support/job_ranks.h"
 
@@ -428,6 +429,39 @@ TEST_F(Source, AContainerThatSeveralInputsReachIsReadOnce) {
     EXPECT_EQ(ids(list(inputs)), once);
     EXPECT_THAT(counts(inputs), ElementsAre("archives, tables and manifests: 1"));
   }
+}
+
+// `git clone` without Git LFS leaves such a file in place of each large one.
+TEST_F(Source, APointerOfGitLfsIsNamedWhereverItIs) {
+  const std::string pointer =
+      "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+  for (const char* name : {"p/a.jpg", "p/b.mp4", "p/c.ts", "p/d.heic", "p/x.tar", "p/y.parquet",
+                           "p/z.bin", "p/w.jsonl"})
+    folder_.write(name, pointer);
+  const auto items = list({folder_.path("p")});
+  EXPECT_THAT(ids(items), ElementsAre("p/a.jpg", "p/b.mp4", "p/c.ts", "p/d.heic"));
+  for (const Item& item : items) {
+    const auto bytes = read_media(item.media[0]);
+    ASSERT_FALSE(bytes.ok());
+    EXPECT_THAT(bytes.error().message, HasSubstr("is a pointer of Git LFS"));
+    EXPECT_THAT(bytes.error().message, HasSubstr("git lfs pull"));
+  }
+  EXPECT_THAT(counts({folder_.path("p")}),
+              ElementsAre(".bin: 1", ".jsonl: 1", ".parquet: 1", ".tar: 1"));
+  for (const char* name : {"p/x.tar", "p/y.parquet", "p/w.jsonl", "p/*.tar"})
+    EXPECT_THAT(refusal({folder_.path(name)}), HasSubstr("is a pointer of Git LFS")) << name;
+  SourceOptions options;
+  for (const InputFormat format :
+       {InputFormat::kWebDataset, InputFormat::kParquet, InputFormat::kManifest}) {
+    options.format = format;
+    EXPECT_THAT(refusal({folder_.path("p/z.bin")}, options), HasSubstr("is a pointer of Git LFS"));
+  }
+  const auto packed = list({folder_.write(
+      "q.tar", plain_tar({{"0.jpg", pointer}, {"1.jpg", "x"}, {"1.json", pointer}}))});
+  ASSERT_EQ(packed.size(), 2U);
+  EXPECT_THAT(read_media(packed[0].media[0]).error().message,
+              HasSubstr("q.tar:0.jpg: is a pointer of Git LFS"));
+  EXPECT_THAT(packed[1].error.value().message, HasSubstr("1.json: is a pointer of Git LFS"));
 }
 
 // Two links in each of 30 folders would give 2^30 paths.

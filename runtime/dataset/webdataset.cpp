@@ -208,7 +208,7 @@ class Archive {
       sink_.passed_over("links, pipes and devices", "are no files of the archive");
     else
       sink_.passed_over(kind_label(member.name),
-                        "is no image or video, and its name belongs to no sample");
+                        "have names without a key and a dot, so they belong to no sample");
   }
 
   /// The sample that a part joins; null where it begins one. Parts of a sample lie together, except

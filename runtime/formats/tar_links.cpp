@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <utility>
 
 namespace retinue::runtime {
 namespace {
@@ -47,13 +47,17 @@ std::string plain_name(std::string_view name) {
 
 class Links {
  public:
-  explicit Links(const std::vector<TarMember>& members)
-      : members_(members), earlier_(members.size(), kNone) {
-    for (std::size_t i = 0; i < members.size(); ++i) {
-      if (members[i].name.size() > kLongestPath) continue;
-      const auto [at, added] = last_.try_emplace(plain_name(members[i].name), i);
-      if (!added) earlier_[i] = std::exchange(at->second, i);
-    }
+  explicit Links(const std::vector<TarMember>& members) : members_(members) {
+    for (std::size_t i = 0; i < members.size(); ++i)
+      if (members[i].name.size() <= kLongestPath)
+        of_name_[plain_name(members[i].name)].push_back(i);
+  }
+
+  /// The member before this one that has the same name.
+  [[nodiscard]] std::optional<std::size_t> before(std::size_t member) const {
+    const auto found = of_name_.find(plain_name(members_[member].name));
+    if (found == of_name_.end() || found->second.front() >= member) return std::nullopt;
+    return *std::prev(std::ranges::lower_bound(found->second, member));
   }
 
   /// The file that a link means.
@@ -100,18 +104,21 @@ class Links {
 
   /// The member of this name that a link means.
   [[nodiscard]] std::size_t find(const std::string& name, std::size_t link) const {
-    const auto found = last_.find(name);
-    if (found == last_.end()) return kNone;
+    const auto found = of_name_.find(name);
+    if (found == of_name_.end()) return kNone;
+    const std::vector<std::size_t>& same = found->second;
     const TarMember& from = members_[link];
-    for (std::size_t at = found->second; at != kNone; at = earlier_[at])
-      if (from.kind == TarKind::kHardLink ? at < link : members_[at].archive == from.archive)
-        return at;
-    return found->second == link ? kNone : found->second;
+    const bool hard = from.kind == TarKind::kHardLink;
+    const auto end = std::ranges::partition_point(same, [&](std::size_t at) {
+      return hard ? at < link : members_[at].archive <= from.archive;
+    });
+    if (end != same.begin() && (hard || members_[*std::prev(end)].archive == from.archive))
+      return *std::prev(end);
+    return same.back() == link ? kNone : same.back();
   }
 
   const std::vector<TarMember>& members_;
-  std::unordered_map<std::string, std::size_t> last_;  ///< the last member of a name
-  std::vector<std::size_t> earlier_;                   ///< the member of the same name before it
+  std::unordered_map<std::string, std::vector<std::size_t>> of_name_;  ///< in their order
 };
 
 }  // namespace
@@ -119,19 +126,21 @@ class Links {
 std::size_t follow_links(std::vector<TarMember>& members) {
   if (std::ranges::none_of(members, is_link)) return 0;
   std::vector<std::optional<std::size_t>> files(members.size());
-  {
-    const Links links(members);
-    for (std::size_t i = 0; i < members.size(); ++i)
-      if (is_link(members[i])) files[i] = links.file_of(i);
-  }
+  const Links links(members);
+  for (std::size_t i = 0; i < members.size(); ++i)
+    if (is_link(members[i])) files[i] = links.file_of(i);
   std::vector<bool> again(members.size());
   for (std::size_t i = 0; i < members.size(); ++i) {
     if (!files[i]) continue;
+    TarMember& link = members[i];
     const TarMember& file = members[*files[i]];
-    again[i] = plain_name(members[i].name) == plain_name(file.name);
-    members[i].kind = TarKind::kFile;
-    members[i].offset = file.offset;
-    members[i].bytes = file.bytes;
+    link.kind = TarKind::kFile;
+    link.offset = file.offset;
+    link.bytes = file.bytes;
+    const auto before = links.before(i);
+    again[i] = plain_name(link.name) == plain_name(file.name) ||
+               (before && members[*before].kind == TarKind::kFile &&
+                members[*before].offset == link.offset);
   }
   std::size_t at = 0;
   return std::erase_if(members, [&](const TarMember&) { return again[at++]; });

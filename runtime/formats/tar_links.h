@@ -12,8 +12,8 @@ namespace retinue::runtime {
 /// hard link at the top of the archive; both may pass over other links, as a system follows them.
 /// "./a", "/a" and "a" are one name. Where members have one name, a hard link means the last one before
 /// it and a symbolic link the last of all, as Python's tarfile has it.
-///   members  all of an archive, in its order. A link to the file of its own name, which tar writes
-///            for a file that is named twice, is removed
+///   members  all of an archive, in its order. A link that says what a member of its name says,
+///            which tar writes for a file that is named twice, is removed
 ///   returns  the number of links that it removed
 std::size_t follow_links(std::vector<TarMember>& members);
 

@@ -94,6 +94,16 @@ TEST(TarLinks, OfMembersWithOneNameAHardLinkMeansTheOneBeforeItAndASymbolicLinkT
   EXPECT_EQ(members[2].offset, 2);
 }
 
+// GNU tar writes `tar c 1 2 1 2`, where 2 is another name of file 1, with three links.
+TEST(TarLinks, ThatAreWrittenForAFileNamedTwiceAreRemoved) {
+  std::vector<TarMember> members = {file("1", 5), hard("2", "1"), hard("1", "1"), hard("2", "1"),
+                                    hard("2", "2")};
+  EXPECT_EQ(follow_links(members), 3U);
+  ASSERT_EQ(members.size(), 2U);
+  EXPECT_EQ(members[1].name, "2");
+  EXPECT_EQ(members[1].offset, 5);
+}
+
 TEST(TarLinks, StayInTheirPartOfJoinedArchivesWhereItHasTheName) {
   std::vector<TarMember> members = {file("a", 1), symbolic("x", "a"), file("a", 2),
                                     symbolic("y", "b", 1)};

@@ -3,6 +3,7 @@
 #include "parallel/base/check.h"
 #include "runtime/dataset/file_kind.h"
 #include "runtime/dataset/left_by_tools.h"
+#include "runtime/dataset/passed_over.h"
 
 #include <fmt/format.h>
 
@@ -42,7 +43,7 @@ class FolderWalk {
   /// Returns false when the sink wants no more.
   bool walk(const std::string& folder) {
     if (!visited_.add(folder)) {
-      sink_.passed_over("folders", kVisited);
+      pass_over("folders", kVisited);
       found_any_ = true;
       return true;
     }
@@ -59,6 +60,9 @@ class FolderWalk {
   }
   /// Whether the folders held an item, or were read before.
   [[nodiscard]] bool found_any() const { return found_any_; }
+  [[nodiscard]] std::string describe_instead() const {
+    return runtime::describe_instead(counts_.list());
+  }
 
  private:
   /// Folders and items, sorted. A folder's name ends with '/', so that it is sorted as its files'
@@ -72,7 +76,7 @@ class FolderWalk {
       const std::string name = at->path().filename().string();
       const bool is_folder = at->is_directory(ignored);
       if (const auto left = left_by_tools(name, is_folder))
-        sink_.passed_over(*left, kLeftByTools);
+        pass_over(*left, kLeftByTools);
       else if (is_folder)
         names.push_back(name + "/");
       else if (is_item(at->path().string(), at->is_regular_file(ignored)))
@@ -89,13 +93,18 @@ class FolderWalk {
     const std::string head = head_of_file(path);
     if (regular ? media_kind_of(path, head).has_value() : media_kind_of_name(path).has_value())
       return true;
-    sink_.passed_over(kind_label(path),
-                      regular ? reason_of(kind_of_content(head)) : "is not a file");
+    pass_over(kind_label(path), regular ? reason_of(kind_of_content(head)) : "is not a file");
     return false;
+  }
+
+  void pass_over(std::string_view what, std::string_view why) {
+    counts_.add(what, why);
+    sink_.passed_over(what, why);
   }
 
   ItemSink& sink_;
   Visited& visited_;
+  PassedOverCounts counts_;  ///< of this walk
   bool found_any_ = false;
 };
 
@@ -105,7 +114,8 @@ bool add_folder(const std::string& folder, ItemSink& sink, Visited& visited, boo
   FolderWalk walk(sink, visited);
   const bool more = walk.walk(folder);
   if (walk.found_any()) return more;
-  if (by_name) refuse(folder, "no images or videos in this folder or below it");
+  if (by_name)
+    refuse(folder, "no images or videos in this folder or below it." + walk.describe_instead());
   sink.passed_over("folders", "hold no image or video, nor does one below them");
   return more;
 }

@@ -49,7 +49,7 @@ std::optional<InputFormat> container_of(const std::string& path, FileKind kind,
 
 class Inputs {
  public:
-  Inputs(std::optional<InputFormat> format, ItemSink& sink) : format_(format), sink_(sink) {}
+  Inputs(const SourceOptions& options, ItemSink& sink) : options_(options), sink_(sink) {}
 
   /// Each of these returns false when the sink wants no more.
   bool add_folder(const std::string& folder, bool by_name) {
@@ -66,22 +66,22 @@ class Inputs {
   }
   bool add_match(const std::string& pattern, const std::string& path);
 
-  std::optional<InputFormat> format_;
+  const SourceOptions& options_;
   ItemSink& sink_;
   Visited visited_;
 };
 
 bool Inputs::add_file(const std::string& path) {
+  const std::optional<InputFormat> format = options_.format;
   const FileKind kind = kind_of_file(path);
-  const auto container = container_of(path, kind, format_);
-  const bool by_content =
-      !format_ || format_ == InputFormat::kFolder || format_ == InputFormat::kGlob;
+  const auto container = container_of(path, kind, format);
+  const bool by_content = !format || format == InputFormat::kFolder || format == InputFormat::kGlob;
   if (kind == FileKind::kCompressed && (by_content || container == InputFormat::kWebDataset))
     refuse(path, "is compressed: parts of it cannot be read where they lie. Unpack it first.");
   if (!container) {
     Item item = item_of_file(path);
-    if (format_ == InputFormat::kImage) item.media[0].kind = MediaKind::kImage;
-    if (format_ == InputFormat::kVideo) item.media[0].kind = MediaKind::kVideo;
+    if (format == InputFormat::kImage) item.media[0].kind = MediaKind::kImage;
+    if (format == InputFormat::kVideo) item.media[0].kind = MediaKind::kVideo;
     return sink_.add(std::move(item));
   }
   if (kind == FileKind::kGitLfsPointer) refuse(path, kGitLfsPointer);
@@ -172,7 +172,7 @@ std::string Shard::text() const {
 
 void list_items(const SourceOptions& options, std::istream& standard_input, ItemSink& sink) {
   if (options.inputs.empty()) throw UsageError("[--input] names nothing to read");
-  Inputs inputs(options.format, sink);
+  Inputs inputs(options, sink);
   for (const std::string& input : options.inputs) {
     std::error_code error;
     bool more = true;
@@ -209,9 +209,12 @@ ItemTable list_table(const SourceOptions& options, std::istream& standard_input,
                      const std::string& folder) {
   ItemTableWriter writer(folder, selection_of(options));
   list_items(options, standard_input, writer);
-  if (writer.listed() == 0)
-    throw UsageError("[--input] names nothing: no item in any of the inputs");
-  return writer.finish();
+  const bool none = writer.listed() == 0;
+  ItemTable table = writer.finish();
+  if (none)
+    throw UsageError(fmt::format("[--input] names nothing: no item in any of the inputs.{}",
+                                 describe_instead(table.passed_over())));
+  return table;
 }
 
 }  // namespace retinue::runtime

@@ -303,6 +303,9 @@ TEST_F(Source, VideosAreRecognisedByContentAndThenByName) {
 TEST_F(Source, NothingToReadIsNoSuccess) {
   fs::create_directories(folder_.path("empty"));
   EXPECT_THAT(refusal({folder_.path("empty")}), HasSubstr("no images or videos"));
+  folder_.write("shards/0.tar", plain_tar({{"0.jpg", "x"}}));
+  EXPECT_THAT(refusal({folder_.path("shards")}),
+              AllOf(HasSubstr("no images or videos"), HasSubstr(".tar: 1 (in a folder")));
   EXPECT_THAT(refusal({folder_.path("missing")}), HasSubstr("no such file"));
   EXPECT_THAT(refusal({manifest("\n")}), HasSubstr("nothing"));
   EXPECT_THAT(refusal({}), HasSubstr("--input"));
@@ -399,7 +402,8 @@ TEST_F(Source, WhatSystemsLeaveIsNoMatchOfAPatternUnlessItNamesIt) {
     EXPECT_EQ(list({folder_.path(named)}).size(), 1U) << named;
   EXPECT_THAT(refusal({folder_.path("g/texts")}), HasSubstr("no images or videos"));
   EXPECT_THAT(refusal({folder_.path("g/{a,texts}")}), HasSubstr("no images or videos"));
-  EXPECT_THAT(refusal({folder_.path("g/tex*")}), HasSubstr("names nothing"));
+  EXPECT_THAT(refusal({folder_.path("g/tex*")}),
+              AllOf(HasSubstr("names nothing"), HasSubstr("There are: "), HasSubstr(".txt: 1")));
 }
 
 TEST_F(Source, AFolderThatSeveralInputsReachIsReadOnce) {

@@ -111,38 +111,6 @@ std::optional<DataError> take_messages(const Json& messages, const std::string& 
   return std::nullopt;
 }
 
-/// Reads conversations, whose images and videos read_media() has put into the item.
-std::optional<DataError> take_conversations(const Json& line, Item& item, ItemSink& sink) {
-  Json media = Json::array();
-  for (const MediaReference& shown : item.media) {
-    const char* type = shown.kind == MediaKind::kVideo ? "video" : "image";
-    media.push_back({{"type", type}, {type, "of the line"}});
-  }
-  bool left_out = false;
-  auto messages =
-      read_conversations(line["conversations"], media, item.system.value_or(""), left_out);
-  if (!messages.ok()) return messages.error();
-  std::vector<MediaReference> shown = std::move(item.media);
-  if (auto error = take_messages(messages.value(), "", item)) return error;
-  item.media = std::move(shown);
-  item.system.reset();  // is among the messages
-  if (left_out)
-    sink.passed_over("last answer of \"conversations\"", "the model gives this answer itself");
-  return std::nullopt;
-}
-
-std::optional<DataError> read_system_and_question(const Json& line, Item& item) {
-  for (const char* key : {"system", "question"}) {
-    if (!has_value(line, key)) continue;
-    if (key == std::string_view("question") &&
-        (item.prompt || has_value(line, "messages") || has_value(line, "conversations")))
-      continue;
-    if (!line[key].is_string()) return bad(fmt::format("{}: wanted a string", key));
-    (key == std::string_view("system") ? item.system : item.prompt) = line[key].get<std::string>();
-  }
-  return std::nullopt;
-}
-
 /// The path of the only image or video is the id of a line without one.
 void take_id(const Json& line, Item& item) {
   if (line.contains("id") || item.media.empty()) return;
@@ -170,7 +138,7 @@ std::optional<DataError> read_line(const Json& line, const std::string& base_dir
   } else {
     if (auto error = read_media(line, base_dir, item)) return error;
     if (has_value(line, "conversations") && !item.prompt) {
-      if (auto refused = take_conversations(line, item, sink)) return refused;
+      if (auto refused = take_conversations(line["conversations"], item, sink)) return refused;
     } else if (line.contains("messages") && item.media.empty() && !item.prompt) {
       return take_messages(line["messages"], base_dir, item);
     }
@@ -247,6 +215,18 @@ std::optional<DataError> read_id_and_prompt(const Json& line, Item& item) {
   if (const auto prompt = line.find("prompt"); prompt != line.end() && !prompt->is_null()) {
     if (!prompt->is_string()) return bad("prompt: wanted a string");
     item.prompt = prompt->get<std::string>();
+  }
+  return std::nullopt;
+}
+
+std::optional<DataError> read_system_and_question(const Json& line, Item& item) {
+  for (const char* key : {"system", "question"}) {
+    if (!has_value(line, key)) continue;
+    if (key == std::string_view("question") &&
+        (item.prompt || has_value(line, "messages") || has_value(line, "conversations")))
+      continue;
+    if (!line[key].is_string()) return bad(fmt::format("{}: wanted a string", key));
+    (key == std::string_view("system") ? item.system : item.prompt) = line[key].get<std::string>();
   }
   return std::nullopt;
 }

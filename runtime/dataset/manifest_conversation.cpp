@@ -1,5 +1,7 @@
 #include "runtime/dataset/manifest_conversation.h"
 
+#include "runtime/text/messages.h"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -111,6 +113,25 @@ Result<Json> read_conversations(const Json& json, const Json& media, const std::
     return bad(
         fmt::format("wanted a mark for each of {} images and videos, got {}", media.size(), next));
   return messages;
+}
+
+std::optional<DataError> take_conversations(const Json& turns, Item& item, ItemSink& sink) {
+  Json media = Json::array();
+  for (const MediaReference& shown : item.media) {
+    const char* type = shown.kind == MediaKind::kVideo ? "video" : "image";
+    media.push_back({{"type", type}, {type, "of the line"}});
+  }
+  bool left_out = false;
+  auto messages = read_conversations(turns, media, item.system.value_or(""), left_out);
+  if (!messages.ok()) return messages.error();
+  // The media are in the item, in this order.
+  auto conversation = parse_messages(messages.value(), "");
+  if (!conversation.ok()) return conversation.error();
+  item.messages = conversation->messages->dump(-1, ' ', false, Json::error_handler_t::replace);
+  item.system.reset();  // is among the messages
+  if (left_out)
+    sink.passed_over("last answer of \"conversations\"", "the model gives this answer itself");
+  return std::nullopt;
 }
 
 }  // namespace retinue::runtime::detail

@@ -3,9 +3,11 @@
 // Tested through tests/runtime/dataset/source_test.cpp.
 
 #include "parallel/base/result.h"
+#include "runtime/dataset/item.h"
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <optional>
 #include <string>
 
 namespace retinue::runtime::detail {
@@ -21,5 +23,10 @@ namespace retinue::runtime::detail {
 Result<nlohmann::ordered_json> read_conversations(const nlohmann::ordered_json& turns,
                                                   const nlohmann::ordered_json& media,
                                                   const std::string& system, bool& left_out);
+
+/// Makes conversations the messages of an item, whose images and videos it shows, and its system prompt
+/// the first of them.   Errors: as read_conversations() and parse_messages().
+std::optional<DataError> take_conversations(const nlohmann::ordered_json& turns, Item& item,
+                                            ItemSink& sink);
 
 }  // namespace retinue::runtime::detail

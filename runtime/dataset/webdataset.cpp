@@ -6,6 +6,8 @@
 #include "runtime/dataset/json_line.h"
 #include "runtime/dataset/left_by_tools.h"
 #include "runtime/dataset/manifest.h"
+#include "runtime/dataset/manifest_conversation.h"
+#include "runtime/dataset/manifest_keys.h"
 #include "runtime/formats/tar.h"
 #include "runtime/formats/tar_links.h"
 
@@ -30,6 +32,8 @@ using Json = nlohmann::ordered_json;
 
 /// A longer json or prompt is refused.
 constexpr std::int64_t kLongestText = std::int64_t{16} << 20;
+/// Of a key in messages.
+constexpr std::size_t kLongestKey = 40;
 
 DataError bad(std::string message) { return {"tar", std::move(message)}; }
 
@@ -356,11 +360,18 @@ class Archive {
     const Json& json = parsed.value();
     if (!json.is_object()) return bad(fmt::format("{}: is no JSON object", part.member.name));
     const bool asked = item.prompt.has_value();
-    if (auto error = detail::read_id_and_prompt(json, item)) return error;
-    if (asked && json.contains("prompt"))
+    if (asked && detail::has_value(json, "prompt"))
       return bad(fmt::format("{}: has a prompt, and so has another member", part.member.name));
-    if (!json.contains("messages")) return std::nullopt;
+    if (auto error = detail::read_id_and_prompt(json, item)) return error;
+    const bool unasked = !item.prompt;
+    if (auto error = detail::read_system_and_question(json, item)) return error;
+    note_keys(json, unasked && item.prompt, !item.prompt);
+    if (!detail::has_value(json, "messages"))
+      return detail::has_value(json, "conversations") && !item.prompt
+                 ? detail::take_conversations(json["conversations"], item, sink_)
+                 : std::nullopt;
     if (item.prompt) return bad("messages stand alone: no prompt beside them");
+    if (item.system) return bad("messages stand alone: write system as the first of them");
     auto conversation = parse_messages(json["messages"], "");
     if (!conversation.ok()) return conversation.error();
     for (MediaReference& media : conversation->media)
@@ -377,6 +388,18 @@ class Archive {
     item.messages = conversation->messages->dump(-1, ' ', false, Json::error_handler_t::replace);
     item.media = std::move(conversation->media);
     return std::nullopt;
+  }
+
+  /// Counts the keys of a sample's json that are not read.
+  ///   question, conversations  whether they are read, where they are there
+  void note_keys(const Json& json, bool question, bool conversations) {
+    conversations = conversations && !detail::has_value(json, "messages");
+    for (const auto& [key, value] : json.items()) {
+      if (key == "id" || key == "prompt" || key == "messages" || key == "system") continue;
+      if ((key == "question" && question) || (key == "conversations" && conversations)) continue;
+      sink_.passed_over(fmt::format("key \"{}\"", key.substr(0, kLongestKey)),
+                        "is not read in the json of a sample");
+    }
   }
 
   static const Part* find(const Sample& sample, const std::string& name) {

@@ -12,8 +12,9 @@ namespace retinue::runtime {
 ///   image, video  by the last part of the extension (file_kind.h), else by content; shown in member
 ///                 order. One that cannot be read fails its sample
 ///   prompt        (or prompt.txt) the prompt
-///   json          "prompt", "messages" and "id" as in a manifest; other keys are ignored. Messages
-///                 name an image or video by member, by its file name or by its extension
+///   json          "id", "prompt" or "question", "system", "messages" and "conversations" as in a
+///                 manifest; other keys are counted. Messages name an image or video by member, by its
+///                 file name or by its extension
 /// A link is the file of the archive that it names (tar_links.h); an image, video, prompt or json
 /// that is a link to none, a pipe or a device fails its sample. Other members are counted as passed
 /// over: a txt is by convention an existing caption. So are names without a dot, metadata (__x__), what

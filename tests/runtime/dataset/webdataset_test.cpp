@@ -285,6 +285,41 @@ TEST_F(WebDataset, WhatIsNoItemIsCountedByKindAndReason) {
                   ".parquet: 1", ".md: 1", "links, pipes and devices: 1"));
 }
 
+TEST_F(WebDataset, AJsonAsksAsALineOfAManifestDoes) {
+  const auto member = [](const std::string& key, const std::string& json) {
+    return std::vector<std::pair<std::string, std::string>>{{key + ".jpg", "x"},
+                                                            {key + ".json", json}};
+  };
+  std::vector<std::pair<std::string, std::string>> members = {{"f.prompt", "Where?"}};
+  for (const auto& sample :
+       {member("a", R"({"question": "Why?", "system": "Be short.", "url": "x", "promt": "What?"})"),
+        member("b", R"({"conversations": [{"from": "human", "value": "<image>\nWho?"},
+                                          {"from": "gpt", "value": "Ann."}]})"),
+        member("c", R"({"prompt": null, "messages": [], "caption": "a cat"})"),
+        member("d", R"({"question": 3})"), member("e", R"({"prompt": "A", "question": "B"})"),
+        member("f", R"({"prompt": null, "conversations": [{"from": "human", "value": "B"}]})"),
+        member("g", R"({"system": "A", "messages": [{"role": "user", "content": "B"}]})")})
+    members.insert(members.end(), sample.begin(), sample.end());
+  test::write_text(folder_.path("a.tar"), plain_tar(members));
+  const auto items = list({folder_.path("a.tar")});
+  // The first part of sample f lies before all others.
+  EXPECT_THAT(ids(items), ElementsAre("f", "a", "b", "c", "d", "e", "g"));
+  EXPECT_EQ(items[0].prompt, "Where?");
+  EXPECT_EQ(items[1].prompt, "Why?");
+  EXPECT_EQ(items[1].system, "Be short.");
+  EXPECT_THAT(items[2].messages, AllOf(HasSubstr("Who?"), testing::Not(HasSubstr("Ann"))));
+  EXPECT_EQ(items[2].media.size(), 1U);
+  EXPECT_FALSE(items[3].prompt || items[3].error);
+  EXPECT_THAT(items[4].error.value().message, HasSubstr("question: wanted a string"));
+  EXPECT_EQ(items[5].prompt, "A");
+  EXPECT_THAT(items[6].error.value().message, HasSubstr("messages stand alone"));
+  EXPECT_THAT(counts({folder_.path("a.tar")}),
+              testing::UnorderedElementsAre(
+                  "parts in " + folder_.path("a.tar") + ": 2", "key \"url\": 1", "key \"promt\": 1",
+                  "key \"caption\": 1", "key \"question\": 1", "key \"conversations\": 1",
+                  "last answer of \"conversations\": 1"));
+}
+
 TEST_F(WebDataset, AnImageThatMessagesDoNotNameIsCounted) {
   test::write_text(folder_.path("a.tar"),
                    plain_tar({{"d.json", R"({"messages": [{"role": "user", "content":

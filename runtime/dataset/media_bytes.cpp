@@ -2,8 +2,8 @@
 
 #include "parallel/base/git_lfs.h"
 #include "parallel/base/hash.h"
+#include "runtime/dataset/files/left_by_tools.h"
 #include "runtime/dataset/item.h"
-#include "runtime/dataset/left_by_tools.h"
 #include "runtime/dataset/parquet_items.h"
 
 #include <fmt/format.h>

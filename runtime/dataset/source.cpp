@@ -2,13 +2,13 @@
 
 #include "parallel/base/check.h"
 #include "parallel/base/git_lfs.h"
-#include "runtime/dataset/brace_range.h"
 #include "runtime/dataset/file_kind.h"
-#include "runtime/dataset/folder.h"
-#include "runtime/dataset/left_by_tools.h"
+#include "runtime/dataset/files/brace_range.h"
+#include "runtime/dataset/files/folder.h"
+#include "runtime/dataset/files/left_by_tools.h"
+#include "runtime/dataset/files/visited.h"
 #include "runtime/dataset/manifest.h"
 #include "runtime/dataset/parquet_items.h"
-#include "runtime/dataset/visited.h"
 #include "runtime/dataset/webdataset.h"
 
 #include <fmt/format.h>

@@ -1,10 +1,9 @@
 #include "runtime/dataset/webdataset.h"
 
-#include "parallel/base/check.h"
-#include "parallel/base/git_lfs.h"
+#include "runtime/dataset/archive_member.h"
 #include "runtime/dataset/file_kind.h"
+#include "runtime/dataset/files/left_by_tools.h"
 #include "runtime/dataset/json_line.h"
-#include "runtime/dataset/left_by_tools.h"
 #include "runtime/dataset/manifest.h"
 #include "runtime/dataset/manifest_conversation.h"
 #include "runtime/dataset/manifest_keys.h"
@@ -15,12 +14,6 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <cstring>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -30,51 +23,10 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// A longer json or prompt is refused.
-constexpr std::int64_t kLongestText = std::int64_t{16} << 20;
 /// Of a key in messages.
 constexpr std::size_t kLongestKey = 40;
 
 DataError bad(std::string message) { return {"tar", std::move(message)}; }
-
-class File {
- public:
-  explicit File(const std::string& path) {
-    fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    struct stat facts {};
-    if (fd_ < 0 || fstat(fd_, &facts) != 0)
-      throw UsageError(fmt::format("[--input] {}: {}", path, std::strerror(errno)));
-    size_ = facts.st_size;
-  }
-  ~File() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-
-  [[nodiscard]] std::int64_t size() const { return size_; }
-  std::size_t read_at(std::int64_t offset, std::span<std::byte> to) const {
-    std::size_t done = 0;
-    while (done < to.size()) {
-      const auto n = ::pread(fd_, to.data() + done, to.size() - done,
-                             static_cast<off_t>(offset) + static_cast<off_t>(done));
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) break;
-      done += static_cast<std::size_t>(n);
-    }
-    return done;
-  }
-
- private:
-  int fd_ = -1;
-  std::int64_t size_ = 0;
-};
-
-/// Whether webdataset takes the member for its own: __x__/a.jpg.
-bool is_metadata(const std::string& name) {
-  const std::string_view first = std::string_view(name).substr(0, name.find('/'));
-  return first.size() >= 4 && first.starts_with("__") && first.ends_with("__");
-}
 
 struct Part {
   std::string extension;  ///< behind the key's dot, lower case
@@ -92,67 +44,6 @@ struct Sample {
   std::vector<Part> parts;
   int again = 0;  ///< the number of samples before it in the archive that have its key
 };
-
-/// Splits a name into key and extension; nothing for a name that belongs to no sample.
-/// (webdataset: base_plus_ext, and the names that tar_file_iterator skips. That one skips .a.jpg, too;
-/// but an image is not passed over for its name.)
-std::optional<std::pair<std::string, std::string>> split_name(const std::string& name) {
-  if (left_by_tools_in(name)) return std::nullopt;
-  const auto slash = name.rfind('/');
-  const std::size_t base = slash == std::string::npos ? 0 : slash + 1;
-  auto dot = name.find('.', base);
-  if (dot == base) dot = media_kind_of_name(name) ? name.rfind('.') : std::string::npos;
-  if (dot == std::string::npos || is_metadata(name)) return std::nullopt;
-  std::string extension = name.substr(dot + 1);
-  for (char& c : extension)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return std::pair{name.substr(0, dot), std::move(extension)};
-}
-
-/// Why a member has no bytes to read; empty for a file.
-std::string problem_of(const TarMember& member) {
-  switch (member.kind) {
-    case TarKind::kFile:
-      return "";
-    case TarKind::kHardLink:
-    case TarKind::kSymbolicLink:
-      return fmt::format("is a link to {}, which is no file of the archive", member.target);
-    case TarKind::kOther:
-      break;
-  }
-  return "is a device, a pipe or a part of a larger file";
-}
-
-/// Image or video, by the name; by the first bytes where the name says nothing or files of text have
-/// it, too.
-std::optional<MediaKind> kind_of_part(const Part& part, const File& file) {
-  // Parts of nearly every sample: their bytes need not be read.
-  constexpr std::array<std::string_view, 14> kOthers = {"txt", "json", "cls",   "prompt", "npy",
-                                                        "npz", "pyd",  "pth",   "pkl",    "csv",
-                                                        "xml", "html", "index", "md"};
-  const std::string name = "key." + part.extension;
-  if (std::ranges::find(kOthers, name.substr(name.rfind('.') + 1)) != kOthers.end())
-    return std::nullopt;
-  const TarMember& member = part.member;
-  const auto by_name = media_kind_of_name(name);
-  if (member.kind != TarKind::kFile || (by_name && !is_shared_name(name))) return by_name;
-  std::string head(static_cast<std::size_t>(std::min<std::int64_t>(member.bytes, kHeadBytes)),
-                   '\0');
-  if (file.read_at(member.offset, std::as_writable_bytes(std::span(head))) != head.size())
-    return std::nullopt;
-  return media_kind_of(name, head);
-}
-
-Result<std::string> text_of(const Part& part, const File& file) {
-  if (part.member.bytes > kLongestText)
-    return bad(
-        fmt::format("{}: {} bytes are too many for a text", part.member.name, part.member.bytes));
-  std::string text(static_cast<std::size_t>(part.member.bytes), '\0');
-  if (file.read_at(part.member.offset, std::as_writable_bytes(std::span(text))) != text.size())
-    return bad(fmt::format("{}: cannot be read", part.member.name));
-  if (is_git_lfs_pointer(text)) return bad(fmt::format("{}: {}", part.member.name, kGitLfsPointer));
-  return text;
-}
 
 /// Lists an archive. Its samples are held until its end, because a later part may join any of them.
 class Archive {
@@ -198,7 +89,7 @@ class Archive {
     auto name = split_name(member.name);
     if (!name) return pass_over(member);
     Part part{std::move(name->second), std::move(member), std::nullopt};
-    part.kind = kind_of_part(part, file_);
+    part.kind = kind_of_member(part.extension, part.member, file_);
     sample_of(name->first, part).parts.push_back(std::move(part));
   }
 
@@ -295,7 +186,7 @@ class Archive {
     Part part;
     if (cut) part.extension = cut->second;
     part.member.archive = reader.archive();
-    part.kind = kind_of_part(part, file_);
+    part.kind = kind_of_member(part.extension, part.member, file_);
     // A sample with a damaged member must not run without that member.
     if (!emit_all(cut ? joined_by(cut->first, part) : nullptr)) return false;
     Item item;
@@ -344,7 +235,7 @@ class Archive {
       if (part.kind) item.media.push_back({*part.kind, {media_file(part)}, 0.0});
     }
     if (prompt != nullptr) {
-      auto text = text_of(*prompt, file_);
+      auto text = text_of(prompt->member, file_);
       if (!text.ok()) return text.error();
       item.prompt = std::move(*text);
       while (item.prompt->ends_with('\n') || item.prompt->ends_with('\r')) item.prompt->pop_back();
@@ -353,7 +244,7 @@ class Archive {
   }
 
   std::optional<DataError> read_json(const Sample& sample, const Part& part, Item& item) {
-    const auto text = text_of(part, file_);
+    const auto text = text_of(part.member, file_);
     if (!text.ok()) return text.error();
     const auto parsed = detail::parse_json_line(text.value());
     if (!parsed.ok()) return bad(fmt::format("{}: {}", part.member.name, parsed.error().message));
@@ -421,7 +312,7 @@ class Archive {
   }
 
   const std::string& path_;
-  File file_;
+  ArchiveFile file_;
   ItemSink& sink_;
   std::string several_;                                  ///< as note_several counts them
   std::vector<Sample> samples_;                          ///< in the order of their first parts

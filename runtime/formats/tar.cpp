@@ -138,20 +138,22 @@ std::optional<DataError> TarReader::read_extension(char type, std::int64_t bytes
 }
 
 /// Goes over zeros to the next block, which may be cut; false at the end of the file.
-bool TarReader::skip_zeros(Header& header) {
+Result<bool> TarReader::skip_zeros(Header& header) {
   std::array<std::byte, kZeros> piece;
   while (at_ < size_) {
-    const std::size_t got = read_at_(at_, piece);
-    if (got == 0) return false;
-    const auto bytes = std::span(piece).first(got);
-    const auto other =
+    const auto wanted = std::min<std::int64_t>(size_ - at_, std::ssize(piece));
+    const auto bytes = std::span(piece).first(static_cast<std::size_t>(wanted));
+    // Members may lie behind bytes that a disk does not give.
+    if (read_at_(at_, bytes) != bytes.size()) return damage("it cannot be read");
+    const auto zeros =
         std::ranges::find_if(bytes, [](std::byte b) { return b != std::byte{0}; }) - bytes.begin();
-    at_ += other / kBlock * kBlock;
-    if (static_cast<std::size_t>(other) < got) {
-      header = {};
-      return read_at_(at_, header) > 0;
+    if (zeros == wanted) {
+      at_ += wanted;
+      continue;
     }
-    if (got % kBlock != 0) return false;
+    at_ += zeros / kBlock * kBlock;
+    header = {};
+    return read_at_(at_, header) > 0;
   }
   return false;
 }
@@ -165,7 +167,8 @@ Result<bool> TarReader::find_header(Header& header) {
     if (!checksum_holds(header)) return damage("a header whose checksum does not hold");
     return true;
   }
-  if (!skip_zeros(header)) return false;
+  const auto more = skip_zeros(header);
+  if (!more.ok() || !more.value()) return more;
   if (checksum_holds(header)) {
     ++archive_;
     global_ = {};

@@ -63,7 +63,7 @@ class TarReader {
   };
   [[nodiscard]] DataError damage(const std::string& what) const;
   Result<bool> find_header(Header& header);
-  bool skip_zeros(Header& header);
+  Result<bool> skip_zeros(Header& header);
   Result<std::string> read_text(std::int64_t bytes, const char* what);
   std::optional<DataError> read_extension(char type, std::int64_t bytes, Extension& extension);
   [[nodiscard]] std::optional<DataError> read_pax(const std::string& text, Extension& pax) const;

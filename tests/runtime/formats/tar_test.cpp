@@ -109,6 +109,28 @@ TEST(Tar, OtherBytesBehindTheEndMarkAreCountedAndADamagedArchiveThereIsDamage) {
   EXPECT_THAT(read_all((one + two).substr(0, one.size() + 1024)).error, HasSubstr("may be cut"));
 }
 
+// A disk that fails in the zeros between two archives must not end the first one silently.
+TEST(Tar, BytesThatCannotBeReadBehindTheEndMarkAreDamage) {
+  const std::string one = plain_tar({{"0.jpg", "0"}});
+  for (const std::int64_t readable : {std::ssize(one), std::ssize(one) + 70000}) {
+    TarReader reader(
+        [&](std::int64_t offset, std::span<std::byte> to) -> std::size_t {
+          const auto bytes = std::min(std::ssize(to), std::max<std::int64_t>(0, readable - offset));
+          for (std::int64_t i = 0; i < bytes; ++i)
+            to[static_cast<std::size_t>(i)] =
+                offset + i < std::ssize(one)
+                    ? static_cast<std::byte>(one[static_cast<std::size_t>(offset + i)])
+                    : std::byte{0};
+          return static_cast<std::size_t>(bytes);
+        },
+        1 << 20);
+    EXPECT_TRUE(reader.next().ok());
+    const auto end = reader.next();
+    ASSERT_FALSE(end.ok());
+    EXPECT_THAT(end.error().message, HasSubstr("cannot be read"));
+  }
+}
+
 TEST(Tar, SparseFilesAreRefused) {
   std::string sparse = plain_tar({{"a.jpg", "x"}});
   sparse[156] = 'S';

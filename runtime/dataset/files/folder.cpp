@@ -1,8 +1,8 @@
-#include "runtime/dataset/folder.h"
+#include "runtime/dataset/files/folder.h"
 
 #include "parallel/base/check.h"
 #include "runtime/dataset/file_kind.h"
-#include "runtime/dataset/left_by_tools.h"
+#include "runtime/dataset/files/left_by_tools.h"
 #include "runtime/dataset/passed_over.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-#include "runtime/dataset/visited.h"
+#include "runtime/dataset/files/visited.h"
 
 #include <sys/stat.h>
 

@@ -2,8 +2,8 @@
 
 // Tested through tests/runtime/dataset/source_test.cpp.
 
+#include "runtime/dataset/files/visited.h"
 #include "runtime/dataset/item.h"
-#include "runtime/dataset/visited.h"
 
 #include <string>
 

@@ -1,4 +1,4 @@
-#include "runtime/dataset/left_by_tools.h"
+#include "runtime/dataset/files/left_by_tools.h"
 
 #include <algorithm>
 

@@ -2,6 +2,7 @@
 
 #include "parallel/base/check.h"
 #include "parallel/base/file.h"
+#include "parallel/base/git_lfs.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -228,13 +229,8 @@ void SafetensorsFile::map_file() {
 }
 
 void SafetensorsFile::parse_header() {
-  constexpr std::string_view kPointer = "version https://git-lfs.github.com/";
-  const std::string_view start(reinterpret_cast<const char*>(file_.data()),
-                               std::min(file_.size(), kPointer.size()));
-  if (start == kPointer)
-    fail(path_,
-         "is a pointer of Git LFS, wanted the tensors. Run git lfs pull in the folder, or download "
-         "the file again.");
+  if (is_git_lfs_pointer({reinterpret_cast<const char*>(file_.data()), file_.size()}))
+    fail(path_, std::string(kGitLfsPointer));
   std::uint64_t header_bytes = 0;
   for (std::size_t i = 0; i < 8; ++i)
     header_bytes |= std::uint64_t{static_cast<std::uint8_t>(file_[i])} << (8 * i);

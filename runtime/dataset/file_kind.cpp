@@ -1,5 +1,6 @@
 #include "runtime/dataset/file_kind.h"
 
+#include "parallel/base/git_lfs.h"
 #include "parallel/base/utf8.h"
 #include "runtime/media/content.h"
 
@@ -8,61 +9,82 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <span>
 #include <string_view>
 
 namespace retinue::runtime {
 namespace {
 
-std::string first_bytes(const std::string& path) {
+/// MPEG-TS has no magic number but its packets of 188 bytes, or of 192 on a disc, each of which has
+/// 0x47 in one place.
+bool is_transport_stream(std::string_view head) {
+  const auto marked = [&](std::size_t first, std::size_t packet) {
+    return head.size() > first + 2 * packet && head[first] == 0x47 &&
+           head[first + packet] == 0x47 && head[first + 2 * packet] == 0x47;
+  };
+  return marked(0, 188) || marked(4, 192);
+}
+
+// Names of the media types at IANA, of Pillow's and FFmpeg's tables, and of cameras. Left out: names
+// that are mostly those of other files, such as .raw, .dat, .mod, .pdf, .eps and .ogg.
+constexpr std::string_view kImageNames[] = {
+    ".jpg",  ".jpeg",  ".jpe",   ".jfif", ".jif",  ".mpo",   ".png", ".apng", ".webp", ".bmp",
+    ".dib",  ".tif",   ".tiff",  ".ico",  ".cur",  ".tga",   ".psd", ".psb",  ".xcf",  ".svg",
+    ".svgz", ".dds",   ".pcx",   ".exr",  ".hdr",  ".qoi",   ".sgi", ".ppm",  ".pgm",  ".pbm",
+    ".pnm",  ".pam",   ".pfm",   ".xbm",  ".xpm",  ".wmf",   ".emf", ".mng",  ".dcm",  ".heic",
+    ".heif", ".heics", ".heifs", ".hif",  ".avif", ".avifs", ".jp2", ".j2k",  ".j2c",  ".jpc",
+    ".jpf",  ".jpx",   ".jpm",   ".jxl",  ".jxr",  ".wdp",   ".hdp", ".bpg",  ".flif", ".dng",
+    ".cr2",  ".cr3",   ".crw",   ".nef",  ".nrw",  ".arw",   ".sr2", ".srf",  ".srw",  ".rw2",
+    ".rwl",  ".orf",   ".raf",   ".pef",  ".x3f",  ".3fr",   ".iiq", ".erf",  ".mrw",  ".kdc",
+    ".dcr",  ".gpr"};
+constexpr std::string_view kVideoNames[] = {
+    ".gif",  ".mp4",  ".m4v", ".mov",  ".qt",   ".mkv",   ".webm", ".avi",  ".divx", ".mpg",
+    ".mpeg", ".mpe",  ".m1v", ".m2v",  ".m2p",  ".vob",   ".ts",   ".m2t",  ".mts",  ".m2ts",
+    ".wmv",  ".asf",  ".flv", ".f4v",  ".ogv",  ".ogm",   ".3gp",  ".3gpp", ".3g2",  ".mxf",
+    ".rm",   ".rmvb", ".dv",  ".wtv",  ".nsv",  ".amv",   ".ivf",  ".obu",  ".y4m",  ".h264",
+    ".264",  ".h265", ".265", ".hevc", ".mjpg", ".mjpeg", ".mj2",  ".insv", ".lrv"};
+/// Names that files of text have, too: TypeScript, headers of ENVI.
+constexpr std::string_view kSharedNames[] = {".ts", ".mts", ".hdr"};
+
+bool among(std::span<const std::string_view> names, std::string_view name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+bool is_text(std::string_view head) {
+  const std::string_view found = describe_content(std::as_bytes(std::span(head)));
+  return found == "text" || found == "an SVG" || found == "an HTML page";
+}
+
+}  // namespace
+
+std::string head_of_file(const std::string& path) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) return "";
   std::ifstream file(path, std::ios::binary);
-  std::string head(512, '\0');
+  std::string head(kHeadBytes, '\0');
   file.read(head.data(), static_cast<std::streamsize>(head.size()));
   head.resize(static_cast<std::size_t>(file.gcount()));
   return head;
 }
 
-/// MPEG-TS has no magic number but its packets of 188 bytes, each of which begins with 0x47. The
-/// extension .ts alone is mostly that of TypeScript.
-bool is_transport_stream(const std::string& head) {
-  return head.size() > 376 && head[0] == 0x47 && head[188] == 0x47 && head[376] == 0x47;
-}
-
-constexpr std::string_view kImageNames[] = {
-    ".jpg",  ".jpeg", ".png",   ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".avif", ".jxl",
-    ".heif", ".hif",  ".heics", ".jfif", ".mpo", ".rw2", ".orf", ".raf",  ".pef",  ".srw",  ".jp2",
-    ".j2k",  ".jpx",  ".jpe",   ".ppm",  ".pgm", ".pbm", ".pnm", ".apng", ".ico",  ".tga",  ".psd",
-    ".exr",  ".hdr",  ".dng",   ".cr2",  ".nef", ".arw", ".svg", ".dds",  ".pcx"};
-constexpr std::string_view kVideoNames[] = {
-    ".mp4", ".mkv",  ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv",  ".flv", ".ogv",
-    ".3gp", ".m2ts", ".mts",  ".vob", ".asf", ".f4v", ".mxf", ".rm",   ".divx", ".m2v", ".3g2"};
-
-bool is_video_name(const std::string& path) {
-  const std::string ending = extension(path);
-  return ending == ".gif" || std::ranges::find(kVideoNames, ending) != std::end(kVideoNames);
-}
-
-}  // namespace
-
-FileKind kind_of_file(const std::string& path) {
-  const std::string head = first_bytes(path);
+FileKind kind_of_content(std::string_view head) {
   const auto media = media_kind(std::as_bytes(std::span(head)));
   if (media == MediaKind::kImage) return FileKind::kImage;
   if (head.starts_with("PAR1")) return FileKind::kParquet;
-  if (head.size() > 262 && head.compare(257, 5, "ustar") == 0) return FileKind::kTar;
+  if (head.size() > 262 && head.substr(257, 5) == "ustar") return FileKind::kTar;
   // After tar: an archive begins with the name of a member, which may look like a video.
   if (media == MediaKind::kVideo || is_transport_stream(head)) return FileKind::kVideo;
   for (const std::string_view magic : {"\x1F\x8B", "\x28\xB5\x2F\xFD", "BZh",
                                        "\xFD"
                                        "7zXZ"})
     if (head.starts_with(magic)) return FileKind::kCompressed;
+  if (is_git_lfs_pointer(head)) return FileKind::kGitLfsPointer;
   const auto first = head.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
   if (first != std::string::npos && head[first] == '{') return FileKind::kManifest;
   return FileKind::kUnknown;
 }
+
+FileKind kind_of_file(const std::string& path) { return kind_of_content(head_of_file(path)); }
 
 std::string extension(const std::string& path) {
   std::string text = std::filesystem::path(path).extension().string();
@@ -71,17 +93,33 @@ std::string extension(const std::string& path) {
   return text;
 }
 
-bool is_media_name(const std::string& path) {
-  return is_video_name(path) ||
-         std::ranges::find(kImageNames, extension(path)) != std::end(kImageNames);
+std::string kind_label(const std::string& path) {
+  constexpr std::size_t kLongest = 16;  // what is longer is no extension
+  const std::string ending = extension(path);
+  return ending.size() < 2 || ending.size() > kLongest ? "files without extension" : ending;
+}
+
+std::optional<MediaKind> media_kind_of_name(const std::string& path) {
+  const std::string ending = extension(path);
+  if (among(kImageNames, ending)) return MediaKind::kImage;
+  return among(kVideoNames, ending) ? std::optional(MediaKind::kVideo) : std::nullopt;
+}
+
+bool is_shared_name(const std::string& path) { return among(kSharedNames, extension(path)); }
+
+std::optional<MediaKind> media_kind_of(const std::string& path, std::string_view head) {
+  const FileKind kind = kind_of_content(head);
+  if (kind == FileKind::kImage) return MediaKind::kImage;
+  if (kind == FileKind::kVideo) return MediaKind::kVideo;
+  const bool script = is_shared_name(path) && kind != FileKind::kGitLfsPointer && is_text(head);
+  return script ? std::nullopt : media_kind_of_name(path);
 }
 
 Item item_of_file(const std::string& path) {
   Item item;
   item.id = id_of_path(path);
-  const FileKind kind = kind_of_file(path);
-  const bool video = kind == FileKind::kVideo || (kind != FileKind::kImage && is_video_name(path));
-  item.media.push_back({video ? MediaKind::kVideo : MediaKind::kImage, {path}, 0.0});
+  const auto kind = media_kind_of(path, head_of_file(path));
+  item.media.push_back({kind.value_or(MediaKind::kImage), {path}, 0.0});
   return item;
 }
 

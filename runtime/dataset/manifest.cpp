@@ -108,18 +108,6 @@ std::optional<DataError> take_messages(const Json& messages, const std::string& 
   return std::nullopt;
 }
 
-std::optional<DataError> read_system_and_question(const Json& line, Item& item) {
-  for (const char* key : {"system", "question"}) {
-    if (!has_value(line, key)) continue;
-    if (key == std::string_view("question") &&
-        (item.prompt || has_value(line, "messages") || has_value(line, "conversations")))
-      continue;
-    if (!line[key].is_string()) return bad(fmt::format("{}: wanted a string", key));
-    (key == std::string_view("system") ? item.system : item.prompt) = line[key].get<std::string>();
-  }
-  return std::nullopt;
-}
-
 /// The path of the only image or video is the id of a line without one.
 void take_id(const Json& line, Item& item) {
   if (line.contains("id") || item.media.empty()) return;
@@ -155,7 +143,7 @@ std::optional<DataError> read_line(const Json& line, const std::string& base_dir
   if (item.media.empty() && item.messages.empty() && !item.prompt)
     return bad("has none of image, images, video, messages, prompt");
   for (MediaReference& media : item.media) {
-    auto expanded = expand_frame_folder(std::move(media));
+    auto expanded = expand_frame_folder(std::move(media), &sink);
     if (!expanded.ok()) return expanded.error();
     media = std::move(expanded).value();
   }
@@ -224,6 +212,18 @@ std::optional<DataError> read_id_and_prompt(const Json& line, Item& item) {
   if (const auto prompt = line.find("prompt"); prompt != line.end() && !prompt->is_null()) {
     if (!prompt->is_string()) return bad("prompt: wanted a string");
     item.prompt = prompt->get<std::string>();
+  }
+  return std::nullopt;
+}
+
+std::optional<DataError> read_system_and_question(const Json& line, Item& item) {
+  for (const char* key : {"system", "question"}) {
+    if (!has_value(line, key)) continue;
+    if (key == std::string_view("question") &&
+        (item.prompt || has_value(line, "messages") || has_value(line, "conversations")))
+      continue;
+    if (!line[key].is_string()) return bad(fmt::format("{}: wanted a string", key));
+    (key == std::string_view("system") ? item.system : item.prompt) = line[key].get<std::string>();
   }
   return std::nullopt;
 }

@@ -25,6 +25,9 @@ namespace retinue::runtime::detail {
 bool read_manifest(std::istream& lines, const std::string& name, const std::string& base_dir,
                    ItemSink& sink);
 
+/// Reads "system", and "question" as the prompt of a line that has no other.   Errors: another type.
+std::optional<DataError> read_system_and_question(const nlohmann::ordered_json& line, Item& item);
+
 /// Reads the keys "id" and "prompt" of a line, where it has them.   Errors: another type.
 std::optional<DataError> read_id_and_prompt(const nlohmann::ordered_json& line, Item& item);
 

@@ -1,6 +1,9 @@
 #include "runtime/dataset/media_bytes.h"
 
+#include "parallel/base/git_lfs.h"
 #include "parallel/base/hash.h"
+#include "runtime/dataset/files/left_by_tools.h"
+#include "runtime/dataset/item.h"
 #include "runtime/dataset/table/parquet_items.h"
 
 #include <fmt/format.h>
@@ -90,12 +93,20 @@ Result<FileBytes> read_data_address(std::string_view address) {
 }
 
 /// Reads a file or its part, wherever its bytes lie.
-Result<FileBytes> read_bytes(const MediaFile& file, OpenTables* tables) {
+Result<FileBytes> read_any(const MediaFile& file, OpenTables* tables) {
   if (file.place == MediaPlace::kCell) return read_cell(file, tables);
   if (file.path.starts_with("data:")) return read_data_address(file.path);
   auto bytes = read_file(file);
   if (!bytes.ok() || file.place != MediaPlace::kBase64) return bytes;
   return decode_base64({reinterpret_cast<const char*>(bytes->data()), bytes->size()});
+}
+
+Result<FileBytes> read_bytes(const MediaFile& file, OpenTables* tables) {
+  auto bytes = read_any(file, tables);
+  if (bytes.ok() &&
+      is_git_lfs_pointer({reinterpret_cast<const char*>(bytes->data()), bytes->size()}))
+    return DataError{"read", fmt::format("{}: {}", file.name(), kGitLfsPointer)};
+  return bytes;
 }
 
 /// The natural order of names with numbers: frame2 before frame10. Bytes decide where it does not.
@@ -124,18 +135,28 @@ bool comes_before(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-Result<MediaReference> expand_frame_folder(MediaReference media) {
+Result<MediaReference> expand_frame_folder(MediaReference media, ItemSink* sink) {
   namespace fs = std::filesystem;
   std::error_code error;
   if (media.kind != MediaKind::kVideo || media.files.size() != 1 ||
       !fs::is_directory(media.files[0].path, error))
     return media;
+  const auto pass_over = [&](std::string_view what, std::string_view why) {
+    if (sink != nullptr) sink->passed_over(what, why);
+  };
   const std::string folder = media.files[0].path;
   media.files.clear();
   for (auto at = fs::directory_iterator(folder, error); !error && at != fs::directory_iterator();
        at.increment(error)) {
     std::error_code ignored;
-    if (at->is_regular_file(ignored)) media.files.emplace_back(at->path().string());
+    const std::string name = at->path().filename().string();
+    const bool is_folder = at->is_directory(ignored);
+    if (const auto left = left_by_tools(name, is_folder))
+      pass_over(*left, kLeftByTools);
+    else if (is_folder)
+      pass_over("folders", "are in a folder of frames, whose own files are the frames");
+    else  // A pipe or a broken link, too: its frame would be missing silently.
+      media.files.emplace_back(at->path().string());
   }
   if (error) return unreadable(folder, error.message().c_str());
   if (media.files.empty()) return unreadable(folder, "holds no frames");

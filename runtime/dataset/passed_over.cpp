@@ -15,6 +15,10 @@ std::string describe(const std::vector<PassedOver>& kinds) {
   return text;
 }
 
+std::string describe_instead(const std::vector<PassedOver>& kinds) {
+  return kinds.empty() ? "" : fmt::format(" There are: {}.", describe(kinds));
+}
+
 void PassedOverCounts::add(std::string_view what, std::string_view why) {
   const auto key = std::pair(std::string(why), std::string(what));
   if (const auto found = counts_.find(key); found != counts_.end())

@@ -21,6 +21,9 @@ struct PassedOver {
 /// ".parquet: 3 (why), .md: 1, .txt: 12 (why)"; empty for none. For people.
 std::string describe(const std::vector<PassedOver>& kinds);
 
+/// " There are: …", for the message that an input gives no item; empty for none.
+std::string describe_instead(const std::vector<PassedOver>& kinds);
+
 /// Counts what listing passes over. Memory is bounded: kinds past the first kMostKinds are counted
 /// together, because names of keys come from the input.
 class PassedOverCounts {

@@ -1,9 +1,12 @@
 #include "runtime/dataset/source.h"
 
 #include "parallel/base/check.h"
-#include "runtime/dataset/brace_range.h"
+#include "parallel/base/git_lfs.h"
 #include "runtime/dataset/file_kind.h"
-#include "runtime/dataset/folder.h"
+#include "runtime/dataset/files/brace_range.h"
+#include "runtime/dataset/files/folder.h"
+#include "runtime/dataset/files/left_by_tools.h"
+#include "runtime/dataset/files/visited.h"
 #include "runtime/dataset/manifest.h"
 #include "runtime/dataset/table/parquet_items.h"
 #include "runtime/dataset/webdataset.h"
@@ -11,6 +14,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
@@ -26,71 +30,123 @@ namespace fs = std::filesystem;
   throw UsageError(fmt::format("[--input] {}: {}", path, what));
 }
 
-bool add_manifest(const std::string& path, ItemSink& sink) {
-  std::ifstream file(path);
-  if (!file) refuse(path, "cannot be read");
-  return detail::read_manifest(file, path, fs::path(path).parent_path().string(), sink);
+/// The format of a file that holds items; nothing for an image or a video.
+std::optional<InputFormat> container_of(const std::string& path, FileKind kind,
+                                        std::optional<InputFormat> format) {
+  if (format == InputFormat::kTar) return InputFormat::kWebDataset;
+  if (format == InputFormat::kOpenAiBatch) return InputFormat::kManifest;
+  if (format && *format != InputFormat::kFolder && *format != InputFormat::kGlob)
+    return *format == InputFormat::kImage || *format == InputFormat::kVideo ? std::nullopt : format;
+  // By name too: an empty or damaged archive, or one of the older format without a magic number.
+  const std::string ending = extension(path);
+  if (kind == FileKind::kTar || ending == ".tar") return InputFormat::kWebDataset;
+  if (kind == FileKind::kParquet) return InputFormat::kParquet;
+  // An empty or damaged manifest is still one: its lines become failed items.
+  if (kind == FileKind::kManifest || ending == ".jsonl") return InputFormat::kManifest;
+  const bool pointer = kind == FileKind::kGitLfsPointer && ending == ".parquet";
+  return pointer ? std::optional(InputFormat::kParquet) : std::nullopt;
 }
 
-bool add_file(const std::string& path, const SourceOptions& options, ItemSink& sink) {
-  const std::optional<InputFormat> format = options.format;
-  if (format == InputFormat::kImage || format == InputFormat::kVideo) {
-    Item item = item_of_file(path);
-    item.media[0].kind = format == InputFormat::kVideo ? MediaKind::kVideo : MediaKind::kImage;
-    return sink.add(std::move(item));
+class Inputs {
+ public:
+  Inputs(const SourceOptions& options, ItemSink& sink) : options_(options), sink_(sink) {}
+
+  /// Each of these returns false when the sink wants no more.
+  bool add_folder(const std::string& folder, bool by_name) {
+    return runtime::add_folder(folder, sink_, visited_, by_name);
   }
-  if (format == InputFormat::kManifest || format == InputFormat::kOpenAiBatch)
-    return add_manifest(path, sink);
-  if (format == InputFormat::kParquet) return read_parquet(path, options.given.prompt, sink);
+  bool add_file(const std::string& path);
+  bool add_glob(const std::string& pattern);
+
+ private:
+  bool add_manifest(const std::string& path) {
+    std::ifstream file(path);
+    if (!file) refuse(path, "cannot be read");
+    return detail::read_manifest(file, path, fs::path(path).parent_path().string(), sink_);
+  }
+  bool add_match(const std::string& pattern, const std::string& path);
+
+  const SourceOptions& options_;
+  ItemSink& sink_;
+  Visited visited_;
+};
+
+bool Inputs::add_file(const std::string& path) {
+  const std::optional<InputFormat> format = options_.format;
   const FileKind kind = kind_of_file(path);
-  if (kind == FileKind::kCompressed)
+  const auto container = container_of(path, kind, format);
+  const bool by_content = !format || format == InputFormat::kFolder || format == InputFormat::kGlob;
+  if (kind == FileKind::kCompressed && (by_content || container == InputFormat::kWebDataset))
     refuse(path, "is compressed: parts of it cannot be read where they lie. Unpack it first.");
-  // By name too: an empty or damaged archive, or one of the older format without a magic number.
-  if (kind == FileKind::kTar || format == InputFormat::kWebDataset || format == InputFormat::kTar ||
-      extension(path) == ".tar")
-    return read_webdataset(path, sink);
-  switch (kind) {
-    case FileKind::kManifest:
-      return add_manifest(path, sink);
-    case FileKind::kParquet:
-      return read_parquet(path, options.given.prompt, sink);
-    default:
-      break;
+  if (!container) {
+    Item item = item_of_file(path);
+    if (format == InputFormat::kImage) item.media[0].kind = MediaKind::kImage;
+    if (format == InputFormat::kVideo) item.media[0].kind = MediaKind::kVideo;
+    return sink_.add(std::move(item));
   }
-  // An empty or damaged manifest is still one: its lines become failed items.
-  if (extension(path) == ".jsonl") return add_manifest(path, sink);
-  return sink.add(item_of_file(path));
+  if (kind == FileKind::kGitLfsPointer) refuse(path, kGitLfsPointer);
+  if (!visited_.add(path)) {
+    sink_.passed_over("archives, tables and manifests", kVisited);
+    return true;
+  }
+  if (*container == InputFormat::kManifest) return add_manifest(path);
+  return *container == InputFormat::kParquet ? read_parquet(path, options_.given.prompt, sink_)
+                                             : read_webdataset(path, sink_);
 }
+
+/// Stops a search at a folder that it cannot look into: its files would be missing silently.
+int on_glob_error(const char* /*path*/, int error) { return error != ENOENT && error != ELOOP; }
 
 /// The paths that a pattern without ranges matches, sorted.
 std::vector<std::string> matches_of(const std::string& pattern) {
   glob_t found{};
-  const int rc = ::glob(pattern.c_str(), GLOB_BRACE, nullptr, &found);
+  const int rc = ::glob(pattern.c_str(), GLOB_BRACE, on_glob_error, &found);
   std::vector<std::string> paths;
   for (std::size_t i = 0; rc == 0 && i < found.gl_pathc; ++i) paths.emplace_back(found.gl_pathv[i]);
   ::globfree(&found);
+  if (rc == GLOB_ABORTED) refuse(pattern, "a folder on the way to its files cannot be read");
   std::sort(paths.begin(), paths.end());
   return paths;
 }
 
-bool add_glob(const std::string& pattern, const SourceOptions& options, ItemSink& sink) {
-  const std::vector<std::string> patterns = expand_ranges(pattern);
+/// What systems left among the matches of a pattern. What the pattern names itself was meant.
+std::optional<std::string> left_by_tools_in_match(const std::string& pattern,
+                                                  std::string_view path) {
+  while (!path.empty()) {
+    const auto slash = path.find('/');
+    const std::string_view part = path.substr(0, slash);
+    path.remove_prefix(slash == std::string_view::npos ? path.size() : slash + 1);
+    if (pattern.find(part) != std::string::npos) continue;
+    // The last part may be a folder, too.
+    auto left = left_by_tools(part, true);
+    if (!left && slash == std::string_view::npos) left = left_by_tools(part, false);
+    if (left) return left;
+  }
+  return std::nullopt;
+}
+
+bool Inputs::add_match(const std::string& pattern, const std::string& path) {
+  if (const auto left = left_by_tools_in_match(pattern, path)) {
+    sink_.passed_over(*left, kLeftByTools);
+    return true;
+  }
+  const fs::file_status status = fs::status(path);
+  const bool by_name = pattern.find_first_of("*?[") == std::string::npos;
+  if (fs::is_directory(status)) return add_folder(path, by_name);
+  // A pipe that a pattern matches was not meant, and opening it could wait for ever.
+  return fs::is_regular_file(status) ? add_file(path) : sink_.add(item_of_file(path));
+}
+
+bool Inputs::add_glob(const std::string& pattern) {
   std::vector<std::string> paths;
-  for (const std::string& one : patterns) {
+  for (const std::string& one : expand_ranges(pattern)) {
     const std::vector<std::string> found = matches_of(one);
     // Each number of a range names a file of its own: one that is missing is not passed over.
     if (found.empty()) refuse(one, "no such file or folder, and nothing that it matches");
     paths.insert(paths.end(), found.begin(), found.end());
   }
-  for (const std::string& path : paths) {
-    const fs::file_status status = fs::status(path);
-    // A pipe that a pattern matches was not meant, and opening it could wait for ever.
-    const bool more = fs::is_directory(status)      ? add_folder(path, sink)
-                      : fs::is_regular_file(status) ? add_file(path, options, sink)
-                                                    : sink.add(item_of_file(path));
-    if (!more) return false;
-  }
-  return true;
+  return std::ranges::all_of(paths,
+                             [&](const std::string& path) { return add_match(pattern, path); });
 }
 
 }  // namespace
@@ -117,13 +173,14 @@ std::string Shard::text() const {
 void list_items(const SourceOptions& options, std::istream& standard_input, ItemSink& items) {
   GivenTextsSink sink(options.given, items);
   if (options.inputs.empty()) throw UsageError("[--input] names nothing to read");
+  Inputs inputs(options, sink);
   for (const std::string& input : options.inputs) {
     std::error_code error;
     bool more = true;
     if (input == "-")
       more = detail::read_manifest(standard_input, "-", fs::current_path().string(), sink);
     else if (options.format != InputFormat::kGlob && fs::is_directory(input, error))
-      more = add_folder(input, sink);
+      more = inputs.add_folder(input, true);
     else if (options.format != InputFormat::kGlob && fs::exists(input, error)) {
       // A manifest is read from its begin to its end. All else is read in places.
       const bool streams =
@@ -132,9 +189,9 @@ void list_items(const SourceOptions& options, std::istream& standard_input, Item
         refuse(input,
                "is a pipe, a socket or a device. A manifest is read from one with --input-format "
                "manifest, or from standard input with --input -");
-      more = add_file(input, options, sink);
+      more = inputs.add_file(input);
     } else
-      more = add_glob(input, options, sink);
+      more = inputs.add_glob(input);
     if (!more) return;
   }
 }
@@ -153,9 +210,12 @@ ItemTable list_table(const SourceOptions& options, std::istream& standard_input,
                      const std::string& folder) {
   ItemTableWriter writer(folder, selection_of(options));
   list_items(options, standard_input, writer);
-  if (writer.listed() == 0)
-    throw UsageError("[--input] names nothing: no item in any of the inputs");
-  return writer.finish();
+  const bool none = writer.listed() == 0;
+  ItemTable table = writer.finish();
+  if (none)
+    throw UsageError(fmt::format("[--input] names nothing: no item in any of the inputs.{}",
+                                 describe_instead(table.passed_over())));
+  return table;
 }
 
 }  // namespace retinue::runtime

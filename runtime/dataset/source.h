@@ -51,9 +51,11 @@ struct SourceOptions {
 ///           archives, .parquet files, "-" for a manifest in `standard_input`
 /// In a folder, every file that is an image or a video by its name or its content is an item
 /// (folder.h); other files are counted as passed over. A line of a manifest that is no JSON, or has a
-/// value of a wrong type, is a failed item, named by file and line; other items are not affected.
+/// value of a wrong type, is a failed item, named by file and line; other items are not affected. A
+/// folder, archive, table or manifest that several inputs reach is read once, which is counted; so is
+/// what systems leave (left_by_tools.h) and a pattern matches.
 /// Throws: UsageError for an input that is missing, gives no item, or is not supported (compressed
-///   archives).
+///   archives, pointers of Git LFS to archives, tables and manifests).
 void list_items(const SourceOptions& options, std::istream& standard_input, ItemSink& sink);
 
 /// The selection of --shuffle, --shard and --limit.   Throws: UsageError for a negative limit.

@@ -1,21 +1,19 @@
 #include "runtime/dataset/webdataset.h"
 
-#include "parallel/base/check.h"
+#include "runtime/dataset/archive_member.h"
+#include "runtime/dataset/file_kind.h"
+#include "runtime/dataset/files/left_by_tools.h"
 #include "runtime/dataset/json_line.h"
 #include "runtime/dataset/manifest.h"
+#include "runtime/dataset/manifest_conversation.h"
+#include "runtime/dataset/manifest_keys.h"
 #include "runtime/formats/tar.h"
-#include "runtime/media/content.h"
+#include "runtime/formats/tar_links.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <cstring>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -25,112 +23,27 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// A longer json or prompt is refused.
-constexpr std::int64_t kLongestText = std::int64_t{16} << 20;
+/// Of a key in messages.
+constexpr std::size_t kLongestKey = 40;
 
 DataError bad(std::string message) { return {"tar", std::move(message)}; }
-
-class File {
- public:
-  explicit File(const std::string& path) {
-    fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    struct stat facts {};
-    if (fd_ < 0 || fstat(fd_, &facts) != 0)
-      throw UsageError(fmt::format("[--input] {}: {}", path, std::strerror(errno)));
-    size_ = facts.st_size;
-  }
-  ~File() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-
-  [[nodiscard]] std::int64_t size() const { return size_; }
-  std::size_t read_at(std::int64_t offset, std::span<std::byte> to) const {
-    std::size_t done = 0;
-    while (done < to.size()) {
-      const auto n = ::pread(fd_, to.data() + done, to.size() - done,
-                             static_cast<off_t>(offset) + static_cast<off_t>(done));
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) break;
-      done += static_cast<std::size_t>(n);
-    }
-    return done;
-  }
-
- private:
-  int fd_ = -1;
-  std::int64_t size_ = 0;
-};
 
 struct Part {
   std::string extension;  ///< behind the key's dot, lower case
   TarMember member;
+  std::optional<MediaKind> kind;
+
+  [[nodiscard]] bool is_prompt() const {
+    return extension == "prompt" || extension == "prompt.txt";
+  }
+  [[nodiscard]] bool asks() const { return is_prompt() || extension == "json"; }
 };
 
 struct Sample {
   std::string key;
   std::vector<Part> parts;
+  int again = 0;  ///< the number of samples before it in the archive that have its key
 };
-
-/// Splits a name into key and extension; nothing for a name that belongs to no sample.
-/// (webdataset: base_plus_ext, and the names that tar_file_iterator skips.)
-std::optional<std::pair<std::string, std::string>> split_name(const std::string& name) {
-  const auto slash = name.rfind('/');
-  const std::size_t base = slash == std::string::npos ? 0 : slash + 1;
-  const auto dot = name.find('.', base);
-  if (dot == std::string::npos || dot == base) return std::nullopt;
-  const std::string_view first = std::string_view(name).substr(0, name.find('/'));
-  if (first.size() >= 4 && first.starts_with("__") && first.ends_with("__")) return std::nullopt;
-  std::string extension = name.substr(dot + 1);
-  for (char& c : extension)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return std::pair{name.substr(0, dot), std::move(extension)};
-}
-
-template <std::size_t N>
-bool among(const std::array<std::string_view, N>& names, std::string_view name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-/// Image or video, by the last part of the extension; else by the first bytes.
-std::optional<MediaKind> kind_of_part(const Part& part, const File& file) {
-  constexpr std::array<std::string_view, 10> kImages = {"jpg", "jpeg", "png",  "webp", "bmp",
-                                                        "tif", "tiff", "heic", "avif", "jxl"};
-  constexpr std::array<std::string_view, 7> kVideos = {"mp4", "mkv", "webm", "mov",
-                                                       "avi", "m4v", "gif"};
-  constexpr std::array<std::string_view, 14> kOthers = {"txt", "json", "cls",   "prompt", "npy",
-                                                        "npz", "pyd",  "pth",   "pkl",    "csv",
-                                                        "xml", "html", "index", "md"};
-  const std::string_view last =
-      std::string_view(part.extension)
-          .substr(part.extension.rfind('.') == std::string::npos ? 0
-                                                                 : part.extension.rfind('.') + 1);
-  if (among(kImages, last)) return MediaKind::kImage;
-  if (among(kVideos, last)) return MediaKind::kVideo;
-  if (among(kOthers, last)) return std::nullopt;
-  std::array<std::byte, 64> head;
-  const auto wanted = std::min<std::int64_t>(part.member.bytes, 64);
-  const auto bytes = std::span(head).first(static_cast<std::size_t>(wanted));
-  if (file.read_at(part.member.offset, bytes) != bytes.size()) return std::nullopt;
-  return media_kind(bytes);
-}
-
-Result<std::string> text_of(const Part& part, const File& file) {
-  if (part.member.bytes > kLongestText)
-    return bad(
-        fmt::format("{}: {} bytes are too many for a text", part.member.name, part.member.bytes));
-  std::string text(static_cast<std::size_t>(part.member.bytes), '\0');
-  if (file.read_at(part.member.offset, std::as_writable_bytes(std::span(text))) != text.size())
-    return bad(fmt::format("{}: cannot be read", part.member.name));
-  return text;
-}
-
-/// Whether a name holds more dots than that of its extension: "Screenshot at 10.31.png".
-bool has_dotted_name(const Sample& sample) {
-  return std::ranges::any_of(
-      sample.parts, [](const Part& part) { return part.extension.find('.') != std::string::npos; });
-}
 
 /// Lists an archive. Its samples are held until its end, because a later part may join any of them.
 class Archive {
@@ -141,31 +54,70 @@ class Archive {
     TarReader reader(
         [this](std::int64_t offset, std::span<std::byte> to) { return file_.read_at(offset, to); },
         file_.size());
+    std::vector<TarMember> members;
+    std::optional<DataError> damage;
     while (true) {
       auto next = reader.next();
-      if (!next.ok()) return end_in_damage(reader, next.error());
-      if (!next.value()) return emit_all();
-      TarMember& member = **next;
-      auto name = split_name(member.name);
-      if (!name) continue;
-      Part part{std::move(name->second), std::move(member)};
-      Sample& sample = sample_of(name->first, part);
-      sample.parts.push_back(std::move(part));
+      if (!next.ok()) damage = next.error();
+      if (!next.ok() || !next.value()) break;
+      members.push_back(std::move(**next));
     }
+    if (!damage) note_end(reader, members);
+    for (std::size_t links = follow_links(members); links > 0; --links)
+      sink_.passed_over("links to a file of their own name",
+                        "are what tar writes for a file named twice");
+    for (TarMember& member : members) take(std::move(member));
+    return damage ? end_in_damage(reader, *damage) : emit_all();
   }
 
  private:
+  /// Counts what the end of the archive holds beside its members.
+  void note_end(const TarReader& reader, const std::vector<TarMember>& members) {
+    if (members.empty()) sink_.passed_over("archives without a file", "hold nothing");
+    if (reader.unread_bytes() > 0)
+      sink_.passed_over(fmt::format("{} bytes behind the end of {}", reader.unread_bytes(), path_),
+                        "are no members of a tar archive");
+    const auto joined =
+        std::ranges::count_if(members, [](const TarMember& member) { return member.archive > 0; });
+    if (joined > 0)
+      sink_.passed_over(fmt::format("end marks inside {}", path_),
+                        "other programs stop there; the members behind them are read, too");
+  }
+
+  /// Puts a member into its sample.
+  void take(TarMember member) {
+    auto name = split_name(member.name);
+    if (!name) return pass_over(member);
+    Part part{std::move(name->second), std::move(member), std::nullopt};
+    part.kind = kind_of_member(part.extension, part.member, file_);
+    sample_of(name->first, part).parts.push_back(std::move(part));
+  }
+
+  /// Counts a member that belongs to no sample.
+  void pass_over(const TarMember& member) {
+    if (const auto left = left_by_tools_in(member.name))
+      sink_.passed_over(*left, kLeftByTools);
+    else if (is_metadata(member.name))
+      sink_.passed_over("files such as __x__", "are metadata of webdataset");
+    else if (member.kind != TarKind::kFile)
+      sink_.passed_over("links, pipes and devices", "are no files of the archive");
+    else
+      sink_.passed_over(kind_label(member.name),
+                        "have names without a key and a dot, so they belong to no sample");
+  }
+
   /// The sample that a part joins; null where it begins one. Parts of a sample lie together, except
   /// where the archive was written from several processes or an unsorted list: such a part joins its
   /// sample. A second part of one name, or a second image, begins another sample.
   Sample* joined_by(const std::string& key, const Part& part) {
-    if (!samples_.empty() && samples_.back().key == key) return &samples_.back();
+    if (!samples_.empty() && samples_.back().key == key &&
+        samples_.back().parts.back().member.archive == part.member.archive)
+      return &samples_.back();
     const auto known = newest_.find(key);
     if (known == newest_.end()) return nullptr;
     Sample& sample = samples_[known->second];
     const bool complete = std::ranges::any_of(sample.parts, [&](const Part& other) {
-      return other.extension == part.extension ||
-             (kind_of_part(other, file_) && kind_of_part(part, file_));
+      return other.extension == part.extension || (other.kind && part.kind);
     });
     return complete ? nullptr : &sample;
   }
@@ -177,8 +129,13 @@ class Archive {
                           "are not adjacent to their sample and are joined to it");
       return *sample;
     }
-    newest_[key] = samples_.size();
-    return samples_.emplace_back(Sample{key, {}});
+    const auto [newest, is_new] = newest_.try_emplace(key, samples_.size());
+    const int again = is_new ? 0 : samples_[newest->second].again + 1;
+    newest->second = samples_.size();
+    if (!is_new)
+      sink_.passed_over("keys that are there again in " + path_,
+                        "give items of their own, whose ids have the name of the archive");
+    return samples_.emplace_back(Sample{key, {}, again});
   }
 
   /// Adds the items of all samples but the damaged one; null: of all.
@@ -189,30 +146,52 @@ class Archive {
   }
 
   /// A plain archive of images whose names hold dots becomes few samples of many images.
-  void note_dotted(const Sample& sample, std::size_t images) {
-    if (dotted_.empty())
-      dotted_ = fmt::format("samples of several images, such as \"{}\" of {}, in {}", sample.key,
-                            images, path_);
-    sink_.passed_over(dotted_, "get one caption each: a name up to its first dot names a sample");
+  void note_several(const Sample& sample, std::size_t images) {
+    if (several_.empty())
+      several_ = fmt::format("samples of several images, such as \"{}\" of {}, in {}", sample.key,
+                             images, path_);
+    sink_.passed_over(several_, "get one caption each: a name up to its first dot names a sample");
   }
 
   /// Adds the item of a sample.
   bool emit(const Sample& sample) {
     Item item = item_of(sample);
-    if (item.media.size() > 1 && item.messages.empty() && has_dotted_name(sample))
-      note_dotted(sample, item.media.size());
-    if (!item.error && item.media.empty() && item.messages.empty() && !item.prompt) return true;
-    return sink_.add(std::move(item));
+    if (item.error) return sink_.add(std::move(item));
+    if (item.media.size() > 1 && item.messages.empty()) note_several(sample, item.media.size());
+    const bool asks = !item.media.empty() || !item.messages.empty() || item.prompt;
+    for (const Part& part : sample.parts) note_unread(part, item, asks);
+    return !asks || sink_.add(std::move(item));
+  }
+
+  /// Counts a part that its sample's item does not read.
+  void note_unread(const Part& part, const Item& item, bool asks) {
+    const auto is_shown = [&](const MediaReference& media) {
+      return std::ranges::any_of(media.files, [&](const MediaFile& file) {
+        return file.member == part.member.name && file.offset == part.member.offset;
+      });
+    };
+    if ((part.asks() && asks) || (part.kind && item.messages.empty()) ||
+        std::ranges::any_of(item.media, is_shown))
+      return;
+    std::string_view why = "is no image, video, prompt or json of a sample";
+    if (part.kind) why = "is not named by the messages of its sample";
+    if (part.asks()) why = "is alone: its sample shows nothing and asks nothing";
+    if (part.extension == "txt") why = "is by convention a caption that is there already";
+    sink_.passed_over(kind_label("key." + part.extension), why);
   }
 
   bool end_in_damage(const TarReader& reader, const DataError& damage) {
-    const DataError error{damage.stage, fmt::format("{}: {}", path_, damage.message)};
+    const DataError error{damage.stage, id_of_path(fmt::format("{}: {}", path_, damage.message))};
     const auto cut = split_name(reader.cut_member());
+    Part part;
+    if (cut) part.extension = cut->second;
+    part.member.archive = reader.archive();
+    part.kind = kind_of_member(part.extension, part.member, file_);
     // A sample with a damaged member must not run without that member.
-    if (!emit_all(cut ? joined_by(cut->first, Part{cut->second, {}}) : nullptr)) return false;
+    if (!emit_all(cut ? joined_by(cut->first, part) : nullptr)) return false;
     Item item;
-    item.source = fmt::format("{}:{}", path_, cut ? cut->first : "damage");
-    item.id = cut ? cut->first : item.source;
+    item.source = id_of_path(fmt::format("{}:{}", path_, cut ? cut->first : "damage"));
+    item.id = cut ? id_of_path(cut->first) : item.source;
     item.qualified_id = item.source;
     item.error = error;
     return sink_.add(std::move(item));
@@ -220,29 +199,43 @@ class Archive {
 
   Item item_of(const Sample& sample) {
     Item item;
-    item.id = sample.key;
-    item.source = fmt::format("{}:{}", path_, sample.key);
-    item.qualified_id = item.source;
+    item.id = id_of_path(sample.key);
+    item.source = id_of_path(fmt::format("{}:{}", path_, sample.key));
+    item.qualified_id =
+        sample.again < 2 ? item.source : fmt::format("{}#{}", item.source, sample.again + 1);
     if (auto error = fill(sample, item)) {
-      item.error = std::move(error);
+      item.error = DataError{error->stage, id_of_path(error->message)};
       item.media.clear();
     }
     return item;
   }
 
+  /// A part that the item cannot do without, and that cannot be had.
+  static std::optional<DataError> find_problem(const Sample& sample) {
+    std::unordered_map<std::string_view, int> counts;
+    for (const Part& part : sample.parts) ++counts[part.extension];
+    for (const Part& part : sample.parts)
+      if (counts[part.extension] > 1)
+        return bad(fmt::format("two members are \"{}.{}\"", sample.key, part.extension));
+    if (counts.contains("prompt") && counts.contains("prompt.txt"))
+      return bad("two members are its prompt: a .prompt and a .prompt.txt");
+    for (const Part& part : sample.parts)
+      if (const std::string problem = problem_of(part.member);
+          !problem.empty() && (part.kind || part.asks()))
+        return bad(fmt::format("{} {}", part.member.name, problem));
+    return std::nullopt;
+  }
+
   std::optional<DataError> fill(const Sample& sample, Item& item) {
+    if (auto problem = find_problem(sample)) return problem;
     const Part *json = nullptr, *prompt = nullptr;
     for (const Part& part : sample.parts) {
-      for (const Part& other : sample.parts)
-        if (&part != &other && part.extension == other.extension)
-          return bad(fmt::format("two members are \"{}.{}\"", sample.key, part.extension));
       if (part.extension == "json") json = &part;
-      if (part.extension == "prompt" || part.extension == "prompt.txt") prompt = &part;
-      if (const auto kind = kind_of_part(part, file_))
-        item.media.push_back({*kind, {media_file(part)}, 0.0});
+      if (part.is_prompt()) prompt = &part;
+      if (part.kind) item.media.push_back({*part.kind, {media_file(part)}, 0.0});
     }
     if (prompt != nullptr) {
-      auto text = text_of(*prompt, file_);
+      auto text = text_of(prompt->member, file_);
       if (!text.ok()) return text.error();
       item.prompt = std::move(*text);
       while (item.prompt->ends_with('\n') || item.prompt->ends_with('\r')) item.prompt->pop_back();
@@ -251,19 +244,26 @@ class Archive {
   }
 
   std::optional<DataError> read_json(const Sample& sample, const Part& part, Item& item) {
-    const auto text = text_of(part, file_);
+    const auto text = text_of(part.member, file_);
     if (!text.ok()) return text.error();
     const auto parsed = detail::parse_json_line(text.value());
     if (!parsed.ok()) return bad(fmt::format("{}: {}", part.member.name, parsed.error().message));
     const Json& json = parsed.value();
     if (!json.is_object()) return bad(fmt::format("{}: is no JSON object", part.member.name));
     const bool asked = item.prompt.has_value();
-    if (auto error = detail::read_id_and_prompt(json, item)) return error;
-    if (asked && json.contains("prompt"))
+    if (asked && detail::has_value(json, "prompt"))
       return bad(fmt::format("{}: has a prompt, and so has another member", part.member.name));
+    if (auto error = detail::read_id_and_prompt(json, item)) return error;
+    const bool unasked = !item.prompt;
+    if (auto error = detail::read_system_and_question(json, item)) return error;
     item.texts_are_data = !asked;
-    if (!json.contains("messages")) return std::nullopt;
+    note_keys(json, unasked && item.prompt, !item.prompt);
+    if (!detail::has_value(json, "messages"))
+      return detail::has_value(json, "conversations") && !item.prompt
+                 ? detail::take_conversations(json["conversations"], item, sink_)
+                 : std::nullopt;
     if (item.prompt) return bad("messages stand alone: no prompt beside them");
+    if (item.system) return bad("messages stand alone: write system as the first of them");
     auto conversation = parse_messages(json["messages"], "");
     if (!conversation.ok()) return conversation.error();
     for (MediaReference& media : conversation->media)
@@ -273,11 +273,25 @@ class Archive {
         if (shown == nullptr)
           return bad(fmt::format("{}: names {}, which is no member of the sample", part.member.name,
                                  file.path));
+        if (const std::string problem = problem_of(shown->member); !problem.empty())
+          return bad(fmt::format("{} {}", shown->member.name, problem));
         file = media_file(*shown);
       }
     item.messages = conversation->messages->dump(-1, ' ', false, Json::error_handler_t::replace);
     item.media = std::move(conversation->media);
     return std::nullopt;
+  }
+
+  /// Counts the keys of a sample's json that are not read.
+  ///   question, conversations  whether they are read, where they are there
+  void note_keys(const Json& json, bool question, bool conversations) {
+    conversations = conversations && !detail::has_value(json, "messages");
+    for (const auto& [key, value] : json.items()) {
+      if (key == "id" || key == "prompt" || key == "messages" || key == "system") continue;
+      if ((key == "question" && question) || (key == "conversations" && conversations)) continue;
+      sink_.passed_over(fmt::format("key \"{}\"", key.substr(0, kLongestKey)),
+                        "is not read in the json of a sample");
+    }
   }
 
   static const Part* find(const Sample& sample, const std::string& name) {
@@ -299,9 +313,9 @@ class Archive {
   }
 
   const std::string& path_;
-  File file_;
+  ArchiveFile file_;
   ItemSink& sink_;
-  std::string dotted_;                                   ///< as note_dotted counts them
+  std::string several_;                                  ///< as note_several counts them
   std::vector<Sample> samples_;                          ///< in the order of their first parts
   std::unordered_map<std::string, std::size_t> newest_;  ///< the last sample of a key
 };

@@ -14,11 +14,20 @@ namespace {
 constexpr std::int64_t kBlock = 512;
 /// Names and pax records are short. A header with a larger size is damaged.
 constexpr std::int64_t kLongestText = std::int64_t{1} << 20;
+/// Zeros are read in pieces: an archive may end in many of them.
+constexpr std::size_t kZeros = std::size_t{1} << 16;
 
-using Header = std::array<std::byte, kBlock>;
-
-std::string_view field(const Header& header, std::size_t at, std::size_t bytes) {
+std::string_view field(std::span<const std::byte, kBlock> header, std::size_t at,
+                       std::size_t bytes) {
   return {reinterpret_cast<const char*>(header.data()) + at, bytes};
+}
+
+bool all_zero(std::span<const std::byte> bytes) {
+  return std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte{0}; });
+}
+
+bool has_magic(std::span<const std::byte, kBlock> header) {
+  return field(header, 257, 5) == "ustar";
 }
 
 /// Up to the first NUL.
@@ -52,7 +61,7 @@ std::optional<std::int64_t> number_of(std::string_view field) {
 
 /// The sum of the header's bytes, with blanks for the checksum itself. Some writers summed signed
 /// bytes.
-bool checksum_holds(const Header& header) {
+bool checksum_holds(std::span<const std::byte, kBlock> header) {
   const auto wanted = number_of(field(header, 148, 8));
   std::int64_t plain = 0, with_sign = 0;
   for (std::size_t i = 0; i < header.size(); ++i) {
@@ -81,7 +90,7 @@ Result<std::string> TarReader::read_text(std::int64_t bytes, const char* what) {
 }
 
 /// "<length> <key>=<value>\n", one after the other.
-std::optional<DataError> TarReader::read_pax(const std::string& text, Pax& pax) const {
+std::optional<DataError> TarReader::read_pax(const std::string& text, Extension& pax) const {
   std::string_view rest = text;
   while (!rest.empty() && rest[0] != '\0') {
     std::size_t length = 0;
@@ -97,6 +106,8 @@ std::optional<DataError> TarReader::read_pax(const std::string& text, Pax& pax) 
     const std::string_view key = record.substr(0, equals), value = record.substr(equals + 1);
     if (key == "path") {
       pax.path = value;
+    } else if (key == "linkpath") {
+      pax.target = value;
     } else if (key == "size") {
       std::int64_t bytes = -1;
       const auto parsed = std::from_chars(value.data(), value.data() + value.size(), bytes);
@@ -110,60 +121,125 @@ std::optional<DataError> TarReader::read_pax(const std::string& text, Pax& pax) 
   return std::nullopt;
 }
 
-Result<std::optional<TarMember>> TarReader::next() {
-  Pax pax = global_;
-  std::string long_name;
-  while (true) {
-    Header header;
-    const std::size_t got = read_at_(at_, header);
-    if (got == 0) return damage("it ends without an end mark, so it may be cut");
-    if (got != header.size()) return damage("a header is cut");
-    if (std::ranges::all_of(header, [](std::byte b) { return b == std::byte{0}; }))
-      return std::optional<TarMember>();
-    if (!checksum_holds(header)) return damage("a header whose checksum does not hold");
-    const char type = static_cast<char>(header[156]);
-    auto bytes = number_of(field(header, 124, 12));
-    if (!bytes) return damage("a header with a size that is no number");
+std::optional<DataError> TarReader::read_extension(char type, std::int64_t bytes,
+                                                   Extension& extension) {
+  auto text = read_text(bytes, type == 'L' || type == 'K' ? "long name" : "extended header");
+  if (!text.ok()) return text.error();
+  if (type == 'L') extension.long_name = text_of(*text);
+  if (type == 'K') extension.long_target = text_of(*text);
+  std::optional<DataError> error;
+  if (type == 'x' || type == 'X') error = read_pax(*text, extension);
+  if (type == 'g') {
+    error = read_pax(*text, global_);
+    extension = global_;
+  }
+  at_ += kBlock + whole_blocks(bytes);
+  return error;
+}
 
-    if (type == 'x' || type == 'g' || type == 'L' || type == 'K') {
-      auto text = read_text(*bytes, type == 'L' || type == 'K' ? "long name" : "extended header");
-      if (!text.ok()) return text.error();
-      if (type == 'L') long_name = text_of(*text);
-      if (type == 'x')
-        if (auto error = read_pax(*text, pax)) return *error;
-      if (type == 'g') {
-        if (auto error = read_pax(*text, global_)) return *error;
-        pax = global_;
-      }
-      at_ += kBlock + whole_blocks(*bytes);
+/// Goes over zeros to the next block, which may be cut; false at the end of the file.
+Result<bool> TarReader::skip_zeros(Header& header) {
+  std::array<std::byte, kZeros> piece;
+  while (at_ < size_) {
+    const auto wanted = std::min<std::int64_t>(size_ - at_, std::ssize(piece));
+    const auto bytes = std::span(piece).first(static_cast<std::size_t>(wanted));
+    // Members may lie behind bytes that a disk does not give.
+    if (read_at_(at_, bytes) != bytes.size()) return damage("it cannot be read");
+    const auto zeros =
+        std::ranges::find_if(bytes, [](std::byte b) { return b != std::byte{0}; }) - bytes.begin();
+    if (zeros == wanted) {
+      at_ += wanted;
       continue;
     }
+    at_ += zeros / kBlock * kBlock;
+    header = {};
+    return read_at_(at_, header) > 0;
+  }
+  return false;
+}
 
-    TarMember member;
-    member.name = text_of(field(header, 0, 100));
-    const bool ustar = field(header, 257, 6) == std::string_view("ustar\0", 6);
-    if (const std::string prefix = text_of(field(header, 345, 155)); ustar && !prefix.empty())
-      member.name = prefix + "/" + member.name;
-    if (!long_name.empty()) member.name = std::move(long_name);
-    if (!pax.path.empty()) member.name = pax.path;
-    member.bytes = pax.bytes.value_or(*bytes);
-    member.offset = at_ + kBlock;
-    if (type == 'S' || pax.sparse)
-      return damage(fmt::format(
-          "{} is a sparse file, which is not served. Pack it again without --sparse", member.name));
-    const bool regular = type == '0' || type == '\0' || type == '7';
-    // Links and folders have no content, even if their header has a size; other kinds have content.
-    const bool empty = type >= '1' && type <= '6';
-    const std::int64_t held = empty ? 0 : member.bytes;
-    if (held > size_ - member.offset) {
-      cut_member_ = member.name;
-      return damage(fmt::format("{} should have {} bytes, and {} are there", member.name, held,
-                                std::max<std::int64_t>(0, size_ - member.offset)));
+/// Reads the next header; false behind the last one.
+Result<bool> TarReader::find_header(Header& header) {
+  const std::size_t got = read_at_(at_, header);
+  if (got == 0) return damage("it ends without an end mark, so it may be cut");
+  if (got != header.size()) return damage("a header is cut");
+  if (!all_zero(header)) {
+    if (!checksum_holds(header)) return damage("a header whose checksum does not hold");
+    return true;
+  }
+  const auto more = skip_zeros(header);
+  if (!more.ok() || !more.value()) return more;
+  if (checksum_holds(header)) {
+    ++archive_;
+    global_ = {};
+    return true;
+  }
+  if (has_magic(header)) return damage("a header whose checksum does not hold");
+  unread_bytes_ = size_ - at_;
+  return false;
+}
+
+Result<std::optional<TarMember>> TarReader::take_member(const Header& header, std::int64_t bytes,
+                                                        Extension& extension) {
+  const char type = static_cast<char>(header[156]);
+  TarMember member;
+  member.name = text_of(field(header, 0, 100));
+  const bool ustar = field(header, 257, 6) == std::string_view("ustar\0", 6);
+  if (const std::string prefix = text_of(field(header, 345, 155)); ustar && !prefix.empty())
+    member.name = prefix + "/" + member.name;
+  if (!extension.long_name.empty()) member.name = std::move(extension.long_name);
+  if (!extension.path.empty()) member.name = std::move(extension.path);
+  member.bytes = extension.bytes.value_or(bytes);
+  member.offset = at_ + kBlock;
+  member.archive = archive_;
+  if (type == 'S' || extension.sparse)
+    return damage(fmt::format(
+        "{} is a sparse file, which is not served. Pack it again without --sparse", member.name));
+  // Links and folders have no content, even if their header has a size; other kinds have content.
+  const bool empty = type >= '1' && type <= '6';
+  const std::int64_t held = empty ? 0 : member.bytes;
+  if (held > size_ - member.offset) {
+    cut_member_ = member.name;
+    return damage(fmt::format("{} should have {} bytes, and {} are there", member.name, held,
+                              std::max<std::int64_t>(0, size_ - member.offset)));
+  }
+  at_ = member.offset + whole_blocks(held);
+  const bool regular = type == '0' || type == '\0' || type == '7';
+  // 'D' is the list of a folder's files in a backup, 'V' the name of a volume.
+  if (type == '5' || type == 'D' || type == 'V' || (regular && member.name.ends_with('/')))
+    return std::optional<TarMember>();
+  if (regular) return std::optional(std::move(member));
+  member.bytes = held;
+  member.kind = type == '1'   ? TarKind::kHardLink
+                : type == '2' ? TarKind::kSymbolicLink
+                              : TarKind::kOther;
+  if (member.kind == TarKind::kOther) return std::optional(std::move(member));
+  member.target = text_of(field(header, 157, 100));
+  if (!extension.long_target.empty()) member.target = std::move(extension.long_target);
+  if (!extension.target.empty()) member.target = std::move(extension.target);
+  return std::optional(std::move(member));
+}
+
+Result<std::optional<TarMember>> TarReader::next() {
+  Extension extension = global_;
+  while (true) {
+    Header header;
+    const std::int64_t archive = archive_;
+    const auto found = find_header(header);
+    if (!found.ok()) return found.error();
+    if (!found.value()) return std::optional<TarMember>();
+    // What is before an end mark says nothing of a member behind it.
+    if (archive_ != archive) extension = {};
+    const auto bytes = number_of(field(header, 124, 12));
+    if (!bytes) return damage("a header with a size that is no number");
+    const char type = static_cast<char>(header[156]);
+    if (std::string_view("xXgLK").find(type) != std::string_view::npos) {  // X: Solaris
+      if (auto error = read_extension(type, *bytes, extension)) return *error;
+      continue;
     }
-    at_ = member.offset + whole_blocks(held);
-    if (regular && !member.name.ends_with('/')) return std::optional(std::move(member));
-    pax = global_;
-    long_name.clear();
+    auto member = take_member(header, *bytes, extension);
+    if (!member.ok() || member.value()) return member;
+    extension = global_;
   }
 }
 

@@ -1,6 +1,7 @@
 #include "runtime/text/tokenizer_file.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/git_lfs.h"
 #include "runtime/text/pretokenizer.h"
 
 #include <fmt/format.h>
@@ -260,11 +261,8 @@ void refuse_tokenizer(const std::string& name, std::string_view key, std::string
 TokenizerFile parse_tokenizer_file(std::string_view json, const std::string& name) {
   const Checker checker(name);
   Collector read;
-  if (json.starts_with("version https://git-lfs.github.com/"))
-    throw UsageError(
-        fmt::format("[tokenizer] {}: is a pointer of Git LFS, wanted the file itself. Run git lfs "
-                    "pull in the folder, or download the file again.",
-                    name));
+  if (is_git_lfs_pointer(json))
+    throw UsageError(fmt::format("[tokenizer] {}: {}", name, kGitLfsPointer));
   if (!Json::sax_parse(json, &read)) checker.fail("file", fmt::format("not JSON: {}", read.error));
   checker.check_pipeline(read.rest);
   checker.check_model(read.rest);

@@ -1,5 +1,5 @@
-// Any bytes as a tar archive: members that lie inside it, or an error.
-#include "runtime/formats/tar.h"
+// Any bytes as a tar archive: members that lie inside it, links followed, or an error.
+#include "runtime/formats/tar_links.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <span>
+#include <vector>
 
 namespace {
 
@@ -32,10 +33,14 @@ void read_all(const std::uint8_t* data, std::size_t size, bool mended) {
         return bytes;
       },
       static_cast<std::int64_t>(size));
+  std::vector<TarMember> members;
   while (true) {
     const auto next = reader.next();
-    if (!next.ok() || !next.value()) return;
-    const TarMember& member = *next.value();
+    if (!next.ok() || !next.value()) break;
+    members.push_back(*next.value());
+  }
+  follow_links(members);
+  for (const TarMember& member : members) {
     if (member.offset < 0 || member.bytes < 0 ||
         member.offset + member.bytes > static_cast<std::int64_t>(size))
       std::abort();

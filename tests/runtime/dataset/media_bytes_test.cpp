@@ -1,6 +1,7 @@
 #include "runtime/dataset/media_bytes.h"
 
 #include "parallel/base/hash.h"
+#include "runtime/dataset/item.h"
 #include "tests/support/job_ranks.h"
 
 #include <gmock/gmock.h>
@@ -59,6 +60,40 @@ TEST_F(MediaBytesTest, AVideoThatIsAFolderIsItsFrames) {
               testing::ElementsAre(testing::Field(&MediaFile::path, folder_.path("0.png")),
                                    testing::Field(&MediaFile::path, folder_.path("1.png")),
                                    testing::Field(&MediaFile::path, folder_.path("2.png"))));
+}
+
+class Counts final : public ItemSink {
+ public:
+  bool add(Item /*item*/) override { return true; }
+  void passed_over(std::string_view what, std::string_view /*why*/) override {
+    names.emplace_back(what);
+  }
+  std::vector<std::string> names;
+};
+
+// Systems leave files in folders of frames, too; but no frame may be missing.
+TEST_F(MediaBytesTest, WhatSystemsLeaveIsNoFrameAndWhatCannotBeReadIsOne) {
+  for (const char* name :
+       {"f/1.png", "f/._1.png", "f/.DS_Store", "f/Thumbs.db", "f/desktop.ini", "f/@eaDir/1.png",
+        "f/__MACOSX/._1.png", "f/.ipynb_checkpoints/1.png", "f/depth/1.png", "f/3.txt"})
+    folder_.write(name, "x");
+  std::filesystem::create_symlink("gone.png", folder_.path("f/2.png"));
+  ASSERT_EQ(::mkfifo(folder_.path("f/4.png").c_str(), 0600), 0);
+  Counts counts;
+  const auto media = expand_frame_folder({MediaKind::kVideo, {folder_.path("f")}, 0.0}, &counts);
+  ASSERT_TRUE(media.ok());
+  std::vector<std::string> names;
+  for (const MediaFile& file : media->files)
+    names.push_back(std::filesystem::path(file.path).filename().string());
+  EXPECT_THAT(names, testing::ElementsAre("1.png", "2.png", "3.txt", "4.png"));
+  const std::string files = "files such as ._x and .DS_Store";
+  EXPECT_THAT(counts.names,
+              testing::UnorderedElementsAre(files, files, files, files, "@eaDir", "__MACOSX",
+                                            ".ipynb_checkpoints", "folders"));
+  EXPECT_FALSE(read_media(media.value()).ok());
+  folder_.write("only-left/.DS_Store", "x");
+  EXPECT_FALSE(
+      expand_frame_folder({MediaKind::kVideo, {folder_.path("only-left")}, 0.0}, nullptr).ok());
 }
 
 TEST_F(MediaBytesTest, AnErrorNamesTheReason) {

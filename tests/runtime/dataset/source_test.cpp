@@ -1,6 +1,7 @@
 #include "runtime/dataset/source.h"
 
 #include "parallel/base/check.h"
+#include "runtime/dataset/media_bytes.h"
 #include "tests/runtime/formats/plain_tar.h"
 #include "tests/support/job_ranks.h"
 
@@ -60,6 +61,18 @@ class Source : public testing::Test {
   std::string manifest(const std::string& text) {
     test::write_text(folder_.path("list.jsonl"), text);
     return folder_.path("list.jsonl");
+  }
+
+  /// What was passed over, without reasons.
+  std::vector<std::string> counts(const std::vector<std::string>& inputs) {
+    std::istringstream in;
+    SourceOptions options;
+    options.inputs = inputs;
+    const ItemTable table = list_table(options, in, "");
+    std::vector<std::string> texts;
+    for (const PassedOver& kind : table.passed_over())
+      texts.push_back(kind.what + ": " + std::to_string(kind.count));
+    return texts;
   }
 
   test::TemporaryFolder folder_;
@@ -390,6 +403,9 @@ TEST_F(Source, VideosAreRecognisedByContentAndThenByName) {
 TEST_F(Source, NothingToReadIsNoSuccess) {
   fs::create_directories(folder_.path("empty"));
   EXPECT_THAT(refusal({folder_.path("empty")}), HasSubstr("no images or videos"));
+  folder_.write("shards/0.tar", plain_tar({{"0.jpg", "x"}}));
+  EXPECT_THAT(refusal({folder_.path("shards")}),
+              AllOf(HasSubstr("no images or videos"), HasSubstr(".tar: 1 (in a folder")));
   EXPECT_THAT(refusal({folder_.path("missing")}), HasSubstr("no such file"));
   EXPECT_THAT(refusal({manifest("\n")}), HasSubstr("nothing"));
   EXPECT_THAT(refusal({}), HasSubstr("--input"));
@@ -468,6 +484,88 @@ TEST_F(Source, WhatAFolderHoldsBesideItemsIsCounted) {
        {".parquet: 1", ".tar: 1", ".txt: 2", ".ts: 1", "files such as ._x and .DS_Store: 2",
         "__MACOSX: 1", "@eaDir: 1", ".ipynb_checkpoints: 1"})
     EXPECT_THAT(text, HasSubstr(part));
+}
+
+TEST_F(Source, WhatSystemsLeaveIsNoMatchOfAPatternUnlessItNamesIt) {
+  const std::string png = test::read_text(test::golden_folder() + "/images/pond.png");
+  for (const char* name : {"g/__MACOSX/x.jpg", "g/@eaDir/x.jpg", "g/Thumbs.db", "g/a/1.png",
+                           "g/PaxHeaders.7/1.png", "g/2.png"})
+    folder_.write(name, png);
+  folder_.write("g/texts/a.txt", "no image");
+  EXPECT_THAT(ids(list({folder_.path("g/*")})), ElementsAre("g/2.png", "g/a/1.png"));
+  EXPECT_THAT(
+      counts({folder_.path("g/*")}),
+      testing::UnorderedElementsAre("__MACOSX: 1", "@eaDir: 1", "PaxHeaders: 1",
+                                    "files such as ._x and .DS_Store: 1", "folders: 1", ".txt: 1"));
+  EXPECT_THAT(ids(list({folder_.path("g/*/*.*")})), ElementsAre("g/a/1.png", "g/texts/a.txt"));
+  for (const char* named : {"g/__MACOSX", "g/__MACOSX/*", "g/{__MACOSX,a}/x*", "g/@eaDir/x.jpg"})
+    EXPECT_EQ(list({folder_.path(named)}).size(), 1U) << named;
+  EXPECT_THAT(refusal({folder_.path("g/texts")}), HasSubstr("no images or videos"));
+  EXPECT_THAT(refusal({folder_.path("g/{a,texts}")}), HasSubstr("no images or videos"));
+  EXPECT_THAT(refusal({folder_.path("g/tex*")}),
+              AllOf(HasSubstr("names nothing"), HasSubstr("There are: "), HasSubstr(".txt: 1")));
+}
+
+TEST_F(Source, AFolderThatSeveralInputsReachIsReadOnce) {
+  fs::create_directory_symlink("b", folder_.path("in/link"));
+  const std::string in = folder_.path("in"), b = folder_.path("in/b");
+  const std::vector<std::string> all = ids(list({in}));
+  ASSERT_EQ(all.size(), 6U);
+  const std::vector<std::vector<std::string>> cases = {
+      {in, in},   {in, in + "/"},       {in, in + "/."},    {in, in + "/../in"},
+      {in, b},    {in, in + "/link"},   {in, in + "/*/"},   {in, in + "/{b,link}"},
+      {in, b, b}, {in, in + "/l*", in}, {in + "/../in", in}};
+  for (const auto& inputs : cases) {
+    EXPECT_EQ(list(inputs).size(), all.size()) << testing::PrintToString(inputs);
+    EXPECT_THAT(counts(inputs), testing::Contains(testing::StartsWith("folders: ")))
+        << testing::PrintToString(inputs);
+  }
+  EXPECT_EQ(list({b, in}).size(), all.size());
+}
+
+TEST_F(Source, AContainerThatSeveralInputsReachIsReadOnce) {
+  const std::string tar = folder_.write("a.tar", plain_tar({{"0.jpg", "x"}, {"1.jpg", "x"}}));
+  fs::create_symlink("a.tar", folder_.path("b.tar"));
+  const std::string lines = manifest("{\"id\": \"a\", \"prompt\": \"x\"}\n");
+  for (const auto& inputs : std::vector<std::vector<std::string>>{
+           {tar, tar}, {folder_.path("*.tar")}, {tar, folder_.path("./a.tar")}, {lines, lines}}) {
+    const auto once = ids(list({inputs[0] == lines ? lines : tar}));
+    EXPECT_EQ(ids(list(inputs)), once);
+    EXPECT_THAT(counts(inputs), ElementsAre("archives, tables and manifests: 1"));
+  }
+}
+
+// `git clone` without Git LFS leaves such a file in place of each large one.
+TEST_F(Source, APointerOfGitLfsIsNamedWhereverItIs) {
+  const std::string pointer =
+      "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+  for (const char* name : {"p/a.jpg", "p/b.mp4", "p/c.ts", "p/d.heic", "p/x.tar", "p/y.parquet",
+                           "p/z.bin", "p/w.jsonl"})
+    folder_.write(name, pointer);
+  const auto items = list({folder_.path("p")});
+  EXPECT_THAT(ids(items), ElementsAre("p/a.jpg", "p/b.mp4", "p/c.ts", "p/d.heic"));
+  for (const Item& item : items) {
+    const auto bytes = read_media(item.media[0]);
+    ASSERT_FALSE(bytes.ok());
+    EXPECT_THAT(bytes.error().message, HasSubstr("is a pointer of Git LFS"));
+    EXPECT_THAT(bytes.error().message, HasSubstr("git lfs pull"));
+  }
+  EXPECT_THAT(counts({folder_.path("p")}),
+              ElementsAre(".bin: 1", ".jsonl: 1", ".parquet: 1", ".tar: 1"));
+  for (const char* name : {"p/x.tar", "p/y.parquet", "p/w.jsonl", "p/*.tar"})
+    EXPECT_THAT(refusal({folder_.path(name)}), HasSubstr("is a pointer of Git LFS")) << name;
+  SourceOptions options;
+  for (const InputFormat format :
+       {InputFormat::kWebDataset, InputFormat::kParquet, InputFormat::kManifest}) {
+    options.format = format;
+    EXPECT_THAT(refusal({folder_.path("p/z.bin")}, options), HasSubstr("is a pointer of Git LFS"));
+  }
+  const auto packed = list({folder_.write(
+      "q.tar", plain_tar({{"0.jpg", pointer}, {"1.jpg", "x"}, {"1.json", pointer}}))});
+  ASSERT_EQ(packed.size(), 2U);
+  EXPECT_THAT(read_media(packed[0].media[0]).error().message,
+              HasSubstr("q.tar:0.jpg: is a pointer of Git LFS"));
+  EXPECT_THAT(packed[1].error.value().message, HasSubstr("1.json: is a pointer of Git LFS"));
 }
 
 // Two links in each of 30 folders would give 2^30 paths.

@@ -8,24 +8,31 @@
 
 namespace retinue::runtime {
 
-/// A tar archive of these members: name, content.
+/// A member of a tar archive: its header and its content.
+///   type    '0' for a file, '1' and '2' for links, '6' for a pipe
+///   target  of a link
+inline std::string tar_entry(const std::string& name, char type, const std::string& target,
+                             const std::string& content) {
+  std::string header(512, '\0');
+  header.replace(0, name.size(), name);
+  std::array<char, 13> size;
+  std::snprintf(size.data(), size.size(), "%011zo", content.size());
+  header.replace(124, 11, size.data());
+  header.replace(157, target.size(), target);
+  header.replace(257, 5, "ustar");
+  header[156] = type;
+  header.replace(148, 8, 8, ' ');
+  unsigned sum = 0;
+  for (const char c : header) sum += static_cast<unsigned char>(c);
+  std::snprintf(size.data(), size.size(), "%06o", sum);
+  header.replace(148, 7, size.data(), 7);
+  return header + content + std::string((512 - content.size() % 512) % 512, '\0');
+}
+
+/// A tar archive of these files: name, content.
 inline std::string plain_tar(const std::vector<std::pair<std::string, std::string>>& members) {
   std::string out;
-  for (const auto& [name, content] : members) {
-    std::string header(512, '\0');
-    header.replace(0, name.size(), name);
-    std::array<char, 13> size;
-    std::snprintf(size.data(), size.size(), "%011zo", content.size());
-    header.replace(124, 11, size.data());
-    header.replace(257, 5, "ustar");
-    header[156] = '0';
-    header.replace(148, 8, 8, ' ');
-    unsigned sum = 0;
-    for (const char c : header) sum += static_cast<unsigned char>(c);
-    std::snprintf(size.data(), size.size(), "%06o", sum);
-    header.replace(148, 7, size.data(), 7);
-    out += header + content + std::string((512 - content.size() % 512) % 512, '\0');
-  }
+  for (const auto& [name, content] : members) out += tar_entry(name, '0', "", content);
   return out + std::string(1024, '\0');
 }
 

@@ -26,6 +26,7 @@ std::string golden() { return test::golden_folder() + "/../archive_files"; }
 struct Read {
   std::vector<TarMember> members;
   std::string error;
+  std::int64_t unread_bytes = 0;
 };
 Read read_all(const std::string& tar) {
   TarReader reader(
@@ -41,8 +42,9 @@ Read read_all(const std::string& tar) {
   while (true) {
     auto next = reader.next();
     if (!next.ok()) return read.error = next.error().message, read;
+    read.unread_bytes = reader.unread_bytes();
     if (!next.value()) return read;
-    read.members.push_back(**next);
+    if ((**next).kind == TarKind::kFile) read.members.push_back(**next);
   }
 }
 
@@ -72,6 +74,60 @@ TEST(Tar, AChangedByteOfAHeaderIsFound) {
     const Read read = read_all(changed);
     EXPECT_TRUE(!read.error.empty() || read.members.size() == 2) << at;
     EXPECT_GE(read.members.size(), 1U);
+  }
+}
+
+TEST(Tar, ZerosBehindTheEndMarkMayHaveAnyLength) {
+  const std::string one = plain_tar({{"0.jpg", "0"}}), two = plain_tar({{"1.jpg", "1"}});
+  for (const std::size_t zeros : {0, 1, 511, 512, 700, 10240, 65535, 65536, 1 << 20}) {
+    const std::string padding(zeros, '\0');
+    const Read alone = read_all(one + padding);
+    EXPECT_EQ(alone.error, "") << zeros;
+    EXPECT_EQ(alone.members.size(), 1U) << zeros;
+    EXPECT_EQ(alone.unread_bytes, 0) << zeros;
+    if (zeros % 512 != 0) continue;
+    const Read joined = read_all(one + padding + two + padding);
+    EXPECT_EQ(joined.error, "") << zeros;
+    ASSERT_EQ(joined.members.size(), 2U) << zeros;
+    EXPECT_EQ(joined.members[0].archive, 0);
+    EXPECT_EQ(joined.members[1].archive, 1);
+  }
+}
+
+TEST(Tar, OtherBytesBehindTheEndMarkAreCountedAndADamagedArchiveThereIsDamage) {
+  const std::string one = plain_tar({{"0.jpg", "0"}}), two = plain_tar({{"1.jpg", "1"}});
+  for (const std::size_t bytes : {1, 500, 512, 513, 4000}) {
+    const Read read = read_all(one + std::string(bytes, 'x'));
+    EXPECT_EQ(read.error, "") << bytes;
+    EXPECT_EQ(read.members.size(), 1U);
+    EXPECT_EQ(read.unread_bytes, static_cast<std::int64_t>(bytes));
+  }
+  std::string changed = one + two;
+  changed[one.size()] ^= 4;
+  EXPECT_THAT(read_all(changed).error, HasSubstr("checksum"));
+  EXPECT_THAT(read_all((one + two).substr(0, one.size() + 512)).error, HasSubstr("1.jpg should"));
+  EXPECT_THAT(read_all((one + two).substr(0, one.size() + 1024)).error, HasSubstr("may be cut"));
+}
+
+// A disk that fails in the zeros between two archives must not end the first one silently.
+TEST(Tar, BytesThatCannotBeReadBehindTheEndMarkAreDamage) {
+  const std::string one = plain_tar({{"0.jpg", "0"}});
+  for (const std::int64_t readable : {std::ssize(one), std::ssize(one) + 70000}) {
+    TarReader reader(
+        [&](std::int64_t offset, std::span<std::byte> to) -> std::size_t {
+          const auto bytes = std::min(std::ssize(to), std::max<std::int64_t>(0, readable - offset));
+          for (std::int64_t i = 0; i < bytes; ++i)
+            to[static_cast<std::size_t>(i)] =
+                offset + i < std::ssize(one)
+                    ? static_cast<std::byte>(one[static_cast<std::size_t>(offset + i)])
+                    : std::byte{0};
+          return static_cast<std::size_t>(bytes);
+        },
+        1 << 20);
+    EXPECT_TRUE(reader.next().ok());
+    const auto end = reader.next();
+    ASSERT_FALSE(end.ok());
+    EXPECT_THAT(end.error().message, HasSubstr("cannot be read"));
   }
 }
 

@@ -1,18 +1,15 @@
-#include "runtime/dataset/folder.h"
+#include "runtime/dataset/files/folder.h"
 
 #include "parallel/base/check.h"
 #include "runtime/dataset/file_kind.h"
+#include "runtime/dataset/files/left_by_tools.h"
+#include "runtime/dataset/passed_over.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <set>
 #include <string_view>
-#include <sys/stat.h>
-#include <utility>
 #include <vector>
 
 namespace retinue::runtime {
@@ -24,15 +21,6 @@ namespace fs = std::filesystem;
   throw UsageError(fmt::format("[--input] {}: {}", path, what));
 }
 
-/// Files that systems and tools leave beside the user's own, some of which are images by content.
-bool is_left_by_tools(const std::string& name, bool folder) {
-  if (folder)
-    return name == "__MACOSX" || name == "@eaDir" || name == ".ipynb_checkpoints" ||
-           name == ".Trashes" || name == ".git" || name == ".cache";
-  return name.starts_with("._") || name == ".DS_Store" || name == "Thumbs.db" ||
-         name == "desktop.ini";
-}
-
 /// Why a file in a folder is no item.
 std::string_view reason_of(FileKind kind) {
   switch (kind) {
@@ -41,6 +29,8 @@ std::string_view reason_of(FileKind kind) {
       return "in a folder images and videos are read: give it as an input of its own";
     case FileKind::kCompressed:
       return "is compressed: unpack it first";
+    case FileKind::kGitLfsPointer:
+      return "is a pointer of Git LFS: run git lfs pull in the folder";
     default:
       return "is no image or video";
   }
@@ -48,14 +38,13 @@ std::string_view reason_of(FileKind kind) {
 
 class FolderWalk {
  public:
-  explicit FolderWalk(ItemSink& sink) : sink_(sink) {}
+  FolderWalk(ItemSink& sink, Visited& visited) : sink_(sink), visited_(visited) {}
 
   /// Returns false when the sink wants no more.
   bool walk(const std::string& folder) {
-    struct stat facts {};
-    if (::stat(folder.c_str(), &facts) != 0) refuse(folder, std::strerror(errno));
-    if (!visited_.emplace(facts.st_dev, facts.st_ino).second) {
-      sink_.passed_over("folders", "were read already, by another path");
+    if (!visited_.add(folder)) {
+      pass_over("folders", kVisited);
+      found_any_ = true;
       return true;
     }
     for (const std::string& name : names_of(folder)) {
@@ -69,7 +58,11 @@ class FolderWalk {
     }
     return true;
   }
+  /// Whether the folders held an item, or were read before.
   [[nodiscard]] bool found_any() const { return found_any_; }
+  [[nodiscard]] std::string describe_instead() const {
+    return runtime::describe_instead(counts_.list());
+  }
 
  private:
   /// Folders and items, sorted. A folder's name ends with '/', so that it is sorted as its files'
@@ -82,9 +75,8 @@ class FolderWalk {
       std::error_code ignored;
       const std::string name = at->path().filename().string();
       const bool is_folder = at->is_directory(ignored);
-      if (is_left_by_tools(name, is_folder))
-        sink_.passed_over(is_folder ? name : "files such as ._x and .DS_Store",
-                          "is left by a system or a tool");
+      if (const auto left = left_by_tools(name, is_folder))
+        pass_over(*left, kLeftByTools);
       else if (is_folder)
         names.push_back(name + "/");
       else if (is_item(at->path().string(), at->is_regular_file(ignored)))
@@ -97,30 +89,34 @@ class FolderWalk {
 
   /// By name, or, under another name, by content.
   bool is_item(const std::string& path, bool regular) {
-    if (is_media_name(path)) return true;
-    const std::string ending = extension(path);
-    const auto what = ending.empty() ? std::string("files without extension") : ending;
-    if (!regular) {
-      sink_.passed_over(what, "is not a file");
-      return false;
-    }
-    const FileKind kind = kind_of_file(path);
-    if (kind == FileKind::kImage || kind == FileKind::kVideo) return true;
-    sink_.passed_over(what, reason_of(kind));
+    if (media_kind_of_name(path) && !is_shared_name(path)) return true;
+    const std::string head = head_of_file(path);
+    if (regular ? media_kind_of(path, head).has_value() : media_kind_of_name(path).has_value())
+      return true;
+    pass_over(kind_label(path), regular ? reason_of(kind_of_content(head)) : "is not a file");
     return false;
   }
 
+  void pass_over(std::string_view what, std::string_view why) {
+    counts_.add(what, why);
+    sink_.passed_over(what, why);
+  }
+
   ItemSink& sink_;
-  std::set<std::pair<dev_t, ino_t>> visited_;
+  Visited& visited_;
+  PassedOverCounts counts_;  ///< of this walk
   bool found_any_ = false;
 };
 
 }  // namespace
 
-bool add_folder(const std::string& folder, ItemSink& sink) {
-  FolderWalk walk(sink);
+bool add_folder(const std::string& folder, ItemSink& sink, Visited& visited, bool by_name) {
+  FolderWalk walk(sink, visited);
   const bool more = walk.walk(folder);
-  if (!walk.found_any()) refuse(folder, "no images or videos in this folder or below it");
+  if (walk.found_any()) return more;
+  if (by_name)
+    refuse(folder, "no images or videos in this folder or below it." + walk.describe_instead());
+  sink.passed_over("folders", "hold no image or video, nor does one below them");
   return more;
 }
 

@@ -1,4 +1,4 @@
-#include "runtime/dataset/brace_range.h"
+#include "runtime/dataset/files/brace_range.h"
 
 #include "parallel/base/check.h"
 

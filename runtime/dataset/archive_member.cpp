@@ -1,6 +1,7 @@
 #include "runtime/dataset/archive_member.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/file.h"
 #include "parallel/base/git_lfs.h"
 #include "runtime/dataset/file_kind.h"
 #include "runtime/dataset/files/left_by_tools.h"
@@ -26,7 +27,7 @@ DataError bad(std::string message) { return {"tar", std::move(message)}; }
 
 }  // namespace
 
-ArchiveFile::ArchiveFile(const std::string& path) {
+ArchiveFile::ArchiveFile(const std::string& path) : path_(path) {
   fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   struct stat facts {};
   if (fd_ < 0 || fstat(fd_, &facts) != 0)
@@ -39,15 +40,11 @@ ArchiveFile::~ArchiveFile() {
 }
 
 std::size_t ArchiveFile::read_at(std::int64_t offset, std::span<std::byte> to) const {
-  std::size_t done = 0;
-  while (done < to.size()) {
-    const auto n = ::pread(fd_, to.data() + done, to.size() - done,
-                           static_cast<off_t>(offset) + static_cast<off_t>(done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;
-    done += static_cast<std::size_t>(n);
-  }
-  return done;
+  const std::int64_t got = retinue::read_at(fd_, offset, to);
+  if (got < 0)
+    throw SystemError(fmt::format("[input] {} cannot be read at byte {}: {}", path_, offset,
+                                  std::strerror(errno)));
+  return static_cast<std::size_t>(got);
 }
 
 bool is_metadata(const std::string& name) {

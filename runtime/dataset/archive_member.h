@@ -25,10 +25,12 @@ class ArchiveFile {
   ArchiveFile& operator=(const ArchiveFile&) = delete;
 
   [[nodiscard]] std::int64_t size() const { return size_; }
-  /// Fills `to` from `offset` on; returns the number of bytes that it read.
+  /// Fills `to` from `offset` on; returns the number of bytes that it read, fewer at the end.
+  /// Throws: SystemError when the disk fails, which is no damage of the archive.
   std::size_t read_at(std::int64_t offset, std::span<std::byte> to) const;
 
  private:
+  std::string path_;
   int fd_ = -1;
   std::int64_t size_ = 0;
 };

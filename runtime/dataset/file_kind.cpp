@@ -1,5 +1,7 @@
 #include "runtime/dataset/file_kind.h"
 
+#include "parallel/base/check.h"
+#include "parallel/base/file.h"
 #include "parallel/base/git_lfs.h"
 #include "parallel/base/utf8.h"
 #include "runtime/media/content.h"
@@ -7,10 +9,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
 #include <filesystem>
-#include <fstream>
 #include <span>
 #include <string_view>
+#include <unistd.h>
 
 namespace retinue::runtime {
 namespace {
@@ -60,10 +65,16 @@ bool is_text(std::string_view head) {
 std::string head_of_file(const std::string& path) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) return "";
-  std::ifstream file(path, std::ios::binary);
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   std::string head(kHeadBytes, '\0');
-  file.read(head.data(), static_cast<std::streamsize>(head.size()));
-  head.resize(static_cast<std::size_t>(file.gcount()));
+  const std::int64_t got =
+      file < 0 ? -1 : read_at(file, 0, std::as_writable_bytes(std::span(head)));
+  const int reason = errno;
+  if (file >= 0) ::close(file);
+  // A file that this user may not read is known by its name, and fails as an item.
+  if (got < 0 && reason != EACCES && reason != ENOENT)
+    throw SystemError(fmt::format("[input] {} cannot be read: {}", path, std::strerror(reason)));
+  head.resize(static_cast<std::size_t>(std::max<std::int64_t>(got, 0)));
   return head;
 }
 

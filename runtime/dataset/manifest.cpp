@@ -1,5 +1,6 @@
 #include "runtime/dataset/manifest.h"
 
+#include "parallel/base/check.h"
 #include "runtime/dataset/json_line.h"
 #include "runtime/dataset/manifest_conversation.h"
 #include "runtime/dataset/manifest_keys.h"
@@ -269,6 +270,12 @@ bool read_manifest(std::istream& lines, const std::string& name, const std::stri
     if (item.id.empty()) item.id = item.source;
     if (!sink.add(std::move(item))) return false;
   }
+  // Lines that a failing disk keeps back must not look like the end of the file.
+  if (lines.bad())
+    throw SystemError(
+        fmt::format("[input] {} cannot be read behind line {}. Mend the disk, then run the same "
+                    "command again.",
+                    name, number));
   return true;
 }
 

@@ -21,7 +21,8 @@ namespace retinue::runtime::detail {
 /// Lines of an OpenAI batch file are recognised (openai_batch.h).
 ///   name     of the manifest, for messages and Item::source
 ///   returns  false when `sink` wants no more
-/// Throws: UsageError for a whole file of another form (manifest_shape.h).
+/// Throws: UsageError for a whole file of another form (manifest_shape.h); SystemError when the
+///   stream fails before its end.
 bool read_manifest(std::istream& lines, const std::string& name, const std::string& base_dir,
                    ItemSink& sink);
 

@@ -406,6 +406,7 @@ std::uint64_t program_part_bytes(const Bytes& file, std::uint64_t at) {
 Fault fault_of_program_stream(const Bytes& file) {
   // Sectors of discs are filled up with zeros.
   constexpr std::uint64_t kMostFilling = 2047;
+  constexpr unsigned kEnd = 0xB9;
   Stretches videos;
   for (std::uint64_t at = 0; file.left(at) > 0;) {
     std::uint64_t start = at;
@@ -420,6 +421,7 @@ Fault fault_of_program_stream(const Bytes& file) {
     const unsigned code = file.byte(start + 1);
     if ((code & 0xF0) == 0xE0) videos.note(code, start - 2);
     at = start - 2 + bytes;
+    if (code == kEnd && !file.has(at, "\0\0\x01"sv)) break;
   }
   return videos.fault();
 }

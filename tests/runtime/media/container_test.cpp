@@ -171,6 +171,16 @@ TEST(Container, ATransportStreamOfAnotherPacketSizeIsWalked) {
             "is incomplete: it ends within a packet. Copy it again.");
 }
 
+TEST(Container, AProgramStreamEndsAtItsMark) {
+  const std::string mpg = container_video("mpeg2.mpg"), end("\0\0\1\xB9", 4);
+  EXPECT_EQ(fault_of(mpg + end + std::string(9000, '\0')), "");
+  EXPECT_EQ(fault_of(mpg + end + mpg), "");
+  EXPECT_EQ(fault_of(mpg + std::string(2047, '\0') + mpg), "") << "sectors are filled up";
+  EXPECT_EQ(fault_of(mpg + std::string(2048, '\0')), "is damaged: wanted a packet at byte " +
+                                                         std::to_string(mpg.size()) +
+                                                         ", got other bytes. Copy it again.");
+}
+
 TEST(Container, AGifEndsAtItsMark) {
   const std::string gif = container_video("animation.gif");
   EXPECT_EQ(gif_bytes(bytes_of(gif)), gif.size());

@@ -293,10 +293,10 @@ Fault fault_of_flv(const Bytes& file) {
   for (std::uint64_t at = file.big(5, 4) + 4; file.left(at) > 0;) {
     if (file.has(at, "FLV\x01")) return joined(at);
     const unsigned type = file.byte(at) & 0x1F;
-    if (type != 8 && type != 9 && type != 18) return no_part_at("tag", at);
+    if (type != 8 && type != 9 && type != 15 && type != 18) return no_part_at("tag", at);
     const std::uint64_t bytes = 11 + file.big(at + 1, 3);
     if (file.left(at) < bytes) return cut_within("tag");
-    if (type == 18) {
+    if (type == 18 || type == 15) {
       const std::string_view script = file.text(at + 11, bytes - 11);
       if (promised_s == 0) promised_s = flv_number(script, kDuration);
       if (promised_bytes == 0) promised_bytes = flv_number(script, kBytes);
@@ -355,23 +355,32 @@ Fault fault_of_asf(const Bytes& file) {
 
 Fault fault_of_ogg(const Bytes& file) {
   constexpr unsigned kBegins = 2, kEnds = 4;
-  std::map<std::uint64_t, bool> ended;  // by the serial number of the stream
+  std::map<std::uint64_t, bool> videos;  // by their serial numbers: whether the last page was seen
+  bool any_data = false;
   const auto all_ended = [&] {
-    return std::ranges::all_of(ended, [](const auto& stream) { return stream.second; });
+    return !videos.empty() &&
+           std::ranges::all_of(videos, [](const auto& video) { return video.second; });
   };
   for (std::uint64_t at = 0; file.left(at) > 0;) {
-    if (!file.has(at, "OggS")) return no_part_at("page", at);
+    if (!file.has(at, "OggS")) {
+      if (!all_ended()) return no_part_at("page", at);
+      const std::uint64_t second = file.find("OggS", at);
+      return second < file.size() ? Fault(joined(second)) : video_at(file, at);
+    }
     const unsigned flags = file.byte(at + 5), segments = file.byte(at + 26);
-    std::uint64_t bytes = 27 + std::uint64_t{segments};
-    for (unsigned i = 0; i < segments; ++i) bytes += file.byte(at + 27 + i);
-    if (bytes > file.left(at)) return cut_within("page");
-    if ((flags & kBegins) != 0 && !ended.empty() && all_ended()) return joined(at);
-    bool& end = ended[file.little(at + 14, 4)];
-    end = end || (flags & kEnds) != 0;
-    at += bytes;
+    const std::uint64_t body = at + 27 + segments, stream = file.little(at + 14, 4);
+    std::uint64_t end = body;
+    for (unsigned i = 0; i < segments; ++i) end += file.byte(at + 27 + i);
+    if (end > file.size()) return cut_within("page");
+    const bool begins = (flags & kBegins) != 0;
+    if (begins && any_data) return joined(at);
+    if (begins && is_ogg_video(file.text(body, end - body))) videos[stream] = false;
+    any_data = any_data || !begins;
+    if ((flags & kEnds) != 0 && videos.contains(stream)) videos[stream] = true;
+    at = end;
   }
-  if (!all_ended())
-    return "is incomplete: the page that ends its stream is missing. Copy it again.";
+  if (!videos.empty() && !all_ended())
+    return "is incomplete: the page that ends its video is missing. Copy it again.";
   return std::nullopt;
 }
 

@@ -175,10 +175,15 @@ TEST(Container, AnFlvThatIsCutBetweenTagsIsShorterThanItsHeaderSays) {
             "is incomplete: its header says 10.0 s, 0.1 s are there. Copy it again.");
 }
 
-TEST(Container, AnOggWithoutItsLastPageIsIncomplete) {
-  const std::string ogv = container_video("theora.ogv");
-  EXPECT_EQ(fault_of(ogv.substr(0, ogv.rfind("OggS"))),
-            "is incomplete: the page that ends its stream is missing. Copy it again.");
+TEST(Container, AnOggEndsWithItsLastPage) {
+  const std::string ogv = container_video("theora.ogv"), zeros(5000, '\0');
+  expect_faults({
+      {"without it", ogv.substr(0, ogv.rfind("OggS")),
+       "is incomplete: the page that ends its video is missing. Copy it again."},
+      {"zeros behind it", ogv + zeros, ""},
+      {"another behind zeros", ogv + zeros + ogv, joined(ogv.size() + 5000)},
+      {"another video behind it", ogv + container_video("h264.mp4"), joined(ogv.size())},
+  });
 }
 
 TEST(Container, ZerosWherePartsShouldBeginAreDamage) {

@@ -97,9 +97,19 @@ bool is_box_name(std::string_view name) {
   return name.size() == 4 && std::ranges::all_of(name, [](char c) { return c >= ' ' && c <= '~'; });
 }
 
+/// Where the fragments end that an index of them lists, the box sidx at `at`.
+std::uint64_t end_of_fragments(const Bytes& file, std::uint64_t at, std::uint64_t bytes) {
+  const bool wide = file.byte(at + 8) != 0;  // its version: the widths of its times and offset
+  const std::uint64_t offset = file.big(at + (wide ? 28 : 24), wide ? 8 : 4);
+  std::uint64_t end = at + bytes + std::min(offset, file.size());
+  const std::uint64_t count_at = at + (wide ? 38 : 30), count = file.big(count_at, 2);
+  for (std::uint64_t i = 0; i < count; ++i) end += file.big(count_at + 2 + 12 * i, 4) & 0x7FFFFFFF;
+  return end;
+}
+
 Fault fault_of_boxes(const Bytes& file) {
   bool index = false, fragments = false;
-  std::uint64_t at = 0, begin = 0;
+  std::uint64_t at = 0, begin = 0, promised = 0;
   while (file.left(at) >= 8) {
     const std::string_view name = file.text(at + 4, 4);
     std::uint64_t bytes = file.big(at, 4);
@@ -111,11 +121,13 @@ Fault fault_of_boxes(const Bytes& file) {
     index = index || name == "moov";
     fragments = fragments || name == "moof";
     if (bytes > file.left(at)) {
-      if (index) return std::nullopt;  // the demuxer knows which frames are gone
+      if (index && promised <= file.size()) return std::nullopt;  // the demuxer finds what is gone
       break;
     }
+    if (name == "sidx") promised = std::max(promised, end_of_fragments(file, at, bytes));
     at += bytes;
   }
+  if (promised > file.size()) return shorter(promised, file.size());
   if (index) return video_at(file, at);
   if (fragments)
     return "is one segment of a stream: its index (the box moov) is missing, which the stream's "
@@ -168,22 +180,57 @@ Fault fault_of_matroska(const Bytes& file) {
 
 // avi ---------------------------------------------------------------------------------------------
 
-/// Only holes: FFmpeg reads much that no specification allows, and reports what is cut.
+/// Counts the frames of an AVI's first video stream, in its header and in its chunks. A frame that
+/// repeats the one before has an empty chunk.
+class AviFrames {
+ public:
+  void note(const Bytes& file, std::uint64_t at) {
+    const std::string_view name = file.text(at, 4);
+    if (name == "strh") {
+      if (file.has(at + 8, "vids") && !stream_) {
+        stream_ = streams_;
+        promised_ = file.little(at + 40, 4);
+      }
+      ++streams_;
+    }
+    // "00dc", "00db" and what codecs call theirs; "00pc" changes the palette.
+    if (stream_ && file.has(at, fmt::format("{:02}", *stream_)) && !name.ends_with("pc")) ++there_;
+  }
+  [[nodiscard]] Fault fault(bool cut) const {
+    // An AVI of unknown length says this, and writers miscount a whole one by a frame or two.
+    constexpr std::uint64_t kUnknown = std::uint64_t{1} << 30, kMiscounted = 2;
+    if (promised_ >= kUnknown || there_ + (cut ? 0 : kMiscounted) >= promised_) return std::nullopt;
+    return fmt::format(
+        "is damaged or incomplete: its header says {} frames, {} are there. Copy it again.",
+        promised_, there_);
+  }
+
+ private:
+  std::optional<unsigned> stream_;
+  unsigned streams_ = 0;
+  std::uint64_t promised_ = 0, there_ = 0;
+};
+
+/// Only holes and missing frames: FFmpeg reads much that no specification allows.
 Fault fault_of_avi(const Bytes& file) {
+  AviFrames frames;
   std::uint64_t at = 0, end = 0;
   while (file.left(at) >= 8 && (at < end || file.has(at, "RIFF"))) {
     const std::string_view name = file.text(at, 4), kind = file.text(at + 8, 4);
     const std::uint64_t bytes = file.little(at + 4, 4) + file.byte(at + 4) % 2;
     if (name == "RIFF") end = bytes > 0 && bytes < 0xFFFFFFF0 ? at + 8 + bytes : file.size();
-    if (name == "RIFF" || (name == "LIST" && (kind == "movi" || kind == "rec "))) {
+    if (name == "RIFF" || (name == "LIST" && (kind == "hdrl" || kind == "strl" || kind == "movi" ||
+                                              kind == "rec "))) {
       at += 12;
       continue;
     }
     if (is_hole(file, at)) return no_part_at("chunk", at);
     if (!is_box_name(name)) return std::nullopt;
+    frames.note(file, at);
     at += 8 + bytes;
     if (name == "idx1") end = at;  // for files that do not know their size
   }
+  if (auto fault = frames.fault(at < end || at > file.size())) return fault;
   return video_at(file, at);
 }
 
@@ -223,30 +270,36 @@ Fault fault_of_webp(const Bytes& file) {
 
 // flv ---------------------------------------------------------------------------------------------
 
-/// The duration in the script data of an FLV, in seconds; 0 without.
-double flv_duration_s(std::string_view script) {
-  constexpr auto kKey =
-      "\0\x08"
-      "duration\0"sv;
-  const auto at = script.find(kKey);
-  if (at == script.npos || script.size() < at + kKey.size() + 8) return 0;
+/// A number in the script data of an FLV; 0 without.
+///   key  as it is there: the length of the name in two bytes, the name, the type of a number
+double flv_number(std::string_view script, std::string_view key) {
+  const auto at = script.find(key);
+  if (at == script.npos || script.size() < at + key.size() + 8) return 0;
   std::uint64_t bits = 0;
-  for (const char c : script.substr(at + kKey.size(), 8))
+  for (const char c : script.substr(at + key.size(), 8))
     bits = bits << 8 | static_cast<unsigned char>(c);
-  const auto seconds = std::bit_cast<double>(bits);
-  return std::isfinite(seconds) ? seconds : 0;
+  const auto number = std::bit_cast<double>(bits);
+  return std::isfinite(number) ? number : 0;
 }
 
 Fault fault_of_flv(const Bytes& file) {
-  double promised_s = 0, last_s = 0, gap_s = 0;
+  constexpr auto kDuration =
+                     "\0\x08"
+                     "duration\0"sv,
+                 kBytes =
+                     "\0\x08"
+                     "filesize\0"sv;
+  double promised_s = 0, promised_bytes = 0, last_s = 0, gap_s = 0;
   for (std::uint64_t at = file.big(5, 4) + 4; file.left(at) > 0;) {
     if (file.has(at, "FLV\x01")) return joined(at);
     const unsigned type = file.byte(at) & 0x1F;
-    if (type != 8 && type != 9 && type != 18) return no_part_at("tag", at);
+    if (type != 8 && type != 9 && type != 15 && type != 18) return no_part_at("tag", at);
     const std::uint64_t bytes = 11 + file.big(at + 1, 3);
     if (file.left(at) < bytes) return cut_within("tag");
-    if (type == 18) {
-      if (promised_s == 0) promised_s = flv_duration_s(file.text(at + 11, bytes - 11));
+    if (type == 18 || type == 15) {
+      const std::string_view script = file.text(at + 11, bytes - 11);
+      if (promised_s == 0) promised_s = flv_number(script, kDuration);
+      if (promised_bytes == 0) promised_bytes = flv_number(script, kBytes);
     } else {
       const double time_s =
           static_cast<double>(file.byte(at + 7) << 24U | file.big(at + 4, 3)) / 1000;
@@ -255,6 +308,8 @@ Fault fault_of_flv(const Bytes& file) {
     }
     at += bytes + 4;  // each tag's size follows it
   }
+  if (promised_bytes > static_cast<double>(file.size()) && promised_bytes < 1e15)
+    return shorter(static_cast<std::uint64_t>(promised_bytes), file.size());
   // Writers add the last frame's duration, and up to two frames of delay.
   if (last_s + 1 + 3 * gap_s < promised_s)
     return fmt::format(
@@ -300,23 +355,32 @@ Fault fault_of_asf(const Bytes& file) {
 
 Fault fault_of_ogg(const Bytes& file) {
   constexpr unsigned kBegins = 2, kEnds = 4;
-  std::map<std::uint64_t, bool> ended;  // by the serial number of the stream
+  std::map<std::uint64_t, bool> videos;  // by their serial numbers: whether the last page was seen
+  bool any_data = false;
   const auto all_ended = [&] {
-    return std::ranges::all_of(ended, [](const auto& stream) { return stream.second; });
+    return !videos.empty() &&
+           std::ranges::all_of(videos, [](const auto& video) { return video.second; });
   };
   for (std::uint64_t at = 0; file.left(at) > 0;) {
-    if (!file.has(at, "OggS")) return no_part_at("page", at);
+    if (!file.has(at, "OggS")) {
+      if (!all_ended()) return no_part_at("page", at);
+      const std::uint64_t second = file.find("OggS", at);
+      return second < file.size() ? Fault(joined(second)) : video_at(file, at);
+    }
     const unsigned flags = file.byte(at + 5), segments = file.byte(at + 26);
-    std::uint64_t bytes = 27 + std::uint64_t{segments};
-    for (unsigned i = 0; i < segments; ++i) bytes += file.byte(at + 27 + i);
-    if (bytes > file.left(at)) return cut_within("page");
-    if ((flags & kBegins) != 0 && !ended.empty() && all_ended()) return joined(at);
-    bool& end = ended[file.little(at + 14, 4)];
-    end = end || (flags & kEnds) != 0;
-    at += bytes;
+    const std::uint64_t body = at + 27 + segments, stream = file.little(at + 14, 4);
+    std::uint64_t end = body;
+    for (unsigned i = 0; i < segments; ++i) end += file.byte(at + 27 + i);
+    if (end > file.size()) return cut_within("page");
+    const bool begins = (flags & kBegins) != 0;
+    if (begins && any_data) return joined(at);
+    if (begins && is_ogg_video(file.text(body, end - body))) videos[stream] = false;
+    any_data = any_data || !begins;
+    if ((flags & kEnds) != 0 && videos.contains(stream)) videos[stream] = true;
+    at = end;
   }
-  if (!all_ended())
-    return "is incomplete: the page that ends its stream is missing. Copy it again.";
+  if (!videos.empty() && !all_ended())
+    return "is incomplete: the page that ends its video is missing. Copy it again.";
   return std::nullopt;
 }
 
@@ -406,6 +470,7 @@ std::uint64_t program_part_bytes(const Bytes& file, std::uint64_t at) {
 Fault fault_of_program_stream(const Bytes& file) {
   // Sectors of discs are filled up with zeros.
   constexpr std::uint64_t kMostFilling = 2047;
+  constexpr unsigned kEnd = 0xB9;
   Stretches videos;
   for (std::uint64_t at = 0; file.left(at) > 0;) {
     std::uint64_t start = at;
@@ -420,6 +485,7 @@ Fault fault_of_program_stream(const Bytes& file) {
     const unsigned code = file.byte(start + 1);
     if ((code & 0xF0) == 0xE0) videos.note(code, start - 2);
     at = start - 2 + bytes;
+    if (code == kEnd && !file.has(at, "\0\0\x01"sv)) break;
   }
   return videos.fault();
 }

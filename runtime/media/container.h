@@ -13,9 +13,9 @@ namespace retinue::runtime {
 
 /// Why the file is no single whole video, in words that follow its name: "is incomplete: …". Nothing
 /// where its structure is sound, or where its format has no structure to check.
-///   mp4, mov    without moov; with a second moov
+///   mp4, mov    without moov; with a second moov; without fragments that its sidx lists
 ///   mkv, webm   shorter than its segment says; with a second one behind it
-///   avi         zeros where a part should be
+///   avi         zeros where a part should be; fewer frames than its header says, by more than two
 ///   gif         with a second one behind its end
 ///   flv, ts, mpg, ogv, wmv, png, webp   cut within a part, parts that are none, a second file behind it
 std::optional<std::string> container_fault(std::span<const std::byte> file);

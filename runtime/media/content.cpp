@@ -58,13 +58,6 @@ constexpr std::array kMagics = {
     Magic{0, "\0\0\x01\0"sv, "an icon"sv},
 };
 
-/// Ogg holds sound or video; its first pages name the codec of each stream.
-bool is_ogg_video(std::string_view text) {
-  constexpr std::array kCodecs = {"\x80theora"sv, "\x01video"sv, "OVP80"sv, "BBCD\0"sv};
-  return std::ranges::any_of(kCodecs,
-                             [&](std::string_view mark) { return text.find(mark) != text.npos; });
-}
-
 bool is_video(std::span<const std::byte> bytes) {
   const std::string_view text = text_of(bytes);
   for (const std::string_view mark :
@@ -79,6 +72,12 @@ bool is_video(std::span<const std::byte> bytes) {
 }
 
 }  // namespace
+
+bool is_ogg_video(std::string_view pages) {
+  constexpr std::array kCodecs = {"\x80theora"sv, "\x01video"sv, "OVP80"sv, "BBCD\0"sv};
+  return std::ranges::any_of(kCodecs,
+                             [&](std::string_view mark) { return pages.find(mark) != pages.npos; });
+}
 
 ImageKind image_kind(std::span<const std::byte> bytes) {
   const std::string_view text = text_of(bytes);

@@ -22,6 +22,9 @@ struct TransportLayout {
 /// Looks at the first three packets.
 std::optional<TransportLayout> transport_layout(std::span<const std::byte> bytes);
 
+/// Whether the first pages of an Ogg file name a codec of video; it holds sound otherwise.
+bool is_ogg_video(std::string_view pages);
+
 /// An image that is read, or a video container: mp4, mov, mkv, webm, avi, gif, flv, wmv, ogv, an MPEG
 /// transport or program stream. A hint, no promise: nothing past the first bytes is looked at. 412 of
 /// them show any container; fewer show no transport stream.

@@ -37,6 +37,7 @@ def make():
     for name in ("h264.mkv", "h264.ts", "h264.flv", "h264.avi", "h264.mov"):
         copy("h264.mp4", name)
     copy("h264.mp4", "fragments.mp4", "-movflags frag_keyframe+empty_moov")
+    copy("h264.mp4", "listed_fragments.mp4", "-movflags frag_keyframe+default_base_moof+dash+global_sidx -f mp4")
     copy("h264.mp4", "index_first.mp4", "-movflags +faststart")
     copy("h264.mp4", "no_keyframe_first.mp4", "-ss 0.65 -copyinkf")
     copy("h264.mp4", "edited.mp4", before="-ss 0.65")
@@ -106,7 +107,7 @@ def main():
     FOLDER.mkdir(parents=True)
     make()
     videos = {path.name: webp_facts(path.name) if path.suffix == ".webp" else facts(path.name) for path in sorted(FOLDER.iterdir())}
-    for name in ("h264.mkv", "h264.ts", "h264.flv", "h264.avi", "h264.mov", "fragments.mp4", "index_first.mp4", "same_times.mkv"):
+    for name in ("h264.mkv", "h264.ts", "h264.flv", "h264.avi", "h264.mov", "fragments.mp4", "listed_fragments.mp4", "index_first.mp4", "same_times.mkv"):
         videos[name]["same_as"] = "h264.mp4"
     videos["mpeg2.ts"]["same_as"] = "mpeg2.mpg"
     version = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True).stdout.split()[2]

@@ -124,24 +124,66 @@ TEST(Container, ACutFileEndsWithinOneOfItsParts) {
   });
 }
 
+TEST(Container, AnAviCountsItsFrames) {
+  std::string avi = container_video("mjpeg.avi");
+  std::size_t third = avi.find("movi");
+  for (int frames = 0; frames < 3; ++frames) third = avi.find("00dc", third + 1);
+  EXPECT_EQ(fault_of(avi.substr(0, third)),
+            "is damaged or incomplete: its header says 12 frames, 2 are there. Copy it again.");
+  const std::size_t last = avi.rfind("00dc", avi.rfind("idx1") - 1);
+  EXPECT_EQ(fault_of(avi.substr(0, last)),
+            "is damaged or incomplete: its header says 12 frames, 11 are there. Copy it again.");
+  const std::size_t length = avi.find("vids") + 32;
+  avi[length] = 20;
+  EXPECT_EQ(fault_of(avi),
+            "is damaged or incomplete: its header says 20 frames, 12 are there. Copy it again.");
+  avi[length] = 14;
+  EXPECT_EQ(fault_of(avi), "") << "writers of whole files miscount by a frame or two";
+  avi[length + 3] = 0x40;
+  EXPECT_EQ(fault_of(avi), "") << "written to a pipe: 2^30 frames or more";
+}
+
+TEST(Container, FragmentsThatAreListedAreThere) {
+  const std::string mp4 = container_video("listed_fragments.mp4");
+  for (const char* box : {"moof", "mdat"}) {
+    const std::size_t last = mp4.rfind(box) - 4;
+    const std::string fault = fault_of(mp4.substr(0, last));
+    EXPECT_TRUE(fault.starts_with("is incomplete: its header says ") &&
+                fault.ends_with(" bytes, " + std::to_string(last) + " are there. Copy it again."))
+        << fault;
+  }
+  // Without such a list, a cut between two of them does not show.
+  const std::string fragments = container_video("fragments.mp4");
+  EXPECT_EQ(fault_of(fragments.substr(0, fragments.rfind("moof") - 4)), "");
+}
+
 TEST(Container, AnFlvThatIsCutBetweenTagsIsShorterThanItsHeaderSays) {
   const std::string flv = container_video("sorenson.flv");
+  const auto number_at = [&](const std::string& key) { return flv.find(key) + key.size() + 1; };
   // The tag of a frame begins behind the size of the one before, with 9 and its own size.
   std::size_t at = 13;
   for (int tags = 0; tags < 3; ++tags)
-    at += 15 +
-          (static_cast<unsigned char>(flv[at + 2]) << 8U | static_cast<unsigned char>(flv[at + 3]));
-  std::string slow = flv.substr(0, at);
-  EXPECT_EQ(fault_of(slow), "") << "a second less may be a writer's rounding";
-  slow.replace(slow.find("duration") + 9, 8, std::string("\x40\x24\0\0\0\0\0\0", 8));
-  EXPECT_EQ(fault_of(slow),
+    at += 15 + (static_cast<std::size_t>(static_cast<unsigned char>(flv[at + 2])) << 8U |
+                static_cast<unsigned char>(flv[at + 3]));
+  std::string cut = flv.substr(0, at);
+  EXPECT_EQ(fault_of(cut), "is incomplete: its header says " + std::to_string(flv.size()) +
+                               " bytes, " + std::to_string(at) + " are there. Copy it again.");
+  cut.replace(number_at("filesize"), 8, std::string(8, '\0'));
+  EXPECT_EQ(fault_of(cut), "") << "a second less may be a writer's rounding";
+  cut.replace(number_at("duration"), 8, std::string("\x40\x24\0\0\0\0\0\0", 8));
+  EXPECT_EQ(fault_of(cut),
             "is incomplete: its header says 10.0 s, 0.1 s are there. Copy it again.");
 }
 
-TEST(Container, AnOggWithoutItsLastPageIsIncomplete) {
-  const std::string ogv = container_video("theora.ogv");
-  EXPECT_EQ(fault_of(ogv.substr(0, ogv.rfind("OggS"))),
-            "is incomplete: the page that ends its stream is missing. Copy it again.");
+TEST(Container, AnOggEndsWithItsLastPage) {
+  const std::string ogv = container_video("theora.ogv"), zeros(5000, '\0');
+  expect_faults({
+      {"without it", ogv.substr(0, ogv.rfind("OggS")),
+       "is incomplete: the page that ends its video is missing. Copy it again."},
+      {"zeros behind it", ogv + zeros, ""},
+      {"another behind zeros", ogv + zeros + ogv, joined(ogv.size() + 5000)},
+      {"another video behind it", ogv + container_video("h264.mp4"), joined(ogv.size())},
+  });
 }
 
 TEST(Container, ZerosWherePartsShouldBeginAreDamage) {
@@ -169,6 +211,16 @@ TEST(Container, ATransportStreamOfAnotherPacketSizeIsWalked) {
   EXPECT_EQ(fault_of(m2ts), "");
   EXPECT_EQ(fault_of(m2ts.substr(0, m2ts.size() - 50)),
             "is incomplete: it ends within a packet. Copy it again.");
+}
+
+TEST(Container, AProgramStreamEndsAtItsMark) {
+  const std::string mpg = container_video("mpeg2.mpg"), end("\0\0\1\xB9", 4);
+  EXPECT_EQ(fault_of(mpg + end + std::string(9000, '\0')), "");
+  EXPECT_EQ(fault_of(mpg + end + mpg), "");
+  EXPECT_EQ(fault_of(mpg + std::string(2047, '\0') + mpg), "") << "sectors are filled up";
+  EXPECT_EQ(fault_of(mpg + std::string(2048, '\0')), "is damaged: wanted a packet at byte " +
+                                                         std::to_string(mpg.size()) +
+                                                         ", got other bytes. Copy it again.");
 }
 
 TEST(Container, AGifEndsAtItsMark) {

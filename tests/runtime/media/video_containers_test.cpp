@@ -146,16 +146,11 @@ TEST(VideoContainers, AnAviWhoseTailIsZeroIsDamagedAndNotShorter) {
   EXPECT_THAT(read(zeroed(avi, 0.7)).error,
               testing::MatchesRegex(
                   "is damaged: wanted a chunk at byte [0-9]+, got other bytes. Copy it again."));
-  // The same without the zeros: as if the frames had never been written.
-  std::string fewer = avi;
-  const std::size_t length = fewer.find("vids") + 32;
-  fewer[length] = 20;
-  EXPECT_EQ(
-      read(fewer).error,
-      "is damaged or incomplete, 12 frames can be reached: its header says 2.00 s, 1.20 s are "
-      "there. Copy it again.");
-  fewer[length] = 14;
-  EXPECT_EQ(read(fewer).error, "") << "writers miscount by a frame or two";
+  // Noise instead of zeros: FFmpeg looks for the next chunk, and finds the index or the end.
+  std::string noise = avi;
+  for (std::size_t i = avi.size() * 7 / 10; i < avi.size() * 9 / 10; ++i)
+    noise[i] = static_cast<char>(i * 151 + 7);
+  EXPECT_NE(read(noise).error, "");
 }
 
 TEST(VideoContainers, PacketsOfZerosAreDamageThoughTheyAreNotDecoded) {

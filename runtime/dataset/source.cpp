@@ -57,8 +57,10 @@ bool add_file(const std::string& path, const SourceOptions& options, ItemSink& s
     default:
       break;
   }
-  // An empty or damaged manifest is still one: its lines become failed items.
+  // An empty or damaged manifest is still one: its lines become failed items. So is a table, which begins
+  // with other bytes where it is encrypted.
   if (extension(path) == ".jsonl") return add_manifest(path, sink);
+  if (extension(path) == ".parquet") return read_parquet(path, options.given.prompt, sink);
   return sink.add(item_of_file(path));
 }
 

@@ -43,8 +43,8 @@ std::optional<InputFormat> container_of(const std::string& path, FileKind kind,
   if (kind == FileKind::kParquet) return InputFormat::kParquet;
   // An empty or damaged manifest is still one: its lines become failed items.
   if (kind == FileKind::kManifest || ending == ".jsonl") return InputFormat::kManifest;
-  const bool pointer = kind == FileKind::kGitLfsPointer && ending == ".parquet";
-  return pointer ? std::optional(InputFormat::kParquet) : std::nullopt;
+  // So is a table, which begins with other bytes where it is encrypted.
+  return ending == ".parquet" ? std::optional(InputFormat::kParquet) : std::nullopt;
 }
 
 class Inputs {

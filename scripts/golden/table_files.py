@@ -109,6 +109,16 @@ def conversations(write):
           compression={"answer": "brotli"})
 
 
+def untyped_fields(write):
+    """Arrow's inference gives a field whose values are all absent the type null."""
+    write("null_path", {"image": pa.array([{"bytes": image_bytes(1), "path": None}] * 2)}, [{"media": [sha(1)]}] * 2)
+    write("null_path_in_list", {"images": pa.array([[{"bytes": image_bytes(1), "path": None}], []]), "prompt": ["?"] * 2},
+          [{"prompt": "?", "media": [sha(1)]}, {"prompt": "?", "media": []}])
+    write("null_bytes", {"image": pa.array([{"bytes": None, "path": "beside.jpg"}])}, [{"media": [sha(99)]}])
+    write("null_columns", {"image": pa.array([image_bytes(1)]), "id": pa.nulls(1), "prompt": pa.nulls(1), "images": pa.nulls(1),
+                           "conversations": pa.nulls(1), "chat": pa.nulls(1)}, [{"media": [sha(1)]}])
+
+
 def identities(write):
     """Ids of every type keep its text."""
     moment = datetime.datetime(2024, 2, 29, 1, 2, 3)
@@ -205,6 +215,7 @@ def main():
     write("prompts", {"prompt": ["Hello", None]}, [{"prompt": "Hello", "media": []}, {"error": "shows nothing"}])
     conversations(write)
     identities(write)
+    untyped_fields(write)
     pq.write_table(pa.table({"label": ["a"]}), folder / "other_columns.parquet")
     common.write_json(folder / "manifest.json", {
         "format": common.FORMAT, "remake": "python3 scripts/golden/table_files.py",

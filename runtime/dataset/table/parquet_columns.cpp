@@ -172,12 +172,17 @@ void check_others(const ParquetFile& file, const TableColumns& columns, bool pro
 
 }  // namespace
 
-MediaColumns::MediaColumns(const ParquetFile& file, const std::string& column)
-    : name(column),
-      bytes(file.find(column + ".bytes")),
-      path(file.find(column + ".path")),
-      leaf(file.find(column)) {
-  if (!path) path = file.find(column + ".url");
+MediaColumns::MediaColumns(const ParquetFile& file, const std::string& column) : name(column) {
+  const auto find = [&](const std::string& part) {
+    const auto found = file.find(column + part);
+    // Arrow gives a field without a type where none of its values is there: path beside bytes.
+    const bool null = found && file.columns()[static_cast<std::size_t>(*found)].type == "null";
+    return null ? std::nullopt : found;
+  };
+  bytes = find(".bytes");
+  path = find(".path");
+  leaf = find("");
+  if (!path) path = find(".url");
   if (const auto any = counted()) list = file.columns()[static_cast<std::size_t>(*any)].list;
   text = leaf && file.columns()[static_cast<std::size_t>(*leaf)].text;
   const ParquetNode* node = find_node(file, column);

@@ -195,9 +195,9 @@ class SchemaWalk {
     if (leaf.type == ParquetType::kInt96)
       leaf.refusal = "is of type int96, which is not served. Write it as a timestamp or a string";
     out.value = value_of(leaf);
-    out.type = type_name(node);
+    out.type = leaf.meaning == ParquetMeaning::kNull ? "null" : type_name(node);
     out_.columns.push_back({.path = levels.path,
-                            .type = type_name(node),
+                            .type = out.type,
                             .text = is_text(node),
                             .list = levels.repetition > 0,
                             .nested = levels.repetition > 1});
@@ -223,7 +223,7 @@ std::string type_of(const ParquetNode& node) {
   std::string text;
   switch (node.shape) {
     case ParquetNode::Shape::kLeaf:
-      return node.value == ParquetNode::Value::kNull ? "null" : node.type;
+      return node.type;
     case ParquetNode::Shape::kList:
       text = "list<" + type_of(node.children[0]) + ">";
       break;

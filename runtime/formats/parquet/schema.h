@@ -14,7 +14,7 @@ struct ParquetColumn {
   /// Names from the top, joined by dots: "id", "image.bytes". The levels that Parquet puts between
   /// a list and its elements are left out: "images.bytes" for list<struct<bytes, path>>.
   std::string path;
-  std::string type;     ///< "string", "binary", "int64", …: for messages
+  std::string type;     ///< "string", "binary", "int64", …; "null": all values are absent
   bool text = false;    ///< marked as UTF-8 by its writer; not verified
   bool list = false;    ///< a cell holds any number of values
   bool nested = false;  ///< a list in a list: a cell holds an entry for each of its levels

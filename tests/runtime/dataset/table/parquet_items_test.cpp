@@ -88,8 +88,10 @@ TEST(ParquetItems, TablesThatAskWhatIsNotReadAreRefusedOnceByTheirColumn) {
     for (const Json& word : words) EXPECT_THAT(got, HasSubstr(word.get<std::string>()));
   }
   const test::TemporaryFolder folder;
-  test::write_text(folder.path("a.parquet"), "PAR1 and more PARE");
-  EXPECT_THAT(refusal(folder.path("a.parquet")), HasSubstr("is encrypted"));
+  for (const char* bytes : {"PAR1 and more PARE", "PARE and more PARE"}) {
+    test::write_text(folder.path("a.parquet"), bytes);
+    EXPECT_THAT(refusal(folder.path("a.parquet")), HasSubstr("is encrypted"));
+  }
 }
 
 TEST(ParquetItems, AGivenPromptWinsOverThePromptsOfATableAndTheCountIsKept) {
@@ -125,6 +127,9 @@ TEST(ParquetItems, ATableOfOtherThingsIsRefusedAndOneThatIsCutIsAFailedItem) {
   const ItemTable items = list(folder.path("cut.parquet"));
   ASSERT_EQ(items.size(), 1U);
   EXPECT_THAT(items.item(0).error->message, HasSubstr("cut.parquet"));
+  test::write_text(folder.path("text.parquet"), "no table at all");
+  EXPECT_THAT(list(folder.path("text.parquet")).item(0).error->message,
+              HasSubstr("is no Parquet file"));
 }
 
 }  // namespace

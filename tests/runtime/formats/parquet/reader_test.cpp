@@ -1,6 +1,7 @@
 #include "runtime/formats/parquet/reader.h"
 
 #include "parallel/base/rng.h"
+#include "runtime/formats/parquet/nested.h"
 #include "runtime/formats/parquet/writer.h"
 #include "tests/support/job_ranks.h"
 
@@ -192,6 +193,9 @@ TEST(Parquet, FollowsARowOfAListFromPageToPage) {
     EXPECT_EQ(file->cell(1, 0).value().values.front(), "3") << "two rows fewer begin";
     EXPECT_EQ(file->cell(0, 0).value().values, whole);
     EXPECT_EQ(file->cell(2, 0).value().values.size(), 30000U);
+    ParquetJson rows(file, file->schema()[0]);
+    EXPECT_EQ(rows.value(0).value().size(), whole.size());
+    EXPECT_EQ(rows.value(2).value(), Json(std::vector<int>(30000, 4)));
     EXPECT_THAT(file->cell(3, 0).error().message, HasSubstr("fewer rows than the footer says"));
   }
 }

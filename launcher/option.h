@@ -52,6 +52,16 @@ TextForm by_form(T& member, T (*parse)(std::string_view)) {
       .text = [&member] { return member.text(); }};
 }
 
+/// The form of a text of which it matters whether it was given, be it as the default.
+inline TextForm noted(std::string& member, bool& given) {
+  return {.read =
+              [&member, &given](std::string_view text, std::string_view) {
+                member = text;
+                given = true;
+              },
+          .text = [&member] { return member; }};
+}
+
 /// The member that an option sets.
 using Target = std::variant<bool*, int*, std::int64_t*, std::uint64_t*, double*, std::string*,
                             std::vector<std::string>*, std::optional<std::int64_t>*,

@@ -232,8 +232,9 @@ Table caption_table(CaptionOptions& options) {
            .target = by_name(options.output_format, runtime::kOutputFormatNames)},
           {.name = "prompt",
            .type = "TEXT",
-           .help = "prompt for each item that has none of its own",
-           .target = &options.prompt},
+           .help = "prompt for each item that has none of its own; given, it wins over prompts in "
+                   "tables and in the JSON of archives",
+           .target = noted(options.prompt, options.prompt_given)},
           {.name = "prompt-file",
            .type = "FILE",
            .help = "read the prompt from this file",

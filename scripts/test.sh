@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up, builds, and runs every test that this machine can run. The last line is "N passed, M failed".
 #   scripts/test.sh [--label L] [--preset P] [--no-setup]
-#     --label L    only tests with this label: fast slow mpi golden system
+#     --label L    only tests with this label: fast slow mpi golden system; 'fast|golden' are two
 #     --preset P   of CMakePresets.json (cpu-release)
 #     --no-setup   does not look for missing packages
 # Exits 0 when no test failed, 1 otherwise. Tests that this machine cannot run are listed.
@@ -25,7 +25,7 @@ if [ $setup = 1 ]; then scripts/setup.sh --yes; fi
 scripts/build.sh --preset "$preset"
 
 select=()
-if [ -n "$label" ]; then select=(-L "^$label\$"); fi
+if [ -n "$label" ]; then select=(-L "^($label)\$"); fi
 results=$root/build/$preset/test-results.xml
 rm -f "$results"
 code=0

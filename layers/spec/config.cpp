@@ -1,14 +1,13 @@
 #include "layers/spec/config.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/file.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <cmath>
-#include <fstream>
 #include <numeric>
-#include <sstream>
 
 namespace retinue::layers {
 
@@ -233,9 +232,11 @@ VisionConfig read_vision(const Section& vision) {
   return c;
 }
 
-/// The top level decides, as transformers' dtype="auto" does; text_config where it is silent.
-DType read_dtype(const Section& top, const Section& text) {
-  const Section& owner = top.has("dtype") || top.has("torch_dtype") ? top : text;
+bool names_dtype(const Section& section) {
+  return section.has("dtype") || section.has("torch_dtype");
+}
+
+DType read_dtype(const Section& owner) {
   std::string dtype = owner.text_or(owner.has("dtype") ? "dtype" : "torch_dtype", "bfloat16");
   if (dtype.starts_with("torch.")) dtype.erase(0, 6);
   if (dtype == "bfloat16") return DType::kBF16;
@@ -256,7 +257,8 @@ ModelConfig parse_model_config(std::string_view text, const std::string& where) 
   ModelConfig config;
   config.text = read_text(top, text_section);
   config.vision = read_vision(top.object("vision_config"));
-  config.dtype = read_dtype(top, text_section);
+  config.dtype_at_top = names_dtype(top);
+  config.dtype = read_dtype(config.dtype_at_top ? top : text_section);
   config.image_token_id = top.id("image_token_id");
   config.video_token_id = top.id("video_token_id");
   config.vision_start_token_id = top.id("vision_start_token_id");
@@ -272,13 +274,11 @@ ModelConfig parse_model_config(std::string_view text, const std::string& where) 
 
 ModelConfig load_model_config(const std::string& model_dir) {
   const std::string path = model_dir + "/config.json";
-  std::ifstream file(path);
-  if (!file)
+  const auto text = read_file(path, "[config]");
+  if (!text)
     throw UsageError(fmt::format(
         "[config] {} cannot be read. --model wants a Hugging Face checkpoint folder.", path));
-  std::stringstream content;
-  content << file.rdbuf();
-  return parse_model_config(content.str(), path);
+  return parse_model_config(*text, path);
 }
 
 }  // namespace retinue::layers

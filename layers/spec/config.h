@@ -58,7 +58,8 @@ struct VisionConfig {
 struct ModelConfig {
   TextConfig text;
   VisionConfig vision;
-  DType dtype = DType::kBF16;  ///< of the checkpoint
+  DType dtype = DType::kBF16;  ///< of the top level, else of text_config
+  bool dtype_at_top = false;   ///< else transformers' dtype="auto" is that of the weights
   std::int64_t image_token_id = 0;
   std::int64_t video_token_id = 0;
   std::int64_t vision_start_token_id = 0;

@@ -1,12 +1,12 @@
 #include "layers/weights/checkpoint.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/file.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <filesystem>
-#include <fstream>
 #include <set>
 
 namespace retinue::layers {
@@ -28,8 +28,8 @@ Checkpoint::Checkpoint(const std::string& model_dir) {
         fmt::format("[checkpoint] {} holds neither {} nor {}. --model wants a Hugging Face "
                     "checkpoint folder; --weights random makes weights for its configuration.",
                     model_dir, kWhole, kIndex));
-  std::ifstream file(index_path);
-  const auto root = nlohmann::json::parse(file, nullptr, false);
+  const auto root =
+      nlohmann::json::parse(read_file(index_path, "[checkpoint]").value_or(""), nullptr, false);
   if (root.is_discarded() || !root.is_object() || !root.contains("weight_map") ||
       !root["weight_map"].is_object())
     throw UsageError(fmt::format(
@@ -73,6 +73,17 @@ const StoredTensor* Checkpoint::find(const std::string& name) const {
 
 const SafetensorsFile& Checkpoint::file_of(const std::string& name) const {
   return *owner_.at(name);
+}
+
+StoredType Checkpoint::leading_type() const {
+  const StoredTensor* first = nullptr;
+  for (const auto& [name, tensor] : files_.front()->tensors()) {
+    const bool is_float = tensor.type == StoredType::kF32 || tensor.type == StoredType::kF16 ||
+                          tensor.type == StoredType::kBF16;
+    if (is_float && (first == nullptr || tensor.bytes.data() < first->bytes.data()))
+      first = &tensor;
+  }
+  return first != nullptr ? first->type : StoredType::kBF16;
 }
 
 std::vector<std::string> Checkpoint::names() const {

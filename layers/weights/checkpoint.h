@@ -21,6 +21,9 @@ class Checkpoint {
   /// The file that holds it.
   [[nodiscard]] const SafetensorsFile& file_of(const std::string& name) const;
   [[nodiscard]] std::vector<std::string> names() const;
+  /// The type of the first tensor of the first file that holds no integers, which is what
+  /// dtype="auto" of transformers 4.57 takes where config.json names none; BF16 without any.
+  [[nodiscard]] StoredType leading_type() const;
 
  private:
   void add(const std::string& path);

@@ -1,6 +1,7 @@
 #include "layers/weights/safetensors.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/file.h"
 #include "parallel/base/git_lfs.h"
 
 #include <fmt/format.h>
@@ -189,21 +190,16 @@ void SafetensorsFile::close_file() {
 void SafetensorsFile::read(const std::string& tensor, std::int64_t offset,
                            std::span<std::byte> to) const {
   const std::byte* first = tensors_.at(tensor).bytes.data() + offset;
-  auto at = static_cast<off_t>(first - file_.data());
-  while (!to.empty()) {
-    const ssize_t got = ::pread(descriptor_, to.data(), to.size(), at);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0)
-      throw SystemError(fmt::format("[safetensors] {}: tensor {} cannot be read at byte {}: {}",
-                                    path_, tensor, at, std::strerror(errno)));
-    if (got == 0)
-      throw SystemError(
-          fmt::format("[safetensors] {}: tensor {} ends at byte {} of {}: the file became shorter "
-                      "since it was opened. Is a copy still running?",
-                      path_, tensor, at, file_.size()));
-    to = to.subspan(static_cast<std::size_t>(got));
-    at += got;
-  }
+  const std::int64_t begin = first - file_.data();
+  const std::int64_t got = read_at(descriptor_, begin, to);
+  if (got < 0)
+    throw SystemError(fmt::format("[safetensors] {}: tensor {} cannot be read at byte {}: {}",
+                                  path_, tensor, begin, std::strerror(errno)));
+  if (got < static_cast<std::int64_t>(to.size()))
+    throw SystemError(
+        fmt::format("[safetensors] {}: tensor {} ends at byte {} of {}: the file became shorter "
+                    "since it was opened. Is a copy still running?",
+                    path_, tensor, begin + got, file_.size()));
 }
 
 // The mapping serves the header, and addresses of tensors; read() does not go through it.

@@ -1,5 +1,6 @@
 #include "layers/weights/weight_source.h"
 
+#include "layers/weights/finite.h"
 #include "parallel/base/check.h"
 #include "parallel/base/rng.h"
 
@@ -112,6 +113,13 @@ void CheckpointSource::read_bytes(const std::string& name, std::int64_t offset,
                                   std::span<std::byte> to) {
   checkpoint_.file_of(name).read(name, offset, to);
   read_bytes_ += static_cast<std::int64_t>(to.size());
+  const StoredType type = checkpoint_.find(name)->type;
+  if (const auto at = first_not_finite(type, to))
+    throw UsageError(fmt::format(
+        "[checkpoint] {}: element {} of tensor {} is NaN or infinite, wanted a finite number. The "
+        "file is damaged, or was saved so: download it or convert it again",
+        checkpoint_.file_of(name).path(),
+        static_cast<std::uint64_t>(offset) / size_bytes(type) + *at, name));
 }
 
 const StoredTensor& CheckpointSource::checked(const std::string& name, const Shape& shape) const {

@@ -54,6 +54,9 @@ class Communicator {
   /// give the same number of bytes. A message of a rank to itself is buffered.
   virtual void send(const Stream& stream, ConstTensorView x, int to, int tag) = 0;
   virtual void recv(const Stream& stream, TensorView x, int from, int tag) = 0;
+  /// As send, of host memory, without waiting for a receiver that is slow: x is copied and leaves
+  /// while this rank makes calls. At most 1 GiB.
+  virtual void post(ConstTensorView x, int to, int tag) = 0;
   /// True when a message from `from` (or, with -1, from any rank) with this tag has arrived; writes
   /// `from` and the number of bytes (of the first part, where a message is over 1 GiB). Poll with
   /// probe() to wait for longer than the deadline.

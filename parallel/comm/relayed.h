@@ -30,6 +30,7 @@ class Relayed : public Communicator {
   void recv(const Stream& stream, TensorView x, int from, int tag) override {
     inner_.recv(stream, x, from, tag);
   }
+  void post(ConstTensorView x, int to, int tag) override { inner_.post(x, to, tag); }
   bool probe(int& from, int tag, std::int64_t& bytes) override {
     return inner_.probe(from, tag, bytes);
   }

@@ -34,7 +34,10 @@ struct Item {
   std::vector<MediaReference> media;  ///< in prompt order
   std::optional<std::string> prompt;  ///< replaces the job's
   std::optional<std::string> system;  ///< replaces the job's
-  std::string messages;               ///< replaces every prompt: JSON for the chat template
+  /// Prompt and system lie in a table or in the JSON of an archive, which other people wrote: those that
+  /// are given for the whole job win. Not packed.
+  bool texts_are_data = false;
+  std::string messages;  ///< replaces every prompt: JSON for the chat template
   std::optional<ItemSampling> sampling;
   /// Its text is part of the item table's hash: a reworded error makes another job of the same input.
   std::optional<DataError> error;  ///< why the item cannot run

@@ -1,6 +1,7 @@
 #include "runtime/dataset/item_table.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/file.h"
 #include "parallel/base/hash.h"
 #include "parallel/base/rng.h"
 #include "runtime/media/video.h"
@@ -14,7 +15,6 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
-#include <fstream>
 #include <numeric>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -76,8 +76,9 @@ class GrowingFile {
   std::string read(std::uint64_t offset, std::size_t bytes) {
     if (offset + bytes > flushed_) flush();
     std::string text(bytes, '\0');
-    const auto got = ::pread(fd_, text.data(), bytes, static_cast<off_t>(offset));
-    if (got != static_cast<ssize_t>(bytes))
+    const auto got =
+        read_at(fd_, static_cast<std::int64_t>(offset), std::as_writable_bytes(std::span(text)));
+    if (got != static_cast<std::int64_t>(bytes))
       fail_disk(path_, "cannot be read", got < 0 ? errno : EIO);
     return text;
   }
@@ -204,15 +205,16 @@ struct ItemTable::Files {
     return pair;
   }
   void read(int fd, void* to, std::size_t bytes, std::uint64_t offset) const {
-    const auto got = ::pread(fd, to, bytes, static_cast<off_t>(offset));
-    if (got == static_cast<ssize_t>(bytes)) return;
+    const auto got =
+        read_at(fd, static_cast<std::int64_t>(offset), {static_cast<std::byte*>(to), bytes});
+    if (got == static_cast<std::int64_t>(bytes)) return;
     fail_disk(folder, "cannot be read", got < 0 ? errno : EIO);
   }
 };
 
 ItemTable::ItemTable(const std::string& folder) {
-  std::ifstream stream(folder + "/table.json");
-  const Json json = Json::parse(stream, nullptr, false);
+  const Json json =
+      Json::parse(read_file(folder + "/table.json", "[item table]").value_or(""), nullptr, false);
   if (!json.is_object() || json.value("format", 0) != kFormat)
     fail_damaged(folder, "table.json is not of this version");
   try {

@@ -7,6 +7,7 @@
 #include "runtime/dataset/media_bytes.h"
 #include "runtime/dataset/openai_batch.h"
 #include "runtime/media/media_path.h"
+#include "runtime/text/messages.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -25,25 +26,21 @@ using Json = nlohmann::ordered_json;
 
 DataError bad(std::string message) { return {"manifest", std::move(message)}; }
 
-/// The text that names an image or video: itself, or an object as Hugging Face writes one.
-std::optional<std::string> text_of(const Json& entry) {
-  if (entry.is_string()) return entry.get<std::string>();
-  if (!entry.is_object()) return std::nullopt;
-  if (has_value(entry, "bytes") && entry["bytes"].is_string())
-    return "data:application/octet-stream;base64," + entry["bytes"].get<std::string>();
-  for (const char* key : {"path", "url"})
-    if (has_value(entry, key) && entry[key].is_string()) return entry[key].get<std::string>();
-  return std::nullopt;
-}
-
 /// Reads what names an image or video, or a list of them.
 std::optional<DataError> read_paths(const Json& value, const char* key, bool many,
                                     std::vector<std::string>& paths) {
-  if (auto text = text_of(value)) {
+  const auto asks = [&](const Json& entry) -> std::optional<DataError> {
+    const std::string option = vision_option_in(entry);
+    if (option.empty()) return std::nullopt;
+    return bad(fmt::format("{}: {} is not served yet. Remove it.", key, option));
+  };
+  if (auto error = asks(value)) return error;
+  if (auto text = media_text(value)) {
     paths.push_back(std::move(*text));
   } else if (value.is_array() && (many || !value.empty())) {
     for (const Json& entry : value) {
-      auto path = text_of(entry);
+      if (auto error = asks(entry)) return error;
+      auto path = media_text(entry);
       if (!path) return bad(fmt::format("{}: wanted a list of paths", key));
       paths.push_back(std::move(*path));
     }
@@ -200,14 +197,14 @@ std::vector<std::string> first_lines(std::istream& lines) {
 
 std::optional<DataError> read_id_and_prompt(const Json& line, Item& item) {
   if (const auto id = line.find("id"); id != line.end() && !id->is_null()) {
-    // A data frame writes 3.0 where a column of numbers has an empty cell.
+    // A data frame writes 3.0 where a column of numbers has an empty cell, and "" in one of texts.
     constexpr double kExact = 9007199254740992.0;  // 2^53
     const double number = id->is_number_float() ? id->get<double>() : 0.5;
     if (id->is_number_integer())
       item.id = id->dump();
     else if (std::trunc(number) == number && std::abs(number) < kExact)
       item.id = std::to_string(static_cast<std::int64_t>(number));
-    else if (id->is_string() && !id->get_ref<const std::string&>().empty())
+    else if (id->is_string())
       item.id = id->get<std::string>();
     else
       return bad("id: wanted a string that is not empty");
@@ -264,7 +261,7 @@ bool read_manifest(std::istream& lines, const std::string& name, const std::stri
     } else if (line.value().is_discarded()) {
       item.error = bad("is not JSON");
     } else {
-      item.error = is_batch_line(*line) ? read_batch_line(*line, base_dir, item)
+      item.error = is_batch_line(*line) ? read_batch_line(*line, base_dir, item, sink)
                                         : read_line(*line, base_dir, item, sink);
     }
     if (item.error) item.media.clear();

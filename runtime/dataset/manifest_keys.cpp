@@ -55,24 +55,30 @@ bool one_edit(std::string_view a, std::string_view b) {
          rest(a, same + 2) == rest(b, same + 2);
 }
 
-/// The key of ours that `key` is a slip of; empty: none. Short names are one letter from many words.
+/// The key of ours that `key` is a slip of; empty: none.
 std::string_view meant_by(const std::string& key, const Json& line) {
-  constexpr std::size_t kShort = 5;
-  const std::string name = plain(key);
-  const auto is_slip = [&](std::string_view own) {
-    const std::string wanted = plain(own);
-    if (name == wanted) return !line.contains(own);
-    return wanted.size() >= kShort && one_edit(name, wanted);
-  };
-  for (const std::string_view own : kRead)
-    if (is_slip(own)) return own;
-  if (is_slip("question")) return "question";
-  for (const std::string_view own : kSampling)
-    if (is_slip(own)) return own;
+  constexpr std::array<std::string_view, 1> kQuestion = {"question"};
+  const auto there = [&](std::string_view own) { return line.contains(own); };
+  for (const std::span<const std::string_view> names :
+       {std::span<const std::string_view>(kRead), std::span<const std::string_view>(kQuestion),
+        std::span<const std::string_view>(kSampling)})
+    if (const auto own = near_name(key, names, there); !own.empty()) return own;
   return {};
 }
 
 }  // namespace
+
+std::string_view near_name(std::string_view key, std::span<const std::string_view> names,
+                           const std::function<bool(std::string_view)>& there) {
+  constexpr std::size_t kShort = 5;  // short names are one letter from many words
+  const std::string name = plain(key);
+  for (const std::string_view own : names) {
+    const std::string wanted = plain(own);
+    if (name == wanted ? !there(own) : wanted.size() >= kShort && one_edit(name, wanted))
+      return own;
+  }
+  return {};
+}
 
 bool has_value(const Json& line, std::string_view key) {
   const auto found = line.find(key);

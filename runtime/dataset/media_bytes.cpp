@@ -4,7 +4,7 @@
 #include "parallel/base/hash.h"
 #include "runtime/dataset/files/left_by_tools.h"
 #include "runtime/dataset/item.h"
-#include "runtime/dataset/parquet_items.h"
+#include "runtime/dataset/table/parquet_items.h"
 
 #include <fmt/format.h>
 

@@ -171,8 +171,8 @@ bool is_batch_line(const Json& line) {
   return line.is_object() && line.contains("custom_id") && line.contains("body");
 }
 
-std::optional<DataError> read_batch_line(const Json& line, const std::string& base_dir,
-                                         Item& item) {
+std::optional<DataError> read_batch_line(const Json& line, const std::string& base_dir, Item& item,
+                                         ItemSink& sink) {
   const Json& id = line["custom_id"];
   if (!id.is_string() || id.get_ref<const std::string&>().empty())
     return bad("custom_id: wanted a string that is not empty");
@@ -181,6 +181,9 @@ std::optional<DataError> read_batch_line(const Json& line, const std::string& ba
   if (const Json url = line.value("url", Json("/v1/chat/completions"));
       url != "/v1/chat/completions")
     return bad(fmt::format("url: {} is not served, /v1/chat/completions is", url.dump()));
+  for (const auto& [key, value] : line.items())
+    if (key != "custom_id" && key != "method" && key != "url" && key != "body" && !value.is_null())
+      sink.passed_over(fmt::format("key \"{}\" beside body", key), "no key of a request");
   const Json& body = line["body"];
   if (!body.is_object() || !body.contains("messages")) return bad("body: has no messages");
   ItemSampling sampling;

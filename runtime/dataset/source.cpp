@@ -8,7 +8,7 @@
 #include "runtime/dataset/files/left_by_tools.h"
 #include "runtime/dataset/files/visited.h"
 #include "runtime/dataset/manifest.h"
-#include "runtime/dataset/parquet_items.h"
+#include "runtime/dataset/table/parquet_items.h"
 #include "runtime/dataset/webdataset.h"
 
 #include <fmt/format.h>
@@ -90,7 +90,7 @@ bool Inputs::add_file(const std::string& path) {
     return true;
   }
   if (*container == InputFormat::kManifest) return add_manifest(path);
-  return *container == InputFormat::kParquet ? read_parquet(path, sink_)
+  return *container == InputFormat::kParquet ? read_parquet(path, options_.given.prompt, sink_)
                                              : read_webdataset(path, sink_);
 }
 
@@ -170,7 +170,8 @@ std::string Shard::text() const {
   return *this == Shard{} ? "" : fmt::format("{}/{}", index, count);
 }
 
-void list_items(const SourceOptions& options, std::istream& standard_input, ItemSink& sink) {
+void list_items(const SourceOptions& options, std::istream& standard_input, ItemSink& items) {
+  GivenTextsSink sink(options.given, items);
   if (options.inputs.empty()) throw UsageError("[--input] names nothing to read");
   Inputs inputs(options, sink);
   for (const std::string& input : options.inputs) {

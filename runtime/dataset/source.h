@@ -1,5 +1,6 @@
 #pragma once
 
+#include "runtime/dataset/given_texts.h"
 #include "runtime/dataset/item.h"
 #include "runtime/dataset/item_table.h"
 
@@ -41,6 +42,7 @@ struct SourceOptions {
   std::int64_t limit = 0;             ///< 0: all
   Shard shard;
   std::optional<std::uint64_t> shuffle;
+  GivenTexts given;  ///< by flags, which win over texts in tables and archives
 };
 
 /// Lists the items of a job one by one, in a fixed order: inputs as given; a folder recursively, by

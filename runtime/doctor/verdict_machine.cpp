@@ -1,3 +1,4 @@
+#include "parallel/comm/shared_memory.h"
 #include "runtime/doctor/judgement.h"
 
 #include <fmt/format.h>
@@ -113,11 +114,7 @@ void shared_memory(Judgement& j) {
                     bytes_text(some[0]->shm_bytes), bytes_text(wanted));
   }
   if (!small.empty())
-    return j.add(
-        "shared memory", Verdict::kBroken, worst,
-        "Ranks of a host exchange messages through /dev/shm: give the container more (docker "
-        "--shm-size, --ipc=host), or remove what killed jobs left there.",
-        small);
+    return j.add("shared memory", Verdict::kBroken, worst, std::string(kSharedMemoryAdvice), small);
   if (j.facts.ranks[0].shm_bytes >= 0)
     j.add("shared memory", Verdict::kOk,
           fmt::format("{} free of {}", bytes_text(j.facts.ranks[0].shm_free_bytes),

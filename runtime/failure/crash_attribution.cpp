@@ -1,13 +1,13 @@
 #include "runtime/failure/crash_attribution.h"
 
+#include "parallel/base/file.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 namespace retinue::runtime {
 namespace {
@@ -52,8 +52,7 @@ CrashAttribution::CrashAttribution(const std::string& job) {
         static_cast<std::size_t>(end) != name.size())
       continue;
     newest_epoch_ = std::max(newest_epoch_, epoch);
-    std::ifstream file(at->path(), std::ios::binary);
-    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    const std::string text = read_file(at->path().string(), "[crash]").value_or("");
     if (auto crash = parse_crash_report(text, rank, epoch))
       reports_[{epoch, rank}] = std::move(*crash);
   }

@@ -50,6 +50,9 @@ int run_ask(const Session& session, const AskOptions& options) {
   const Item item = item_of(options);
   const ItemTable items = ItemTable::of(std::span(&item, 1));
   const auto isolated = isolated_decoder(options.run, model);
+  if (const std::string line = assumed_rate_warning(item);
+      session.world.rank() == 0 && !line.empty())
+    session.log.warning(line);
   PreparedRequest prepared = prepare_single_request(item, options, model, sampling, isolated.get());
   EngineSizing sizing = sizing_for(options.run, model, items.summary(), sampling.max_new_tokens);
   fit_sizing(sizing, prepared);

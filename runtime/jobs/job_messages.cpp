@@ -27,7 +27,12 @@ void on_coordinator(Communicator& world, const std::function<void()>& work) {
 }
 
 void announce_end(Communicator& world, int exit_code) {
-  for (int rank = 1; rank < world.size(); ++rank) post(world, exit_code, rank, JobTag::kEnd);
+  // Not posted: this rank leaves next, and what it posted leaves only while it makes calls.
+  for (int rank = 1; rank < world.size(); ++rank)
+    world.send(Stream{Device{}},
+               ConstTensorView(reinterpret_cast<const std::byte*>(&exit_code), DType::kU8,
+                               Shape{static_cast<std::int64_t>(sizeof(exit_code))}),
+               rank, static_cast<int>(JobTag::kEnd));
 }
 
 int await_end(Communicator& world) {

@@ -42,11 +42,11 @@ enum class JobTag : int {
 /// How often ranks report their state to rank 0.
 constexpr double kStateEvery_s = 1;
 
+/// Sends `value` without waiting for a receiver that is slow or stopped.
 template <class T>
 void post(Communicator& world, const T& value, int to, JobTag tag) {
   static_assert(std::is_trivially_copyable_v<T>);
-  world.send(Stream{Device{}},
-             ConstTensorView(reinterpret_cast<const std::byte*>(&value), DType::kU8,
+  world.post(ConstTensorView(reinterpret_cast<const std::byte*>(&value), DType::kU8,
                              Shape{static_cast<std::int64_t>(sizeof(T))}),
              to, static_cast<int>(tag));
 }

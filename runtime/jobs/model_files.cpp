@@ -1,5 +1,7 @@
 #include "runtime/jobs/model_files.h"
 
+#include "layers/weights/checkpoint.h"
+#include "parallel/base/file.h"
 #include "parallel/base/hash.h"
 #include "parallel/device/choose_device.h"
 
@@ -8,22 +10,15 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 
 namespace retinue::runtime {
 namespace {
 
 using Json = nlohmann::json;
 
-std::optional<std::string> read_text(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return std::nullopt;
-  return std::string((std::istreambuf_iterator<char>(file)), {});
-}
-
 /// The object in `path`; nothing where there is no such file.
 std::optional<Json> read_object(const std::string& path) {
-  const auto text = read_text(path);
+  const auto text = read_file(path, "[model]");
   if (!text) return std::nullopt;
   Json json = Json::parse(*text, nullptr, false);
   if (!json.is_object())
@@ -80,9 +75,18 @@ void check_options(const RunOptions& options) {
     throw UsageError("[--tensor-parallel] wants a number of ranks, 0 to choose");
 }
 
+/// What --dtype auto is.
+DType own_dtype(const RunOptions& options, const layers::ModelConfig& config) {
+  if (config.dtype_at_top || options.weights.random) return config.dtype;
+  // float32 holds every float16 exactly.
+  return layers::Checkpoint(options.model).leading_type() == layers::StoredType::kBF16
+             ? DType::kBF16
+             : DType::kF32;
+}
+
 /// --device, --dtype and --reduce, which depend on each other.
 void choose_computation(const RunOptions& options, ModelFiles& model) {
-  model.dtype = options.dtype.value_or(model.config.dtype);
+  model.dtype = options.dtype ? *options.dtype : own_dtype(options, model.config);
   const DeviceChoice choice = choose_device(options.device, model.dtype);
   if (!choice.missing.empty())
     throw UsageError(fmt::format("[--device] cuda: {}. Use --device cpu.", choice.missing));
@@ -150,7 +154,7 @@ std::string model_identity(const RunOptions& options) {
        {"config.json", "generation_config.json", "preprocessor_config.json",
         "video_preprocessor_config.json", "tokenizer.json", "tokenizer_config.json",
         "chat_template.jinja", "chat_template.json", "model.safetensors.index.json"})
-    if (const auto text = read_text(options.model + "/" + name))
+    if (const auto text = read_file(options.model + "/" + name, "[model]"))
       all += fmt::format("{} {}\n", name, sha256_hex(*text));
   std::vector<std::string> weights;
   std::error_code error;

@@ -1,18 +1,33 @@
 #include "runtime/jobs/model_warnings.h"
 
+#include "layers/weights/content_sample.h"
+#include "parallel/base/file.h"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <filesystem>
-#include <fstream>
 
 namespace retinue::runtime {
+namespace {
+
+/// Whether the weights have an output matrix of their own that differs from the embedding, where a
+/// sample shows it.
+bool has_own_head(const std::string& folder) {
+  const std::string head = "lm_head.weight", table = "model.language_model.embed_tokens.weight";
+  const layers::Checkpoint checkpoint(folder);
+  if (checkpoint.find(head) == nullptr || checkpoint.find(table) == nullptr) return false;
+  return layers::describe_tensor(checkpoint, head).substr(head.size()) !=
+         layers::describe_tensor(checkpoint, table).substr(table.size());
+}
+
+}  // namespace
 
 std::vector<std::string> model_warnings(const RunOptions& options) {
   std::vector<std::string> warnings;
   const std::string& folder = options.model;
-  std::ifstream file(folder + "/config.json");
-  const auto config = nlohmann::json::parse(file, nullptr, false);
+  const auto config = nlohmann::json::parse(
+      read_file(folder + "/config.json", "[config]").value_or(""), nullptr, false);
   if (!config.is_object()) return warnings;
   const std::string index = folder + "/model.safetensors.index.json";
   if (!options.weights.random && std::filesystem::exists(folder + "/model.safetensors") &&
@@ -28,6 +43,13 @@ std::vector<std::string> model_warnings(const RunOptions& options) {
         fmt::format("[config] {}/config.json: tie_word_embeddings is {}, text_config has {}: "
                     "text_config decides, as in transformers 4.57",
                     folder, config[kTie].dump(), text[kTie].dump()));
+  const auto& owner_of_tie = text.contains(kTie) ? text : config;
+  const bool tied = owner_of_tie.contains(kTie) && owner_of_tie[kTie] == true;
+  if (tied && !options.weights.random && has_own_head(folder))
+    warnings.push_back(
+        fmt::format("[checkpoint] {}: lm_head.weight is not used, though it differs from the "
+                    "embedding: config.json ties the two, as transformers 4.57 does then",
+                    folder));
   const auto dtype = [](const nlohmann::json& level) {
     const auto plain = level.value("dtype", nlohmann::json());
     return plain.is_null() ? level.value("torch_dtype", nlohmann::json()) : plain;

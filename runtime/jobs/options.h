@@ -91,6 +91,7 @@ struct CaptionOptions {
   std::string output;
   OutputFormat output_format = OutputFormat::kJsonl;
   std::string prompt = "Describe this image.";
+  bool prompt_given = false;  ///< `prompt` was given, be it the same text
   std::string prompt_file;
   std::string system;
   std::int64_t limit = 0;  ///< 0: all

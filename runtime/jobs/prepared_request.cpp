@@ -1,8 +1,10 @@
 #include "runtime/jobs/prepared_request.h"
 
+#include "parallel/base/file.h"
 #include "parallel/base/hash.h"
 #include "parallel/base/rng.h"
 #include "runtime/decode/prefetcher.h"
+#include "runtime/media/video.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -10,7 +12,6 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <fstream>
 
 namespace retinue::runtime {
 namespace {
@@ -126,9 +127,9 @@ Item item_of(const AskOptions& options) {
     if (!options.image.empty() || !options.video.empty() || !options.prompt.empty() ||
         !options.system.empty())
       throw UsageError("[--messages] excludes --image, --video, --prompt and --system");
-    std::ifstream file(options.messages);
-    if (!file) throw UsageError(fmt::format("[--messages] {}: cannot be read", options.messages));
-    Json json = Json::parse(file, nullptr, false);
+    const auto text = read_file(options.messages, "[--messages]");
+    if (!text) throw UsageError(fmt::format("[--messages] {}: cannot be read", options.messages));
+    Json json = Json::parse(*text, nullptr, false);
     // Two forms are common: the bare list, and the body of a request.
     if (json.is_object() && json.contains("messages")) json = Json(json["messages"]);
     auto conversation =
@@ -154,6 +155,14 @@ Item item_of(const AskOptions& options) {
     media = std::move(expanded).value();
   }
   return item;
+}
+
+std::string assumed_rate_warning(const Item& item) {
+  if (!std::ranges::any_of(item.media, &MediaReference::assumes_rate)) return "";
+  return fmt::format(
+      "[video] a list of frames has no \"fps\": {:.0f} frames per second are assumed, as "
+      "transformers does",
+      kAssumedFps);
 }
 
 PreparedRequest prepare_single_request(const Item& item, const AskOptions& options,

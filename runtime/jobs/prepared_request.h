@@ -49,6 +49,9 @@ std::unique_ptr<IsolatedDecoder> isolated_decoder(const RunOptions& options,
 /// Throws: UsageError for a file of messages that cannot be used, or where nothing is asked.
 Item item_of(const AskOptions& options);
 
+/// What the log says of an item whose lists of frames have no rate; empty for others.
+std::string assumed_rate_warning(const Item& item);
+
 /// prepare_request for the only item. Throws: UsageError instead of returning an error, because
 /// there is no other item to go on with.
 PreparedRequest prepare_single_request(const Item& item, const AskOptions& options,

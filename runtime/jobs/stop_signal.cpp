@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstddef>
 #include <mutex>
+#include <string_view>
 #include <unistd.h>
 
 namespace retinue::runtime {
@@ -16,7 +17,12 @@ constexpr std::array<int, 3> kSignals = {SIGTERM, SIGINT, SIGUSR1};
 
 // A signal handler can reach globals only.
 std::atomic<int> stop_raised = 0;  ///< the signal
-static_assert(std::atomic<int>::is_always_lock_free);
+std::atomic<int> in_flight = 0;    ///< objects whose owners have items in flight
+std::atomic<bool> reports_end = false;
+static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
+
+constexpr std::string_view kEnded =
+    "retinue: [stop] asked to stop while no item was in flight. The same command goes on.\n";
 
 struct Handlers {
   std::mutex mutex;
@@ -29,16 +35,21 @@ Handlers& handlers() {
 }
 
 void on_signal(int signal) {
-  if (stop_raised.exchange(signal) != 0) _exit(kExitResume);
+  const bool first = stop_raised.exchange(signal) == 0;
+  if (first && in_flight > 0) return;
+  if (first && reports_end) [[maybe_unused]]
+    const auto written = write(STDERR_FILENO, kEnded.data(), kEnded.size());
+  _exit(kExitResume);
 }
 
 }  // namespace
 
-StopSignal::StopSignal() {
+StopSignal::StopSignal(bool reports) {
   Handlers& all = handlers();
   const std::lock_guard lock(all.mutex);
   if (all.users++ > 0) return;
   stop_raised = 0;
+  reports_end = reports;
   struct sigaction action {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
@@ -46,10 +57,16 @@ StopSignal::StopSignal() {
 }
 
 StopSignal::~StopSignal() {
+  set_in_flight(false);
   Handlers& all = handlers();
   const std::lock_guard lock(all.mutex);
   if (--all.users > 0) return;
   for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &all.before[i], nullptr);
+}
+
+void StopSignal::set_in_flight(bool value) {
+  if (value != in_flight_) in_flight += value ? 1 : -1;
+  in_flight_ = value;
 }
 
 bool StopSignal::raised() const { return stop_raised != 0; }

@@ -179,6 +179,9 @@ int run_trace(const Session& session, const TraceOptions& options) {
   sampling.max_new_tokens = options.decode;
   const Item item = item_of(options.ask);
   const ItemTable items = ItemTable::of(std::span(&item, 1));
+  if (const std::string line = assumed_rate_warning(item);
+      session.world.rank() == 0 && !line.empty())
+    session.log.warning(line);
   const auto isolated = isolated_decoder(options.ask.run, model);
   PreparedRequest prepared =
       prepare_single_request(item, options.ask, model, sampling, isolated.get());

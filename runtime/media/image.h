@@ -48,7 +48,8 @@ class OpenedImage {
   /// The size of what decode() gives, upright.
   [[nodiscard]] ImageSize size() const;
 
-  /// Decodes to 8-bit RGB; of an animation, the first frame.  transformers: image_utils.load_image
+  /// Decodes to 8-bit RGB; of an animation, the first frame (media_decoder.h refuses those).
+  /// transformers: image_utils.load_image
   ///   recycled  frames no longer needed, for their memory: fresh pages cost as much as the decoding
   ///   returns   one frame [1, height, width, 3], upright
   /// Numerics: equal, bit for bit, to Pillow's Image.open, exif_transpose, convert("RGB") under

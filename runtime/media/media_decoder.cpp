@@ -1,5 +1,7 @@
 #include "runtime/media/media_decoder.h"
 
+#include "runtime/media/container.h"
+#include "runtime/media/image_webp_video.h"
 #include "runtime/media/patchify.h"
 #include "runtime/media/video.h"
 #include "runtime/media/video_ffmpeg.h"
@@ -27,6 +29,15 @@ Result<std::vector<OpenedImage>> open_images(const MediaReference& media,
   for (std::size_t i = 0; i < files.size(); ++i) {
     const auto image = open_image(files[i], options);
     if (!image.ok()) return at_file(media.files[i], image.error());
+    // The first frame alone would answer for all of them.
+    if (const std::int64_t frames = animation_frames(files[i]); frames > 1)
+      return at_file(
+          media.files[i],
+          {"image",
+           fmt::format("wanted a still image, got {} with {} frames. Give it as "
+                       "a video, or save one frame of it.",
+                       image->kind() == ImageKind::kPng ? "an animated PNG" : "an animated WebP",
+                       frames)});
     images.push_back(*image);
     const ImageSize first = images.front().size(), size = image->size();
     if (size != first) {
@@ -40,7 +51,13 @@ Result<std::vector<OpenedImage>> open_images(const MediaReference& media,
 
 /// Whether the item is a video file. In a list of frames every file is an image.
 bool is_video_file(const MediaReference& media, const std::vector<FileBytes>& files) {
-  return is_video(media) && files.size() == 1 && image_kind(files[0]) == ImageKind::kOther;
+  return is_video(media) && files.size() == 1 &&
+         (image_kind(files[0]) == ImageKind::kOther || animation_frames(files[0]) > 1);
+}
+
+Result<std::unique_ptr<Video>> open_video_file(const FileBytes& file, const ImageOptions& options) {
+  return image_kind(file) == ImageKind::kWebp ? open_webp_video(file, options)
+                                              : open_video(file, options);
 }
 
 /// The frames of a video to decode. Patches take pairs of frames, so a single frame counts twice.
@@ -57,7 +74,7 @@ Result<std::vector<std::int64_t>> frames_of(const MediaReference& media, const V
 Result<MediaHeader> read_video_header(const MediaReference& media, const FileBytes& file,
                                       const VisionProcessorSpec& spec,
                                       const ImageOptions& options) {
-  const auto video = open_video(file, options);
+  const auto video = open_video_file(file, options);
   if (!video.ok()) return video.error();
   const VideoHeader& facts = (*video)->header();
   const auto indices = frames_of(media, facts, spec);
@@ -79,7 +96,7 @@ Result<MediaHeader> read_video_header(const MediaReference& media, const FileByt
 Result<layers::Patches> read_video_patches(const MediaReference& media, const FileBytes& file,
                                            const VisionProcessorSpec& spec,
                                            const ImageOptions& options) {
-  const auto video = open_video(file, options);
+  const auto video = open_video_file(file, options);
   if (!video.ok()) return video.error();
   const VideoHeader& facts = (*video)->header();
   const auto indices = frames_of(media, facts, spec);

@@ -22,7 +22,8 @@ struct MediaHeader {
 /// frames MediaReference::fps, or kAssumedFps, is their rate, and frame i is shown at i / rate, as
 /// in the reference. For a video file it is the number of frames to sample per second, and the file
 /// gives their times.
-/// Errors: as open_image, open_video and patch_grid; frames of different sizes.
+/// Errors: as open_image, open_video and patch_grid; frames of different sizes; an animation as an
+///   image or as a frame of a list.
 Result<MediaHeader> read_header(const MediaReference& media, const std::vector<FileBytes>& files,
                                 const VisionProcessorSpec& spec, const ImageOptions& options);
 

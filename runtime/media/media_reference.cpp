@@ -19,4 +19,8 @@ std::string MediaFile::name() const {
   return path;
 }
 
+bool MediaReference::assumes_rate() const {
+  return kind == MediaKind::kVideo && files.size() > 1 && fps <= 0.0;
+}
+
 }  // namespace retinue::runtime

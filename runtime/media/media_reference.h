@@ -43,6 +43,9 @@ struct MediaReference {
   MediaKind kind = MediaKind::kImage;
   std::vector<MediaFile> files;  ///< one; for a video given as frames, one per frame
   double fps = 0.0;              ///< that the message or manifest gives; 0: none
+
+  /// Whether it is a list of frames without a rate: kAssumedFps takes its place.
+  [[nodiscard]] bool assumes_rate() const;
 };
 
 /// The bytes that a MediaFile names.

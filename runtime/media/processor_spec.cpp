@@ -1,12 +1,12 @@
 #include "runtime/media/processor_spec.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/file.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <cmath>
-#include <fstream>
 #include <optional>
 #include <string_view>
 
@@ -22,9 +22,9 @@ class ConfigFile {
   ConfigFile(std::string path, Json root) : path_(std::move(path)), root_(std::move(root)) {}
 
   static std::optional<ConfigFile> open(const std::string& path) {
-    std::ifstream stream(path, std::ios::binary);
-    if (!stream) return std::nullopt;
-    Json root = Json::parse(stream, nullptr, false);
+    const auto text = read_file(path, "[processor]");
+    if (!text) return std::nullopt;
+    Json root = Json::parse(*text, nullptr, false);
     if (!root.is_object())
       throw UsageError(fmt::format(
           "[processor] {}: wanted a JSON object, got something else. Copy the file again.", path));

@@ -1,6 +1,7 @@
 // One file, because it is the only one that may include the headers of libav*.
 #include "runtime/media/video_ffmpeg.h"
 
+#include "runtime/media/container.h"
 #include "runtime/media/content.h"
 #include "runtime/media/exif.h"
 #include "runtime/media/video.h"
@@ -35,7 +36,13 @@ constexpr double kNearEnough_s = 1.0;
 /// Three days at 60 frames per second; the list of packets stays under half a gigabyte.
 constexpr std::int64_t kMostFrames = std::int64_t{1} << 24;
 /// Names of FFmpeg's demuxers. Playlists and other formats that name further files are left out.
-constexpr const char* kContainers = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif";
+constexpr const char* kContainers =
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,flv,asf,ogg,mpegts,mpeg,apng";
+/// An AVI of unknown length says that it has this many frames or more.
+constexpr std::int64_t kNoCount = std::int64_t{1} << 30;
+constexpr int kFewestZeros = 16;  ///< a packet of fewer zeros may be one that repeats a frame
+/// So many frames at the end of an AVI may be missing without being noticed: writers miscount.
+constexpr std::int64_t kFramesOff = 2;
 
 DataError error(std::string message) { return {.stage = "video", .message = std::move(message)}; }
 
@@ -214,8 +221,9 @@ Result<Opened> open_bytes(std::span<const std::byte> all, const ImageOptions& op
   format->format_whitelist = av_strdup(kContainers);
   // A failing avformat_open_input frees the context.
   if (const int rc = avformat_open_input(&format, nullptr, nullptr, nullptr); rc < 0)
-    return error(fmt::format("{}, wanted an mp4, mov, mkv, webm, avi or gif: {}",
-                             describe_content(all), reason(rc)));
+    return error(
+        fmt::format("{}, wanted an mp4, mov, mkv, webm, avi, gif, flv, wmv, ogv, ts or mpg: {}",
+                    describe_content(all), reason(rc)));
   opened.format.reset(format);
   if (auto failed = find_streams(*format, options.max_pixels)) return *failed;
   const int best = av_find_best_stream(format, AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
@@ -260,14 +268,6 @@ int run_decoder(AVCodecContext& decoder, AVPacket& packet, AVFrame& frame, const
 
 bool is_damaged(const AVFrame& frame) {
   return frame.decode_error_flags != 0 || (frame.flags & AV_FRAME_FLAG_CORRUPT) != 0;
-}
-
-/// Whether a GIF is cut. Its demuxer gives a shorter last packet then, and its decoder accepts
-/// that.
-bool lacks_end(std::span<const std::byte> gif) {
-  const auto last =
-      std::find_if(gif.rbegin(), gif.rend(), [](std::byte b) { return b != std::byte{0}; });
-  return last == gif.rend() || *last != std::byte{0x3B};
 }
 
 /// VP8 has packets that only prepare others; all other codecs put those into the packet of a frame.
@@ -347,6 +347,10 @@ class FfmpegVideo final : public Video {
       : bytes_(bytes), options_(options) {}
 
   std::optional<DataError> read() {
+    if (auto fault = container_fault(bytes_)) return error(*fault);
+    // The demuxer takes what lies behind the end of a GIF for damage.
+    const auto end_of_gif = gif_bytes(bytes_);
+    bytes_ = bytes_.first(end_of_gif.value_or(bytes_.size()));
     auto opened = open_bytes(bytes_, options_);
     if (!opened.ok()) return opened.error();
     const AVStream& stream = *opened->stream;
@@ -354,6 +358,9 @@ class FfmpegVideo final : public Video {
     codec_ = stream.codecpar->codec_id;
     if (options_.exif_orientation == ExifOrientation::kApply) orientation_ = orientation_of(stream);
     if (auto failed = list_packets(*opened)) return failed;
+    if (codec_ == AV_CODEC_ID_GIF && !end_of_gif)
+      return error(
+          fmt::format("ends within frame {}. The copy is incomplete; copy it again.", frames_));
     set_times(stream.avg_frame_rate);
     return std::nullopt;
   }
@@ -410,46 +417,112 @@ class FfmpegVideo final : public Video {
   std::optional<DataError> list_packets(const Opened& opened) {
     const Packet packet(allocated(av_packet_alloc()));
     const Image frame(allocated(av_frame_alloc()));
-    int read = 0;
+    int read = 0, rc = 0;
     const auto next = [&] {
       read = read_packet(opened, *packet);
       if (read < 0) return false;
-      if ((packet->flags & AV_PKT_FLAG_CORRUPT) != 0) read = AVERROR_INVALIDDATA;
+      if (lost_data(opened, *packet)) read = AVERROR_INVALIDDATA;
       if (packets_ >= kMostFrames) read = AVERROR(E2BIG);
       if (read >= 0) list(*packet);
       return read >= 0;
     };
     bool decoded = false;
-    const int rc = run_decoder(*opened.decoder, *packet, *frame, next, [&] {
+    std::int64_t first = AV_NOPTS_VALUE;
+    const auto take = [&] {
       header_.size = oriented_size({.height = frame->height, .width = frame->width}, orientation_);
+      first = frame->best_effort_timestamp;
       decoded = true;
       return false;
-    });
+    };
+    // What precedes the first keyframe of a cut video may fail.
+    do rc = run_decoder(*opened.decoder, *packet, *frame, next, take);
+    while (rc < 0 && read >= 0 && !any_key_);
     while (rc >= 0 && read >= 0 && next()) av_packet_unref(packet.get());
     if (rc < 0 && read >= 0)
       return error(
           fmt::format("its first frame cannot be decoded: {}. The file is damaged.", reason(rc)));
     if (read == AVERROR(E2BIG))
       return error(fmt::format("more than {} frames. Cut it into parts.", kMostFrames));
-    if (read != AVERROR_EOF || !opened.logged->empty())
-      return error(
-          fmt::format("is damaged or incomplete, {} frames can be reached: {}. Copy it again.",
-                      frames_, opened.logged->empty() ? reason(read) : *opened.logged));
-    if (codec_ == AV_CODEC_ID_GIF && lacks_end(bytes_))
-      return error(
-          fmt::format("ends within frame {}. The copy is incomplete; copy it again.", frames_));
+    if (auto failed = check_end(opened, read)) return failed;
     if (frames_ == 0) return error("there is no frame in its video");
     if (!decoded)
+      return error(fmt::format("none of its {} packets gives a frame. The file is damaged{}.",
+                               frames_, any_key_ ? "" : ", or was cut where no keyframe follows"));
+    order_frames(first);
+    // An AVI has no times of presentation, and a packet per frame.
+    const bool counted = is_container(opened, "avi") && first_is_key_;
+    return by_time_ || counted ? std::nullopt : count_decoded();
+  }
+
+  static bool is_container(const Opened& opened, std::string_view name) {
+    return opened.format->iformat->name == name;
+  }
+
+  /// Whether the demuxer marks a packet, or its data are gone: no codec but raw video gives zeros.
+  static bool lost_data(const Opened& opened, const AVPacket& packet) {
+    // In a transport stream the mark only says that numbers do not go on; see container.h.
+    if ((packet.flags & AV_PKT_FLAG_CORRUPT) != 0 && !is_container(opened, "mpegts")) return true;
+    const AVCodecDescriptor* codec = avcodec_descriptor_get(opened.stream->codecpar->codec_id);
+    return packet.size >= kFewestZeros && codec != nullptr &&
+           (codec->props & AV_CODEC_PROP_LOSSY) != 0 &&
+           std::all_of(packet.data, packet.data + packet.size, [](auto byte) { return byte == 0; });
+  }
+
+  /// The errors of a file that ends too early.
+  ///   read  what ended the reading of packets
+  std::optional<DataError> check_end(const Opened& opened, int read) const {
+    const auto damaged = [&](const std::string& why) {
+      return error(fmt::format(
+          "is damaged or incomplete, {} frames can be reached: {}. Copy it again.", frames_, why));
+    };
+    if (!opened.logged->empty()) return damaged(*opened.logged);
+    if (read != AVERROR_EOF) return damaged(reason(read));
+    // An AVI counts its frames, also those that repeat the one before and have no packet.
+    const AVStream& stream = *opened.stream;
+    if (!is_container(opened, "avi") || stream.nb_frames <= 0 || stream.nb_frames >= kNoCount ||
+        stream.duration <= 0 || end_ticks_ == AV_NOPTS_VALUE)
+      return std::nullopt;
+    if (end_ticks_ + kFramesOff >= stream.duration) return std::nullopt;
+    const auto seconds = [&](std::int64_t ticks) {
+      return static_cast<double>(ticks) * av_q2d(stream.time_base);
+    };
+    return damaged(fmt::format("its header says {:.2f} s, {:.2f} s are there",
+                               seconds(stream.duration), seconds(end_ticks_)));
+  }
+
+  /// Counts the frames of a video whose times do not show which of them the decoder gives: parts
+  /// that begin within a group of frames lack some.
+  std::optional<DataError> count_decoded() {
+    const auto opened = open_bytes(bytes_, options_);
+    if (!opened.ok()) return opened.error();
+    const Packet packet(allocated(av_packet_alloc()));
+    const Image frame(allocated(av_frame_alloc()));
+    std::size_t count = 0;
+    const auto next = [&] { return read_packet(*opened, *packet) >= 0; };
+    const auto take = [&] { return ++count > 0; };
+    int rc = 0;
+    do rc = run_decoder(*opened->decoder, *packet, *frame, next, take);
+    while (rc < 0 && count == 0);
+    if (rc < 0)
       return error(
-          fmt::format("none of its {} packets gives a frame. The file is damaged.", frames_));
-    order_frames();
+          fmt::format("is damaged after {} frames: {}. Copy it again.", count, reason(rc)));
+    if (count != frames_) ticks_.clear();
+    frames_ = count;
     return std::nullopt;
   }
 
   void list(const AVPacket& packet) {
     const bool key = (packet.flags & AV_PKT_FLAG_KEY) != 0;
-    if (key && packet.pts != AV_NOPTS_VALUE && (keys_.empty() || keys_.back().pts < packet.pts))
-      keys_.push_back({packet.pts, packets_});
+    if (packets_ == 0) first_is_key_ = key;
+    any_key_ = any_key_ || key;
+    if (key && packet.pts != AV_NOPTS_VALUE) {
+      if (keys_.empty() || keys_.back().pts < packet.pts) keys_.push_back({packet.pts, packets_});
+      restarts_ = restarts_ || (packet.pts <= keys_.back().pts && packet.pts < latest_ticks_);
+    }
+    if (packet.pts != AV_NOPTS_VALUE) latest_ticks_ = std::max(latest_ticks_, packet.pts);
+    if (packet.dts != AV_NOPTS_VALUE)
+      end_ticks_ = std::max(end_ticks_,
+                            av_sat_add64(packet.dts, std::max<std::int64_t>(packet.duration, 0)));
     ++packets_;
     // Frames that an edit list removes are decoded, because others need them, and not shown.
     if ((packet.flags & AV_PKT_FLAG_DISCARD) != 0 || !is_shown(packet, codec_)) return;
@@ -461,16 +534,25 @@ class FfmpegVideo final : public Video {
 
   /// Frames are recognised by their presentation times. Where a file, often an AVI, lacks some or
   /// has them twice, frames are counted, and the times of decoding are used, which differ by a
-  /// delay.
-  void order_frames() {
+  /// delay. Joined streams whose times begin again have no times, nor have those whose times are
+  /// all equal.
+  ///   first  the time of the first frame that can be decoded; the frames before it, which need
+  ///          others that were cut off, do not count
+  void order_frames(std::int64_t first) {
     std::ranges::sort(ticks_);
-    const bool valid = time_base_.num > 0 && time_base_.den > 0;
+    const bool valid = time_base_.num > 0 && time_base_.den > 0 && !restarts_;
     by_time_ =
         valid && ticks_.size() == frames_ && std::ranges::adjacent_find(ticks_) == ticks_.end();
-    if (by_time_) return;
-    std::ranges::sort(decoding_ticks_);
+    if (by_time_) {
+      if (first != AV_NOPTS_VALUE && first <= ticks_.back())
+        ticks_.erase(ticks_.begin(), std::ranges::lower_bound(ticks_, first));
+      frames_ = ticks_.size();
+      return;
+    }
+    const bool decoded_in_order = std::ranges::is_sorted(decoding_ticks_);
     ticks_ = std::move(decoding_ticks_);
-    if (!valid || ticks_.size() != frames_) ticks_.clear();
+    if (!valid || !decoded_in_order || ticks_.size() != frames_ || ticks_.front() == ticks_.back())
+      ticks_.clear();
   }
 
   /// Frames that follow the container's rate get times computed from it, free of the container's
@@ -517,8 +599,12 @@ class FfmpegVideo final : public Video {
 
     std::optional<DataError> run(std::size_t& taken) {
       taken_ = taken;
-      const int rc = run_decoder(
-          *opened_.decoder, *packet_, *frame_, [&] { return next(); }, [&] { return shown(); });
+      int rc = 0;
+      // What precedes the first keyframe of a cut video may fail.
+      do
+        rc = run_decoder(
+            *opened_.decoder, *packet_, *frame_, [&] { return next(); }, [&] { return shown(); });
+      while (rc < 0 && !any_key_ && !any_before_);
       if (rc < 0 && !failed_) failed_ = damaged_at(sent_, ": " + reason(rc));
       while (!failed_ && wants_more()) {
         if (!any_before_) return error("no frame of it can be decoded. The file is damaged.");
@@ -542,6 +628,7 @@ class FfmpegVideo final : public Video {
       if (from > at_) avcodec_flush_buffers(opened_.decoder.get());
       while (read_packet(opened_, *packet_) >= 0) {
         if (at_++ >= from) {
+          any_key_ = any_key_ || (packet_->flags & AV_PKT_FLAG_KEY) != 0;
           sent_ = video_.by_time_ ? packet_->pts : frames_;
           return true;
         }
@@ -554,7 +641,7 @@ class FfmpegVideo final : public Video {
     bool shown() {
       const std::int64_t mark = video_.by_time_ ? frame_->best_effort_timestamp : frames_++;
       if (mark == AV_NOPTS_VALUE) return true;
-      if (is_damaged(*frame_)) {
+      if (is_damaged(*frame_) && any_key_ && mark >= video_.mark_of(0)) {
         failed_ = damaged_at(mark, "");
         return false;
       }
@@ -605,7 +692,7 @@ class FfmpegVideo final : public Video {
     std::int64_t at_ = 0, frames_ = 0;  ///< packets read, frames decoded
     std::int64_t sent_;                 ///< mark of the packet that was sent last
     std::int64_t before_mark_ = 0;
-    bool any_before_ = false;
+    bool any_before_ = false, any_key_ = false;
   };
 
   /// Decodes the wanted frames from indices[taken] on.
@@ -630,8 +717,12 @@ class FfmpegVideo final : public Video {
   AVCodecID codec_ = AV_CODEC_ID_NONE;
   int orientation_ = 1;
   std::int64_t packets_ = 0;
-  std::vector<Key> keys_;            ///< pts ascending
-  std::size_t frames_ = 0;           ///< shown ones
+  bool first_is_key_ = true, any_key_ = false;
+  bool restarts_ = false;                       ///< a keyframe has the time of one before it
+  std::int64_t latest_ticks_ = AV_NOPTS_VALUE;  ///< of all packets so far
+  std::int64_t end_ticks_ = AV_NOPTS_VALUE;     ///< the latest end of a packet, as decoded
+  std::vector<Key> keys_;                       ///< pts ascending
+  std::size_t frames_ = 0;                      ///< shown ones
   std::vector<std::int64_t> ticks_;  ///< per frame, ascending; empty where the file has no times
   std::vector<std::int64_t> decoding_ticks_;
   std::int64_t last_ticks_ = 0;  ///< the last frame's duration

@@ -26,7 +26,8 @@ struct VideoHeader {
 /// Receives one frame, [height, width, 3], RGB, valid during the call.
 using TakeFrame = std::function<void(std::span<const std::uint8_t>)>;
 
-/// A video file in memory: mp4, mov, mkv, webm, avi or gif with any codec that the libraries have.
+/// A video file in memory: mp4, mov, mkv, webm, avi, gif, flv, wmv, ogv, an MPEG transport or program
+/// stream, or an animated PNG, with any codec that the libraries have.
 /// Opens no other file, even if the video names one. One thread at a time may use a video; threads
 /// may use different videos.
 class Video {
@@ -47,13 +48,16 @@ class Video {
                                           const TakeFrame& take) = 0;
 };
 
-/// Reads every packet and decodes the first frame. Counts in the container's header are not
-/// trusted: the packets that are counted here are those that are decoded later.
+/// Reads every packet and decodes the first frame. Frames are counted from packets, as they are
+/// decoded later; those at the start that need frames which were cut off do not count. Where packets
+/// lack times, all are decoded to count them. Bytes behind the end of a GIF are ignored. Joined
+/// streams and files whose times are all equal get times from the rate.
 ///   bytes     a whole file; must outlive the result
 ///   options   exif_orientation: whether the rotation that a container holds is applied, in quarter
 ///             turns; max_pixels of a frame, refused before memory is taken
 /// Errors, all of stage "video": a build without the libraries, an unknown container or codec, no
-/// video in it, no frames, packets cut short.
+/// video in it, no frames, packets cut short; fewer frames than the header of an AVI says; whatever
+/// container.h finds.
 Result<std::unique_ptr<Video>> open_video(std::span<const std::byte> bytes,
                                           const ImageOptions& options);
 

@@ -1,6 +1,7 @@
 #include "runtime/output/job_folder.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/file.h"
 #include "runtime/formats/atomic_file.h"
 
 #include <fmt/format.h>
@@ -11,7 +12,6 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
-#include <fstream>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -97,8 +97,7 @@ std::string JobFolder::bind(const Json& signature, const Json& about,
     write_job(job, whole);
     return "";
   }
-  std::ifstream file(job);
-  Json before = Json::parse(file, nullptr, false);
+  Json before = Json::parse(read_file(job, "[output]").value_or(""), nullptr, false);
   if (!before.is_object() || !before.contains("question") || !before["question"].is_object())
     throw UsageError(
         fmt::format("[--output] {} is no job of this program. Choose another folder.", job));

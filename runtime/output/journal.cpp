@@ -1,6 +1,7 @@
 #include "runtime/output/journal.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/file.h"
 #include "parallel/base/hash.h"
 #include "runtime/formats/atomic_file.h"
 
@@ -220,6 +221,7 @@ void Journal::read_segment(const std::string& path) {
             begin + static_cast<std::int64_t>(entry->json_at)};
     }
   }
+  if (file.bad()) throw SystemError(fmt::format("[journal] {} cannot be read to its end", path));
 }
 
 bool Journal::is(std::int64_t index, EntryType type) const {
@@ -237,10 +239,13 @@ std::string Journal::text(std::int64_t index) const {
   std::string text(place.length, '\0');
   const std::string& path = segments_[place.segment];
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  const auto read = fd < 0 ? -1 : ::pread(fd, text.data(), text.size(), place.offset);
+  errno = EIO;  // also where the file ends too early
+  const auto read =
+      fd < 0 ? -1 : read_at(fd, place.offset, std::as_writable_bytes(std::span(text)));
+  const int error = errno;
   if (fd >= 0) ::close(fd);
-  if (read != static_cast<ssize_t>(text.size()))
-    throw SystemError(fmt::format("[journal] {} cannot be read: {}", path, std::strerror(errno)));
+  if (read != static_cast<std::int64_t>(text.size()))
+    throw SystemError(fmt::format("[journal] {} cannot be read: {}", path, std::strerror(error)));
   return text;
 }
 

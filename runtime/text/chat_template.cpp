@@ -1,5 +1,6 @@
 #include "runtime/text/chat_template.h"
 
+#include "parallel/base/file.h"
 #include "runtime/text/jinja/eval.h"
 #include "runtime/text/jinja/lexer.h"
 #include "runtime/text/jinja/text.h"
@@ -9,8 +10,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 
 namespace retinue::runtime {
@@ -19,9 +18,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 std::optional<std::string> read_text(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return std::nullopt;
-  return std::string{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  return read_file(path.string(), "[template]");
 }
 
 std::optional<Json> read_json(const std::filesystem::path& path) {

@@ -22,11 +22,13 @@ DataError refuse(std::size_t message, const std::string& what) {
 const Json* find_source(const Json& item, std::initializer_list<const char*> keys) {
   for (const char* key : keys) {
     const auto found = item.find(key);
-    if (found == item.end() || found->is_null()) continue;
-    if (found->is_object() && found->contains("url")) return &(*found)["url"];
-    return &*found;
+    if (found != item.end() && !found->is_null()) return &*found;
   }
   return nullptr;
+}
+
+std::string not_served(const std::string& key) {
+  return fmt::format("{} is not served yet. Remove it.", key);
 }
 
 /// Fills `reference`; returns the reason where it cannot.
@@ -36,21 +38,24 @@ std::optional<std::string> read_media(const Json& item, MediaKind kind, const st
   const Json* source = video ? find_source(item, {"video", "video_url", "path", "url"})
                              : find_source(item, {"image", "image_url", "path", "url"});
   reference.kind = kind;
+  for (const Json* json : {&item, source})
+    if (json != nullptr)
+      if (const std::string key = vision_option_in(*json); !key.empty()) return not_served(key);
+  if (source != nullptr && source->is_object() && source->contains("url") &&
+      (*source)["url"].is_array())
+    source = &(*source)["url"];
   std::vector<const Json*> entries;
   if (source != nullptr && video && source->is_array()) {
     for (const Json& frame : *source) entries.push_back(&frame);
   } else if (source != nullptr) {
     entries.push_back(source);
   }
-  for (const auto& [key, value] : item.items())
-    if (is_vision_option(key) && !value.is_null())
-      return fmt::format("{} is not served yet. Remove it.", key);
   if (entries.empty()) return video ? "the video names no file" : "the image names no file";
   for (const Json* entry : entries) {
-    if (!entry->is_string() || entry->get_ref<const std::string&>().empty()) {
-      return "wanted the path of an image or video as a string";
-    }
-    auto path = resolve_media_path(entry->get<std::string>(), base_dir);
+    if (const std::string key = vision_option_in(*entry); !key.empty()) return not_served(key);
+    const auto text = media_text(*entry);
+    if (!text || text->empty()) return "wanted the path of an image or video as a string";
+    auto path = resolve_media_path(*text, base_dir);
     if (!path.ok()) return path.error().message;
     reference.files.emplace_back(std::move(path).value());
   }
@@ -70,6 +75,27 @@ bool is_vision_option(std::string_view key) {
   return std::find(kOptions.begin(), kOptions.end(), key) != kOptions.end();
 }
 
+std::string vision_option_in(const Json& json) {
+  if (json.is_object())
+    for (const auto& [key, value] : json.items())
+      if (is_vision_option(key) && !value.is_null()) return key;
+  return "";
+}
+
+std::optional<std::string> media_text(const Json& entry) {
+  if (entry.is_string()) return entry.get<std::string>();
+  if (!entry.is_object()) return std::nullopt;
+  const auto text = [&](const char* key) {
+    const auto found = entry.find(key);
+    return found != entry.end() && found->is_string() ? found->get<std::string>() : "";
+  };
+  if (const std::string bytes = text("bytes"); !bytes.empty())
+    return "data:application/octet-stream;base64," + bytes;
+  for (const char* key : {"path", "url"})
+    if (std::string name = text(key); !name.empty()) return name;
+  return std::nullopt;
+}
+
 Result<Conversation> parse_messages(const Json& messages, const std::string& base_dir) {
   if (!messages.is_array() || messages.empty()) {
     return DataError{"prompt", "wanted a list of messages, each with role and content"};
@@ -81,6 +107,8 @@ Result<Conversation> parse_messages(const Json& messages, const std::string& bas
     if (!message.is_object() || !message.contains("role") || !message["role"].is_string()) {
       return refuse(i, "wanted an object with a role");
     }
+    if (const std::string key = vision_option_in(message); !key.empty())
+      return refuse(i, not_served(key));
     Json copy = message;
     const auto content = message.find("content");
     if (content == message.end() || content->is_null()) {
@@ -92,7 +120,10 @@ Result<Conversation> parse_messages(const Json& messages, const std::string& bas
         if (!item.is_object()) return refuse(i, "wanted items of content that are objects");
         const std::string type =
             item.value("type", Json("")).is_string() ? item.value("type", "") : "";
-        const auto has = [&](const char* key) { return item.contains(key); };
+        // Exports of a data frame give each part the keys of all parts.
+        const auto has = [&](const char* key) {
+          return item.contains(key) && !item[key].is_null();
+        };
         const bool image =
             type == "image" || type == "image_url" || has("image") || has("image_url");
         const bool video =

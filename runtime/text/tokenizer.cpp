@@ -1,6 +1,7 @@
 #include "runtime/text/tokenizer.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/file.h"
 #include "parallel/base/utf8.h"
 #include "runtime/text/bpe.h"
 #include "runtime/text/byte_alphabet.h"
@@ -11,8 +12,6 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
-#include <iterator>
 #include <unordered_map>
 
 namespace retinue::runtime {
@@ -152,13 +151,11 @@ struct Tokenizer::Tables {
 Tokenizer::Tokenizer(std::shared_ptr<const Tables> tables) : tables_(std::move(tables)) {}
 
 Tokenizer Tokenizer::load(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
+  const auto text = read_file(path, "[tokenizer]");
+  if (!text)
     throw UsageError(
         fmt::format("[tokenizer] {}: cannot be opened. Is this a model folder?", path));
-  }
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  return parse(text, path);
+  return parse(*text, path);
 }
 
 Tokenizer Tokenizer::parse(std::string_view json, const std::string& name) {

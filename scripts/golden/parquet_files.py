@@ -6,14 +6,20 @@ tests/golden/parquet/manifest.json
             [seed, size]} for bytes by the rule of image_bytes(), or a list of these
   files     name -> rows: how often the table is repeated or where it is cut
   refused   name -> column -> a word of the refusal
+  nested    name -> column -> its rows as JSON; binary is {"hex": …}
 """
 
+import datetime
+import decimal
 import importlib.metadata
+import random
+import uuid
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 import common
+import parquet_nested
 
 ROWS = 36
 
@@ -115,6 +121,30 @@ def leaves(columns):
     return out
 
 
+def conversations():
+    """The columns that datasets writes for conversations, and each kind of value that has a text of its own."""
+    part = pa.struct([("type", pa.string()), ("text", pa.string()), ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))])
+    messages = pa.list_(pa.struct([("role", pa.string()), ("content", pa.list_(part))]))
+    text, image = {"type": "text", "text": "What?", "image": None}, {"type": "image", "text": None, "image": {"bytes": b"\xff\x00", "path": None}}
+    rows = [[{"role": "user", "content": [image, text]}, {"role": "assistant", "content": None}], [], None,
+            [{"role": "user", "content": []}, None, {"role": None, "content": [None, text, image, image]}]]
+    day = datetime.datetime(1969, 12, 31, 23, 59, 59, 999999)
+    values = {"uuid": (pa.uuid(), [uuid.UUID(int=i * 2**100 + 7).bytes for i in range(4)]),
+              "half": (pa.float16(), [0.5, -2.0, 0.25, None]),
+              "money": (pa.decimal128(38, 10), [decimal.Decimal(text) for text in ("-0.0000000001", "9" * 28 + ".5", "0", "-1")]),
+              "wide": (pa.decimal256(60, 2), [decimal.Decimal(text) for text in ("-1.00", "1" * 58 + ".25", "0.05", "-0.01")]),
+              "day": (pa.date32(), [day.date(), datetime.date(2024, 2, 29), datetime.date(1, 1, 1), None]),
+              "time": (pa.time32("ms"), [datetime.time(0), datetime.time(23, 59, 59, 999000), None, datetime.time(1, 2, 3)]),
+              "moment": (pa.timestamp("us"), [day, datetime.datetime(9999, 12, 31), None, datetime.datetime(2000, 2, 29, 1)]),
+              "fixed_list": (pa.list_(pa.int32(), 2), [[1, 2], None, [3, None], [5, 6]]),
+              "large_list": (pa.large_list(pa.large_string()), [["a"], [], None, [None]]),
+              "word": (pa.dictionary(pa.int32(), pa.string()), ["a", "b", None, "a"]),
+              "nothing": (pa.null(), [None] * 4)}
+    columns = {name: pa.array(each, kind if name != "uuid" else pa.binary(16)) for name, (kind, each) in values.items()}
+    columns["uuid"] = pa.ExtensionArray.from_storage(pa.uuid(), columns["uuid"])
+    return pa.table({"messages": pa.array(rows, messages), **columns})
+
+
 def main():
     folder = common.fresh_folder("parquet")
     (folder / "files").mkdir()
@@ -158,13 +188,25 @@ def main():
     pq.write_table(few, folder / "files" / "refused_encoding.parquet", use_dictionary=False,
                    column_encoding={"id": "PLAIN", "x": "BYTE_STREAM_SPLIT"})
     refused["refused_encoding"] = {"x": "byte_stream_split"}
-    times = pa.table({"when": pa.array([1, 2], pa.timestamp("ns")), "deep": pa.array([[["a"], []], None])})
+    times = pa.table({"when": pa.array([1, 2], pa.timestamp("ns"))})
     pq.write_table(times, folder / "files" / "refused_types.parquet", use_deprecated_int96_timestamps=True)
-    refused["refused_types"] = {"when": "int96", "deep": "list in a list"}
+    refused["refused_types"] = {"when": "int96"}
+
+    nested = {}
+    for i in range(12):
+        rng = random.Random(i)
+        what = parquet_nested.random_table(rng, 9)
+        pq.write_table(what, folder / "files" / f"nested_{i}.parquet", **parquet_nested.random_writer(rng))
+        nested[f"nested_{i}"] = parquet_nested.rows_of(what)
+    what = conversations()
+    for name, how in {"v1": {}, "v2": {"data_page_version": "2.0", "data_page_size": 10, "write_batch_size": 1}}.items():
+        pq.write_table(what, folder / "files" / f"nested_{name}.parquet", use_dictionary=False, write_statistics=False, **how)
+        nested[f"nested_{name}"] = parquet_nested.rows_of(what)
 
     manifest = {"format": common.FORMAT, "remake": "scripts/golden/make.sh parquet_files",
                 "versions": {"pyarrow": importlib.metadata.version("pyarrow")}, "columns": leaves(columns), "rows": files,
-                "refused": refused, "files": common.file_hashes(folder)}
+                "refused": refused, "nested": nested,
+                "files": common.file_hashes(folder)}
     common.write_json(folder / "manifest.json", manifest)
 
 

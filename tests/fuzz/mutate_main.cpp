@@ -1,6 +1,7 @@
 // Replaces libFuzzer where the compiler has none: mutates the files of a folder, without coverage.
 //   image_fuzz SECONDS SEED FILE_OR_FOLDER...
-// The current input is kept in fuzz-last-input, so that a crash can be repeated with that file.
+// The current input is kept in fuzz-last-input, so that a crash can be repeated with that file. An
+// input that takes over a minute ends the program, too.
 #include "parallel/base/rng.h"
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
@@ -76,6 +78,7 @@ int main(int argc, char** argv) {
       if (entry.file_size() <= 20000) corpus.push_back(read(entry.path()));
   }
   if (corpus.empty()) return 2;
+  ::alarm(60);
   for (const Bytes& bytes : corpus) LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(std::atoi(argv[1]));
   const std::uint64_t seed = retinue::mix64(std::strtoull(argv[2], nullptr, 10));
@@ -89,6 +92,7 @@ int main(int argc, char** argv) {
                static_cast<std::streamsize>(bytes.size()));
     // A block of its own size, so that a sanitizer sees a read past the end.
     const Bytes exact(bytes.begin(), bytes.end());
+    ::alarm(60);
     LLVMFuzzerTestOneInput(exact.data(), exact.size());
   }
   std::printf("%llu inputs\n", static_cast<unsigned long long>(rounds));

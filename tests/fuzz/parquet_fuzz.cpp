@@ -1,7 +1,10 @@
 // Any bytes as a Parquet file: refused, or every cell of its first rows is read or refused, twice
-// alike.
+// alike, and so is every column as JSON.
 #include "parallel/base/check.h"
+#include "runtime/formats/parquet/nested.h"
 #include "runtime/formats/parquet/reader.h"
+
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -33,6 +36,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       check(in_order.value().values == alone.value().values &&
                 (!alone.value().null || alone.value().values.empty()),
             "a cell depends on what was read before, or is absent with values");
+    }
+  }
+  for (std::size_t node = 0; node < std::min<std::size_t>((*file)->schema().size(), 64); ++node) {
+    runtime::ParquetJson in_order(*file, (*file)->schema()[node]);
+    for (std::int64_t row = 0; row < rows; ++row) {
+      runtime::ParquetJson alone(*file, (*file)->schema()[node]);
+      const auto first = in_order.value(row), second = alone.value(row);
+      check(first.ok() == second.ok() && (!first.ok() || *first == *second),
+            "a row depends on what was read before");
+      if (!first.ok()) break;
     }
   }
   return 0;

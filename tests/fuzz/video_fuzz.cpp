@@ -1,6 +1,7 @@
 // Any bytes as a video file: its header, every frame, and a few frames with skips. A libFuzzer
 // target, see CMakeLists.txt.
 #include "parallel/base/check.h"
+#include "runtime/media/image_webp_video.h"
 #include "runtime/media/video_ffmpeg.h"
 
 #include <cstddef>
@@ -11,7 +12,10 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace retinue::runtime;
-  const auto video = open_video(std::as_bytes(std::span(data, size)), {.max_pixels = 1 << 16});
+  const auto bytes = std::as_bytes(std::span(data, size));
+  const ImageOptions options{.max_pixels = 1 << 16};
+  const auto video = image_kind(bytes) == ImageKind::kWebp ? open_webp_video(bytes, options)
+                                                           : open_video(bytes, options);
   if (!video.ok()) return 0;
   const VideoHeader& header = (*video)->header();
   const auto frames = std::ssize(header.times_s);

@@ -79,6 +79,19 @@ TEST_F(CommandLine, TheLastOfTwoValuesStays) {
   EXPECT_FALSE(options.check.caption.logprobs);
 }
 
+// A prompt that is given wins over those of the data, the default does not.
+TEST_F(CommandLine, APromptIsGivenByItsFlagOrKeyThoughItIsTheDefault) {
+  parse_rest({"--limit", "3"});
+  EXPECT_FALSE(options.check.caption.prompt_given);
+  options = {};
+  parse_rest({"--prompt", options.check.caption.prompt});
+  EXPECT_TRUE(options.check.caption.prompt_given);
+  options = {};
+  parse_rest({"--config", config(R"({"prompt": "What?"})")});
+  EXPECT_TRUE(options.check.caption.prompt_given);
+  EXPECT_EQ(options.check.caption.prompt, "What?");
+}
+
 TEST_F(CommandLine, AStandaloneDashIsAValue) {
   parse({"--model", "m", "--input", "-", "--output", "o"});
   EXPECT_THAT(options.check.caption.input, ElementsAre("-"));

@@ -55,6 +55,14 @@ TEST(Program, PrintsTheLaunchInsteadOfRunningIt) {
   EXPECT_THAT(outcome.text, HasSubstr(" ask --model no-such --ranks 3 --prompt 'a b'\n"));
 }
 
+TEST(Program, AnAnswerThatCannotBeWrittenIsAnError) {
+  for (const char* stream : {">&-", ">/dev/full"}) {
+    EXPECT_NE(retinue("info", std::string(stream) + " 2>/dev/null").exit_code, 0) << stream;
+    EXPECT_NE(retinue("help", std::string(stream) + " 2>/dev/null").exit_code, 0) << stream;
+    EXPECT_NE(retinue("doctor", std::string(stream) + " 2>/dev/null").exit_code, 0) << stream;
+  }
+}
+
 TEST(Program, ADoctorOfOneRankPrintsItsVerdict) {
   const ShellOutcome outcome = retinue("doctor");
   EXPECT_EQ(outcome.exit_code, 0) << outcome.text;

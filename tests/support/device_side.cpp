@@ -84,6 +84,7 @@ class DeviceSide final : public Communicator {
     inner_->recv(mapped(stream), mirror.view(), from, tag);
     finish(mirror, x);
   }
+  void post(ConstTensorView x, int to, int tag) override { inner_->post(x, to, tag); }
   bool probe(int& from, int tag, std::int64_t& bytes) override {
     return inner_->probe(from, tag, bytes);
   }

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -26,6 +27,7 @@ using test::http_get;
 using test::http_status;
 using test::HttpClient;
 using testing::HasSubstr;
+using namespace std::string_literals;
 
 const std::string kExamples = RETINUE_SOURCE_DIR "/configs/examples/";
 
@@ -110,6 +112,27 @@ class Watched : public testing::Test {
   std::uint16_t port_ = 0;
   Json status_;
 };
+
+TEST_F(Watched, AStoppedReplicaHoldsUpNoOther) {
+  start(4000, "--ranks 2 --tensor-parallel 1");
+  pid_t stopped = 0;
+  for (const pid_t process : job_->all())
+    if (content_of("/proc/" + std::to_string(process) + "/environ")
+                .find("OMPI_COMM_WORLD_RANK=1\0"s) != std::string::npos &&
+        test::command_of(process).find("mpirun ") == std::string::npos)
+      stopped = process;
+  ASSERT_GT(stopped, 0) << "no process is rank 1";
+  ::kill(stopped, SIGSTOP);
+  const auto steps = [](const Json& now) { return now["ranks"][0]["steps"].get<int>(); };
+  ASSERT_TRUE(eventually([](const Json& now) { return now["ranks"][1]["quiet_s"] > 1.5; }));
+  const int before = steps(status_);
+  EXPECT_TRUE(eventually([&](const Json& now) { return steps(now) > before + 200; }))
+      << "rank 0 waits for the stopped rank 1: " << before << " steps, then " << steps(status_);
+  EXPECT_LT(status_["ranks"][0]["quiet_s"], status_["ranks"][1]["quiet_s"]);
+  ::kill(stopped, SIGCONT);
+  ASSERT_TRUE(job_->wait(120));
+  EXPECT_EQ(job_->code(), 3) << "of the missing images alone";
+}
 
 TEST_F(Watched, ShowsWhatTheJobDoes) {
   start(4000, "--ranks 4 --tensor-parallel 2");

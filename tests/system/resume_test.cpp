@@ -9,9 +9,13 @@
 
 #include <chrono>
 #include <csignal>
+#include <fcntl.h>
+#include <filesystem>
 #include <fstream>
 #include <string>
+#include <sys/stat.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 namespace retinue {
@@ -34,12 +38,14 @@ class Resume : public testing::Test {
     folder_.write("list.jsonl", list);
   }
 
-  [[nodiscard]] std::string command(const std::string& output, int ranks, int tensor) const {
+  [[nodiscard]] std::string command(const std::string& output, int ranks, int tensor,
+                                    const std::string& input = "") const {
     return std::string(RETINUE_EXECUTABLE) + " caption --model " + RETINUE_SOURCE_DIR +
            "/tests/golden/model/configs/gqa8-tied --weights random:1 --threads 1 --quiet "
            "--max-new-tokens 24 --input " +
-           folder_.path("list.jsonl") + " --output " + folder_.path(output) + " --ranks " +
-           std::to_string(ranks) + " --tensor-parallel " + std::to_string(tensor);
+           (input.empty() ? folder_.path("list.jsonl") : input) + " --output " +
+           folder_.path(output) + " --ranks " + std::to_string(ranks) + " --tensor-parallel " +
+           std::to_string(tensor);
   }
   [[nodiscard]] std::string captions(const std::string& output) const {
     return read_text(folder_.path(output) + "/captions.jsonl");
@@ -81,6 +87,28 @@ TEST_F(Resume, EndsWithTheBytesOfAnUndisturbedRun) {
       EXPECT_EQ(test::shell(command(output, tensor == 2 ? 2 : 3, 1)).exit_code, 0);
       EXPECT_EQ(captions(output), captions("whole")) << output;
     }
+}
+
+TEST_F(Resume, AFirstSignalEndsAJobThatStillReadsItsList) {
+  ASSERT_EQ(test::shell(command("whole", 1, 1)).exit_code, 0);
+  const std::string pipe = folder_.path("pipe");
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const int writer = ::open(pipe.c_str(), O_RDWR | O_CLOEXEC);  // it writes nothing
+  ASSERT_GE(writer, 0);
+  for (const int ranks : {1, 2}) {
+    const std::string output = "early" + std::to_string(ranks);
+    test::Launch job(command(output, ranks, 1, "-") + " <" + pipe + " >/dev/null 2>&1");
+    for (int i = 0; i < 6000 && !std::filesystem::exists(folder_.path(output)); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    ::kill(job.pid(), SIGTERM);
+    EXPECT_TRUE(job.wait(60)) << ranks << " ranks still run 60 s after SIGTERM";
+    EXPECT_EQ(job.code(), 75) << ranks << " ranks";
+    EXPECT_EQ(
+        test::shell(command(output, ranks, 1, "-") + " <" + folder_.path("list.jsonl")).exit_code,
+        0);
+    EXPECT_EQ(captions(output), captions("whole")) << ranks << " ranks";
+  }
+  ::close(writer);
 }
 
 TEST_F(Resume, WithRetriesAKilledRankIsStartedAgain) {

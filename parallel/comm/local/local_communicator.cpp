@@ -131,6 +131,8 @@ class LocalCommunicator final : public Communicator {
     family().changed.notify_all();
   }
 
+  void post(ConstTensorView x, int to, int tag) override { send(Stream{Device{}}, x, to, tag); }
+
   void recv(const Stream& stream, TensorView x, int from, int tag) override {
     detail::check_message(*this, stream, DeviceType::kCpu, x, from, tag);
     std::unique_lock lock(family().mutex);

@@ -2,9 +2,11 @@
 
 #include "parallel/base/check.h"
 #include "parallel/comm/collective_args.h"
+#include "parallel/comm/mpi/mpi_outbox.h"
 #include "parallel/comm/mpi/mpi_session.h"
 #include "parallel/comm/mpi/mpi_shared_reduce.h"
 #include "parallel/comm/ordered_sum.h"
+#include "parallel/comm/shared_memory.h"
 
 #include <fmt/format.h>
 
@@ -86,13 +88,18 @@ class MpiCommunicator final : public Communicator {
 
   void send(const Stream& stream, ConstTensorView x, int to, int tag) override {
     check_message(*this, stream, DeviceType::kCpu, x, to, tag);
-    if (to == rank()) {
-      own_mail_.emplace_back(tag, std::vector(x.bytes(), x.bytes() + x.size_bytes()));
-      return;
-    }
+    if (to == rank()) return keep_own(x, tag);
     MpiRequests requests(comm_);
     requests.send(x.bytes(), x.size_bytes(), to, kFirstUserTag + tag);
     requests.wait(poll("send"));
+  }
+
+  void post(ConstTensorView x, int to, int tag) override {
+    check_message(*this, Stream{Device{}}, DeviceType::kCpu, x, to, tag);
+    check(x.size_bytes() <= MpiRequests::kPartBytes, "a posted message is over 1 GiB");
+    throw_if_broken("post");
+    if (to == rank()) return keep_own(x, tag);
+    outbox_.post({x.bytes(), x.size_bytes()}, to, kFirstUserTag + tag);
   }
 
   void recv(const Stream& stream, TensorView x, int from, int tag) override {
@@ -156,6 +163,10 @@ class MpiCommunicator final : public Communicator {
   void throw_if_broken(std::string_view what) const {
     if (broken_.is_set())
       throw SystemError(fmt::format("{}: {} given up: {}", who_, what, broken_.reason()));
+  }
+
+  void keep_own(ConstTensorView x, int tag) {
+    own_mail_.emplace_back(tag, std::vector(x.bytes(), x.bytes() + x.size_bytes()));
   }
 
   void recv_own(TensorView x, int tag) {
@@ -284,8 +295,10 @@ class MpiCommunicator final : public Communicator {
     const std::size_t wanted = SharedReduce::bytes_needed(size(), blocks);
     MPI_Win window = MPI_WIN_NULL;
     std::byte* memory = nullptr;
-    RETINUE_MPI_CHECK(MPI_Win_allocate_shared(rank() == 0 ? static_cast<MPI_Aint>(wanted) : 0, 1,
-                                              MPI_INFO_NULL, comm_, &memory, &window));
+    if (MPI_Win_allocate_shared(rank() == 0 ? static_cast<MPI_Aint>(wanted) : 0, 1, MPI_INFO_NULL,
+                                comm_, &memory, &window) != MPI_SUCCESS)
+      throw SystemError(fmt::format("{}: {} bytes that the ranks share cannot be allocated: {}",
+                                    who_, wanted, shared_memory_state()));
     {
       const std::lock_guard lock(session_->mutex);
       session_->windows.push_back(window);
@@ -305,6 +318,7 @@ class MpiCommunicator final : public Communicator {
   const BrokenFlag& broken_;
   std::string who_;
   std::deque<std::pair<int, Bytes>> own_mail_;  ///< tag, bytes
+  MpiOutbox outbox_{comm_};
   std::optional<SharedReduce> shared_;
   std::vector<float> scratch_;
   std::vector<const float*> parts_;

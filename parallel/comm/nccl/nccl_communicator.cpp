@@ -5,6 +5,7 @@
 #include "parallel/comm/collective_args.h"
 #include "parallel/comm/nccl/nccl_ordered_reduce.h"
 #include "parallel/comm/poll.h"
+#include "parallel/comm/shared_memory.h"
 #include "parallel/device/cuda/runtime.h"
 #include "parallel/device/memory.h"
 
@@ -179,6 +180,11 @@ class NcclCommunicator final : public Communicator {
     stream.copy(x.bytes(), bytes.data(), bytes.size());
   }
 
+  void post(ConstTensorView x, int to, int tag) override {
+    throw_if_broken("post");
+    host_.post(x, to, tag);
+  }
+
   bool probe(int& from, int tag, std::int64_t& bytes) override {
     throw_if_broken("probe");
     return host_.probe(from, tag, bytes);
@@ -271,9 +277,11 @@ class NcclCommunicator final : public Communicator {
   }
 
   void check_result(ncclResult_t result, std::string_view what) const {
-    if (is_error(result))
-      throw SystemError(fmt::format("{}: {}: {}: {}", who_, what, ncclGetErrorString(result),
-                                    ncclGetLastError(comm_)));
+    if (!is_error(result)) return;
+    // NCCL's transports share memory, too, and report a lack of it so.
+    const std::string room = result == ncclSystemError ? "; " + shared_memory_state() : "";
+    throw SystemError(fmt::format("{}: {}: {}: {}{}", who_, what, ncclGetErrorString(result),
+                                  ncclGetLastError(comm_), room));
   }
 
   void throw_if_broken(std::string_view what) {

@@ -15,12 +15,6 @@ constexpr int kSnappy = 1, kGzip = 2, kZstd = 6;
 
 DataError error(std::string message) { return {"read", std::move(message)}; }
 
-std::string codec_name(int codec) {
-  constexpr const char* kNames[] = {"uncompressed", "snappy", "gzip", "lzo",
-                                    "brotli",       "lz4",    "zstd", "lz4_raw"};
-  return codec >= 0 && codec < 8 ? kNames[codec] : fmt::format("codec {}", codec);
-}
-
 /// The most bytes that one byte can become, rounded up: a snappy copy of 64 takes three bytes,
 /// deflate gives 258 for two bits, zstd repeats a byte 128 Ki times in a block of four.
 std::int64_t most_per_byte(int codec) {
@@ -66,8 +60,18 @@ bool unpack_zstd(std::span<const std::byte> stored, std::span<std::byte> out) {
 
 }  // namespace
 
+std::string codec_name(int codec) {
+  constexpr const char* kNames[] = {"uncompressed", "snappy", "gzip", "lzo",
+                                    "brotli",       "lz4",    "zstd", "lz4_raw"};
+  return codec >= 0 && codec < 8 ? kNames[codec] : fmt::format("codec {}", codec);
+}
+
+bool is_served_codec(int codec) {
+  return codec == kUncompressed || codec == kSnappy || codec == kGzip || codec == kZstd;
+}
+
 Result<HeapBytes> unpack_page(int codec, std::span<const std::byte> stored, std::int64_t bytes) {
-  if (codec != kUncompressed && codec != kSnappy && codec != kGzip && codec != kZstd)
+  if (!is_served_codec(codec))
     return error(
         fmt::format("is compressed with {}, which is not served. Write it uncompressed or "
                     "with snappy, gzip or zstd",

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 namespace retinue::runtime::detail {
 
@@ -22,6 +23,11 @@ struct HeapBytes {
 };
 
 inline constexpr int kUncompressed = 0;
+
+/// Whether unpack_page() unpacks the codec.
+bool is_served_codec(int codec);
+/// "brotli", or a number.
+std::string codec_name(int codec);
 
 /// Unpacks one page.
 ///   codec   a number of parquet.thrift; kUncompressed copies

@@ -1,5 +1,6 @@
 #include "runtime/formats/parquet/metadata.h"
 
+#include "runtime/formats/parquet/reader.h"
 #include "runtime/formats/parquet/thrift_compact.h"
 
 #include <fmt/format.h>
@@ -13,31 +14,32 @@ namespace {
 
 constexpr auto kRoot = ThriftType::kStruct;
 
-/// One node of the schema, which is written as a tree, depth first.
-struct Node {
-  std::int64_t type = -1;  ///< -1 for a group
-  std::int64_t type_length = 0;
-  std::int64_t repetition = 0;  ///< 0 required, 1 optional, 2 repeated
-  std::string name;
-  std::int64_t children = 0;
-  std::int64_t converted = -1;
-  int logical = 0;  ///< the field of the union LogicalType; 0: none
-  bool is_unsigned = false;
-};
-
-constexpr std::int64_t kRequired = 0, kOptional = 1, kRepeated = 2;
-
-bool is_list(const Node& node) { return node.logical == 3 || node.converted == 3; }
-bool is_text(const Node& node) {
-  // STRING, ENUM and JSON, in the newer and the older notation.
-  return node.logical == 1 || node.logical == 4 || node.logical == 12 || node.converted == 0 ||
-         node.converted == 4 || node.converted == 19;
-}
-
 DataError error(std::string message) { return {"read", std::move(message)}; }
 
-Node read_node(ThriftReader& in, ThriftType type) {
-  Node node;
+/// What a LogicalType says beside its kind.
+void read_logical(ThriftReader& in, int kind, ThriftType type, SchemaElement& node) {
+  node.logical = kind;
+  const bool decimal = kind == 5, time = kind == 7 || kind == 8, integer = kind == 10;
+  if (!decimal && !time && !integer) return in.skip(type);
+  in.fields(type, [&](int part, ThriftType value) {
+    if (decimal && part == 1)
+      node.scale = in.integer(value);
+    else if (time && part == 1)
+      node.utc = in.boolean(value);
+    else if (integer && part == 2)
+      node.is_unsigned = !in.boolean(value);
+    else if (time && part == 2)
+      in.fields(value, [&](int unit, ThriftType inner) {
+        node.unit = unit >= 1 && unit <= 3 ? unit : 0;
+        in.skip(inner);
+      });
+    else
+      in.skip(value);
+  });
+}
+
+SchemaElement read_element(ThriftReader& in, ThriftType type) {
+  SchemaElement node;
   in.fields(type, [&](int id, ThriftType field) {
     switch (id) {
       case 1:
@@ -58,17 +60,11 @@ Node read_node(ThriftReader& in, ThriftType type) {
       case 6:
         node.converted = in.integer(field);
         break;
+      case 7:
+        node.scale = in.integer(field);
+        break;
       case 10:
-        in.fields(field, [&](int kind, ThriftType value) {
-          node.logical = kind;
-          if (kind != 10) return in.skip(value);
-          in.fields(value, [&](int part, ThriftType inner) {  // INTEGER: bits, signed or not
-            if (part == 2)
-              node.is_unsigned = !in.boolean(inner);
-            else
-              in.skip(inner);
-          });
-        });
+        in.fields(field, [&](int kind, ThriftType value) { read_logical(in, kind, value, node); });
         break;
       default:
         in.skip(field);
@@ -78,107 +74,10 @@ Node read_node(ThriftReader& in, ThriftType type) {
   return node;
 }
 
-const char* type_name(const Node& node) {
-  switch (static_cast<ParquetType>(node.type)) {
-    case ParquetType::kBoolean:
-      return "bool";
-    case ParquetType::kInt32:
-      return node.is_unsigned ? "uint32" : "int32";
-    case ParquetType::kInt64:
-      return node.is_unsigned ? "uint64" : "int64";
-    case ParquetType::kInt96:
-      return "int96";
-    case ParquetType::kFloat:
-      return "float";
-    case ParquetType::kDouble:
-      return "double";
-    case ParquetType::kByteArray:
-      return is_text(node) ? "string" : "binary";
-    case ParquetType::kFixed:
-      return "fixed_size_binary";
-  }
-  return "unknown";
+/// Lists of encodings hold those of levels, too, and BIT_PACKED where there are none.
+bool is_known_encoding(std::int64_t encoding) {
+  return encoding == kPlain || (encoding >= kPlainDictionary && encoding <= kRleDictionary);
 }
-
-/// Turns the nodes of a schema into leaves.
-class SchemaWalk {
- public:
-  SchemaWalk(const std::vector<Node>& nodes, ParquetMetadata& out) : nodes_(nodes), out_(out) {}
-
-  /// False where nodes are missing, too deep or left over.
-  bool run() {
-    if (nodes_.empty()) return false;
-    for (std::int64_t child = 0; child < nodes_[0].children; ++child)
-      if (!visit({}, true, 0)) return false;
-    return next_ == nodes_.size();
-  }
-
- private:
-  struct Levels {
-    std::string path;
-    int definition = 0, repetition = 0, element = 0;
-  };
-
-  ///   named  the node's name is part of the path; names between a list and its elements are not
-  bool visit(Levels levels, bool named, int depth) {
-    if (next_ >= nodes_.size() || depth > 30) return false;
-    const Node& node = nodes_[next_++];
-    if (node.repetition < kRequired || node.repetition > kRepeated || node.children < 0)
-      return false;
-    if (named) levels.path += (levels.path.empty() ? "" : ".") + node.name;
-    if (node.repetition != kRequired) ++levels.definition;
-    if (node.repetition == kRepeated) {
-      ++levels.repetition;
-      levels.element = levels.definition;
-    }
-    if (node.children == 0) return leaf(node, levels);
-    // Parquet's three levels of a list: the list, a repeated group, the element. Older writers
-    // leave one out: then the repeated node is the element.
-    const bool list = is_list(node) && node.children == 1 && next_ < nodes_.size() &&
-                      nodes_[next_].repetition == kRepeated;
-    if (!list) {
-      for (std::int64_t child = 0; child < node.children; ++child)
-        if (!visit(levels, true, depth + 1)) return false;
-      return true;
-    }
-    const Node& repeated = nodes_[next_];
-    const bool between =
-        repeated.children == 1 && repeated.name != "array" && repeated.name != node.name + "_tuple";
-    if (!between) return visit(levels, false, depth + 1);
-    ++next_;
-    ++levels.definition;
-    ++levels.repetition;
-    levels.element = levels.definition;
-    return visit(levels, false, depth + 2);
-  }
-
-  bool leaf(const Node& node, const Levels& levels) {
-    if (node.type < 0 || node.type > 7) return false;
-    ParquetLeaf leaf;
-    leaf.type = static_cast<ParquetType>(node.type);
-    constexpr int kWidths[] = {0, 4, 8, 12, 4, 8, 0, 0};
-    leaf.width_bytes = kWidths[node.type];
-    if (leaf.type == ParquetType::kFixed) {
-      if (node.type_length < 1 || node.type_length > (1 << 20)) return false;
-      leaf.width_bytes = static_cast<int>(node.type_length);
-    }
-    leaf.is_unsigned = node.is_unsigned;
-    leaf.max_definition = levels.definition;
-    leaf.max_repetition = levels.repetition;
-    leaf.element_definition = levels.element;
-    if (leaf.type == ParquetType::kInt96)
-      leaf.refusal = "is of type int96, which is not served. Write it as a timestamp or a string";
-    if (levels.repetition > 1)
-      leaf.refusal = "is a list in a list, which is not served. Write one level of list";
-    out_.columns.push_back({levels.path, type_name(node), is_text(node), levels.repetition > 0});
-    out_.leaves.push_back(std::move(leaf));
-    return true;
-  }
-
-  const std::vector<Node>& nodes_;
-  ParquetMetadata& out_;
-  std::size_t next_ = 1;  // after the root
-};
 
 struct WrittenChunk {
   ParquetChunk chunk;
@@ -195,6 +94,12 @@ WrittenChunk read_chunk(ThriftReader& in, ThriftType type) {
         switch (part) {
           case 1:
             out.type = in.integer(value);
+            break;
+          case 2:
+            in.elements(value, [&](ThriftType each) {
+              const std::int64_t encoding = in.integer(each);
+              if (!is_known_encoding(encoding)) out.chunk.unknown_encoding = encoding;
+            });
             break;
           case 4:
             out.chunk.codec = static_cast<int>(in.integer(value));
@@ -229,7 +134,7 @@ struct WrittenFooter {
     std::int64_t rows = -1;
     std::vector<WrittenChunk> chunks;
   };
-  std::vector<Node> nodes;
+  std::vector<SchemaElement> nodes;
   std::vector<Group> groups;
   std::int64_t rows = -1;
   bool encrypted = false;
@@ -239,7 +144,7 @@ WrittenFooter read_footer(ThriftReader& in) {
   WrittenFooter out;
   in.fields(kRoot, [&](int id, ThriftType field) {
     if (id == 2)
-      in.elements(field, [&](ThriftType each) { out.nodes.push_back(read_node(in, each)); });
+      in.elements(field, [&](ThriftType each) { out.nodes.push_back(read_element(in, each)); });
     else if (id == 3)
       out.rows = in.integer(field);
     else if (id == 4)
@@ -315,10 +220,11 @@ Result<ParquetMetadata> parse_footer(std::span<const std::byte> footer, std::int
   const WrittenFooter written = read_footer(in);
   if (in.failed()) return error("its footer is damaged");
   if (written.encrypted)
-    return error("it is encrypted, which is not served. Write it without encryption");
+    return DataError{kUnsupportedParquet,
+                     "it is encrypted, which is not served. Write it without encryption"};
   ParquetMetadata out;
   out.rows = written.rows;
-  if (!SchemaWalk(written.nodes, out).run() || out.columns.empty())
+  if (!read_schema(written.nodes, out) || out.columns.empty())
     return error("the schema in its footer is damaged");
   std::int64_t rows = 0;
   for (std::size_t g = 0; g < written.groups.size(); ++g) {

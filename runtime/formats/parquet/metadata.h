@@ -3,7 +3,7 @@
 // Tested through tests/runtime/formats/parquet/reader_test.cpp.
 
 #include "parallel/base/result.h"
-#include "runtime/formats/parquet/reader.h"
+#include "runtime/formats/parquet/schema.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -15,21 +15,9 @@
 namespace retinue::runtime::detail {
 
 // The enumerations have the numbers of parquet.thrift.
-enum class ParquetType { kBoolean, kInt32, kInt64, kInt96, kFloat, kDouble, kByteArray, kFixed };
 enum class PageKind { kData = 0, kIndex = 1, kDictionary = 2, kDataV2 = 3 };
 inline constexpr int kPlain = 0, kPlainDictionary = 2, kRle = 3, kDeltaBinaryPacked = 5,
                      kDeltaLengthByteArray = 6, kDeltaByteArray = 7, kRleDictionary = 8;
-
-/// How the values of one leaf are written. Levels as in Dremel (Melnik et al. 2010).
-struct ParquetLeaf {
-  ParquetType type = ParquetType::kByteArray;
-  int width_bytes = 0;         ///< of one plain value; 0 for byte arrays and booleans
-  bool is_unsigned = false;    ///< for integers
-  int max_definition = 0;      ///< the level of a value that is present
-  int max_repetition = 0;      ///< 0, or 1 for a list
-  int element_definition = 0;  ///< for a list: the lowest level at which there is an element
-  std::string refusal;         ///< why the leaf cannot be read; empty where it can
-};
 
 /// The pages of one column in one row group.
 struct ParquetChunk {
@@ -38,6 +26,8 @@ struct ParquetChunk {
   std::int64_t begin = 0;   ///< offset of the first page in the file
   std::int64_t end = 0;
   bool elsewhere = false;  ///< in another file, or encrypted
+  /// An encoding of its pages that is not served; -1: none, as far as the footer says.
+  std::int64_t unknown_encoding = -1;
 };
 
 struct ParquetRowGroup {
@@ -46,10 +36,8 @@ struct ParquetRowGroup {
   std::vector<ParquetChunk> chunks;  ///< by column
 };
 
-struct ParquetMetadata {
+struct ParquetMetadata : ParquetSchema {
   std::int64_t rows = 0;
-  std::vector<ParquetColumn> columns;
-  std::vector<ParquetLeaf> leaves;  ///< by column
   std::vector<ParquetRowGroup> groups;
 };
 

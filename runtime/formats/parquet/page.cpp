@@ -24,20 +24,6 @@ DataError too_large(const PageHeader& header, std::int64_t most_bytes) {
                   header.unpacked_bytes, header.values, most_bytes));
 }
 
-std::string encoding_name(int encoding) {
-  constexpr const char* kNames[] = {"plain",
-                                    "1",
-                                    "plain_dictionary",
-                                    "rle",
-                                    "bit_packed",
-                                    "delta_binary_packed",
-                                    "delta_length_byte_array",
-                                    "delta_byte_array",
-                                    "rle_dictionary",
-                                    "byte_stream_split"};
-  return encoding >= 0 && encoding < 10 ? kNames[encoding] : fmt::to_string(encoding);
-}
-
 std::uint32_t little_32(Bytes bytes) {
   std::uint32_t value = 0;
   for (std::size_t i = 0; i < 4; ++i) value |= std::to_integer<std::uint32_t>(bytes[i]) << (8 * i);
@@ -194,28 +180,49 @@ Result<std::size_t> read_entries(ParquetPage& page, Bytes repetition, Bytes defi
   const std::size_t count = page.entry_count;
   if (leaf.max_definition == 0 && leaf.max_repetition == 0) return count;
   std::vector<std::uint32_t> levels(count);
-  if (leaf.max_repetition > 0) {
-    if (!read_hybrid(repetition, 1, levels)) return damaged("its repetition levels end early");
-    for (std::size_t i = 0; i < count; ++i)
+  if (const auto lists = static_cast<std::uint32_t>(leaf.max_repetition); lists > 0) {
+    if (!read_hybrid(repetition, std::bit_width(lists), levels))
+      return damaged("its repetition levels end early");
+    page.repetition.resize(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      if (levels[i] > lists) return damaged("a repetition level is above the most");
       if (levels[i] == 0) page.row_begin.push_back(static_cast<std::uint32_t>(i));
+      page.repetition[i] = static_cast<std::uint8_t>(levels[i]);
+    }
   }
   const auto most = static_cast<std::uint32_t>(leaf.max_definition);
   const auto element = static_cast<std::uint32_t>(leaf.element_definition);
   if (!read_hybrid(definition, std::bit_width(most), levels))
     return damaged("its definition levels end early");
   page.entries.resize(count);
+  page.definition.resize(count);
   std::int32_t values = 0;
   for (std::size_t i = 0; i < count; ++i) {
     if (levels[i] > most) return damaged("a definition level is above the most");
-    page.entries[i] = levels[i] == most          ? values++
-                      : levels[i] >= element     ? kAbsent
-                      : levels[i] + 1 == element ? kEmptyList
-                                                 : kAbsentList;
+    page.definition[i] = static_cast<std::uint8_t>(levels[i]);
+    page.entries[i] = levels[i] == most                                 ? values++
+                      : leaf.max_repetition > 1 || levels[i] >= element ? kAbsent
+                      : levels[i] + 1 == element                        ? kEmptyList
+                                                                        : kAbsentList;
   }
   return static_cast<std::size_t>(values);
 }
 
 }  // namespace
+
+std::string encoding_name(std::int64_t encoding) {
+  constexpr const char* kNames[] = {"plain",
+                                    "1",
+                                    "plain_dictionary",
+                                    "rle",
+                                    "bit_packed",
+                                    "delta_binary_packed",
+                                    "delta_length_byte_array",
+                                    "delta_byte_array",
+                                    "rle_dictionary",
+                                    "byte_stream_split"};
+  return encoding >= 0 && encoding < 10 ? kNames[encoding] : fmt::to_string(encoding);
+}
 
 Bytes ParquetValues::at(std::size_t index) const {
   if (pieces.empty()) return bytes.span().subspan(begin + index * width_bytes, width_bytes);
@@ -228,14 +235,15 @@ std::int64_t ParquetValues::memory_bytes() const {
 
 std::int64_t ParquetPage::memory_bytes() const {
   return own.memory_bytes() +
-         static_cast<std::int64_t>(4 * (indices.size() + entries.size() + row_begin.size()));
+         static_cast<std::int64_t>(4 * (indices.size() + entries.size() + row_begin.size()) +
+                                   definition.size() + repetition.size());
 }
 
 Result<ParquetPage> decode_page(const PageHeader& header, Bytes stored, const ParquetLeaf& leaf,
                                 int codec, std::shared_ptr<const ParquetValues> dictionary,
                                 std::int64_t most_bytes) {
-  // An entry takes up to 20 bytes: levels, entries, rows, pieces.
-  if (header.unpacked_bytes > most_bytes || header.values > most_bytes / 20)
+  // An entry takes up to 22 bytes: levels, entries, rows, pieces.
+  if (header.unpacked_bytes > most_bytes || header.values > most_bytes / 22)
     return too_large(header, most_bytes);
   ParquetPage page;
   page.entry_count = static_cast<std::size_t>(header.values);

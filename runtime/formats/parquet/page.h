@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace retinue::runtime::detail {
@@ -30,7 +31,7 @@ struct ParquetValues {
 inline constexpr std::int32_t kAbsent = -1, kEmptyList = -2, kAbsentList = -3;
 
 /// One decoded data page. An entry is a cell, an element of a list, or the mark of a list without
-/// elements.
+/// elements. In a list of lists every entry without a value is kAbsent.
 struct ParquetPage {
   ParquetValues own;
   std::shared_ptr<const ParquetValues> dictionary;  ///< with `indices`, instead of `own`
@@ -40,6 +41,8 @@ struct ParquetPage {
   /// For a list: the first entry of each row. Entries before the first one belong to a row of the
   /// page before. Empty for other columns, where row i is entry i.
   std::vector<std::uint32_t> row_begin;
+  /// Dremel's levels of each entry; empty: all are the leaf's max_definition, and 0.
+  std::vector<std::uint8_t> definition, repetition;
 
   [[nodiscard]] std::size_t rows(const ParquetLeaf& leaf) const {
     return leaf.max_repetition > 0 ? row_begin.size() : entry_count;
@@ -60,6 +63,9 @@ Result<ParquetPage> decode_page(const PageHeader& header, std::span<const std::b
                                 const ParquetLeaf& leaf, int codec,
                                 std::shared_ptr<const ParquetValues> dictionary,
                                 std::int64_t most_bytes);
+
+/// "byte_stream_split", or a number.
+std::string encoding_name(std::int64_t encoding);
 
 /// Decodes a dictionary page.   Errors: the same.
 Result<ParquetValues> decode_dictionary(const PageHeader& header, std::span<const std::byte> stored,

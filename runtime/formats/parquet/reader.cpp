@@ -3,6 +3,7 @@
 #include "runtime/formats/parquet/metadata.h"
 #include "runtime/formats/parquet/page.h"
 #include "runtime/formats/parquet/page_cache.h"
+#include "runtime/formats/parquet/value_text.h"
 
 #include <fmt/format.h>
 
@@ -10,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <sys/stat.h>
@@ -85,31 +87,9 @@ struct FoundPage {
   std::int64_t first_row = 0;  ///< in the row group
 };
 
-std::string value_text(const ParquetLeaf& leaf, std::span<const std::byte> bytes) {
-  const auto as = [&]<class T>(T value) {
-    std::memcpy(&value, bytes.data(), sizeof value);
-    return value;
-  };
-  switch (leaf.type) {
-    case ParquetType::kBoolean:
-      return bytes[0] != std::byte{0} ? "true" : "false";
-    case ParquetType::kInt32:
-      return leaf.is_unsigned ? fmt::to_string(as(std::uint32_t{}))
-                              : fmt::to_string(as(std::int32_t{}));
-    case ParquetType::kInt64:
-      return leaf.is_unsigned ? fmt::to_string(as(std::uint64_t{}))
-                              : fmt::to_string(as(std::int64_t{}));
-    case ParquetType::kFloat:
-      return fmt::to_string(as(0.0F));
-    case ParquetType::kDouble:
-      return fmt::to_string(as(0.0));
-    case ParquetType::kInt96:
-    case ParquetType::kByteArray:
-    case ParquetType::kFixed:
-      break;
-  }
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
+/// Takes the entries of a page that belong to a row; returns what is wrong.
+using TakeEntries = std::function<std::optional<std::string>(const ParquetPage&, std::size_t begin,
+                                                             std::size_t end)>;
 
 }  // namespace
 
@@ -161,11 +141,12 @@ struct ParquetFile::State {
   Result<PagePointer> page(std::size_t group, int column, std::int64_t number,
                            const ChunkPages& chunk);
   Result<FoundPage> find_page(std::size_t group, int column, std::int64_t row);
-  Result<ParquetCell> take_cell(std::size_t group, int column, std::int64_t row,
-                                const FoundPage& found);
-  Result<bool> append_rest(std::size_t group, int column, std::int64_t number, ParquetCell& cell);
-  void append(const ParquetPage& page, std::size_t begin, std::size_t end, int column,
-              ParquetCell& cell) const;
+  Result<bool> visit_row(std::size_t group, int column, std::int64_t row, const FoundPage& found,
+                         const TakeEntries& take);
+  Result<bool> visit_rest(std::size_t group, int column, std::int64_t number,
+                          const TakeEntries& take);
+  std::optional<std::string> append(const ParquetPage& page, std::size_t begin, std::size_t end,
+                                    int column, std::int64_t& bytes_left, ParquetCell& cell) const;
 };
 
 /// Reads the headers of a chunk's pages, one after the other, without their data.
@@ -308,24 +289,31 @@ Result<FoundPage> ParquetFile::State::find_page(std::size_t group, int column, s
   return found;
 }
 
-void ParquetFile::State::append(const ParquetPage& page, std::size_t begin, std::size_t end,
-                                int column, ParquetCell& cell) const {
+std::optional<std::string> ParquetFile::State::append(const ParquetPage& page, std::size_t begin,
+                                                      std::size_t end, int column,
+                                                      std::int64_t& bytes_left,
+                                                      ParquetCell& cell) const {
   for (std::size_t i = begin; i < end; ++i) {
     const std::int32_t entry =
         page.entries.empty() ? static_cast<std::int32_t>(i) : page.entries[i];
-    if (entry >= 0)
-      cell.values.emplace_back(
-          value_text(leaf(column), page.value(static_cast<std::size_t>(entry))));
-    else if (entry == kAbsentList)
+    if (entry >= 0) {
+      const auto value = page.value(static_cast<std::size_t>(entry));
+      // A dictionary holds a long value once, and a row may have it any number of times.
+      bytes_left -= static_cast<std::int64_t>(value.size());
+      if (bytes_left < 0) return "has a row that is too large";
+      cell.values.emplace_back(value_text(leaf(column), value));
+    } else if (entry == kAbsentList) {
       cell.null = true;
-    else if (entry == kAbsent)
+    } else if (entry == kAbsent) {
       cell.values.emplace_back(std::nullopt);
+    }
   }
+  return std::nullopt;
 }
 
 /// A row of a list may continue in the pages after the one in which it begins.
-Result<bool> ParquetFile::State::append_rest(std::size_t group, int column, std::int64_t number,
-                                             ParquetCell& cell) {
+Result<bool> ParquetFile::State::visit_rest(std::size_t group, int column, std::int64_t number,
+                                            const TakeEntries& take) {
   const std::shared_ptr<ChunkPages> at = pages_of(group, column);
   while (++number < static_cast<std::int64_t>(at->pages.size())) {
     // In version 2 every page begins with a row.
@@ -333,34 +321,25 @@ Result<bool> ParquetFile::State::append_rest(std::size_t group, int column, std:
     const auto next = page(group, column, number, *at);
     if (!next.ok()) return next.error();
     const auto& begins = (*next)->row_begin;
-    append(**next, 0, begins.empty() ? (*next)->entry_count : begins.front(), column, cell);
+    if (const auto why = take(**next, 0, begins.empty() ? (*next)->entry_count : begins.front()))
+      return located(group, column, number, *why);
     if (!begins.empty()) return true;
   }
   return true;
 }
 
-Result<ParquetCell> ParquetFile::State::take_cell(std::size_t group, int column, std::int64_t row,
-                                                  const FoundPage& found) {
-  ParquetCell cell;
+Result<bool> ParquetFile::State::visit_row(std::size_t group, int column, std::int64_t row,
+                                           const FoundPage& found, const TakeEntries& take) {
   const auto local = static_cast<std::size_t>(row - found.first_row);
   const ParquetPage& page = *found.page;
   if (local >= page.rows(leaf(column)))
     return located(group, column, found.number, "is damaged: it holds fewer rows than it says");
-  if (leaf(column).max_repetition == 0) {
-    append(page, local, local + 1, column, cell);
-    cell.null = !cell.values.front().has_value();
-    if (cell.null) cell.values.clear();
-    return cell;
-  }
-  const bool last = local + 1 == page.row_begin.size();
-  append(page, page.row_begin[local], last ? page.entry_count : page.row_begin[local + 1], column,
-         cell);
-  if (last)
-    if (const auto rest = append_rest(group, column, found.number, cell); !rest.ok())
-      return rest.error();
-  if (cell.null && !cell.values.empty())
-    return located(group, column, found.number, "is damaged: a list is absent and has elements");
-  return cell;
+  const bool list = leaf(column).max_repetition > 0;
+  const bool last = list && local + 1 == page.row_begin.size();
+  const std::size_t begin = list ? page.row_begin[local] : local;
+  const std::size_t end = !list ? local + 1 : last ? page.entry_count : page.row_begin[local + 1];
+  if (const auto why = take(page, begin, end)) return located(group, column, found.number, *why);
+  return last ? visit_rest(group, column, found.number, take) : Result<bool>(true);
 }
 
 ParquetFile::ParquetFile(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -380,7 +359,10 @@ Result<std::shared_ptr<const ParquetFile>> ParquetFile::open(const std::string& 
   for (const auto& why : {state->file.read(0, head), state->file.read(size - kEnds, tail)})
     if (why) return fail("cannot be read: " + *why);
   if (std::memcmp(tail + 4, "PARE", 4) == 0)
-    return fail("its footer is encrypted, which is not served. Write it without encryption");
+    return DataError{kUnsupportedParquet,
+                     path +
+                         ": its footer is encrypted, which is not served. Write it without "
+                         "encryption"};
   if (std::memcmp(head, "PAR1", 4) != 0) return fail("is no Parquet file: it begins otherwise");
   if (std::memcmp(tail + 4, "PAR1", 4) != 0)
     return fail("is a Parquet file without its end. The copy is incomplete; copy it again");
@@ -392,7 +374,8 @@ Result<std::shared_ptr<const ParquetFile>> ParquetFile::open(const std::string& 
   if (const auto why = state->file.read(data_end, footer.span()))
     return fail("cannot be read: " + *why);
   auto metadata = parse_footer(footer.span(), data_end);
-  if (!metadata.ok()) return fail(metadata.error().message);
+  if (!metadata.ok())
+    return DataError{metadata.error().stage, path + ": " + metadata.error().message};
   state->metadata = std::move(*metadata);
   return std::shared_ptr<const ParquetFile>(new ParquetFile(std::move(state)));
 }
@@ -400,6 +383,7 @@ Result<std::shared_ptr<const ParquetFile>> ParquetFile::open(const std::string& 
 const std::string& ParquetFile::path() const { return state_->path; }
 std::int64_t ParquetFile::rows() const { return state_->metadata.rows; }
 const std::vector<ParquetColumn>& ParquetFile::columns() const { return state_->metadata.columns; }
+const std::vector<ParquetNode>& ParquetFile::schema() const { return state_->metadata.nodes; }
 
 std::optional<int> ParquetFile::find(std::string_view path) const {
   const auto found = std::ranges::find(columns(), path, &ParquetColumn::path);
@@ -424,6 +408,21 @@ Result<int> ParquetFile::column(std::string_view path) const {
   return *found;
 }
 
+std::string ParquetFile::refusal(int column) const {
+  if (const std::string& why = state_->leaf(column).refusal; !why.empty()) return why;
+  for (std::size_t group = 0; group < state_->metadata.groups.size(); ++group) {
+    const ParquetChunk& chunk = state_->chunk(group, column);
+    if (chunk.elsewhere) return "is encrypted or in another file, which is not served";
+    if (chunk.values == 0) continue;
+    if (!is_served_codec(chunk.codec))
+      return fmt::format("is compressed with {}, which is not served", codec_name(chunk.codec));
+    if (chunk.unknown_encoding >= 0)
+      return fmt::format("is encoded as {}, which is not served",
+                         encoding_name(chunk.unknown_encoding));
+  }
+  return "";
+}
+
 Result<ParquetCell> ParquetFile::cell(std::int64_t row, int column) const {
   return ParquetCursor(std::shared_ptr<const ParquetFile>(std::shared_ptr<void>(), this), column)
       .cell(row);
@@ -441,7 +440,8 @@ ParquetCursor::ParquetCursor(std::shared_ptr<const ParquetFile> file, int column
 ParquetCursor::~ParquetCursor() = default;
 ParquetCursor::ParquetCursor(ParquetCursor&&) noexcept = default;
 
-Result<ParquetCell> ParquetCursor::cell(std::int64_t row) {
+/// Finds the page of a row; returns the row in its row group.
+Result<std::int64_t> ParquetCursor::find(std::int64_t row) {
   check(row >= 0 && row < file_->rows(), "a row of the file");
   ParquetFile::State& state = *file_->state_;
   if (const std::string& why = state.leaf(column_).refusal; !why.empty())
@@ -453,16 +453,67 @@ Result<ParquetCell> ParquetCursor::cell(std::int64_t row) {
   const bool in_page =
       here.page != nullptr && local >= here.first_row && local < group->rows &&
       local - here.first_row < static_cast<std::int64_t>(here.page->rows(state.leaf(column_)));
-  if (!in_page) {
-    place_->group = state.group_of(row);
-    group = &state.metadata.groups[place_->group];
-    local = row - group->first_row;
-    place_->found.page.reset();
-    auto found = state.find_page(place_->group, column_, local);
-    if (!found.ok()) return found.error();
-    place_->found = std::move(*found);
+  if (in_page) return local;
+  place_->group = state.group_of(row);
+  group = &state.metadata.groups[place_->group];
+  local = row - group->first_row;
+  place_->found.page.reset();
+  auto found = state.find_page(place_->group, column_, local);
+  if (!found.ok()) return found.error();
+  place_->found = std::move(*found);
+  return local;
+}
+
+Result<ParquetCell> ParquetCursor::cell(std::int64_t row) {
+  const auto local = find(row);
+  if (!local.ok()) return local.error();
+  ParquetFile::State& state = *file_->state_;
+  ParquetCell cell;
+  std::int64_t bytes_left = state.options.max_page_bytes;
+  const auto visited =
+      state.visit_row(place_->group, column_, *local, place_->found,
+                      [&](const ParquetPage& page, std::size_t begin, std::size_t end) {
+                        return state.append(page, begin, end, column_, bytes_left, cell);
+                      });
+  if (!visited.ok()) return visited.error();
+  if (state.leaf(column_).max_repetition == 0) {
+    cell.null = !cell.values.front().has_value();
+    if (cell.null) cell.values.clear();
   }
-  return state.take_cell(place_->group, column_, local, place_->found);
+  if (cell.null && !cell.values.empty())
+    return state.located(place_->group, column_, place_->found.number,
+                         "is damaged: a list is absent and has elements");
+  return cell;
+}
+
+Result<bool> ParquetCursor::entries(std::int64_t row, std::int64_t& bytes_left,
+                                    std::vector<ParquetEntry>& out) {
+  const auto local = find(row);
+  if (!local.ok()) return local.error();
+  ParquetFile::State& state = *file_->state_;
+  const ParquetLeaf& leaf = state.leaf(column_);
+  const bool bytes = !file_->columns()[static_cast<std::size_t>(column_)].text &&
+                     leaf.meaning == ParquetMeaning::kNone && leaf.type >= ParquetType::kByteArray;
+  out.clear();
+  const auto append = [&](const ParquetPage& page, std::size_t begin,
+                          std::size_t end) -> std::optional<std::string> {
+    for (std::size_t i = begin; i < end; ++i) {
+      ParquetEntry& entry = out.emplace_back();
+      entry.definition = page.definition.empty() ? static_cast<std::uint8_t>(leaf.max_definition)
+                                                 : page.definition[i];
+      entry.repetition = page.repetition.empty() ? std::uint8_t{0} : page.repetition[i];
+      const std::int32_t at = page.entries.empty() ? static_cast<std::int32_t>(i) : page.entries[i];
+      bytes_left -= static_cast<std::int64_t>(sizeof(ParquetEntry));
+      if (at >= 0 && !bytes) {
+        const auto value = page.value(static_cast<std::size_t>(at));
+        bytes_left -= static_cast<std::int64_t>(value.size());
+        if (bytes_left >= 0) entry.text = value_text(leaf, value);
+      }
+      if (bytes_left < 0) return "has a row that is too large";
+    }
+    return std::nullopt;
+  };
+  return state.visit_row(place_->group, column_, *local, place_->found, append);
 }
 
 }  // namespace retinue::runtime

@@ -284,7 +284,7 @@ int run_caption(const Session& session, const CaptionOptions& options) {
   // Read before any rank of this host allocates.
   const std::int64_t preload_bytes = memory_per_rank(session.node_size) / 2;
   // On every rank: the signal's default would end a rank that does not lead.
-  const StopSignal signal;
+  StopSignal signal(session.world.rank() == 0);
   CaptionJob job = prepare_caption(options);
   if (session.world.rank() == 0)
     for (const std::string& line : model_warnings(options.run)) session.log.warning(line);
@@ -305,9 +305,12 @@ int run_caption(const Session& session, const CaptionOptions& options) {
   Outcome outcome;
   if (job.open_count > 0) {
     Work work(session, mesh, share, job, status.board.get(), preload_bytes);
+    signal.set_in_flight(true);
     outcome = work.run(signal, progress);
   }
+  // In flight, for another rank, are the items of the ranks that still run.
   if (!mesh.is_coordinator()) return receive_end(session.world);
+  signal.set_in_flight(false);
   status.board->phase(JobPhase::kFinalizing);
   const int code = finalize_job(*folder, job, mesh.shape(), outcome.counts, progress.elapsed_s(),
                                 outcome.stop_code);

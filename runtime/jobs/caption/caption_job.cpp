@@ -1,6 +1,7 @@
 #include "runtime/jobs/caption/caption_job.h"
 
 #include "layers/weights/content_sample.h"
+#include "parallel/base/file.h"
 #include "parallel/base/hash.h"
 #include "parallel/base/utf8.h"
 #include "runtime/jobs/option_names.h"
@@ -8,8 +9,6 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <fstream>
-#include <iterator>
 #include <string_view>
 #include <utility>
 
@@ -40,10 +39,10 @@ std::string prompt_text(std::string text, const std::string& name) {
 JobPrompt read_prompt(const CaptionOptions& options) {
   JobPrompt prompt{options.prompt, options.system};
   if (options.prompt_file.empty()) return prompt;
-  std::ifstream file(options.prompt_file, std::ios::binary);
-  if (!file)
+  auto text = read_file(options.prompt_file, "[--prompt-file]");
+  if (!text)
     throw UsageError(fmt::format("[--prompt-file] {}: cannot be read", options.prompt_file));
-  prompt.prompt = prompt_text({std::istreambuf_iterator<char>(file), {}}, options.prompt_file);
+  prompt.prompt = prompt_text(std::move(*text), options.prompt_file);
   // Editors end a file with a line end, which is no part of the prompt.
   while (prompt.prompt.ends_with('\n') || prompt.prompt.ends_with('\r')) prompt.prompt.pop_back();
   return prompt;
@@ -89,7 +88,9 @@ SourceOptions source_options(const CaptionOptions& options) {
           .format = options.input_format,
           .limit = options.limit,
           .shard = options.shard,
-          .shuffle = options.shuffle};
+          .shuffle = options.shuffle,
+          .given = {.prompt = options.prompt_given || !options.prompt_file.empty(),
+                    .system = !options.system.empty()}};
 }
 
 Json to_json(const Sampling& sampling) {
@@ -115,10 +116,9 @@ Json signature_of(const CaptionJob& job) {
   // Keys of their own: jobs of earlier versions lack them, and their "model" must stay comparable.
   if (!job.options.run.weights.random)
     json["weights_sample"] = layers::content_sample(layers::Checkpoint(job.options.run.model));
-  std::ifstream processor(job.options.run.model + "/processor_config.json", std::ios::binary);
-  if (processor)
-    json["processor_config"] =
-        sha256_hex(std::string((std::istreambuf_iterator<char>(processor)), {}));
+  if (const auto processor =
+          read_file(job.options.run.model + "/processor_config.json", "[processor]"))
+    json["processor_config"] = sha256_hex(*processor);
   json["weights"] = job.options.run.weights.text();
   json["dtype"] = name(job.model.dtype);
   json["prompt"] = job.prompt.prompt;

@@ -3,8 +3,8 @@
 
 #include "parallel/comm/communicator.h"
 #include "runtime/dataset/item_table.h"
-#include "runtime/dataset/parquet_items.h"
 #include "runtime/dataset/source.h"
+#include "runtime/dataset/table/parquet_items.h"
 #include "runtime/jobs/model_files.h"
 #include "runtime/jobs/options.h"
 #include "runtime/jobs/prepared_request.h"

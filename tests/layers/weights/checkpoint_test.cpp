@@ -128,6 +128,27 @@ TEST_F(DamagedCheckpoint, ASampleDistinguishesWeightsOfEqualHeaders) {
   EXPECT_NE(content_sample(Checkpoint(folder_.path())), before);
 }
 
+TEST_F(DamagedCheckpoint, ATensorWithANumberThatIsNotFiniteIsNamed) {
+  constexpr const char* kName = "model.language_model.norm.weight";
+  const std::string path =
+      folder_.path() + "/" +
+      read("model.safetensors.index.json")["weight_map"][kName].get<std::string>();
+  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+  std::uint64_t header_bytes = 0;
+  file.read(reinterpret_cast<char*>(&header_bytes), sizeof(header_bytes));
+  std::string header(header_bytes, ' ');
+  file.read(header.data(), static_cast<std::streamsize>(header_bytes));
+  const auto tensor = nlohmann::json::parse(header)[kName];
+  const auto size = tensor["dtype"] == "F32" ? 4U : 2U;
+  file.seekp(static_cast<std::streamoff>(sizeof(header_bytes) + header_bytes +
+                                         tensor["data_offsets"][0].get<std::uint64_t>() +
+                                         3 * size));
+  file.write("\xFF\xFF\xFF\xFF", size);
+  file.close();
+  EXPECT_THAT(refusal(), testing::AllOf(HasSubstr(path), HasSubstr("element 3 of tensor"),
+                                        HasSubstr(kName), HasSubstr("is NaN or infinite")));
+}
+
 TEST_F(DamagedCheckpoint, ATensorOfAnotherShapeIsNamedWithBothShapes) {
   change_config([](nlohmann::json& c) {
     c["text_config"]["intermediate_size"] = c["text_config"]["intermediate_size"].get<int>() * 2;

@@ -189,6 +189,26 @@ TEST_P(CommunicatorConformance, LongAndEmptyMessagesArrive) {
   });
 }
 
+// Sent instead of posted, messages of this size would wait for receivers that wait, too.
+TEST_P(CommunicatorConformance, PostedMessagesAreCopiesAndDoNotWait) {
+  on_ranks([&](Communicator& comm) {
+    const int next = (comm.rank() + 1) % comm.size();
+    const int previous = (comm.rank() + comm.size() - 1) % comm.size();
+    std::vector<float> x;
+    for (int i = 0; i < 3; ++i) {
+      x = values_of_rank(comm.rank() * 3 + i, 500'000);
+      comm.post(view_of(x), next, 5);
+      x.assign(x.size(), 0.0F);
+    }
+    comm.barrier();
+    for (int i = 0; i < 3; ++i) {
+      std::vector<float> got(x.size());
+      comm.recv(stream_, view_of(got), previous, 5);
+      EXPECT_TRUE(same_bits(got, values_of_rank(previous * 3 + i, 500'000)));
+    }
+  });
+}
+
 TEST_P(CommunicatorConformance, ProbeFindsTheSenderAndTheSizeOfAMessage) {
   on_ranks([&](Communicator& comm) {
     int from = -1;

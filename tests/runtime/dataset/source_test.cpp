@@ -142,21 +142,27 @@ TEST_F(Source, BadLinesFailAloneAndSayWhere) {
 }
 
 TEST_F(Source, EmptyValuesOfADataFrameAreAbsentAndALineWithoutItsImageFails) {
-  const auto items =
-      list({manifest(R"({"id": 1.0, "image": "in/a.png", "images": null, "messages": []})"
-                     "\n"
-                     R"({"id": "b", "image": ["in/a.png", "in/b/2.png"], "score": NaN})"
-                     "\n"
-                     R"({"id": "c", "image": {"path": "in/a.png", "bytes": null}})"
-                     "\n"
-                     R"({"id": "d", "image": null, "prompt": "What?"})"
-                     "\n"
-                     R"({"id": "e", "images": [], "prompt": "What?"})"
-                     "\n"
-                     R"({"id": "f", "image": NaN, "prompt": "What?"})"
-                     "\n"
-                     R"({"id": "g", "prompt": Infinity})")});
-  ASSERT_EQ(items.size(), 7U);
+  const auto items = list({manifest(
+      R"({"id": 1.0, "image": "in/a.png", "images": null, "messages": []})"
+      "\n"
+      R"({"id": "b", "image": ["in/a.png", "in/b/2.png"], "score": NaN})"
+      "\n"
+      R"({"id": "c", "image": {"path": "in/a.png", "bytes": null}})"
+      "\n"
+      R"({"id": "d", "image": null, "prompt": "What?"})"
+      "\n"
+      R"({"id": "e", "images": [], "prompt": "What?"})"
+      "\n"
+      R"({"id": "f", "image": NaN, "prompt": "What?"})"
+      "\n"
+      R"({"id": "g", "prompt": Infinity})"
+      "\n"
+      R"({"id": "", "prompt": "What?"})"
+      "\n"
+      R"({"id": "j", "messages": [{"role": "user", "content": [{"type": "text", "text": "?", "image": null}]}]})")});
+  ASSERT_EQ(items.size(), 9U);
+  EXPECT_EQ(items[7].id, folder_.path("list.jsonl:8"));
+  for (std::size_t i = 7; i < 9; ++i) EXPECT_FALSE(items[i].error) << items[i].error->message;
   EXPECT_EQ(items[0].id, "1");
   for (std::size_t i = 0; i < 3; ++i) EXPECT_FALSE(items[i].error) << i;
   EXPECT_EQ(items[1].media.size(), 2U);
@@ -195,6 +201,85 @@ TEST_F(Source, KeysThatAskAreReadAndSlipsFailByName) {
     ASSERT_TRUE(items[i].error) << key;
     EXPECT_THAT(items[i].error->message, HasSubstr(key));
   }
+}
+
+// qwen-vl-utils reads these keys; they are not read here yet.
+TEST_F(Source, KeysOfQwenVlUtilsFailTheItemWhereverTheyAre) {
+  const std::vector<std::string> options = {
+      "video_start", "video_end",    "nframes",        "min_frames",    "max_frames", "min_pixels",
+      "max_pixels",  "total_pixels", "resized_height", "resized_width", "sample_fps", "raw_fps"};
+  const std::string image = R"({"type":"image","image":"in/a.png","KEY":4})",
+                    video = R"({"type":"video","video":["in/a.png","in/b/2.png"],"KEY":4})",
+                    url = R"({"type":"image_url","image_url":{"url":"in/a.png","KEY":4}})",
+                    frame =
+                        R"({"type":"video","video":[{"path":"in/a.png","KEY":4},"in/b/2.png"]})";
+  std::vector<std::string> lines = {R"({"image":"in/a.png","KEY":4})",
+                                    R"({"video":"in/a.png","KEY":4})",
+                                    R"({"image":{"path":"in/a.png","KEY":4}})",
+                                    R"({"images":["in/a.png",{"path":"in/a.png","KEY":4}]})",
+                                    R"({"messages":[{"role":"user","content":"?","KEY":4}]})"};
+  for (const std::string& part : {image, video, url, frame}) {
+    const std::string messages = R"([{"role":"user","content":[)" + part + "]}]";
+    lines.push_back(R"({"messages":)" + messages + "}");
+    lines.push_back(R"({"custom_id":"x","body":{"messages":)" + messages + "}}");
+  }
+  for (const std::string& option : options)
+    for (const std::string& line : lines) {
+      const auto read = [&](const std::string& key) {
+        std::string text = line;
+        text.replace(text.find("KEY"), 3, key);
+        return list({manifest(text + "\n")})[0].error;
+      };
+      const auto error = read(option);
+      ASSERT_TRUE(error) << line;
+      EXPECT_THAT(error->message, HasSubstr(option)) << line;
+    }
+}
+
+TEST_F(Source, ImagesOfMessagesMayBeObjectsOfHuggingFace) {
+  const auto items = list({manifest(
+      R"({"messages":[{"role":"user","content":[{"type":"image","image":{"path":"in/a.png","bytes":null}}]}]})"
+      "\n"
+      R"({"messages":[{"role":"user","content":[{"type":"image","image":{"path":null,"bytes":"aGVsbG8="}}]}]})"
+      "\n"
+      R"({"messages":[{"role":"user","content":[{"type":"video","video":[{"url":"in/a.png"},"in/b/2.png"]}]}]})"
+      "\n"
+      R"({"messages":[{"role":"user","content":[{"type":"image","image":{"path":null,"bytes":null}}]}]})"
+      "\n"
+      R"({"messages":[{"role":"user","content":[{"type":"image","image":["in/a.png"]}]}]})")});
+  ASSERT_EQ(items.size(), 5U);
+  for (std::size_t i = 0; i < 3; ++i) ASSERT_FALSE(items[i].error) << items[i].error->message;
+  EXPECT_EQ(items[0].media[0].files[0].path, folder_.path("in/a.png"));
+  EXPECT_EQ(items[1].media[0].files[0].place, MediaPlace::kBase64);
+  EXPECT_EQ(items[2].media[0].files.size(), 2U);
+  for (std::size_t i = 3; i < 5; ++i) EXPECT_TRUE(items[i].error) << i;
+}
+
+TEST_F(Source, AGivenPromptWinsOverTheJsonOfAnArchiveAndNotOverAManifest) {
+  const std::string image = test::read_text(test::golden_folder() + "/images/pond.png");
+  test::write_text(folder_.path("a.tar"), plain_tar({{"a.png", image},
+                                                     {"a.json", R"({"prompt":"Json?"})"},
+                                                     {"b.png", image},
+                                                     {"b.prompt", "Member?"},
+                                                     {"c.png", image},
+                                                     {"c.json", "{}"}}));
+  SourceOptions options;
+  const std::vector<std::string> inputs = {
+      folder_.path("a.tar"), manifest(R"({"id":"d","image":"in/a.png","prompt":"Line?"})")};
+  const auto prompts = [&] {
+    std::vector<std::string> found;
+    for (const Item& item : list(inputs, options)) found.push_back(item.prompt.value_or("none"));
+    return found;
+  };
+  EXPECT_THAT(prompts(), ElementsAre("Json?", "Member?", "none", "Line?"));
+  options.given.prompt = true;
+  EXPECT_THAT(prompts(), ElementsAre("none", "Member?", "none", "Line?"));
+  options.inputs = inputs;
+  std::istringstream none;
+  EXPECT_EQ(
+      describe(list_table(options, none, "").passed_over()),
+      "prompt in the data: 1 (a flag of the same name is given, and wins), --prompt not used: 2 "
+      "(the items have texts of their own, which win)");
 }
 
 TEST_F(Source, TwoQuestionsAboutOneImageAreTwoItems) {
@@ -240,10 +325,25 @@ TEST_F(Source, AFileOfAnotherFormIsRefusedOnce) {
       {"[{\"image\": \"a\"}]\n", "JSON array"},
       {"[\n{\"image\": \"a\"}\n]\n", "JSON array"},
       {"{\n  \"image\": \"a\"\n}\n", "several lines"},
+      {"{\"image\": \"a\"}{\"image\": \"b\"}\n", "several objects in a line"},
+      {"{\"image\": \"a\"},\n{\"image\": \"b\"},\n", "commas behind"},
+      {"{'image': 'a'}\n{'image': 'b'}\n", "Python"},
+      {"\x1E{\"image\": \"a\"}\n\x1E{\"image\": \"b\"}\n", "jq --seq"},
+      {"{\"data\": [{\"image\": \"a\"}]}\n", "jq -c '.[\"data\"][]'"},
+      {"{\"images\": [{\"file_name\": \"a\"}], \"annotations\": []}\n", "list \"images\""},
+      {"[\"a.jpg\"]\n[\"b.jpg\"]\n", "jq -c '{images: .}'"},
       {"image,prompt\na.jpg,What?\n", "CSV"},
+      {"image\tprompt\na.jpg\tWhat?\n", R"(delimiter="\t")"},
+      {"image;prompt\na.jpg;What?\n", R"(delimiter=";")"},
+      {"image|prompt\na.jpg|What?\n", R"(delimiter="|")"},
       {"a.jpg\nb.jpg\n", "list of paths"},
       {"\"a.jpg\"\n\"b.jpg\"\n", "list of texts"}};
   for (const auto& [text, found] : cases) EXPECT_THAT(refusal({manifest(text)}), HasSubstr(found));
+  // One bad line costs no more than itself.
+  for (const char* text :
+       {"{\"image\": \"a\"},\n{\"image\": \"b\"}\n", "{\"image\": \n{\"image\": \"b\"}\n",
+        "{'image': 'a'}\n{\"image\": \"b\"}\n", "{\"images\": [{\"path\": \"a\"}]}\n"})
+    EXPECT_EQ(refusal({manifest(text)}), "") << text;
 }
 
 TEST_F(Source, StandardInputIsAManifest) {

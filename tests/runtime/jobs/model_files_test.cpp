@@ -6,8 +6,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <string>
 #include <vector>
@@ -15,6 +18,7 @@
 namespace retinue::runtime {
 namespace {
 
+namespace fs = std::filesystem;
 using testing::HasSubstr;
 
 class ModelFlags : public testing::Test {
@@ -79,6 +83,49 @@ TEST_F(ModelFlags, WarningsNameWhatIsServedOtherwiseThanItMayLook) {
   EXPECT_THAT(warnings("{}"), testing::IsEmpty());
   test::write_text(folder.path("model.safetensors.index.json"), "");
   EXPECT_THAT(warnings("{}"), testing::ElementsAre(HasSubstr("is not used")));
+}
+
+/// A copy of a golden checkpoint, whose config.json may be changed.
+class ModelFolder : public testing::Test {
+ protected:
+  ModelFolder() {
+    fs::copy(fs::path(RETINUE_SOURCE_DIR) / "tests/golden/model/configs/sharded", folder_.path(),
+             fs::copy_options::recursive);
+    run_.model = folder_.path();
+  }
+  void change_config(const std::function<void(nlohmann::json&)>& change) {
+    std::ifstream file(folder_.path("config.json"));
+    auto config = nlohmann::json::parse(file);
+    change(config);
+    folder_.write("config.json", config.dump());
+  }
+
+  test::TemporaryFolder folder_;
+  RunOptions run_;
+};
+
+TEST_F(ModelFolder, TheDtypeIsTheTopLevelsThenThatOfTheWeights) {
+  change_config([](nlohmann::json& config) { config["dtype"] = "float32"; });
+  EXPECT_EQ(load_model_files(run_).dtype, DType::kF32);
+  change_config([](nlohmann::json& config) {
+    config.erase("dtype");
+    config["text_config"]["dtype"] = "float32";
+  });
+  EXPECT_EQ(load_model_files(run_).dtype, DType::kBF16) << "the weights are BF16";
+  run_.weights.random = true;
+  EXPECT_EQ(load_model_files(run_).dtype, DType::kF32) << "there are no weights";
+  run_.dtype = DType::kBF16;
+  EXPECT_EQ(load_model_files(run_).dtype, DType::kBF16) << "the flag wins";
+}
+
+TEST_F(ModelFolder, ATiedModelWithAHeadOfItsOwnIsWarnedAbout) {
+  EXPECT_THAT(model_warnings(run_), testing::IsEmpty());
+  change_config([](nlohmann::json& config) {
+    config["tie_word_embeddings"] = config["text_config"]["tie_word_embeddings"] = true;
+  });
+  EXPECT_THAT(model_warnings(run_), testing::ElementsAre(HasSubstr("lm_head.weight is not used")));
+  run_.weights.random = true;
+  EXPECT_THAT(model_warnings(run_), testing::IsEmpty());
 }
 
 TEST_F(ModelFlags, SamplingComesFromTheModelOnRequestAndFlagsWin) {

@@ -1,5 +1,6 @@
 // `ask` and `check`.
 #include "runtime/jobs/job.h"
+#include "runtime/jobs/prepared_request.h"
 #include "tests/support/job_ranks.h"
 
 #include <gmock/gmock.h>
@@ -202,6 +203,22 @@ TEST_F(Check, RefusesWhatWouldNotRun) {
   asked = options();
   asked.run.kv_memory_gib = 1e6;
   EXPECT_THROW(check_of(asked, 1), UsageError);
+}
+
+TEST(AssumedRate, IsNamedForListsOfFramesThatHaveNone) {
+  const auto warning_of = [](MediaReference media) {
+    Item item;
+    item.media.push_back(std::move(media));
+    return assumed_rate_warning(item);
+  };
+  const std::string warning =
+      "[video] a list of frames has no \"fps\": 24 frames per second are assumed, as transformers "
+      "does";
+  EXPECT_EQ(warning_of({MediaKind::kVideo, {"1.png", "2.png"}, 0.0}), warning);
+  EXPECT_EQ(warning_of({MediaKind::kVideo, {"1.png", "2.png"}, 24.0}), "");
+  EXPECT_EQ(warning_of({MediaKind::kVideo, {"a.mp4"}, 0.0}), "") << "the file has a rate";
+  EXPECT_EQ(warning_of({MediaKind::kImage, {"1.png"}, 0.0}), "");
+  EXPECT_EQ(assumed_rate_warning({}), "");
 }
 
 }  // namespace

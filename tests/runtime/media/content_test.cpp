@@ -1,9 +1,11 @@
 #include "runtime/media/content.h"
 
 #include "tests/runtime/media/image_golden.h"
+#include "tests/runtime/media/video_files.h"
 
 #include <gtest/gtest.h>
 
+#include <string>
 #include <string_view>
 
 namespace retinue::runtime {
@@ -34,6 +36,28 @@ TEST(Content, IsAVideoByItsContainer) {
   EXPECT_EQ(kind_of("\x1A\x45\xDF\xA3"), MediaKind::kVideo);
   EXPECT_EQ(kind_of("RIFF....AVI "), MediaKind::kVideo);
   EXPECT_EQ(kind_of("RIFF....WEBP"), MediaKind::kImage);
+}
+
+TEST(Content, OfEveryContainerIsAVideoByItsFirstBytes) {
+  for (const std::string& name : test::container_videos()) {
+    if (name.ends_with(".png") || name.ends_with(".webp")) continue;  // images that move
+    EXPECT_EQ(kind_of(test::container_video(name).substr(0, 412)), MediaKind::kVideo) << name;
+  }
+  EXPECT_EQ(kind_of("OggS\0\2 and further on \x01vorbis"sv), std::nullopt) << "sound";
+  std::string program(600, 'a');
+  program[0] = program[188] = program[376] = 'G';
+  EXPECT_EQ(kind_of(program), std::nullopt) << "TypeScript";
+}
+
+TEST(Content, IsNamedInMessages) {
+  const auto name_of = [](const char* name) {
+    return describe_content(test::bytes_of(test::container_video(name)));
+  };
+  EXPECT_EQ(name_of("h264.ts"), "an MPEG transport stream");
+  EXPECT_EQ(name_of("h264.flv"), "an FLV");
+  EXPECT_EQ(name_of("wmv2.wmv"), "a WMV or another ASF file");
+  EXPECT_EQ(name_of("theora.ogv"), "an Ogg file");
+  EXPECT_EQ(name_of("mpeg2.mpg"), "an MPEG program stream");
 }
 
 TEST(Content, IsNeitherInAnImageContainerThatIsNotRead) {

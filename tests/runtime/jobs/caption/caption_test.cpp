@@ -441,7 +441,8 @@ TEST_F(Caption, ASignalFinalizesAndTheSameCommandResumes) {
   const std::string segment = folder_.path("out/journal/r00000.e0.seg");
   int code = -1;
   {
-    const StopSignal caught;  // also where the job has ended before the signal
+    StopSignal caught(false);
+    caught.set_in_flight(true);  // also where the job has ended before the signal
     std::jthread job([&] { code = run(asked, 2, 1); });
     if (wait_until([&] { return has_done_an_item(segment); }, "rank 0 has done an item"))
       std::raise(SIGTERM);
@@ -496,7 +497,8 @@ TEST_F(Caption, AskedToStopItFinishesWhatIsInFlightUnlessTheDeadlineIsZero) {
     const std::string segment = asked.output + "/journal/r00000.e0.seg";
     int code = -1;
     {
-      const StopSignal caught;  // also where the job has ended before the signal
+      StopSignal caught(false);
+      caught.set_in_flight(true);  // also where the job has ended before the signal
       std::jthread job([&] { code = run(asked); });
       if (wait_until([&] { return has_done_an_item(segment); }, "the job has done an item"))
         std::raise(SIGUSR1);

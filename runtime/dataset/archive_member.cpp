@@ -72,6 +72,8 @@ std::string problem_of(const TarMember& member) {
     case TarKind::kHardLink:
     case TarKind::kSymbolicLink:
       return fmt::format("is a link to {}, which is no file of the archive", member.target);
+    case TarKind::kSparse:
+      return "is a sparse file, which is not served. Pack it again without --sparse";
     case TarKind::kOther:
       break;
   }

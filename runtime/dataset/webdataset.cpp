@@ -99,7 +99,7 @@ class Archive {
       sink_.passed_over(*left, kLeftByTools);
     else if (is_metadata(member.name))
       sink_.passed_over("files such as __x__", "are metadata of webdataset");
-    else if (member.kind != TarKind::kFile)
+    else if (member.kind != TarKind::kFile && member.kind != TarKind::kSparse)
       sink_.passed_over("links, pipes and devices", "are no files of the archive");
     else
       sink_.passed_over(kind_label(member.name),

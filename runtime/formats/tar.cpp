@@ -116,6 +116,7 @@ std::optional<DataError> TarReader::read_pax(const std::string& text, Extension&
       pax.bytes = bytes;
     } else if (key.starts_with("GNU.sparse.")) {
       pax.sparse = true;
+      if (key == "GNU.sparse.name") pax.sparse_name = value;
     }
   }
   return std::nullopt;
@@ -179,6 +180,18 @@ Result<bool> TarReader::find_header(Header& header) {
   return false;
 }
 
+/// The bytes between the header of GNU's sparse file and its content: more of its map.
+Result<std::int64_t> TarReader::map_bytes(const Header& header) {
+  std::int64_t bytes = 0;
+  Header block = header;
+  for (std::size_t more = 482; block[more] != std::byte{0}; more = 504) {
+    bytes += kBlock;
+    if (read_at_(at_ + bytes, block) != block.size())
+      return damage("a map of a sparse file is cut");
+  }
+  return bytes;
+}
+
 Result<std::optional<TarMember>> TarReader::take_member(const Header& header, std::int64_t bytes,
                                                         Extension& extension) {
   const char type = static_cast<char>(header[156]);
@@ -189,31 +202,34 @@ Result<std::optional<TarMember>> TarReader::take_member(const Header& header, st
     member.name = prefix + "/" + member.name;
   if (!extension.long_name.empty()) member.name = std::move(extension.long_name);
   if (!extension.path.empty()) member.name = std::move(extension.path);
+  if (!extension.sparse_name.empty()) member.name = std::move(extension.sparse_name);
   member.bytes = extension.bytes.value_or(bytes);
   member.offset = at_ + kBlock;
   member.archive = archive_;
-  if (type == 'S' || extension.sparse)
-    return damage(fmt::format(
-        "{} is a sparse file, which is not served. Pack it again without --sparse", member.name));
+  if (type == 'S') {
+    const auto map = map_bytes(header);
+    if (!map.ok()) return map.error();
+    member.offset += map.value();
+  }
   // Links and folders have no content, even if their header has a size; other kinds have content.
   const bool empty = type >= '1' && type <= '6';
-  const std::int64_t held = empty ? 0 : member.bytes;
-  if (held > size_ - member.offset) {
+  if (empty) member.bytes = 0;
+  if (member.bytes > size_ - member.offset) {
     cut_member_ = member.name;
-    return damage(fmt::format("{} should have {} bytes, and {} are there", member.name, held,
-                              std::max<std::int64_t>(0, size_ - member.offset)));
+    return damage(fmt::format("{} should have {} bytes, and {} are there", member.name,
+                              member.bytes, std::max<std::int64_t>(0, size_ - member.offset)));
   }
-  at_ = member.offset + whole_blocks(held);
+  at_ = member.offset + whole_blocks(member.bytes);
   const bool regular = type == '0' || type == '\0' || type == '7';
   // 'D' is the list of a folder's files in a backup, 'V' the name of a volume.
   if (type == '5' || type == 'D' || type == 'V' || (regular && member.name.ends_with('/')))
     return std::optional<TarMember>();
-  if (regular) return std::optional(std::move(member));
-  member.bytes = held;
-  member.kind = type == '1'   ? TarKind::kHardLink
-                : type == '2' ? TarKind::kSymbolicLink
-                              : TarKind::kOther;
-  if (member.kind == TarKind::kOther) return std::optional(std::move(member));
+  member.kind = type == 'S' || extension.sparse ? TarKind::kSparse
+                : regular                       ? TarKind::kFile
+                : type == '1'                   ? TarKind::kHardLink
+                : type == '2'                   ? TarKind::kSymbolicLink
+                                                : TarKind::kOther;
+  if (type != '1' && type != '2') return std::optional(std::move(member));
   member.target = text_of(field(header, 157, 100));
   if (!extension.long_target.empty()) member.target = std::move(extension.long_target);
   if (!extension.target.empty()) member.target = std::move(extension.target);

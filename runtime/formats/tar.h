@@ -17,6 +17,7 @@ enum class TarKind : std::uint8_t {
   kFile,
   kHardLink,      ///< to a member of an earlier place, by its name
   kSymbolicLink,  ///< to a path from the folder of the link
+  kSparse,        ///< a file without its zeros, which no range of the archive is
   kOther          ///< a device, a pipe, a part of a file of another volume
 };
 
@@ -43,7 +44,7 @@ class TarReader {
 
   /// The next member; nothing after the last one.
   /// Errors: stage "tar", with the offset of the damage: a wrong checksum of a header, a cut member
-  ///   or archive, sparse files. After an error the archive cannot be read further.
+  ///   or archive. After an error the archive cannot be read further.
   Result<std::optional<TarMember>> next();
   /// The name of the member that is cut, after such an error; else empty.
   [[nodiscard]] const std::string& cut_member() const { return cut_member_; }
@@ -56,7 +57,7 @@ class TarReader {
   using Header = std::array<std::byte, 512>;
   /// What headers before a member say of it.
   struct Extension {
-    std::string path, target;
+    std::string path, target, sparse_name;
     std::optional<std::int64_t> bytes;
     bool sparse = false;
     std::string long_name, long_target;  ///< GNU's
@@ -67,6 +68,7 @@ class TarReader {
   Result<std::string> read_text(std::int64_t bytes, const char* what);
   std::optional<DataError> read_extension(char type, std::int64_t bytes, Extension& extension);
   [[nodiscard]] std::optional<DataError> read_pax(const std::string& text, Extension& pax) const;
+  Result<std::int64_t> map_bytes(const Header& header);
   Result<std::optional<TarMember>> take_member(const Header& header, std::int64_t bytes,
                                                Extension& extension);
 

@@ -64,7 +64,11 @@ void add_items(Json& json, const JobStatus& status, const RankState& total) {
                    {"failed", status.failed()},
                    {"quarantined", status.quarantined},
                    {"left", status.items - status.done() - status.failed()},
-                   {"in_flight", total.live + total.requests}};
+                   {"in_flight", total.live + total.requests},
+                   {"passed_over", Json::array()}};
+  for (const PassedOver& kind : status.passed_over)
+    json["items"]["passed_over"].push_back(
+        {{"what", kind.what}, {"why", kind.why}, {"count", kind.count}});
   json["this_run"] = {{"done", status.counts.done},
                       {"failed", status.counts.failed},
                       {"media", status.counts.media},

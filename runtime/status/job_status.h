@@ -3,6 +3,7 @@
 // Tested through tests/runtime/status/status_board_test.cpp.
 
 #include "parallel/mesh/mesh.h"
+#include "runtime/dataset/passed_over.h"
 #include "runtime/decode/prefetcher.h"
 #include "runtime/engine/stats.h"
 #include "runtime/status/progress.h"
@@ -111,7 +112,8 @@ struct JobStatus {
   double made_unix_s = 0, started_unix_s = 0;
   double elapsed_s = 0;  ///< since this run listed its items
   std::int64_t items = 0, done_before = 0, failed_before = 0, quarantined = 0;
-  Counts counts;  ///< of this run, summed over replicas
+  std::vector<PassedOver> passed_over;  ///< what the inputs hold beside the items
+  Counts counts;                        ///< of this run, summed over replicas
   bool has_eta = false;
   double left_low_s = 0, left_high_s = 0;
   std::vector<Rank> ranks;

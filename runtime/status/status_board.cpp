@@ -65,6 +65,10 @@ void StatusBoard::items_known(std::int64_t items, std::int64_t done_before,
   started_s_ = bucket_begin_s_ = clock_.now_s();
 }
 
+void StatusBoard::passed_over(std::vector<PassedOver> kinds) {
+  status_.passed_over = std::move(kinds);
+}
+
 void StatusBoard::phase(JobPhase phase) {
   if (status_.phase == phase) return;
   status_.phase = phase;

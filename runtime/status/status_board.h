@@ -34,6 +34,7 @@ class StatusBoard {
   void add_sink(StatusSink& sink);
   void items_known(std::int64_t items, std::int64_t done_before, std::int64_t failed_before,
                    std::int64_t quarantined, int epoch);
+  void passed_over(std::vector<PassedOver> kinds);
   void phase(JobPhase phase);
   void ended(int exit_code, std::string outcome, const Counts& counts);
 

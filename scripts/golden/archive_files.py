@@ -72,6 +72,22 @@ def write_links(path, format):
             add(tar, name, type=kinds[kind], linkname=target)
 
 
+def write_sparse(path, pieces, options):
+    """Sparse files between two plain ones. Maps of more than 4 pieces need another header."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, count in (("sparse-1.img", 2), ("sparse-many.img", pieces)):
+            with open(os.path.join(folder, name), "wb") as file:
+                for i in range(count):
+                    file.seek(i * 65536)
+                    file.write(bytes([i + 1]) * 512)
+        names = ["0.jpg", "sparse-1.img", "sparse-many.img", "1.jpg"]
+        for name in ("0.jpg", "1.jpg"):
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(content(name))
+        subprocess.run(["tar", "-S", "-c", "-b", "1", "--mtime=@0", "--owner=0", "--group=0", "--mode=644", *options, "-f", path,
+                        "-C", folder, *names], check=True)
+
+
 def extracted(path):
     """A pipe is not opened; a hard link is extracted after the file that it links to."""
     with tempfile.TemporaryDirectory() as folder, tarfile.open(path, ignore_zeros=True) as tar:
@@ -111,14 +127,18 @@ def main():
     wanted = sorted(folder.glob("*.tar"))
     write_links(folder / "links_gnu.tar", tarfile.GNU_FORMAT)
     write_links(folder / "links_pax.tar", tarfile.PAX_FORMAT)
+    write_sparse(folder / "sparse_gnu.tar", 6, ["--format=oldgnu"])
+    for version in ("0.0", "1.0"):
+        write_sparse(folder / f"sparse_pax_{version[0]}{version[2]}.tar", 5, ["--format=posix", f"--sparse-version={version}",
+                     "--pax-option=delete=atime,delete=ctime,delete=mtime,exthdr.name=%d/PaxHeaders/%f"])
     parts = [(folder / name).read_bytes() for name in ("pax_size.tar", "webdataset.tar")]
     # As cat joins them, with an archive of nothing first, and padded as a tape of large blocks is.
-    (folder / "joined.tar").write_bytes(bytes(1536) + parts[0] + bytes(70 * 1024) + parts[1] + bytes(512 * 137))
+    (folder / "joined.tar").write_bytes(bytes(1536) + parts[0] + bytes(70 * 1024) + parts[1] + bytes(512 * 9))
     archives = sorted(folder.glob("*.tar"))
     common.write_json(folder / "manifest.json", {
         "format": common.FORMAT, "remake": "python3 scripts/golden/archive_files.py",
         "versions": {"webdataset": importlib.metadata.version("webdataset")},
-        "members": {p.name: members(p) for p in archives}, "samples": {p.name: samples(p) for p in wanted},
+        "members": {p.name: members(p) for p in archives if not p.name.startswith("sparse")}, "samples": {p.name: samples(p) for p in wanted},
         "extracted": {p.name: extracted(p) for p in archives},
         "files": common.file_hashes(folder, archives)})
 

@@ -53,6 +53,7 @@ void publish_items(StatusPublisher& status, const CaptionJob& job, Log& log) {
   if (status.board == nullptr) return;
   status.board->items_known(static_cast<std::int64_t>(job.items.size()), job.done_before,
                             job.failed_before, job.quarantined, job.epoch);
+  status.board->passed_over(job.items.passed_over());
   status.file = std::make_unique<StatusFile>(job.options.output + "/status.json", log);
   status.board->add_sink(*status.file);
   status.board->phase(JobPhase::kLoading);

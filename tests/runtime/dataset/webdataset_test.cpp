@@ -202,6 +202,22 @@ TEST_F(WebDataset, ALinkIsItsFileAndOneToNothingFailsByName) {
   }
 }
 
+// An image among them may be one that a tool wrote with holes.
+TEST_F(WebDataset, ASparseFileFailsItsSampleAlone) {
+  for (const char* name : {"sparse_gnu.tar", "sparse_pax_00.tar", "sparse_pax_10.tar"}) {
+    std::string tar = test::read_text(golden() + "/" + name);
+    EXPECT_THAT(ids(list({golden() + "/" + name})), ElementsAre("0", "1")) << name;
+    EXPECT_THAT(counts({golden() + "/" + name}), ElementsAre(".img: 2")) << name;
+    for (auto at = tar.find("sparse-1.img"); at != std::string::npos; at = tar.find("sparse-1.img"))
+      tar.replace(at, 12, "sparse-1.png");
+    mend_checksums(tar);
+    test::write_text(folder_.path(name), tar);
+    const auto items = list({folder_.path(name)});
+    EXPECT_THAT(ids(items), ElementsAre("0", "sparse-1", "1")) << name;
+    EXPECT_THAT(items[1].error.value().message, HasSubstr("sparse-1.png is a sparse file"));
+  }
+}
+
 TEST_F(WebDataset, APromptThatIsALinkToNothingIsNotLeftOut) {
   std::string tar = tar_entry("a.prompt", '2', "gone.prompt", "") +
                     tar_entry("b.prompt", '2', "c.txt", "") + tar_entry("d.txt", '2', "gone", "") +

@@ -9,7 +9,6 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <fstream>
 #include <span>
@@ -129,19 +128,6 @@ TEST(Tar, BytesThatCannotBeReadBehindTheEndMarkAreDamage) {
     ASSERT_FALSE(end.ok());
     EXPECT_THAT(end.error().message, HasSubstr("cannot be read"));
   }
-}
-
-TEST(Tar, SparseFilesAreRefused) {
-  std::string sparse = plain_tar({{"a.jpg", "x"}});
-  sparse[156] = 'S';
-  EXPECT_THAT(read_all(sparse).error, HasSubstr("checksum"));
-  sparse.replace(148, 8, 8, ' ');
-  unsigned sum = 0;
-  for (std::size_t i = 0; i < 512; ++i) sum += static_cast<unsigned char>(sparse[i]);
-  std::array<char, 8> digits;
-  std::snprintf(digits.data(), digits.size(), "%06o", sum);
-  sparse.replace(148, 7, digits.data(), 7);
-  EXPECT_THAT(read_all(sparse).error, HasSubstr("a.jpg is a sparse file"));
 }
 
 }  // namespace

@@ -36,6 +36,7 @@ JobStatus running() {
                 .mesh = {.data = 2, .tensor = 2}};
   status.phase = JobPhase::kRunning;
   status.items = 100, status.done_before = 10, status.failed_before = 1, status.quarantined = 1;
+  status.passed_over = {{.what = ".tar", .why = "in a folder", .count = 3}};
   status.counts.done = 20, status.counts.failed = 2, status.counts.media = 21;
   status.elapsed_s = 10;
   status.ranks.resize(4);
@@ -75,12 +76,14 @@ TEST_F(MonitorOf, StatusIsWhatTheJobPublished) {
   const Json json = status();
   EXPECT_EQ(json["schema_version"], 1);
   EXPECT_EQ(json["phase"], "running");
-  EXPECT_EQ(json["items"], (Json{{"all", 100},
-                                 {"done", 30},
-                                 {"failed", 3},
-                                 {"quarantined", 1},
-                                 {"left", 67},
-                                 {"in_flight", 0}}));
+  EXPECT_EQ(json["items"],
+            (Json{{"all", 100},
+                  {"done", 30},
+                  {"failed", 3},
+                  {"quarantined", 1},
+                  {"left", 67},
+                  {"in_flight", 0},
+                  {"passed_over", {{{"what", ".tar"}, {"why", "in a folder"}, {"count", 3}}}}}));
   EXPECT_EQ(json["rates"]["items_per_s"], 2.2);
   EXPECT_EQ(json["ranks"].size(), 4U);
   EXPECT_EQ(json["ranks"][2]["replica"], 1);

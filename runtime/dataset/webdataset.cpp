@@ -261,7 +261,7 @@ class Archive {
     if (auto error = detail::read_id_and_prompt(json, item)) return error;
     if (asked && json.contains("prompt"))
       return bad(fmt::format("{}: has a prompt, and so has another member", part.member.name));
-    item.texts_are_data = !asked;
+    item.prompt_is_data = !asked;
     if (!json.contains("messages")) return std::nullopt;
     if (item.prompt) return bad("messages stand alone: no prompt beside them");
     auto conversation = parse_messages(json["messages"], "");

@@ -16,10 +16,10 @@ bool GivenTextsSink::add(Item item) {
   };
   if (!item.error) {
     if (given_.prompt)
-      decide("--prompt not used", "prompt in the data", item.texts_are_data && !item.media.empty(),
+      decide("--prompt not used", "prompt in the data", item.prompt_is_data && !item.media.empty(),
              item.prompt);
     if (given_.system)
-      decide("--system not used", "system in the data", item.texts_are_data, item.system);
+      decide("--system not used", "system in the data", item.system_is_data, item.system);
   }
   return next_.add(std::move(item));
 }

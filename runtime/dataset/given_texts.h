@@ -12,7 +12,7 @@ struct GivenTexts {
 };
 
 /// Decides, on the way to another sink, between the job's texts and those of an item, and counts who
-/// won. What a table or the JSON of an archive holds (Item::texts_are_data) gives way; a manifest's
+/// won. What a table or the JSON of an archive holds (Item::prompt_is_data) gives way; a manifest's
 /// line, a member .prompt and messages were written to ask, and win. So does the prompt of an item
 /// that shows nothing: it is all that the item is.
 class GivenTextsSink : public ItemSink {

@@ -34,9 +34,9 @@ struct Item {
   std::vector<MediaReference> media;  ///< in prompt order
   std::optional<std::string> prompt;  ///< replaces the job's
   std::optional<std::string> system;  ///< replaces the job's
-  /// Prompt and system lie in a table or in the JSON of an archive, which other people wrote: those that
-  /// are given for the whole job win. Not packed.
-  bool texts_are_data = false;
+  /// The text lies in a table or in the JSON of an archive, which other people wrote: one that is given
+  /// for the whole job wins. Not packed.
+  bool prompt_is_data = false, system_is_data = false;
   std::string messages;  ///< replaces every prompt: JSON for the chat template
   std::optional<ItemSampling> sampling;
   /// Its text is part of the item table's hash: a reworded error makes another job of the same input.

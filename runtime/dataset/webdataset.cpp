@@ -256,7 +256,8 @@ class Archive {
     if (auto error = detail::read_id_and_prompt(json, item)) return error;
     const bool unasked = !item.prompt;
     if (auto error = detail::read_system_and_question(json, item)) return error;
-    item.texts_are_data = !asked;
+    item.prompt_is_data = !asked;
+    item.system_is_data = true;
     note_keys(json, unasked && item.prompt, !item.prompt);
     if (!detail::has_value(json, "messages"))
       return detail::has_value(json, "conversations") && !item.prompt

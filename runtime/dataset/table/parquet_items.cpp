@@ -179,7 +179,7 @@ class Rows {
     if (id && !id->empty()) item.id = id_of_path(*id);
     item.prompt = std::move(prompt);
     if (system && !system->empty()) item.system = std::move(system);
-    item.texts_are_data = true;
+    item.prompt_is_data = item.system_is_data = true;
     std::size_t nulls = 0;  // a list of no images is a value, a null is a missing one
     for (MediaReader& media : media_) {
       bool absent = false;

@@ -442,6 +442,9 @@ bool ItemTableWriter::add(Item item) {
         "[--input] holds more than {} items. Give several jobs a part of the inputs each.",
         kMostItems));
   item.ordinal = static_cast<std::int64_t>(listed_++);
+  if (!item.error && std::ranges::any_of(item.media, &MediaReference::assumes_rate))
+    passed_over_.add("lists of frames without \"fps\"",
+                     "24 frames per second are assumed, as transformers does");
   parts_->add(item);
   if (selection_.shuffle || selection_.limit == 0) return true;
   return listed_ < selection_.shard + (selection_.limit - 1) * selection_.shards + 1;

@@ -31,7 +31,7 @@ void set_limit(__rlimit_resource what, rlim_t value) {
                                   static_cast<int>(what), std::strerror(errno)));
 }
 
-void take_limits(const DecodeLimits& limits, pid_t rank) {
+void take_limits([[maybe_unused]] const DecodeLimits& limits, pid_t rank) {
   prctl(PR_SET_NAME, "retinue-decode");
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   // The rank may have ended before prctl took effect.

@@ -59,6 +59,7 @@ run() {
     return 1
   fi
 }
+export ASAN_OPTIONS=allocator_may_return_null=1
 export -f run corpus_of
 export root seconds seed
 printf '%s\n' "${fuzzers[@]}" | xargs -P "$(nproc)" -I{} bash -c 'run {}'

@@ -1,23 +1,25 @@
 #!/usr/bin/env bash
 # Sets up, builds, and runs every test that this machine can run. The last line is "N passed, M failed".
-#   scripts/test.sh [--label L] [--preset P] [--no-setup]
+#   scripts/test.sh [--label L] [--exclude R] [--preset P] [--no-setup]
 #     --label L    only tests with this label: fast slow mpi golden system; 'fast|golden' are two
+#     --exclude R  leaves out tests whose names match, and says so
 #     --preset P   of CMakePresets.json (cpu-release)
 #     --no-setup   does not look for missing packages
 # Exits 0 when no test failed, 1 otherwise. Tests that this machine cannot run are listed.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
-preset=cpu-release label='' setup=1
+preset=cpu-release label='' exclude='' setup=1
 while [ $# -gt 0 ]; do
   case $1 in
     --label) label=${2:?[test] --label wants a name}; shift 2 ;;
     --label=*) label=${1#*=}; shift ;;
+    --exclude) exclude=${2:?[test] --exclude wants a pattern}; shift 2 ;;
     --preset) preset=${2:?[test] --preset wants a name}; shift 2 ;;
     --preset=*) preset=${1#*=}; shift ;;
     --no-setup) setup=0; shift ;;
-    --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) echo "[test] unknown option $1. Known: --label --preset --no-setup" >&2; exit 2 ;;
+    --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "[test] unknown option $1. Known: --label --exclude --preset --no-setup" >&2; exit 2 ;;
   esac
 done
 
@@ -26,6 +28,10 @@ scripts/build.sh --preset "$preset"
 
 select=()
 if [ -n "$label" ]; then select=(-L "^($label)\$"); fi
+if [ -n "$exclude" ]; then
+  echo "[test] leaves out tests that match $exclude"
+  select+=(-E "$exclude")
+fi
 results=$root/build/$preset/test-results.xml
 rm -f "$results"
 code=0

@@ -38,9 +38,15 @@ function(retinue_test name)
   if(NOT arg_LABELS)
     set(arg_LABELS fast)
   endif()
+  set(environment "")
+  if(RETINUE_SANITIZE)
+    # Up to ten times slower; and a refusal of memory is what some tests want.
+    math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 10")
+    set(environment ENVIRONMENT ASAN_OPTIONS=allocator_may_return_null=1)
+  endif()
   # PRE_TEST: listing at build time would run the executable once per link.
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-    PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT})
+    PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} ${environment})
 endfunction()
 
 # Open MPI's flags for tests and benchmarks: `ob1` over shared memory starts fastest, ranks may
@@ -74,7 +80,7 @@ function(retinue_mpi_test_properties test timeout)
   if(RETINUE_SANITIZE MATCHES "address")
     list(APPEND environment
       "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan_mpi.supp:print_suppressions=0"
-      "ASAN_OPTIONS=fast_unwind_on_malloc=0")
+      "ASAN_OPTIONS=fast_unwind_on_malloc=0:allocator_may_return_null=1")
   endif()
   # PROCESSORS 2: two such tests at once on two cores would wait for each other's time slices.
   set_tests_properties(${test} PROPERTIES LABELS "${ARGN}" TIMEOUT ${timeout} PROCESSORS 2

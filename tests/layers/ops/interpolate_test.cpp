@@ -124,7 +124,8 @@ TEST(AddInterpolated, HasTheIndicesAndWeightsOfTheReference) {
 }
 
 TEST(AddInterpolated, LinspaceHasTheBitsOfTheReference) {
-  for (const auto& row : golden_tables().at("position_embeddings").at("linspace").at("rows")) {
+  const auto tables = golden_tables();
+  for (const auto& row : tables.at("position_embeddings").at("linspace").at("rows")) {
     const std::int64_t side = row.at("side"), count = row.at("count");
     for (std::int64_t i = 0; i < count; ++i)
       EXPECT_EQ(grid_point(side, count, i),

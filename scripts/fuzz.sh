@@ -62,4 +62,4 @@ run() {
 export ASAN_OPTIONS=allocator_may_return_null=1
 export -f run corpus_of
 export root seconds seed
-printf '%s\n' "${fuzzers[@]}" | xargs -P "$(nproc)" -I{} bash -c 'run {}'
+printf '%s\n' "${fuzzers[@]}" | xargs -P "$(nproc)" -I{} bash -c 'run {}' || exit 1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tries to break Retinue for hours, in rounds of about half an hour on two cores: every fuzzer, killed jobs, every
-# file-system call of a job disturbed, and requests without end through one engine.
+# Tries to break Retinue for hours, in rounds: every fuzzer, killed jobs, every file-system call of a job disturbed, and
+# requests without end through one engine.
 #   scripts/soak.sh --hours H [--seed S]
 #     --hours H  no round begins after these; 0 is one round
 #     --seed S   of the first round (the day); each round adds 1

@@ -23,7 +23,7 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")
 set(CMAKE_CUDA_FLAGS_RELEASE "-O3 -lineinfo")
 
 if(RETINUE_SANITIZE)
-  # Such a build takes twice as long as it is: less is optimised, and only lines are noted.
+  # Compiling with sanitizers is slow: less is optimised, and debuggers see lines alone.
   set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1")
   add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${RETINUE_SANITIZE};-fno-omit-frame-pointer>")
   add_link_options(-fsanitize=${RETINUE_SANITIZE})

@@ -443,8 +443,9 @@ bool ItemTableWriter::add(Item item) {
         kMostItems));
   item.ordinal = static_cast<std::int64_t>(listed_++);
   if (!item.error && std::ranges::any_of(item.media, &MediaReference::assumes_rate))
-    passed_over_.add("lists of frames without \"fps\"",
-                     "24 frames per second are assumed, as transformers does");
+    passed_over_.add(
+        "lists of frames without \"fps\"",
+        fmt::format("{:.0f} frames per second are assumed, as transformers does", kAssumedFps));
   parts_->add(item);
   if (selection_.shuffle || selection_.limit == 0) return true;
   return listed_ < selection_.shard + (selection_.limit - 1) * selection_.shards + 1;

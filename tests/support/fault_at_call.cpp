@@ -7,6 +7,8 @@
 //                  last: it is carried out, and the process is killed
 //   FAULT_MARK     a file outside FAULT_FOLDER that is made when the call is reached and disturbed
 // Only calls that are made across a library's border are seen: not those inside of libc.
+#include "tests/support/preload.h"
+
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -14,7 +16,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <dirent.h>
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <string>
 #include <string_view>
@@ -24,10 +25,7 @@
 
 namespace {
 
-template <class F>
-F* real(const char* name) {
-  return reinterpret_cast<F*>(dlsym(RTLD_NEXT, name));
-}
+using namespace retinue::test;
 
 enum class Kind { kNone, kFail, kCut, kLast };
 
@@ -57,13 +55,6 @@ const Fault& fault() {
 
 bool counts(std::string_view path) {
   return !fault().folder.empty() && path.starts_with(fault().folder);
-}
-
-std::string path_of(int fd) {
-  const std::string link = "/proc/self/fd/" + std::to_string(fd);
-  char path[4096];
-  const ssize_t size = readlink(link.c_str(), path, sizeof(path));
-  return {path, static_cast<std::size_t>(size > 0 ? size : 0)};
 }
 
 void mark() {
@@ -149,13 +140,10 @@ int ftruncate(int fd, off_t size) {
 
 int open(const char* path, int flags, ...) {
   static auto* const next = real<int(const char*, int, ...)>("open");
-  mode_t mode = 0;
-  if ((flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE) {
-    va_list more;
-    va_start(more, flags);
-    mode = va_arg(more, mode_t);
-    va_end(more);
-  }
+  va_list more;
+  va_start(more, flags);
+  const mode_t mode = mode_of_open(flags, more);
+  va_end(more);
   return disturbed(next_call(path), -1, (flags & O_CREAT) != 0 ? ENOSPC : EIO,
                    [&] { return next(path, flags, mode); });
 }

@@ -12,6 +12,8 @@
 //   FAULTS_WEIGHTS     RANK:READ:kill or RANK:READ:cut: at this rank's READ-th read of a
 //                      *.safetensors file, counted from 1, the rank is killed, or the file is
 //                      truncated at that place
+#include "tests/support/preload.h"
+
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -19,7 +21,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <string>
@@ -29,18 +30,7 @@
 
 namespace {
 
-template <class F>
-F* real(const char* name) {
-  return reinterpret_cast<F*>(dlsym(RTLD_NEXT, name));
-}
-
-/// Empty where the descriptor is not a file.
-std::string path_of(int fd) {
-  const std::string link = "/proc/self/fd/" + std::to_string(fd);
-  char path[4096];
-  const ssize_t size = readlink(link.c_str(), path, sizeof(path));
-  return {path, static_cast<std::size_t>(size > 0 ? size : 0)};
-}
+using namespace retinue::test;
 
 bool is_on_the_disk(int fd) {
   static const char* const folder = std::getenv("FAULTS_FOLDER");
@@ -176,13 +166,10 @@ int fdatasync(int fd) {
 
 int open(const char* path, int flags, ...) {
   static auto* const next = real<int(const char*, int, ...)>("open");
-  mode_t mode = 0;
-  if ((flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE) {
-    va_list more;
-    va_start(more, flags);
-    mode = va_arg(more, mode_t);
-    va_end(more);
-  }
+  va_list more;
+  va_start(more, flags);
+  const mode_t mode = mode_of_open(flags, more);
+  va_end(more);
   look_for_poison(path);
   if (const int why = refusal(path); why != 0) {
     errno = why;

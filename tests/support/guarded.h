@@ -23,6 +23,7 @@ inline float as_float(float x) { return x; }
 inline float as_float(BFloat16 x) { return to_float(x); }
 inline double as_double(float x) { return x; }
 inline double as_double(BFloat16 x) { return to_float(x); }
+inline double as_double(Float8E4M3 x) { return to_float(x); }
 template <class T>
 T from_double(double x) {
   if constexpr (std::is_same_v<T, BFloat16>)

@@ -1,6 +1,7 @@
 #include "layers/ops/matmul.h"
 
 #include "layers/ops/dispatch.h"
+#include "layers/ops/fp8_matmul.h"
 #include "parallel/base/reduce_tree.h"
 
 namespace retinue::ops {
@@ -12,8 +13,9 @@ bool is_float(DType dtype) { return dtype == DType::kF32 || dtype == DType::kBF1
 void run(Context& ctx, ConstTensorView x, const PackedMatrix& w, ConstTensorView bias, int leaves,
          TensorView y) {
   check(x.shape().rank() == 2 && y.shape().rank() == 2, "matmul: x and y are matrices");
-  check(is_float(x.dtype()) && w.data.dtype() == x.dtype(),
-        "matmul: x and w are both f32 or both bf16");
+  const bool fp8 = w.data.dtype() == DType::kF8E4M3;
+  check(is_float(x.dtype()) && (fp8 ? x.dtype() == DType::kBF16 : w.data.dtype() == x.dtype()),
+        "matmul: x and w are both f32 or both bf16, or x is bf16 and w f8_e4m3");
   check(y.dtype() == x.dtype() || y.dtype() == DType::kF32, "matmul: y has the dtype of x, or f32");
   check(x.dim(1) == w.inputs && w.inputs >= 1, "matmul: columns of x are the inputs of w");
   check(y.dim(0) == x.dim(0) && y.dim(1) == w.outputs, "matmul: y is [tokens, outputs]");
@@ -22,9 +24,19 @@ void run(Context& ctx, ConstTensorView x, const PackedMatrix& w, ConstTensorView
   check(is_tree_size(leaves) && w.inputs % leaves == 0, "matmul: leaves divide the inputs");
   check(leaves == 1 || x.dtype() == DType::kF32 || (w.inputs / leaves) % 2 == 0,
         "matmul: a bf16 leaf has an even number of inputs");
-  std::byte* scratch = ctx.scratch(
-      detail::matmul_scratch_bytes(ctx.device(), x.dtype(), x.dim(0), w.inputs, w.outputs, leaves));
+  check(!fp8 || (w.inputs % (leaves * kFp8Group) == 0 && bias.numel() == 0),
+        "matmul: a leaf of f8_e4m3 has whole groups, and no bias");
+  std::byte* scratch =
+      ctx.scratch(fp8 ? detail::fp8_matmul_scratch_bytes(ctx, x.dim(0), w.inputs)
+                      : detail::matmul_scratch_bytes(ctx.device(), x.dtype(), x.dim(0), w.inputs,
+                                                     w.outputs, leaves));
   if (x.dim(0) == 0 || w.outputs == 0) return;
+  if (fp8) {
+    on_backend(ctx, "fp8_matmul", [&](auto backend) {
+      detail::fp8_matmul(backend, ctx, {x, w, bias, leaves, y, scratch});
+    });
+    return;
+  }
   on_backend(ctx, "matmul", [&](auto backend) {
     detail::matmul(backend, ctx, {x, w, bias, leaves, y, scratch});
   });

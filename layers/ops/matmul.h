@@ -10,9 +10,10 @@ namespace retinue::ops {
 /// CPU panels of sixteen outputs (see kernels/cpu/simd/kernels.h), on CUDA rows that are padded
 /// with zeros to 16 bytes (kernels/cuda/layout.h). Borrowed from the weight store.
 struct PackedMatrix {
-  TensorView data;  ///< [packed_numel] f32 | bf16
+  TensorView data;  ///< [packed_numel] f32 | bf16 | f8_e4m3
   std::int64_t outputs = 0;
   std::int64_t inputs = 0;
+  TensorView scales{};  ///< [packed_scales_numel] f32, of f8_e4m3 alone: see fp8_matmul.h
 };
 
 /// Elements that a packed [outputs, inputs] matrix occupies, padding included.
@@ -26,7 +27,7 @@ void pack_rows(Context& ctx, ConstTensorView rows, std::int64_t first_output,
 
 /// y[t, n] = Σ_k x[t, k] · w[n, k] (+ bias[n])
 ///   x     [tokens, inputs]          f32 | bf16           rows may be strided
-///   w     packed [outputs, inputs]  dtype of x
+///   w     packed [outputs, inputs]  dtype of x, or f8_e4m3: see fp8_matmul.h
 ///   bias  [outputs]                 dtype of x           empty: none
 ///   y     [tokens, outputs]         dtype of x, or f32
 /// Numerics: f32 accumulators, bias added in f32, one rounding. CPU: one accumulator per output

@@ -22,8 +22,8 @@ inline float random_value(const RandomRule& rule, std::int64_t i) {
 }
 
 /// y[r, c] = element first + r · width + c: a slice of a tensor whose rows have `width` elements.
-///   y  [rows, columns]  f32 | bf16   rows may be strided
-/// Numerics: f64, rounded to f32, then to bf16: the same bits on every device.
+///   y  [rows, columns]  f32 | bf16 | f8_e4m3   rows may be strided
+/// Numerics: f64, rounded to f32, then to bf16, then to f8_e4m3: the same bits on every device.
 void random_fill(Context& ctx, const RandomRule& rule, std::int64_t first, std::int64_t width,
                  TensorView y);
 

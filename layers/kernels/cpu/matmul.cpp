@@ -11,7 +11,15 @@ namespace retinue::ops {
 namespace {
 
 constexpr std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
-constexpr std::int64_t pair(DType dtype) { return dtype == DType::kBF16 ? 2 : 1; }
+constexpr std::int64_t pair(DType dtype) { return dtype == DType::kF32 ? 1 : 2; }
+/// Calls body with a value of the type of a packed weight's elements.
+template <class Body>
+void on_weight_dtype(DType dtype, Body&& body) {
+  if (dtype == DType::kF8E4M3)
+    body(Float8E4M3{});
+  else
+    on_float_dtype(dtype, body);
+}
 /// Rows per sweep over a block of panels: their packed form should stay in the last-level cache.
 constexpr std::int64_t kRowsPerSweep = 2048;
 /// Panels per piece of work, a multiple of every tile width of the micro-kernels but one.
@@ -36,7 +44,7 @@ std::size_t matmul_scratch_bytes(Device device, DType dtype, std::int64_t rows, 
 
 void pack_rows(Cpu, Context& ctx, ConstTensorView rows, std::int64_t first_output,
                const PackedMatrix& w) {
-  on_float_dtype(w.data.dtype(), [&](auto element) {
+  on_weight_dtype(w.data.dtype(), [&](auto element) {
     using T = decltype(element);
     constexpr std::int64_t kStep = simd::kPair<T>;
     const T* from = rows.data<T>();

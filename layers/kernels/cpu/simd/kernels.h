@@ -10,14 +10,14 @@
 namespace retinue::ops::simd {
 
 /// Weights and keys lie in panels of sixteen outputs: element (n, k) of T at
-///   panel n/16, then k / pair, then n%16, then k%pair      pair = 2 for bf16, 1 for f32
+///   panel n/16, then k / pair, then n%16, then k%pair      pair = 1 for f32, else 2
 /// so that one load brings the next operand(s) of sixteen outputs, for one row as for many.
 inline constexpr int kPanel = 16;
 /// In a block of several tiles of rows, every tile starts at a multiple of this, under every
 /// instruction set.
 inline constexpr int kTileRowsMultiple = 8;
 template <class T>
-inline constexpr int kPair = sizeof(T) == 2 ? 2 : 1;
+inline constexpr int kPair = sizeof(T) == 4 ? 1 : 2;
 
 /// y[m, n] = Σ_k x[m, k] · w[n, k] (+ bias[n]) for a block of rows and panels.
 template <class T>

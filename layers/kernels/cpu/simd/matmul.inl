@@ -17,24 +17,24 @@ RETINUE_INLINE Vf dot_step(Vf acc, const float* w, const float* x) {
   return fma(splat(*x), load(w), acc);
 }
 
+/// The same for bf16; `w` has sixteen pairs.
+RETINUE_INLINE Vf dot_step(Vf acc, Vu w, const BFloat16* x) {
 #if defined(__AVX512BF16__)
-RETINUE_INLINE Vf dot_step(Vf acc, const BFloat16* w, const BFloat16* x) {
   std::int32_t pair;
   std::memcpy(&pair, x, sizeof pair);
-  Vi operand;
-  std::memcpy(&operand, w, sizeof operand);
-  return reinterpret_cast<Vf>(
-      _mm512_dpbf16_ps(reinterpret_cast<__m512>(acc), reinterpret_cast<__m512bh>(operand),
-                       reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair))));
-}
+  return reinterpret_cast<Vf>(_mm512_dpbf16_ps(
+      reinterpret_cast<__m512>(acc), reinterpret_cast<__m512bh>(w),
+      reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair))));
 #else
+  acc = fma(splat(to_float(x[1])), as_float(w & 0xFFFF0000U), acc);
+  return fma(splat(to_float(x[0])), as_float(w << 16), acc);
+#endif
+}
 RETINUE_INLINE Vf dot_step(Vf acc, const BFloat16* w, const BFloat16* x) {
   Vu operand;
   std::memcpy(&operand, w, sizeof operand);
-  acc = fma(splat(to_float(x[1])), as_float(operand & 0xFFFF0000U), acc);
-  return fma(splat(to_float(x[0])), as_float(operand << 16), acc);
+  return dot_step(acc, operand, x);
 }
-#endif
 
 /// How many accumulators of sixteen lanes the registers hold, how many rows share a tile, and how
 /// many rows share it where one tile can hold all: weights then pass the caches once.

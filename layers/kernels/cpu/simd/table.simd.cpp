@@ -1,6 +1,7 @@
 // Compiled once per instruction set, with RETINUE_ISA naming it: see CMakeLists.txt in the folder
 // above.
 #include "layers/kernels/cpu/simd/attention.inl"
+#include "layers/kernels/cpu/simd/fp8_matmul.inl"
 #include "layers/kernels/cpu/simd/kernels.h"
 #include "layers/kernels/cpu/simd/matmul.inl"
 #include "layers/kernels/cpu/simd/rows.inl"
@@ -27,6 +28,10 @@ Kernels<float> make_kernels<CpuIsa::RETINUE_ISA, float>() {
 template <>
 Kernels<BFloat16> make_kernels<CpuIsa::RETINUE_ISA, BFloat16>() {
   return table<BFloat16>();
+}
+template <>
+Fp8Kernels make_fp8_kernels<CpuIsa::RETINUE_ISA>() {
+  return {quantize_rows, fp8_matmul_block};
 }
 
 }  // namespace retinue::ops::simd

@@ -1,0 +1,100 @@
+#include "layers/ops/fp8_matmul.h"
+
+#include "layers/kernels/cpu/parallel_for.h"
+#include "layers/kernels/cpu/simd/fp8.h"
+
+#include <algorithm>
+
+namespace retinue::ops {
+
+namespace {
+
+constexpr std::int64_t panels_of(std::int64_t outputs) {
+  return (outputs + simd::kPanel - 1) / simd::kPanel;
+}
+/// Rows per sweep over the panels, as for bf16.
+constexpr std::int64_t kRowsPerSweep = 2048;
+/// Panels per piece of work, a multiple of every tile width that widens.
+constexpr std::int64_t kPanelGrain = 24;
+
+/// Where the parts of the scratch begin, in bytes.
+struct Scratch {
+  std::int64_t scales, widened, widened_per_thread, bytes;
+
+  Scratch(std::int64_t rows, std::int64_t inputs, int threads)
+      : scales(std::min(rows, kRowsPerSweep) * inputs * 2),
+        widened((scales + std::min(rows, kRowsPerSweep) * (inputs / kFp8Group) * 4 + 63) / 64 * 64),
+        widened_per_thread(simd::kWidenedPanels * simd::kPanel * inputs * 2),
+        bytes(widened + threads * widened_per_thread) {}
+};
+
+}  // namespace
+
+std::int64_t packed_scales_numel(Device /*device*/, std::int64_t outputs, std::int64_t inputs) {
+  return panels_of(outputs) * simd::kPanel * (inputs / kFp8Group);
+}
+
+namespace detail {
+
+std::size_t fp8_matmul_scratch_bytes(const Context& ctx, std::int64_t rows, std::int64_t inputs) {
+  return static_cast<std::size_t>(Scratch(rows, inputs, ctx.threads()).bytes);
+}
+
+void pack_scales(Cpu, Context& /*ctx*/, ConstTensorView scales, std::int64_t first,
+                 std::int64_t begin, std::int64_t end, const PackedMatrix& w) {
+  const std::int64_t groups = w.inputs / kFp8Group;
+  auto* to = w.scales.data<float>();
+  for (std::int64_t block = 0; block < scales.dim(0); ++block) {
+    const float* row = scales.data<float>() + block * scales.row_stride();
+    const std::int64_t from = std::max(begin, first + block * kFp8Group);
+    const std::int64_t last = std::min(end, first + (block + 1) * kFp8Group);
+    for (std::int64_t n = from; n < last; ++n)
+      for (std::int64_t group = 0; group < groups; ++group)
+        to[(n / simd::kPanel * groups + group) * simd::kPanel + n % simd::kPanel] = row[group];
+  }
+}
+
+void fp8_matmul(Cpu, Context& ctx, const MatmulArgs& a) {
+  const simd::Fp8Kernels& kernels = simd::fp8_kernels(ctx.cpu_isa());
+  const std::int64_t rows = a.x.dim(0), k = a.w.inputs, groups = k / kFp8Group;
+  const Scratch scratch(rows, k, ctx.threads());
+  auto* packed = reinterpret_cast<BFloat16*>(a.scratch);
+  auto* x_scales = reinterpret_cast<float*>(a.scratch + scratch.scales);
+  const std::int64_t panels = panels_of(a.w.outputs);
+  const auto y_size = static_cast<std::int64_t>(size_bytes(a.y.dtype()));
+  for (std::int64_t first = 0; first < rows; first += kRowsPerSweep) {
+    const std::int64_t count = std::min(kRowsPerSweep, rows - first);
+    const std::int64_t parts = std::max<std::int64_t>(1, (count - 1) / simd::kTileRowsMultiple);
+    parallel_for(ctx, parts, 1 + 8192 / k, [&](std::int64_t begin, std::int64_t end) {
+      const std::int64_t row = begin * simd::kTileRowsMultiple,
+                         last = end == parts ? count : end * simd::kTileRowsMultiple;
+      kernels.quantize_rows({a.x.data<BFloat16>() + (first + row) * a.x.row_stride(),
+                             a.x.row_stride(), last - row, count, k, packed + row * k,
+                             x_scales + row * groups});
+    });
+    const bool wide = (panels + kPanelGrain - 1) / kPanelGrain >= ctx.threads();
+    const std::int64_t grain =
+        wide ? kPanelGrain : std::max<std::int64_t>(1, panels / ctx.threads());
+    parallel_for(ctx, (panels + grain - 1) / grain, 1, [&](std::int64_t begin, std::int64_t end) {
+      const std::int64_t panel = begin * grain, column = panel * simd::kPanel;
+      simd::Fp8Block block{};
+      block.x = packed;
+      block.x_scales = x_scales;
+      block.panels = a.w.data.data<Float8E4M3>() + column * k;
+      block.scales = a.w.scales.data<float>() + column * groups;
+      block.k = k;
+      block.leaf_k = k / a.leaves;
+      block.rows = count;
+      block.columns = std::min(end * grain * simd::kPanel, a.w.outputs) - column;
+      block.widened = reinterpret_cast<BFloat16*>(
+          a.scratch + scratch.widened + omp_get_thread_num() * scratch.widened_per_thread);
+      block.y = a.y.bytes() + (first * a.y.row_stride() + column) * y_size;
+      block.y_stride = a.y.row_stride();
+      block.y_is_f32 = a.y.dtype() == DType::kF32;
+      kernels.matmul(block);
+    });
+  }
+}
+
+}  // namespace detail
+}  // namespace retinue::ops

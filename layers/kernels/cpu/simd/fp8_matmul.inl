@@ -1,0 +1,212 @@
+// Micro-kernels of products with weights of e4m3; ops/fp8_matmul.h has the sum. Included once by
+// table.simd.cpp.
+//
+// e4m3 values are exact in bf16, so a group of 128 inputs is a bf16 product. A few rows widen the
+// weights in registers, as they read them: then a step reads half the bytes of bf16. More rows than
+// one tile holds widen some panels into the cache first, and all tiles multiply from there. Both
+// compute the same bits.
+
+#pragma once
+
+#include "layers/kernels/cpu/simd/fp8.h"
+#include "layers/kernels/cpu/simd/matmul.inl"
+
+#include <bit>
+
+namespace retinue::ops::simd {
+namespace {
+
+inline constexpr std::int64_t kGroup = 128;
+
+/// Thirty-two e4m3 as bf16 in the same order: sixteen pairs.
+RETINUE_INLINE Vu widen(const Float8E4M3* p) {
+#if defined(__AVX512F__)
+  __m256i bytes;
+  std::memcpy(&bytes, p, sizeof bytes);
+  // The sign comes along in the upper bits.
+  const __m512i words = _mm512_maskz_cvtepi8_epi16(0xFFFFFFFF, bytes);
+  const __m512i moved = _mm512_slli_epi16(words, 4);
+  // 120 is the difference of the exponents' biases.
+  __m512i bits = _mm512_add_epi16(_mm512_and_si512(moved, _mm512_set1_epi16(0x07F0)),
+                                  _mm512_set1_epi16(120 << 7));
+  // Subnormal e4m3 are normal in bf16: 0 to 7 times 2⁻⁹. The index is the word's last five bits,
+  // of which two belong to the exponent, which is zero here.
+  const __m512i subnormals = _mm512_castsi128_si512(
+      _mm_setr_epi16(0, 0x3B00, 0x3B80, 0x3BC0, 0x3C00, 0x3C20, 0x3C40, 0x3C60));
+  const __mmask32 subnormal = _mm512_testn_epi16_mask(words, _mm512_set1_epi16(0x78));
+  bits = _mm512_mask_permutexvar_epi16(bits, subnormal, words, subnormals);
+  constexpr int kAOrBAndC = 0xF8;
+  return reinterpret_cast<Vu>(_mm512_ternarylogic_epi64(
+      bits, moved, _mm512_set1_epi16(static_cast<short>(0x8000)), kAOrBAndC));
+#else
+  using Bytes = std::uint8_t __attribute__((vector_size(32)));
+  using Words = std::uint16_t __attribute__((vector_size(64)));
+  Bytes bytes;
+  std::memcpy(&bytes, p, sizeof bytes);
+  const Words words = __builtin_convertvector(bytes, Words);
+  const Words magnitude = words & 0x7F, mantissa = words & 7;
+  const Words normal = (magnitude << 4) + (120 << 7);
+  const Words four = 0x3C00 | ((mantissa & 3) << 5), two = 0x3B80 | ((mantissa & 1) << 6);
+  const Words zero = words & 0, one = zero + 0x3B00;
+  const Words subnormal = mantissa > 3 ? four : (mantissa > 1 ? two : (mantissa > 0 ? one : zero));
+  return reinterpret_cast<Vu>((magnitude > 7 ? normal : subnormal) | ((words & 0x80) << 8));
+#endif
+}
+
+/// acc[r, p] += the products of one group, weights widened on the way.
+template <int rows, int panels>
+RETINUE_INLINE void accumulate_group(const BFloat16* x, const Float8E4M3* w,
+                                     std::int64_t panel_stride, Vf (&acc)[rows * panels]) {
+  for (std::int64_t step = 0; step < kGroup / 2; ++step) {
+    Vu operand[panels];
+#pragma GCC unroll 8
+    for (int p = 0; p < panels; ++p) operand[p] = widen(w + p * panel_stride);
+#pragma GCC unroll 32
+    for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 8
+      for (int p = 0; p < panels; ++p)
+        acc[r * panels + p] = dot_step(acc[r * panels + p], operand[p], x + r * 2);
+    w += kPanel * 2;
+    x += rows * 2;
+  }
+}
+
+/// Sums of `rows` rows and `panels` panels, from widened panels or from e4m3.
+template <int rows, int panels, bool widened>
+void fp8_tile(const Fp8Block& b, std::int64_t row, std::int64_t panel) {
+  constexpr int kSums = rows * panels;
+  const std::int64_t panel_stride = b.k * kPanel, groups = b.k / kGroup;
+  const std::int64_t groups_per_leaf = b.leaf_k / kGroup;
+  const BFloat16* x = b.x + row * b.k;
+  const Float8E4M3* w = b.panels + panel * panel_stride;
+  const BFloat16* wide = b.widened;
+  const float* x_scales = b.x_scales + row * groups;
+  const float* scales = b.scales + panel * groups * kPanel;
+  Vf total[kSums] = {};
+  LeafTree<kSums> tree;
+  Ahead none;
+  for (std::int64_t group = 0; group < groups; ++group) {
+    Vf acc[kSums] = {};
+    if constexpr (widened)
+      accumulate<BFloat16, rows, panels>(x + group * kGroup * rows, wide + group * kGroup * kPanel,
+                                         panel_stride, kGroup / 2, acc, none);
+    else
+      accumulate_group<rows, panels>(x + group * kGroup * rows, w + group * kGroup * kPanel,
+                                     panel_stride, acc);
+    for (int p = 0; p < panels; ++p) {
+      const Vf scale = load(scales + (p * groups + group) * kPanel);
+      for (int r = 0; r < rows; ++r)
+        total[r * panels + p] =
+            fma(acc[r * panels + p], scale * x_scales[r * groups + group], total[r * panels + p]);
+    }
+    if (groups_per_leaf == groups || (group + 1) % groups_per_leaf != 0) continue;
+    tree.push(total, group / groups_per_leaf);
+    if (group + 1 < groups)
+      for (Vf& sum : total) sum = Vf{};
+  }
+  for (int p = 0; p < panels; ++p) {
+    const std::int64_t column = (panel + p) * kPanel;
+    const std::int64_t used = b.columns - column < kPanel ? b.columns - column : kPanel;
+    for (int r = 0; r < rows; ++r) {
+      const std::int64_t at = (row + r) * b.y_stride + column;
+      if (b.y_is_f32)
+        store_part(static_cast<float*>(b.y) + at, total[r * panels + p], used);
+      else
+        store_part(static_cast<BFloat16*>(b.y) + at, total[r * panels + p], used);
+    }
+  }
+}
+
+/// Tiles of `tallest` rows or fewer.
+template <int tallest, int panels, bool widened>
+void fp8_tile_of(const Fp8Block& b, std::int64_t row, std::int64_t rows, std::int64_t panel) {
+  if constexpr (tallest > 1)
+    if (rows < tallest) return fp8_tile_of<tallest - 1, panels, widened>(b, row, rows, panel);
+  fp8_tile<tallest, panels, widened>(b, row, panel);
+}
+
+/// All rows against panels that are widened once.
+template <int panels>
+void fp8_panels_widened(const Fp8Block& b, std::int64_t panel) {
+  const Float8E4M3* from = b.panels + panel * b.k * kPanel;
+  for (std::int64_t i = 0; i < panels * b.k * kPanel; i += 2 * kLanes) {
+    const Vu wide = widen(from + i);
+    std::memcpy(b.widened + i, &wide, sizeof wide);
+  }
+  for (std::int64_t row = 0, rows = 0; row < b.rows; row += rows) {
+    rows = tile_rows(b.rows, b.rows - row);
+    fp8_tile_of<kTileRows, panels, true>(b, row, rows, panel);
+  }
+}
+
+/// One tile that holds all rows. Fewer sums than a bf16 tile has: the widened operands, and what
+/// widens them, need registers too.
+template <int rows>
+void fp8_one_tile(const Fp8Block& b) {
+  if constexpr (rows > 1)
+    if (b.rows < rows) return fp8_one_tile<rows - 1>(b);
+  constexpr int kFit = kAccumulators * 2 / 3 / rows;
+  constexpr int kPanels = kFit < 1 ? 1 : kFit < 8 ? kFit : 8;
+  const std::int64_t all = (b.columns + kPanel - 1) / kPanel;
+  std::int64_t panel = 0;
+  for (; panel + kPanels <= all; panel += kPanels) fp8_tile<rows, kPanels, false>(b, 0, panel);
+  if constexpr (kPanels > 1)
+    for (; panel < all; ++panel) fp8_tile<rows, 1, false>(b, 0, panel);
+}
+
+void fp8_matmul_block(const Fp8Block& b) {
+  static_assert(kTilePanels<kTileRows> <= kWidenedPanels);
+  if (b.rows <= kOnlyTileRows) return fp8_one_tile<kOnlyTileRows>(b);
+  constexpr int kPanels = kTilePanels<kTileRows>;
+  const std::int64_t all = (b.columns + kPanel - 1) / kPanel;
+  std::int64_t panel = 0;
+  for (; panel + kPanels <= all; panel += kPanels) fp8_panels_widened<kPanels>(b, panel);
+  for (; panel < all; ++panel) fp8_panels_widened<1>(b, panel);
+}
+
+/// Rounds |y| ≤ 448 to the nearest e4m3, halves to even.
+RETINUE_INLINE Vf round_to_e4m3(Vf y) {
+  const Vu bits = as_bits(y);
+  const Vf normal = as_float((bits + 0x7FFFFU + ((bits >> 20) & 1U)) & 0xFFF00000U);
+  // From 2¹⁴ to 2¹⁵, half of which stays on either side of 1.5 · 2¹⁴, floats are multiples of 2⁻⁹.
+  const Vf subnormal = (y + 0x1.8p14F) - 0x1.8p14F;
+  const Vu magnitude = bits & 0x7FFFFFFFU;
+  return select(reinterpret_cast<Vi>(magnitude) < 0x3C800000, subnormal, normal);  // 2⁻⁶
+}
+
+/// One group of a row: its scale, and its values in pairs, `step` elements from pair to pair.
+RETINUE_INLINE float quantize_group(const BFloat16* x, BFloat16* to, std::int64_t step) {
+  Vi most{};
+  for (int i = 0; i < kGroup; i += kLanes) {
+    // As integers NaN is above infinity, which is above all numbers.
+    const Vi magnitude = reinterpret_cast<Vi>(as_bits(load(x + i)) & 0x7FFFFFFFU);
+    most = magnitude > most ? magnitude : most;
+  }
+  std::int32_t largest = 0;
+  for (int i = 0; i < kLanes; ++i) largest = most[i] > largest ? most[i] : largest;
+  const float scale = std::bit_cast<float>(largest) / kMaxFloat8E4M3;
+  const Vf divisor = splat(scale == 0 ? 1.0F : scale);
+  for (int i = 0; i < kGroup; i += kLanes) {
+    const Vf y = load(x + i) / divisor;
+    BFloat16 values[kLanes];
+    store_rounded(values,
+                  round_to_e4m3(min(max(y, splat(-kMaxFloat8E4M3)), splat(kMaxFloat8E4M3))));
+    for (int j = 0; j < kLanes; j += 2, to += step) std::memcpy(to, values + j, 2 * sizeof *to);
+  }
+  return scale;
+}
+
+void quantize_rows(const Fp8Packing& p) {
+  const std::int64_t groups = p.k / kGroup;
+  for (std::int64_t row = 0, rows = 0; row < p.rows; row += rows) {
+    rows = tile_rows(p.all_rows, p.rows - row);
+    for (std::int64_t r = 0; r < rows; ++r)
+      for (std::int64_t group = 0; group < groups; ++group)
+        p.scales[(row + r) * groups + group] =
+            quantize_group(p.x + (row + r) * p.x_stride + group * kGroup,
+                           p.packed + row * p.k + group * kGroup * rows + r * 2, rows * 2);
+  }
+}
+
+}  // namespace
+}  // namespace retinue::ops::simd

@@ -34,10 +34,15 @@ std::int64_t Qwen3Vl::kv_block_bytes(const ModelConfig& config, const TensorAxis
 
 Qwen3Vl::Qwen3Vl(Context& ctx, MemoryLedger& ledger, const ModelConfig& config,
                  const TensorAxis& axis, WeightSource* source, const ModelOptions& options)
-    : config_(config), axis_(axis), options_(options), store_(ctx, ledger, source, options.dtype) {
-  axis_.leaves = options.ordered ? reduction_leaves(config.text) : axis.size;
+    : config_(config),
+      axis_(axis),
+      options_(options),
+      store_(ctx, ledger, source, options.dtype, config_.fp8 ? &*config_.fp8 : nullptr) {
+  axis_.leaves = options.ordered ? reduction_leaves(config) : axis.size;
   check_tensor_size(axis.size, config.text.num_attention_heads, config.text.num_key_value_heads,
-                    config.text.intermediate_size, config.text.vocab_size, axis_.leaves);
+                    config.text.intermediate_size, config.text.vocab_size,
+                    // Of FP8 a rank has whole groups, in any order of sums.
+                    config.fp8 ? reduction_leaves(config) : axis_.leaves);
   vision_ = std::make_unique<VisionTower>(store_, config.vision, options.pixel_values);
   decoder_ = std::make_unique<Decoder>(store_, config.text, axis_);
   if (source != nullptr) source->finish();

@@ -14,8 +14,8 @@ RowParallelLinear::RowParallelLinear(WeightStore& store, const std::string& name
                                      std::int64_t outputs, std::int64_t inputs,
                                      const TensorAxis& axis)
     : axis_(axis),
-      weight_(store.matrix({{name, Shape{outputs, inputs}, 0, outputs}}, axis.first(inputs),
-                           axis.per_rank(inputs))) {
+      weight_(store.projection({{name, Shape{outputs, inputs}, 0, outputs}}, axis.first(inputs),
+                               axis.per_rank(inputs))) {
   store.will_multiply({weight_, false, branch_dtype(axis, store.dtype())});
 }
 

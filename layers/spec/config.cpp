@@ -1,5 +1,6 @@
 #include "layers/spec/config.h"
 
+#include "layers/spec/config_section.h"
 #include "parallel/base/check.h"
 #include "parallel/base/file.h"
 
@@ -15,78 +16,7 @@ namespace {
 
 using nlohmann::json;
 
-/// One object of the file, for messages that name the key.
-class Section {
- public:
-  Section(const json& value, std::string where, std::string name)
-      : value_(value), where_(std::move(where)), name_(std::move(name)) {}
-
-  [[noreturn]] void fail(const std::string& key, const std::string& message) const {
-    throw UsageError(fmt::format("[config] {}: {}{}{} {}", where_, name_, name_.empty() ? "" : ".",
-                                 key, message));
-  }
-  [[nodiscard]] bool has(const char* key) const {
-    return value_.contains(key) && !value_[key].is_null();
-  }
-  [[nodiscard]] const json& raw(const char* key) const { return value_[key]; }
-  [[nodiscard]] Section object(const char* key) const {
-    if (!has(key) || !value_[key].is_object()) fail(key, "is missing or is no object");
-    return {value_[key], where_, name_.empty() ? key : name_ + "." + key};
-  }
-
-  [[nodiscard]] std::int64_t size(const char* key) const {
-    if (!has(key)) fail(key, "is missing");
-    if (!value_[key].is_number_integer()) fail(key, "is no integer");
-    const auto number = value_[key].get<std::int64_t>();
-    if (number < 1 || number > (std::int64_t{1} << 40))
-      fail(key, fmt::format("is {}, out of range", number));
-    return number;
-  }
-  [[nodiscard]] std::int64_t size_or(const char* key, std::int64_t otherwise) const {
-    return has(key) ? size(key) : otherwise;
-  }
-  [[nodiscard]] std::int64_t id(const char* key) const {
-    if (!has(key) || !value_[key].is_number_integer()) fail(key, "is missing or is no integer");
-    return value_[key].get<std::int64_t>();
-  }
-  [[nodiscard]] double number(const char* key) const {
-    if (!has(key) || !value_[key].is_number()) fail(key, "is missing or is no number");
-    return value_[key].get<double>();
-  }
-  [[nodiscard]] std::string text_or(const char* key, const char* otherwise) const {
-    if (!has(key)) return otherwise;
-    if (!value_[key].is_string()) fail(key, "is no string");
-    return value_[key].get<std::string>();
-  }
-  [[nodiscard]] std::vector<std::int64_t> sizes(const char* key) const {
-    if (!has(key) || !value_[key].is_array()) fail(key, "is missing or is no list");
-    std::vector<std::int64_t> list;
-    for (const json& item : value_[key]) {
-      if (!item.is_number_integer() || item.get<std::int64_t>() < 0)
-        fail(key, "is no list of counts");
-      list.push_back(item.get<std::int64_t>());
-    }
-    return list;
-  }
-
- private:
-  const json& value_;
-  std::string where_;
-  std::string name_;
-};
-
-/// An empty object says nothing; anything else changes how weights are stored.
-void refuse_quantized(const Section& top) {
-  constexpr const char* kKey = "quantization_config";
-  if (!top.has(kKey) || (top.raw(kKey).is_object() && top.raw(kKey).empty())) return;
-  std::string method;
-  if (top.raw(kKey).is_object()) method = top.object(kKey).text_or("quant_method", "");
-  top.fail(kKey, fmt::format("is present{}: quantised checkpoints (AWQ, GPTQ, bitsandbytes, FP8) "
-                             "are not served yet. Use the bfloat16 checkpoint of the same size.",
-                             method.empty() ? "" : fmt::format(", quant_method {}", method)));
-}
-
-void refuse_other_models(const Section& top) {
+void refuse_other_models(const ConfigSection& top) {
   const std::string type = top.text_or("model_type", "");
   if (type == "qwen3_vl_moe")
     top.fail("model_type",
@@ -96,12 +26,11 @@ void refuse_other_models(const Section& top) {
     top.fail("model_type",
              fmt::format("is \"{}\", wanted \"qwen3_vl\". Retinue runs the Qwen3-VL family only.",
                          type));
-  refuse_quantized(top);
 }
 
 /// Keys that change the frequencies in transformers and are not computed here may only have the
 /// values that are computed.
-void refuse_rope_keys(const Section& rope, const std::string& type) {
+void refuse_rope_keys(const ConfigSection& rope, const std::string& type) {
   if (type != "yarn") return;
   for (const auto& [key, value] : {std::pair{"beta_fast", 32.0}, std::pair{"beta_slow", 1.0}})
     if (rope.has(key) && rope.number(key) != value && rope.number(key) != 0)
@@ -122,10 +51,10 @@ void refuse_rope_keys(const Section& rope, const std::string& type) {
 
 /// transformers 4.57 writes rope_theta beside rope_scaling, 5 writes both into rope_parameters, and
 /// there are files with a mixture.
-void read_rope(const Section& text, TextConfig& config) {
+void read_rope(const ConfigSection& text, TextConfig& config) {
   const char* key = text.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
   const bool has_dict = text.has(key);
-  const Section rope = has_dict ? text.object(key) : text;
+  const ConfigSection rope = has_dict ? text.object(key) : text;
   if (has_dict && rope.has("rope_theta"))
     config.rope_theta = rope.number("rope_theta");
   else
@@ -154,7 +83,7 @@ void read_rope(const Section& text, TextConfig& config) {
     rope.fail("partial_rotary_factor", "other than 1 is not served");
 }
 
-TextConfig read_text(const Section& top, const Section& text) {
+TextConfig read_text(const ConfigSection& top, const ConfigSection& text) {
   TextConfig c;
   c.hidden_size = text.size("hidden_size");
   c.intermediate_size = text.size("intermediate_size");
@@ -167,7 +96,7 @@ TextConfig read_text(const Section& top, const Section& text) {
   c.rms_norm_eps =
       text.has("rms_norm_eps") ? static_cast<float>(text.number("rms_norm_eps")) : 1e-6F;
   // Where both levels have it, text_config decides, as in transformers 4.57.
-  const Section& tie = text.has("tie_word_embeddings") ? text : top;
+  const ConfigSection& tie = text.has("tie_word_embeddings") ? text : top;
   if (tie.has("tie_word_embeddings")) {
     if (!tie.raw("tie_word_embeddings").is_boolean())
       tie.fail("tie_word_embeddings", "is no boolean");
@@ -197,7 +126,7 @@ TextConfig read_text(const Section& top, const Section& text) {
   return c;
 }
 
-VisionConfig read_vision(const Section& vision) {
+VisionConfig read_vision(const ConfigSection& vision) {
   VisionConfig c;
   c.depth = vision.size_or("depth", 27);
   c.hidden_size = vision.size_or("hidden_size", 1152);
@@ -232,11 +161,53 @@ VisionConfig read_vision(const Section& vision) {
   return c;
 }
 
-bool names_dtype(const Section& section) {
+/// The linear layers that stay bf16 here, by their paths in transformers' model.
+std::vector<std::string> unquantized_modules(const ModelConfig& config) {
+  std::vector<std::string> modules;
+  const std::string visual = "model.visual.";
+  for (std::int64_t i = 0; i < config.vision.depth; ++i)
+    for (const char* part : {"attn.qkv", "attn.proj", "mlp.linear_fc1", "mlp.linear_fc2"})
+      modules.push_back(fmt::format("{}blocks.{}.{}", visual, i, part));
+  for (const char* part : {"linear_fc1", "linear_fc2"}) {
+    modules.push_back(fmt::format("{}merger.{}", visual, part));
+    for (std::int64_t i = 0; i < config.vision.taps(); ++i)
+      modules.push_back(fmt::format("{}deepstack_merger_list.{}.{}", visual, i, part));
+  }
+  if (!config.text.tie_word_embeddings) modules.emplace_back("lm_head");
+  return modules;
+}
+
+/// FP8 serves the decoder's layers, whose groups of 128 inputs must be whole.
+void check_fp8(const ConfigSection& top, const ModelConfig& config) {
+  for (const std::string& module : unquantized_modules(config))
+    if (config.fp8->covers(module))
+      top.fail(
+          "quantization_config.modules_to_not_convert",
+          fmt::format("does not hold {}: FP8 is served in the decoder's layers alone. Use a "
+                      "checkpoint whose vision tower and lm_head are bfloat16, as the official "
+                      "ones.",
+                      module));
+  const TextConfig& text = config.text;
+  const std::int64_t heads_width = text.num_attention_heads * text.head_dim;
+  for (const auto& [module, inputs] :
+       {std::pair{"self_attn.q_proj", text.hidden_size},
+        std::pair{"self_attn.k_proj", text.hidden_size},
+        std::pair{"self_attn.v_proj", text.hidden_size}, std::pair{"self_attn.o_proj", heads_width},
+        std::pair{"mlp.gate_proj", text.hidden_size}, std::pair{"mlp.up_proj", text.hidden_size},
+        std::pair{"mlp.down_proj", text.intermediate_size}})
+    if (inputs % kFp8Block != 0 && config.fp8->covers_in_some_layer(module, text.num_hidden_layers))
+      top.fail("quantization_config.modules_to_not_convert",
+               fmt::format("does not hold {}, whose {} inputs are no multiple of {}", module,
+                           inputs, kFp8Block));
+  if (config.dtype != DType::kBF16)
+    top.fail("dtype", "is not bfloat16, which FP8 checkpoints are served with");
+}
+
+bool names_dtype(const ConfigSection& section) {
   return section.has("dtype") || section.has("torch_dtype");
 }
 
-DType read_dtype(const Section& owner) {
+DType read_dtype(const ConfigSection& owner) {
   std::string dtype = owner.text_or(owner.has("dtype") ? "dtype" : "torch_dtype", "bfloat16");
   if (dtype.starts_with("torch.")) dtype.erase(0, 6);
   if (dtype == "bfloat16") return DType::kBF16;
@@ -251,14 +222,16 @@ ModelConfig parse_model_config(std::string_view text, const std::string& where) 
   const json root = json::parse(text, nullptr, false);
   if (root.is_discarded() || !root.is_object())
     throw UsageError(fmt::format("[config] {} is not a JSON object. Is the copy complete?", where));
-  const Section top(root, where, "");
+  const ConfigSection top(root, where, "");
   refuse_other_models(top);
-  const Section text_section = top.object("text_config");
+  const ConfigSection text_section = top.object("text_config");
   ModelConfig config;
   config.text = read_text(top, text_section);
   config.vision = read_vision(top.object("vision_config"));
   config.dtype_at_top = names_dtype(top);
   config.dtype = read_dtype(config.dtype_at_top ? top : text_section);
+  config.fp8 = read_fp8_weights(top.has("quantization_config") ? top : text_section);
+  if (config.fp8) check_fp8(top, config);
   config.image_token_id = top.id("image_token_id");
   config.video_token_id = top.id("video_token_id");
   config.vision_start_token_id = top.id("vision_start_token_id");

@@ -1,9 +1,11 @@
 #pragma once
 
+#include "layers/spec/fp8_weights.h"
 #include "parallel/device/dtype.h"
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -58,8 +60,9 @@ struct VisionConfig {
 struct ModelConfig {
   TextConfig text;
   VisionConfig vision;
-  DType dtype = DType::kBF16;  ///< of the top level, else of text_config
-  bool dtype_at_top = false;   ///< else transformers' dtype="auto" is that of the weights
+  DType dtype = DType::kBF16;       ///< of the top level, else of text_config
+  bool dtype_at_top = false;        ///< else transformers' dtype="auto" is that of the weights
+  std::optional<Fp8Weights> fp8{};  ///< of the decoder's linear layers
   std::int64_t image_token_id = 0;
   std::int64_t video_token_id = 0;
   std::int64_t vision_start_token_id = 0;
@@ -69,8 +72,8 @@ struct ModelConfig {
 /// Reads DIR/config.json of a dense Qwen3-VL, in the spelling of transformers 4.57 (rope_theta and
 /// rope_scaling) or 5 (rope_parameters).
 /// Throws: UsageError naming file and key for a missing key, a wrong type, sizes that do not fit
-///         each other, and models that are not served: mixture of experts, quantised checkpoints,
-///         other families.
+///         each other, and models that are not served: mixture of experts, quantised checkpoints
+///         other than FP8, other families.
 ModelConfig load_model_config(const std::string& model_dir);
 
 /// Reads the text of a config.json; `where` names it in messages.

@@ -9,11 +9,19 @@
 
 namespace retinue::layers {
 
-int reduction_leaves(const TextConfig& text) {
-  constexpr std::int64_t kBlock = 32;
+int reduction_leaves(const ModelConfig& config) {
+  const TextConfig& text = config.text;
+  const auto block = [&](const char* module, std::int64_t otherwise) {
+    return config.fp8 && config.fp8->covers_in_some_layer(module, text.num_hidden_layers)
+               ? kFp8Block
+               : otherwise;
+  };
+  const std::int64_t heads_block = block("self_attn.o_proj", 1),
+                     mlp_block = block("mlp.down_proj", 32);
   int leaves = kMaxLeaves;
   while (leaves > 1 && (text.num_attention_heads % leaves != 0 ||
-                        text.intermediate_size % (leaves * kBlock) != 0))
+                        text.num_attention_heads * text.head_dim % (leaves * heads_block) != 0 ||
+                        text.intermediate_size % (leaves * mlp_block) != 0))
     leaves /= 2;
   return leaves;
 }
@@ -52,9 +60,11 @@ Numerics numerics(const ModelConfig& config, DType dtype, const Context& ctx, bo
   for (const auto& [constant, value] : numerics_constants(ctx))
     n.description += fmt::format("{} {}; ", constant, value);
   n.description += fmt::format("dtype {}; ", name(dtype));
-  n.description += ordered
-                       ? fmt::format("leaves {} in a binary tree", reduction_leaves(config.text))
-                       : std::string("sums between ranks in the order of NCCL");
+  if (config.fp8)
+    n.description += fmt::format("weights {} in blocks of {}, activations in groups of {}; ",
+                                 name(DType::kF8E4M3), kFp8Block, kFp8Block);
+  n.description += ordered ? fmt::format("leaves {} in a binary tree", reduction_leaves(config))
+                           : std::string("sums between ranks in the order of NCCL");
   n.fingerprint = sha256_hex(n.description);
   return n;
 }

@@ -11,14 +11,16 @@
 namespace retinue::layers {
 
 /// Parts of every row-parallel sum: 8, or the largest power of two below 8 that divides the heads
-/// and the intermediate size in blocks of 32 columns. The size of the tensor axis divides it.
-int reduction_leaves(const TextConfig& text);
+/// and the intermediate size in blocks of 32 columns; with FP8 weights, both in groups of 128. The
+/// size of the tensor axis divides it.
+int reduction_leaves(const ModelConfig& config);
 
 /// The facts that decide bits on a device, whatever the model: "kernels" → "cpu avx512-bf16", …
 std::vector<std::pair<std::string, std::string>> numerics_constants(const Context& ctx);
 
-/// Everything that decides bits, as text, and its SHA-256: leaves, tiles, splits, dtype, kernel
-/// path, device type, revision of the contract. Equal fingerprints promise equal bits, whatever the
+/// Everything that decides bits, as text, and its SHA-256: leaves, tiles, splits, dtype, FP8 weights
+/// and the groups of their activations (ops/fp8_matmul.h), kernel path, device type, revision of the
+/// contract. Equal fingerprints promise equal bits, whatever the
 /// size of the tensor axis, the batch and the number of replicas; sums that are not `ordered`
 /// promise nothing.
 struct Numerics {

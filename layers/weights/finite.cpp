@@ -7,9 +7,10 @@
 namespace retinue::layers {
 namespace {
 
-/// An element whose exponent bits are all 1 is not finite.
+/// The first element with all of these bits: all bits of the exponent; of e4m3 those of the mantissa
+/// too.
 template <class Bits>
-std::optional<std::size_t> first_with(Bits exponent, std::span<const std::byte> bytes) {
+std::optional<std::size_t> first_with(Bits wanted, std::span<const std::byte> bytes) {
   constexpr std::size_t kBlock = 4096 / sizeof(Bits);
   Bits block[kBlock];
   const std::size_t count = bytes.size() / sizeof(Bits);
@@ -20,10 +21,10 @@ std::optional<std::size_t> first_with(Bits exponent, std::span<const std::byte> 
     // Without a branch and of a fixed length, so that -O2 makes vectors of it.
     Bits found = 0;
     for (std::size_t i = 0; i < kBlock; ++i)
-      found |= static_cast<Bits>((block[i] & exponent) == exponent ? 1 : 0);
+      found |= static_cast<Bits>((block[i] & wanted) == wanted ? 1 : 0);
     if (found == 0) continue;
     for (std::size_t i = 0; i < here; ++i)
-      if ((block[i] & exponent) == exponent) return first + i;
+      if ((block[i] & wanted) == wanted) return first + i;
   }
   return std::nullopt;
 }
@@ -38,6 +39,8 @@ std::optional<std::size_t> first_not_finite(StoredType type, std::span<const std
       return first_with<std::uint16_t>(0x7C00, bytes);
     case StoredType::kBF16:
       return first_with<std::uint16_t>(0x7F80, bytes);
+    case StoredType::kF8E4M3:
+      return first_with<std::uint8_t>(0x7F, bytes);
     case StoredType::kI64:
     case StoredType::kI32:
     case StoredType::kU8:

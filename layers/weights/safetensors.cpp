@@ -32,9 +32,10 @@ struct TypeName {
   std::string_view name;
   StoredType type;
 };
-constexpr std::array<TypeName, 6> kTypes = {{{"F32", StoredType::kF32},
+constexpr std::array<TypeName, 7> kTypes = {{{"F32", StoredType::kF32},
                                              {"F16", StoredType::kF16},
                                              {"BF16", StoredType::kBF16},
+                                             {"F8_E4M3", StoredType::kF8E4M3},
                                              {"I64", StoredType::kI64},
                                              {"I32", StoredType::kI32},
                                              {"U8", StoredType::kU8}}};
@@ -42,10 +43,10 @@ constexpr std::array<TypeName, 6> kTypes = {{{"F32", StoredType::kF32},
 StoredType parse_type(const std::string& path, const std::string& tensor, const std::string& text) {
   for (const TypeName& known : kTypes)
     if (known.name == text) return known.type;
-  fail(path, fmt::format(
-                 "tensor {} has dtype {}, which is not served (F32, F16, BF16, I64, I32, U8). FP8 "
-                 "checkpoints are not served yet.",
-                 tensor, text));
+  fail(path,
+       fmt::format(
+           "tensor {} has dtype {}, which is not served (F32, F16, BF16, F8_E4M3, I64, I32, U8)",
+           tensor, text));
 }
 
 /// Refuses a key that appears twice: nlohmann would silently keep the last one.
@@ -127,6 +128,7 @@ std::size_t size_bytes(StoredType type) {
     case StoredType::kF16:
     case StoredType::kBF16:
       return 2;
+    case StoredType::kF8E4M3:
     case StoredType::kU8:
       return 1;
   }

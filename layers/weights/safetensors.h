@@ -12,7 +12,7 @@
 namespace retinue::layers {
 
 /// Element types that this reader serves.
-enum class StoredType : std::uint8_t { kF32, kF16, kBF16, kI64, kI32, kU8 };
+enum class StoredType : std::uint8_t { kF32, kF16, kBF16, kF8E4M3, kI64, kI32, kU8 };
 std::size_t size_bytes(StoredType type);
 /// As the header spells it: "BF16".
 std::string to_string(StoredType type);

@@ -144,15 +144,14 @@ WantedByRank share_wanted(Communicator& readers, const Tensors& tensors,
 /// Puts parts of stripes where the store needs them, through pinned memory.
 class PartPlacer {
  public:
-  PartPlacer(Context& ctx, MemoryLedger& ledger, DType dtype, const Tensors& tensors,
+  PartPlacer(Context& ctx, MemoryLedger& ledger, const Tensors& tensors,
              std::span<const WeightNeed> needs, const PlaceRows& place)
       : ctx_(ctx),
-        dtype_(dtype),
         tensors_(tensors),
         needs_(needs),
         place_(place),
         of_tensor_(tensors.names.size()),
-        ring_(ledger, ctx.device(), piece_bytes(dtype, needs)) {
+        ring_(ledger, ctx.device(), piece_bytes(needs)) {
     for (std::size_t i = 0; i < needs.size(); ++i)
       of_tensor_[static_cast<std::size_t>(tensors.index.at(*needs[i].name))].push_back(i);
   }
@@ -160,38 +159,38 @@ class PartPlacer {
   /// Places the rows of a part; they lie at `from`, `stride_bytes` apart.
   void put(const StripePart& part, const std::byte* from, std::int64_t stride_bytes) {
     const auto tensor = static_cast<std::size_t>(part.tensor);
-    const auto row_bytes = part.slice.columns * static_cast<std::int64_t>(size_bytes(dtype_));
-    const std::int64_t at_once = static_cast<std::int64_t>(ring_.piece_bytes()) / row_bytes;
-    // On CPU place_ has read the rows when it returns; rows that need no conversion need no copy.
-    const bool as_it_is = ctx_.device().type == DeviceType::kCpu && stride_bytes == row_bytes &&
-                          keeps_bits(tensors_.types[tensor], dtype_);
-    for (const std::size_t need : of_tensor_[tensor]) {
-      if (!(needs_[need].slice == part.slice)) continue;
-      if (as_it_is) {
-        place_(need, part.first_row - part.slice.first_row,
-               ConstTensorView(from, dtype_, Shape{part.rows, part.slice.columns}));
+    for (const std::size_t i : of_tensor_[tensor]) {
+      const WeightNeed& need = needs_[i];
+      if (!(need.slice == part.slice)) continue;
+      const auto row_bytes = part.slice.columns * static_cast<std::int64_t>(size_bytes(need.dtype));
+      // On CPU place_ has read the rows when it returns; rows that need no conversion need no copy.
+      if (ctx_.device().type == DeviceType::kCpu && stride_bytes == row_bytes &&
+          keeps_bits(tensors_.types[tensor], need.dtype)) {
+        place_(i, part.first_row - part.slice.first_row,
+               ConstTensorView(from, need.dtype, Shape{part.rows, part.slice.columns}));
         continue;
       }
+      const std::int64_t at_once = static_cast<std::int64_t>(ring_.piece_bytes()) / row_bytes;
       for (std::int64_t row = 0; row < part.rows; row += at_once) {
         const std::int64_t rows = std::min(at_once, part.rows - row);
-        const TensorView staged(ring_.next(), dtype_, Shape{rows, part.slice.columns});
+        const TensorView staged(ring_.next(), need.dtype, Shape{rows, part.slice.columns});
         convert_rows(tensors_.types[tensor], from + row * stride_bytes, stride_bytes, staged);
-        place_(need, part.first_row + row - part.slice.first_row, staged);
+        place_(i, part.first_row + row - part.slice.first_row, staged);
         ring_.enqueued(ctx_.stream());
       }
     }
   }
 
  private:
-  static std::size_t piece_bytes(DType dtype, std::span<const WeightNeed> needs) {
-    std::int64_t longest = 0;
-    for (const WeightNeed& need : needs) longest = std::max(longest, need.slice.columns);
-    return static_cast<std::size_t>(
-        std::max(kPieceBytes, longest * static_cast<std::int64_t>(size_bytes(dtype))));
+  static std::size_t piece_bytes(std::span<const WeightNeed> needs) {
+    std::int64_t bytes = kPieceBytes;
+    for (const WeightNeed& need : needs)
+      bytes =
+          std::max(bytes, need.slice.columns * static_cast<std::int64_t>(size_bytes(need.dtype)));
+    return static_cast<std::size_t>(bytes);
   }
 
   Context& ctx_;
-  DType dtype_;
   const Tensors& tensors_;
   std::span<const WeightNeed> needs_;
   const PlaceRows& place_;
@@ -335,7 +334,7 @@ class ChunkExchange {
 
 }  // namespace
 
-bool SharedCheckpointSource::deliver(Context& ctx, MemoryLedger& ledger, DType dtype,
+bool SharedCheckpointSource::deliver(Context& ctx, MemoryLedger& ledger,
                                      std::span<const WeightNeed> needs, const PlaceRows& place) {
   const int ranks = readers_.size(), rank = readers_.rank();
   const Tensors tensors = tensors_in_file_order(checkpoint(), needs);
@@ -351,7 +350,7 @@ bool SharedCheckpointSource::deliver(Context& ctx, MemoryLedger& ledger, DType d
                                                         : nullptr;
   };
 
-  PartPlacer placer(ctx, ledger, dtype, tensors, needs, place);
+  PartPlacer placer(ctx, ledger, tensors, needs, place);
   ChunkExchange exchange(readers_, tensors, wanted, placer);
   StripeReader reader(
       tensors, stripes,

@@ -24,7 +24,7 @@ class SharedCheckpointSource final : public CheckpointSource {
   /// Throws: UsageError on all where headers or samples differ, naming the first such tensor;
   ///         SystemError naming file and tensor on a rank that cannot read, and on its peers as
   ///         Communicator throws when a peer is lost.
-  bool deliver(Context& ctx, MemoryLedger& ledger, DType dtype, std::span<const WeightNeed> needs,
+  bool deliver(Context& ctx, MemoryLedger& ledger, std::span<const WeightNeed> needs,
                const PlaceRows& place) override;
 
  private:

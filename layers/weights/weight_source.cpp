@@ -1,5 +1,6 @@
 #include "layers/weights/weight_source.h"
 
+#include "layers/spec/fp8_weights.h"
 #include "layers/weights/finite.h"
 #include "parallel/base/check.h"
 #include "parallel/base/rng.h"
@@ -56,6 +57,8 @@ void fill(TensorView to, Value&& value) {
       const std::int64_t at = r * to.row_stride() + c;
       if (to.dtype() == DType::kF32)
         to.data<float>()[at] = x;
+      else if (to.dtype() == DType::kF8E4M3)
+        to.data<Float8E4M3>()[at] = to_float8_e4m3(x);
       else
         to.data<BFloat16>()[at] = to_bfloat16(x);
     }
@@ -92,7 +95,8 @@ std::string other_spelling(const Checkpoint& checkpoint, const std::string& want
 
 bool keeps_bits(StoredType type, DType dtype) {
   return (type == StoredType::kBF16 && dtype == DType::kBF16) ||
-         (type == StoredType::kF32 && dtype == DType::kF32);
+         (type == StoredType::kF32 && dtype == DType::kF32) ||
+         (type == StoredType::kF8E4M3 && dtype == DType::kF8E4M3);
 }
 
 void convert_rows(StoredType type, const std::byte* from, std::int64_t stride_bytes,
@@ -122,7 +126,8 @@ void CheckpointSource::read_bytes(const std::string& name, std::int64_t offset,
         static_cast<std::uint64_t>(offset) / size_bytes(type) + *at, name));
 }
 
-const StoredTensor& CheckpointSource::checked(const std::string& name, const Shape& shape) const {
+const StoredTensor& CheckpointSource::checked(const std::string& name, const Shape& shape,
+                                              DType dtype) const {
   const StoredTensor* tensor = checkpoint_.find(name);
   if (tensor == nullptr)
     throw UsageError(
@@ -132,7 +137,14 @@ const StoredTensor& CheckpointSource::checked(const std::string& name, const Sha
     throw UsageError(fmt::format("[checkpoint] {}: tensor {} has shape {}, config.json asks for {}",
                                  checkpoint_.file_of(name).path(), name, tensor->shape.to_string(),
                                  shape.to_string()));
-  if (tensor->type != StoredType::kF32 && tensor->type != StoredType::kF16 &&
+  const bool fp8 = tensor->type == StoredType::kF8E4M3;
+  if (fp8 != (dtype == DType::kF8E4M3))
+    throw UsageError(fmt::format(
+        "[checkpoint] {}: tensor {} is {}, quantization_config of config.json says that it is {}. "
+        "Do config.json and the weights belong together?",
+        checkpoint_.file_of(name).path(), name, to_string(tensor->type),
+        fp8 ? "not quantised" : "F8_E4M3"));
+  if (!fp8 && tensor->type != StoredType::kF32 && tensor->type != StoredType::kF16 &&
       tensor->type != StoredType::kBF16)
     throw UsageError(
         fmt::format("[checkpoint] {}: tensor {} holds integers, wanted F32, F16 or BF16",
@@ -140,14 +152,14 @@ const StoredTensor& CheckpointSource::checked(const std::string& name, const Sha
   return *tensor;
 }
 
-void CheckpointSource::require(const std::string& name, const Shape& shape) {
-  checked(name, shape);
+void CheckpointSource::require(const std::string& name, const Shape& shape, DType dtype) {
+  checked(name, shape, dtype);
   used_.insert(name);
 }
 
 void CheckpointSource::read(const std::string& name, const Shape& shape, const WeightSlice& slice,
                             TensorView to) {
-  const StoredTensor& tensor = checked(name, shape);
+  const StoredTensor& tensor = checked(name, shape, to.dtype());
   check_slice(shape, slice, to);
   const std::int64_t width = shape.numel() / std::max<std::int64_t>(1, shape[0]);
   const auto size = static_cast<std::int64_t>(size_bytes(tensor.type));
@@ -189,15 +201,23 @@ void CheckpointSource::finish() {
         count, unknown, count > 5 ? ", …" : ""));
 }
 
-std::optional<ops::RandomRule> RandomSource::rule(const std::string& name,
-                                                  const Shape& shape) const {
+std::optional<ops::RandomRule> RandomSource::rule(const std::string& name, const Shape& shape,
+                                                  DType dtype) const {
   ops::RandomRule rule{mix64(seed_ ^ fnv1a64(name)), 0, 0};
+  const std::int64_t width = shape.numel() / std::max<std::int64_t>(1, shape[0]);
+  const auto spread = [](std::int64_t inputs) {
+    return std::sqrt(3.0 / static_cast<double>(inputs));
+  };
   if (shape.rank() == 1) {
     const bool bias = name.ends_with(".bias");
     rule.centre = bias ? 0 : 1, rule.spread = bias ? 0.1 : 0.25;
+  } else if (dtype == DType::kF8E4M3) {
+    rule.spread = kMaxFloat8E4M3;
+  } else if (name.ends_with(kScaleSuffix)) {
+    rule.centre = spread(width * kFp8Block) / kMaxFloat8E4M3;
+    rule.spread = rule.centre / 2;
   } else {
-    const std::int64_t width = shape.numel() / std::max<std::int64_t>(1, shape[0]);
-    rule.spread = std::sqrt(3.0 / static_cast<double>(width));
+    rule.spread = spread(width);
   }
   return rule;
 }
@@ -205,7 +225,7 @@ std::optional<ops::RandomRule> RandomSource::rule(const std::string& name,
 void RandomSource::read(const std::string& name, const Shape& shape, const WeightSlice& slice,
                         TensorView to) {
   check_slice(shape, slice, to);
-  const ops::RandomRule made = *rule(name, shape);
+  const ops::RandomRule made = *rule(name, shape, to.dtype());
   const std::int64_t width = shape.numel() / std::max<std::int64_t>(1, shape[0]);
   fill(to, [&](std::int64_t r, std::int64_t c) {
     return ops::random_value(made, (slice.first_row + r) * width + slice.first_column + c);

@@ -33,6 +33,7 @@ struct WeightNeed {
   const std::string* name = nullptr;
   Shape shape;  ///< of the whole tensor
   WeightSlice slice;
+  DType dtype = DType::kBF16;  ///< of the rows that are placed
 };
 /// Takes rows of a need, of its slice's columns, from its row `row` on. The caller may overwrite
 /// their memory once the context's stream has passed the work that this enqueued.
@@ -48,22 +49,24 @@ struct WeightTraffic {
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
-  /// Announces that `name` will be read; its whole shape must be `shape`.
-  /// Throws: UsageError when it is missing, or of another shape or a type that holds no weights.
-  virtual void require(const std::string& /*name*/, const Shape& /*shape*/) {}
+  /// Announces that `name` will be read as `dtype`; its whole shape must be `shape`.
+  /// Throws: UsageError when it is missing, or of another shape, or of a type that cannot be read so:
+  ///         f8_e4m3 is only read as it is, and only as f8_e4m3.
+  virtual void require(const std::string& /*name*/, const Shape& /*shape*/, DType /*dtype*/) {}
   /// The rule of a required tensor whose elements are computed and not read; else none.
   [[nodiscard]] virtual std::optional<ops::RandomRule> rule(const std::string& /*name*/,
-                                                            const Shape& /*shape*/) const {
+                                                            const Shape& /*shape*/,
+                                                            DType /*dtype*/) const {
     return std::nullopt;
   }
   /// Writes the slice of `name` to host memory as `to`'s dtype. Several threads may read at once.
-  ///   to  [rows, columns]  f32 | bf16
+  ///   to  [rows, columns]  f32 | bf16 | f8_e4m3
   /// Throws: as require(); SystemError naming file and tensor when the file cannot be read.
   virtual void read(const std::string& name, const Shape& shape, const WeightSlice& slice,
                     TensorView to) = 0;
-  /// Delivers all needs in an order of its own, as `dtype`, and returns true; or returns false at
-  /// once, where read() is the only way. `needs` are the required tensors without a rule().
-  virtual bool deliver(Context& /*ctx*/, MemoryLedger& /*ledger*/, DType /*dtype*/,
+  /// Delivers all needs in an order of its own and returns true; or returns false at once, where
+  /// read() is the only way. `needs` are the required tensors without a rule().
+  virtual bool deliver(Context& /*ctx*/, MemoryLedger& /*ledger*/,
                        std::span<const WeightNeed> /*needs*/, const PlaceRows& /*place*/) {
     return false;
   }
@@ -76,14 +79,14 @@ class WeightSource {
 /// Whether stored elements are those of `dtype`, bit for bit.
 bool keeps_bits(StoredType type, DType dtype);
 /// Converts rows of stored elements, `stride_bytes` apart, to the dtype of `to`.
-///   to  [rows, columns]  f32 | bf16
+///   to  [rows, columns]  f32 | bf16, or f8_e4m3 of the same
 void convert_rows(StoredType type, const std::byte* from, std::int64_t stride_bytes, TensorView to);
 
 /// Reads from a checkpoint; each call touches only the bytes of its slice.
 class CheckpointSource : public WeightSource {
  public:
   explicit CheckpointSource(const std::string& model_dir) : checkpoint_(model_dir) {}
-  void require(const std::string& name, const Shape& shape) override;
+  void require(const std::string& name, const Shape& shape, DType dtype) override;
   void read(const std::string& name, const Shape& shape, const WeightSlice& slice,
             TensorView to) override;
   void finish() override;
@@ -99,7 +102,7 @@ class CheckpointSource : public WeightSource {
 
  private:
   /// Throws: as require().
-  const StoredTensor& checked(const std::string& name, const Shape& shape) const;
+  const StoredTensor& checked(const std::string& name, const Shape& shape, DType dtype) const;
 
   Checkpoint checkpoint_;
   std::set<std::string> used_;
@@ -111,11 +114,13 @@ class CheckpointSource : public WeightSource {
 ///   *.bias                 0 ± 0.1
 ///   other vectors (norms)  1 ± 0.25
 ///   matrices               0 ± sqrt(3 / inputs), which keeps the variance
+///   matrices of e4m3       0 ± 448, rounded to e4m3
+///   their scales           c ± c / 2, c = sqrt(3 / inputs) / 448
 class RandomSource final : public WeightSource {
  public:
   explicit RandomSource(std::uint64_t seed) : seed_(seed) {}
-  [[nodiscard]] std::optional<ops::RandomRule> rule(const std::string& name,
-                                                    const Shape& shape) const override;
+  [[nodiscard]] std::optional<ops::RandomRule> rule(const std::string& name, const Shape& shape,
+                                                    DType dtype) const override;
   void read(const std::string& name, const Shape& shape, const WeightSlice& slice,
             TensorView to) override;
   void finish() override {}

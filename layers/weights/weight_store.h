@@ -3,6 +3,7 @@
 // Tested through tests/layers/weights/weight_stream_test.cpp.
 
 #include "layers/ops/matmul.h"
+#include "layers/spec/fp8_weights.h"
 #include "layers/weights/weight_source.h"
 #include "parallel/device/context.h"
 
@@ -10,6 +11,7 @@
 #include <deque>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 namespace retinue::layers {
@@ -30,8 +32,10 @@ class WeightStore {
  public:
   ///   source  null: plan
   ///   dtype   of the weights on the device
-  WeightStore(Context& ctx, MemoryLedger& ledger, WeightSource* source, DType dtype)
-      : ctx_(ctx), ledger_(ledger), source_(source), dtype_(dtype) {}
+  ///   fp8     which projections are f8_e4m3 there and in the source; null: none. Outlives the store
+  WeightStore(Context& ctx, MemoryLedger& ledger, WeightSource* source, DType dtype,
+              const Fp8Weights* fp8 = nullptr)
+      : ctx_(ctx), ledger_(ledger), source_(source), dtype_(dtype), fp8_(fp8) {}
 
   /// Elements [first, first + count) of a vector.
   /// Throws (as table() and matrix() do): UsageError when the source has no such tensor.
@@ -45,6 +49,11 @@ class WeightStore {
   /// A packed matrix of the parts' rows, columns [first_column, first_column + columns) of each.
   ops::PackedMatrix matrix(const std::vector<MatrixPart>& parts, std::int64_t first_column,
                            std::int64_t columns);
+
+  /// The same for a linear layer of the decoder, which may be f8_e4m3 with scales.
+  /// Throws: as matrix(); UsageError where only some of the parts are f8_e4m3.
+  ops::PackedMatrix projection(const std::vector<MatrixPart>& parts, std::int64_t first_column,
+                               std::int64_t columns);
 
   /// Fills all tensors that were asked for; a module asks for none afterwards. A source that
   /// delivers does so in its own order. Otherwise several threads read files ahead of the copies to
@@ -65,20 +74,33 @@ class WeightStore {
   [[nodiscard]] std::int64_t bytes() const { return bytes_; }
 
  private:
-  /// A slice and its destination: the table, or, packed, the matrix from `first_output` on.
+  /// Rows of a packed matrix, from an output on.
+  struct PackedRows {
+    ops::PackedMatrix matrix;
+    std::int64_t first_output = 0;
+  };
+  /// The scales of a part of a packed matrix: outputs [begin, end). `first` as in pack_scales.
+  struct PackedScales {
+    ops::PackedMatrix matrix;
+    std::int64_t first = 0, begin = 0, end = 0;
+  };
+  /// A slice and its destination; a view is a table.
   struct Order {
     std::string name;
     Shape shape;
     WeightSlice slice;
-    TensorView table;
-    ops::PackedMatrix matrix;
-    std::int64_t first_output = 0;
+    DType dtype;
+    std::variant<TensorView, PackedRows, PackedScales> to;
   };
 
-  TensorView allocate(const Shape& shape);
+  TensorView allocate(const Shape& shape, DType dtype);
   void order(Order order);
+  ops::PackedMatrix matrix(const std::vector<MatrixPart>& parts, std::int64_t first_column,
+                           std::int64_t columns, DType dtype);
+  void order_scales(const MatrixPart& part, const ops::PackedMatrix& w, std::int64_t first_output,
+                    std::int64_t first_column);
   /// Rows of an order that are read or computed at once.
-  static std::int64_t rows_at_once(const Order& order, DType dtype);
+  static std::int64_t rows_at_once(const Order& order);
   ConstTensorView table(const std::string& name, const Shape& shape, const WeightSlice& slice);
   void make(const Order& order, const ops::RandomRule& rule, Buffer& staging);
   /// Reads by this rank alone, slice by slice.
@@ -90,6 +112,7 @@ class WeightStore {
   MemoryLedger& ledger_;
   WeightSource* source_;
   DType dtype_;
+  const Fp8Weights* fp8_;
   std::vector<Product> products_;
   std::int64_t bytes_ = 0;
   std::deque<Tensor> tensors_;

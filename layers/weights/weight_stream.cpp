@@ -101,21 +101,22 @@ class Ending {
 
 }  // namespace
 
-void stream_weights(Context& ctx, MemoryLedger& ledger, WeightSource& source, DType dtype,
-                    int readers, std::span<const WeightPiece> pieces,
+void stream_weights(Context& ctx, MemoryLedger& ledger, WeightSource& source, int readers,
+                    std::span<const WeightPiece> pieces,
                     const std::function<void(std::size_t i, ConstTensorView rows)>& place) {
   if (pieces.empty()) return;
   const auto threads = std::min(static_cast<std::size_t>(readers), pieces.size());
   check(readers >= 1, "weights have at least one reader");
   const std::size_t depth = std::min(2 * threads + kInFlight, pieces.size());
-  std::int64_t longest = 0;
+  std::size_t slot_bytes = 0;
   for (const WeightPiece& piece : pieces)
-    longest = std::max(longest, piece.slice.rows * piece.slice.columns);
-  const std::size_t slot_bytes = static_cast<std::size_t>(longest) * size_bytes(dtype);
+    slot_bytes =
+        std::max(slot_bytes, static_cast<std::size_t>(piece.slice.rows * piece.slice.columns) *
+                                 size_bytes(piece.dtype));
   const Buffer ring = Buffer::staging(ledger, ctx.device(), depth * slot_bytes);
   const auto rows_of = [&](std::size_t i) {
     const WeightSlice& slice = pieces[i].slice;
-    return TensorView(ring.data() + i % depth * slot_bytes, dtype,
+    return TensorView(ring.data() + i % depth * slot_bytes, pieces[i].dtype,
                       Shape{slice.rows, slice.columns});
   };
   std::vector<Event> passed;

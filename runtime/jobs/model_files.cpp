@@ -77,16 +77,31 @@ void check_options(const RunOptions& options) {
 
 /// What --dtype auto is.
 DType own_dtype(const RunOptions& options, const layers::ModelConfig& config) {
-  if (config.dtype_at_top || options.weights.random) return config.dtype;
+  if (config.dtype_at_top || options.weights.random || config.fp8) return config.dtype;
   // float32 holds every float16 exactly.
   return layers::Checkpoint(options.model).leading_type() == layers::StoredType::kBF16
              ? DType::kBF16
              : DType::kF32;
 }
 
+}  // namespace
+
+void refuse_on_cuda(const layers::ModelConfig& config) {
+  if (config.fp8)
+    throw UsageError(
+        "[--device] cuda: FP8 checkpoints run on CPUs so far. Use --device cpu, or the bfloat16 "
+        "checkpoint of the same size.");
+}
+
+namespace {
+
 /// --device, --dtype and --reduce, which depend on each other.
 void choose_computation(const RunOptions& options, ModelFiles& model) {
   model.dtype = options.dtype ? *options.dtype : own_dtype(options, model.config);
+  if (model.config.fp8 && model.dtype != DType::kBF16)
+    throw UsageError(
+        "[--dtype] is float32, and this checkpoint has FP8 weights, which are multiplied with "
+        "bfloat16 activations. Use --dtype bfloat16 or auto.");
   const DeviceChoice choice = choose_device(options.device, model.dtype);
   if (!choice.missing.empty())
     throw UsageError(fmt::format("[--device] cuda: {}. Use --device cpu.", choice.missing));
@@ -94,6 +109,7 @@ void choose_computation(const RunOptions& options, ModelFiles& model) {
   if (gpu && model.dtype != DType::kBF16)
     throw UsageError(
         "[--dtype] is float32, which is for CPUs. Use --dtype bfloat16 with --device cuda.");
+  if (gpu) refuse_on_cuda(model.config);
   model.device = Device{choice.type, 0};
   model.ordered = options.reduce == Reduce::kOrdered;
   if (!model.ordered && !gpu)

@@ -40,6 +40,9 @@ struct ModelFiles {
 /// Throws: UsageError, naming the flag or file that is missing, ill-formed or not served.
 ModelFiles load_model_files(const RunOptions& options);
 
+/// Throws: UsageError for a model that no GPU serves so far.
+void refuse_on_cuda(const layers::ModelConfig& config);
+
 /// ModelFiles::identity. Names and sizes of the weights are enough to distinguish two models, and
 /// cost no reading. A missing file is left out.
 std::string model_identity(const RunOptions& options);

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Remakes the golden data in tests/golden/ with the pinned reference (requirements.txt).
-# Usage: scripts/golden/make.sh [maker...]      makers: model images text parquet_files video_files; default: all that exist
+# Usage: scripts/golden/make.sh [maker...]      makers: model fp8 images text parquet_files video_files; default: all that exist
 #   RETINUE_GOLDEN_ENV     virtual environment, made when absent, reused when present (build/golden-env)
 #   RETINUE_GOLDEN_OUTPUT  folder that receives the data (tests/golden)
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 env=${RETINUE_GOLDEN_ENV:-$root/build/golden-env}
-all_makers=(model images text parquet_files video_files)
+all_makers=(model fp8 images text parquet_files video_files)
 
 if [ $# -gt 0 ]; then
   makers=("$@")

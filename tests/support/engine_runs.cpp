@@ -32,8 +32,8 @@ class PoisonedSource final : public layers::WeightSource {
                  const std::vector<std::int32_t>& ids, float value)
       : from_(std::move(from)), tied_(tied), ids_(ids), value_(value) {}
 
-  void require(const std::string& name, const Shape& shape) override {
-    from_->require(stored(name), shape);
+  void require(const std::string& name, const Shape& shape, DType dtype) override {
+    from_->require(stored(name), shape, dtype);
   }
   void read(const std::string& name, const Shape& shape, const layers::WeightSlice& slice,
             TensorView to) override {

@@ -11,6 +11,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <numeric>
 
@@ -18,7 +19,6 @@ namespace retinue::test {
 
 namespace {
 
-const std::string kRoot = source_folder() + "/tests/golden/model/";
 constexpr std::uint64_t kSeed = 20251;
 
 std::vector<std::byte> read_file(const std::string& path) {
@@ -54,12 +54,18 @@ ConstTensorView view(std::span<const T> values, Shape shape) {
 
 }  // namespace
 
+std::string golden_root(const std::string& config) {
+  return source_folder() +
+         (config.starts_with("fp8-") ? "/tests/golden/fp8/" : "/tests/golden/model/");
+}
+
 std::vector<std::string> golden_configs() { return {"gqa8-tied", "mha-untied", "gqa4-wide"}; }
+std::vector<std::string> fp8_configs() { return {"fp8-wide", "fp8-narrow", "fp8-quantiser"}; }
 std::vector<std::string> golden_cases() { return {"text", "image", "images", "frames", "mixed"}; }
 
 std::vector<layers::Patches> load_items(const std::string& config, const nlohmann::json& messages,
                                         const std::string& folder, std::vector<bool>* is_video) {
-  const auto spec = runtime::load_processor_spec(kRoot + "configs/" + config);
+  const auto spec = runtime::load_processor_spec(golden_root(config) + "configs/" + config);
   std::vector<layers::Patches> items;
   for (const auto& message : messages) {
     if (!message["content"].is_array()) continue;
@@ -83,7 +89,7 @@ std::vector<layers::Patches> load_items(const std::string& config, const nlohman
 }
 
 GoldenCase load_golden_case(const std::string& config, const std::string& name) {
-  const std::string folder = kRoot + "cases/" + config + "/";
+  const std::string folder = golden_root(config) + "cases/" + config + "/";
   std::ifstream file(folder + name + ".json");
   const auto json = nlohmann::json::parse(file);
   GoldenCase golden;
@@ -93,9 +99,11 @@ GoldenCase load_golden_case(const std::string& config, const std::string& name) 
   for (const auto& axis : json["position_ids"])
     for (const auto& p : axis) golden.positions.push_back(p.get<std::int32_t>());
   golden.logits_first_row = json["logits_first_row"].get<std::int64_t>();
-  golden.bf16_error = json["bf16_reference_error"].get<std::map<std::string, double>>();
+  golden.error =
+      json[json.contains("error_in_other_order") ? "error_in_other_order" : "bf16_reference_error"]
+          .get<std::map<std::string, double>>();
 
-  const auto model = layers::load_model_config(kRoot + "configs/" + config);
+  const auto model = layers::load_model_config(golden_root(config) + "configs/" + config);
   // The reference runs the tower once for images and once for videos.
   std::vector<layers::Patches> images, videos;
   std::vector<bool> is_video;
@@ -131,15 +139,21 @@ GoldenCase load_golden_case(const std::string& config, const std::string& name) 
   return golden;
 }
 
+std::unique_ptr<layers::WeightSource> golden_weights(const std::string& config) {
+  const std::string folder = golden_root(config) + "configs/" + config;
+  if (!std::filesystem::exists(folder + "/model.safetensors.index.json"))
+    return std::make_unique<layers::RandomSource>(kSeed);
+  return std::make_unique<layers::CheckpointSource>(folder);
+}
+
 TinyModel::TinyModel(const std::string& config, DType dtype, Communicator* tensor, int threads,
                      std::int64_t block_size)
-    : ledger_(std::make_unique<MemoryLedger>()) {
-  const auto model = layers::load_model_config(kRoot + "configs/" + config);
+    : source_(golden_weights(config)), ledger_(std::make_unique<MemoryLedger>()) {
+  const auto model = layers::load_model_config(golden_root(config) + "configs/" + config);
   ctx_ = std::make_unique<Context>(Device{}, threads,
                                    Buffer(*ledger_, Device{}, 64 << 20, MemoryTag::kActivations),
                                    Buffer(*ledger_, Device{}, 16 << 20, MemoryTag::kScratch));
   if (tensor != nullptr) axis_ = {tensor->rank(), tensor->size(), tensor, 1};
-  layers::RandomSource source(kSeed);
   layers::ModelOptions options;
   options.dtype = dtype;
   options.kv_block_size = block_size;
@@ -148,7 +162,7 @@ TinyModel::TinyModel(const std::string& config, DType dtype, Communicator* tenso
   for (int channel = 0; channel < 3; ++channel)
     for (int value = 0; value < 256; ++value)
       options.pixel_values.push_back((static_cast<float>(value) - 127.5F) / 127.5F);
-  model_ = std::make_unique<layers::Qwen3Vl>(*ctx_, *ledger_, model, axis_, &source, options);
+  model_ = std::make_unique<layers::Qwen3Vl>(*ctx_, *ledger_, model, axis_, source_.get(), options);
 }
 
 std::vector<float> TinyModel::run(const GoldenCase& golden, std::int64_t chunk) {
@@ -197,6 +211,14 @@ std::vector<float> TinyModel::run(const GoldenCase& golden, std::int64_t chunk) 
     logits.insert(logits.end(), part.begin(), part.end());
   }
   return logits;
+}
+
+std::vector<float> TinyModel::prefill(std::span<const std::int32_t> ids) {
+  length_ = 0;
+  std::vector<std::int32_t> positions;
+  for (int axis = 0; axis < 3; ++axis)
+    for (std::size_t i = 0; i < ids.size(); ++i) positions.push_back(static_cast<std::int32_t>(i));
+  return step(ids, positions, {}, {});
 }
 
 std::vector<float> TinyModel::decode(std::int32_t id, std::int32_t position) {

@@ -15,8 +15,7 @@ namespace {
 using test::ShellOutcome;
 
 const std::string kRetinue = RETINUE_EXECUTABLE;
-const std::string kModel =
-    std::string(RETINUE_SOURCE_DIR) + "/tests/golden/model/configs/gqa8-tied";
+const std::string kGolden = std::string(RETINUE_SOURCE_DIR) + "/tests/golden";
 const std::string kImages = std::string(RETINUE_SOURCE_DIR) + "/configs/examples";
 
 /// Both streams.
@@ -30,8 +29,11 @@ std::string flags(const Layout& layout) {
          std::to_string(layout.tensor) + " --threads " + std::to_string(layout.threads) + " ";
 }
 
-std::string model_flags(const std::string& dtype) {
-  return " --model " + kModel + " --weights random:7 --dtype " + dtype;
+/// `kind`: a dtype, or fp8.
+std::string model_flags(const std::string& kind) {
+  const bool fp8 = kind == "fp8";
+  return " --model " + kGolden + (fp8 ? "/fp8/configs/fp8-wide" : "/model/configs/gqa8-tied") +
+         " --weights random:7 --dtype " + (fp8 ? "bfloat16" : kind);
 }
 
 class Layouts : public testing::TestWithParam<std::string> {
@@ -86,7 +88,7 @@ TEST_P(Layouts, CaptionsAreTheSameBytes) {
     EXPECT_EQ(captions(layout, 16), alone) << layout.ranks << " ranks, tensor " << layout.tensor;
 }
 
-INSTANTIATE_TEST_SUITE_P(, Layouts, testing::Values("float32", "bfloat16"),
+INSTANTIATE_TEST_SUITE_P(, Layouts, testing::Values("float32", "bfloat16", "fp8"),
                          [](const auto& instance) { return instance.param; });
 
 }  // namespace

@@ -161,11 +161,14 @@ int run_check(const CaptionOptions& options, int ranks, int ranks_per_node, doub
       throw UsageError("[--gpu-memory-gib] a plan for --device cuda wants the memory of one GPU");
     if (options.run.dtype == DType::kF32)
       throw UsageError("[--dtype] float32 is for CPUs. Use bfloat16 with --device cuda.");
+    refuse_on_cuda(job.model.config);
     job.model.device = Device{DeviceType::kCuda, 0};
   }
   say(out, "model", fmt::format("{} ({})", options.run.model, job.model.identity.substr(0, 16)));
   say(out, "device", cuda ? "cuda" : "cpu");
-  say(out, "dtype", std::string(name(job.model.dtype)));
+  say(out, "dtype",
+      fmt::format("{}{}", name(job.model.dtype),
+                  job.model.config.fp8 ? ", projections of the decoder in FP8" : ""));
   say(out, "pixels",
       fmt::format("{} to {} per image, at most {} per video", job.model.processor.image.min_pixels,
                   job.model.processor.image.max_pixels, job.model.processor.video.max_pixels));

@@ -5,6 +5,34 @@
 
 namespace retinue::study {
 
+namespace {
+
+/// The decoder's matrices. An e4m3 weight takes a byte, and a group of 128 has a scale in f32.
+double layer_bytes(const layers::ModelConfig& config, double dtype_bytes) {
+  const layers::TextConfig& t = config.text;
+  const auto heads = static_cast<double>(t.num_attention_heads * t.head_dim),
+             kv = static_cast<double>(t.num_key_value_heads * t.head_dim),
+             hidden = static_cast<double>(t.hidden_size),
+             intermediate = static_cast<double>(t.intermediate_size);
+  const std::array<std::pair<const char*, double>, 7> modules = {
+      {{"self_attn.q_proj", hidden * heads},
+       {"self_attn.k_proj", hidden * kv},
+       {"self_attn.v_proj", hidden * kv},
+       {"self_attn.o_proj", hidden * heads},
+       {"mlp.gate_proj", hidden * intermediate},
+       {"mlp.up_proj", hidden * intermediate},
+       {"mlp.down_proj", hidden * intermediate}}};
+  double bytes = 0;
+  for (std::int64_t layer = 0; layer < t.num_hidden_layers; ++layer)
+    for (const auto& [module, weights] : modules) {
+      const bool fp8 = config.fp8 && config.fp8->covers(layers::decoder_module(layer, module));
+      bytes += weights * (fp8 ? 1 + 4.0 / layers::kFp8Block : dtype_bytes);
+    }
+  return bytes;
+}
+
+}  // namespace
+
 ModelWork work_of(const layers::ModelConfig& config, double dtype_bytes) {
   const layers::TextConfig& t = config.text;
   const layers::VisionConfig& v = config.vision;
@@ -18,7 +46,7 @@ ModelWork work_of(const layers::ModelConfig& config, double dtype_bytes) {
   work.flops_per_row = 2 * layers * layer;
   work.flops_per_logit_row = 2 * head;
   work.flops_per_key = 4 * heads * layers;
-  work.weight_bytes = dtype_bytes * (layers * layer + head);
+  work.weight_bytes = layer_bytes(config, dtype_bytes) + dtype_bytes * head;
   work.bytes_per_key = dtype_bytes * 2 * kv * layers;
   const double d = n(v.hidden_size);
   const double block = 4 * d * d + 2 * d * n(v.intermediate_size);

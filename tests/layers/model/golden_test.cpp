@@ -47,8 +47,7 @@ TEST_P(Golden, Bf16ErrsNoMoreThanTheReferenceItself) {
   const auto stages = run(DType::kBF16);
   for (const auto& [name, reference] : golden_.stages) {
     ASSERT_TRUE(stages.contains(name)) << name;
-    EXPECT_LE(test::relative_l2(stages.at(name), reference), 1.5 * golden_.bf16_error.at(name))
-        << name;
+    EXPECT_LE(test::relative_l2(stages.at(name), reference), 1.5 * golden_.error.at(name)) << name;
   }
 }
 

@@ -29,7 +29,8 @@ std::string run(const GoldenCase& golden, DType dtype, Communicator* tensor, int
 
 class Invariance : public testing::TestWithParam<std::tuple<std::string, DType>> {
  protected:
-  GoldenCase golden_ = test::load_golden_case(std::get<0>(GetParam()), "mixed");
+  GoldenCase golden_ = test::load_golden_case(
+      std::get<0>(GetParam()), std::get<0>(GetParam()).starts_with("fp8-") ? "image" : "mixed");
   DType dtype_ = std::get<1>(GetParam());
   std::string alone_ = run(golden_, dtype_, nullptr, 1, 32, 1 << 20);
 };
@@ -63,15 +64,22 @@ TEST_P(Invariance, KvBlockSizeAndThreadsDoNotShow) {
     EXPECT_EQ(run(golden_, dtype_, nullptr, threads, 32, 1 << 20), alone_);
 }
 
+std::string name_of(const testing::TestParamInfo<std::tuple<std::string, DType>>& instance) {
+  std::string text =
+      std::get<0>(instance.param) + "_" + std::string(name(std::get<1>(instance.param)));
+  std::replace(text.begin(), text.end(), '-', '_');
+  return text;
+}
+
 INSTANTIATE_TEST_SUITE_P(, Invariance,
                          testing::Combine(testing::ValuesIn(test::golden_configs()),
                                           testing::Values(DType::kF32, DType::kBF16)),
-                         [](const auto& instance) {
-                           std::string text = std::get<0>(instance.param) + "_" +
-                                              std::string(name(std::get<1>(instance.param)));
-                           std::replace(text.begin(), text.end(), '-', '_');
-                           return text;
-                         });
+                         name_of);
+// The one whose sums have eight leaves.
+INSTANTIATE_TEST_SUITE_P(Fp8, Invariance,
+                         testing::Combine(testing::Values("fp8-wide"),
+                                          testing::Values(DType::kBF16)),
+                         name_of);
 
 }  // namespace
 }  // namespace retinue

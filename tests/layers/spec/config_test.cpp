@@ -84,16 +84,6 @@ TEST(ModelConfig, TheDtypeIsThatOfTheTopLevel) {
   EXPECT_THAT(refusal(config), HasSubstr("float8_e4m3fn"));
 }
 
-TEST(ModelConfig, QuantizationIsRefusedByItsMethodAndAnEmptyObjectIsNone) {
-  json config = config_32b();
-  config["quantization_config"] = json::object();
-  EXPECT_EQ(refusal(config), "");
-  for (const char* method : {"awq", "gptq", "bitsandbytes", "fp8", "compressed-tensors"}) {
-    config["quantization_config"] = {{"quant_method", method}};
-    EXPECT_THAT(refusal(config), HasSubstr(std::string("quant_method ") + method));
-  }
-}
-
 TEST(ModelConfig, KeysOfYarnThatAreNotComputedAreRefusedByName) {
   json config = config_32b();
   json& rope = config["text_config"]["rope_scaling"];

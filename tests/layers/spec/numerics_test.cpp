@@ -12,17 +12,30 @@ ModelConfig config_32b() {
   ModelConfig config;
   config.text.hidden_size = 5120, config.text.intermediate_size = 25600;
   config.text.num_attention_heads = 64, config.text.num_key_value_heads = 8;
-  config.text.head_dim = 128;
+  config.text.head_dim = 128, config.text.num_hidden_layers = 64;
   return config;
 }
 
 TEST(Numerics, LeavesDivideHeadsAndTheIntermediateSize) {
-  TextConfig text = config_32b().text;
-  EXPECT_EQ(reduction_leaves(text), 8);
-  text.num_attention_heads = 12;
-  EXPECT_EQ(reduction_leaves(text), 4);
-  text.intermediate_size = 32 * 3;
-  EXPECT_EQ(reduction_leaves(text), 1);
+  ModelConfig config = config_32b();
+  EXPECT_EQ(reduction_leaves(config), 8);
+  config.text.num_attention_heads = 12;
+  EXPECT_EQ(reduction_leaves(config), 4);
+  config.text.intermediate_size = 32 * 3;
+  EXPECT_EQ(reduction_leaves(config), 1);
+}
+
+TEST(Numerics, LeavesOfFp8AreWholeGroups) {
+  ModelConfig config = config_32b();
+  config.fp8.emplace();
+  EXPECT_EQ(reduction_leaves(config), 8) << "25600 = 8 x 25 groups";
+  config.text.intermediate_size = 9728;  // the 4B: 76 groups
+  EXPECT_EQ(reduction_leaves(config), 4);
+  config.text.intermediate_size = 25600, config.text.head_dim = 64;
+  config.text.num_attention_heads = 8;
+  EXPECT_EQ(reduction_leaves(config), 4) << "512 = 4 x 1 group";
+  config.fp8->not_converted = {"o_proj"};
+  EXPECT_EQ(reduction_leaves(config), 8) << "o_proj is bf16";
 }
 
 TEST(Numerics, TheFingerprintIsTheHashOfItsDescription) {
@@ -38,6 +51,9 @@ TEST(Numerics, FingerprintsDifferWhereBitsMayAndNotWithThreads) {
   };
   EXPECT_EQ(fingerprint(one, DType::kBF16), fingerprint(many, DType::kBF16));
   EXPECT_NE(fingerprint(one, DType::kBF16), fingerprint(one, DType::kF32));
+  ModelConfig fp8 = config_32b();
+  fp8.fp8.emplace();
+  EXPECT_NE(fingerprint(one, DType::kBF16), numerics(fp8, DType::kBF16, one).fingerprint);
   Context narrow = Context::plan(Device{}, 1);
   narrow.set_cpu_isa(CpuIsa::kBaseline);
   if (detect_cpu_isa() != CpuIsa::kBaseline) {

@@ -60,8 +60,8 @@ TEST_F(Safetensors, RefusesEveryLieOfAHeader) {
   EXPECT_THAT(refusal(file_of(kGood, 15)), HasSubstr("incomplete"));
   EXPECT_THAT(refusal(file_of(kGood, 17)),
               HasSubstr("describes 16 bytes of data, the file has 17"));
-  EXPECT_THAT(refusal(file_of(one(R"({"dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]})"), 4)),
-              HasSubstr("F8_E4M3"));
+  EXPECT_THAT(refusal(file_of(one(R"({"dtype":"F8_E5M2","shape":[4],"data_offsets":[0,4]})"), 4)),
+              HasSubstr("F8_E5M2"));
   EXPECT_THAT(refusal(file_of(one(R"({"dtype":"BF16","shape":[4],"data_offsets":[0,4]})"), 4)),
               HasSubstr("takes 8 bytes"));
   EXPECT_THAT(refusal(file_of(one(R"({"dtype":"BF16","shape":[-2],"data_offsets":[0,4]})"), 4)),

@@ -22,6 +22,8 @@ using testing::HasSubstr;
 
 const std::string kSharded =
     std::string(RETINUE_SOURCE_DIR) + "/tests/golden/model/configs/sharded";
+const std::string kFp8 =
+    std::string(RETINUE_SOURCE_DIR) + "/tests/golden/fp8/configs/fp8-quantiser";
 const std::string kCaptioner = std::string(RETINUE_SOURCE_DIR) + "/configs/models/emoji-captioner";
 
 Context make_context(MemoryLedger& ledger) {
@@ -32,7 +34,8 @@ Context make_context(MemoryLedger& ledger) {
 /// The needs of rank `index` of `tensor` for every tensor of a folder: matrices by rows or by
 /// columns, every fifth whole, every seventh twice, vectors whole or in part.
 std::vector<WeightNeed> needs_of(const Checkpoint& checkpoint,
-                                 const std::vector<std::string>& names, int index, int tensor) {
+                                 const std::vector<std::string>& names, int index, int tensor,
+                                 DType dtype) {
   std::vector<WeightNeed> needs;
   for (std::size_t t = 0; t < names.size(); ++t) {
     const Shape& shape = checkpoint.find(names[t])->shape;
@@ -43,7 +46,8 @@ std::vector<WeightNeed> needs_of(const Checkpoint& checkpoint,
       slice = {0, rows, columns / tensor * index, columns / tensor};
     else if (t % 5 != 0 && rows % tensor == 0)
       slice = {rows / tensor * index, rows / tensor, 0, columns};
-    needs.push_back({&names[t], shape, slice});
+    const bool fp8 = checkpoint.find(names[t])->type == StoredType::kF8E4M3;
+    needs.push_back({&names[t], shape, slice, fp8 ? DType::kF8E4M3 : dtype});
     if (t % 7 == 0) needs.push_back(needs.back());
   }
   return needs;
@@ -54,21 +58,21 @@ struct Loaded {
   WeightTraffic traffic;
 };
 
-Loaded load(SharedCheckpointSource& source, std::span<const WeightNeed> needs, DType dtype) {
+Loaded load(SharedCheckpointSource& source, std::span<const WeightNeed> needs) {
   MemoryLedger ledger;
   Context ctx = make_context(ledger);
   Loaded loaded;
-  const auto size = static_cast<std::int64_t>(size_bytes(dtype));
+  const auto row_bytes = [](const WeightNeed& need) {
+    return need.slice.columns * static_cast<std::int64_t>(size_bytes(need.dtype));
+  };
   std::vector<std::int64_t> filled(needs.size());
   for (const WeightNeed& need : needs)
-    loaded.values.emplace_back(
-        static_cast<std::size_t>(need.slice.rows * need.slice.columns * size));
-  source.deliver(ctx, ledger, dtype, needs,
-                 [&](std::size_t need, std::int64_t row, ConstTensorView rows) {
-                   std::memcpy(loaded.values[need].data() + row * needs[need].slice.columns * size,
-                               rows.bytes(), rows.size_bytes());
-                   filled[need] += rows.dim(0);
-                 });
+    loaded.values.emplace_back(static_cast<std::size_t>(need.slice.rows * row_bytes(need)));
+  source.deliver(ctx, ledger, needs, [&](std::size_t need, std::int64_t row, ConstTensorView rows) {
+    std::memcpy(loaded.values[need].data() + row * row_bytes(needs[need]), rows.bytes(),
+                rows.size_bytes());
+    filled[need] += rows.dim(0);
+  });
   for (std::size_t i = 0; i < needs.size(); ++i)
     EXPECT_EQ(filled[i], needs[i].slice.rows) << *needs[i].name;
   loaded.traffic = source.traffic();
@@ -102,15 +106,15 @@ TEST_P(SharedCheckpoint, EachByteIsReadOnceAndArrivesAsItWouldAlone) {
       for (auto& rank : group)
         threads.emplace_back([&] {
           const auto needs =
-              needs_of(checkpoint, names, rank->rank() % layout.tensor, layout.tensor);
+              needs_of(checkpoint, names, rank->rank() % layout.tensor, layout.tensor, dtype);
           SharedCheckpointSource source(folder, *rank);
-          const Loaded loaded = load(source, needs, dtype);
+          const Loaded loaded = load(source, needs);
           for (std::size_t i = 0; i < needs.size(); ++i) {
             const WeightSlice& slice = needs[i].slice;
             std::vector<std::byte> alone(loaded.values[i].size());
             CheckpointSource(folder).read(
                 *needs[i].name, needs[i].shape, slice,
-                TensorView(alone.data(), dtype, Shape{slice.rows, slice.columns}));
+                TensorView(alone.data(), needs[i].dtype, Shape{slice.rows, slice.columns}));
             ASSERT_EQ(loaded.values[i], alone) << *needs[i].name;
           }
           const std::scoped_lock lock(mutex);
@@ -131,7 +135,7 @@ TEST_P(SharedCheckpoint, EachByteIsReadOnceAndArrivesAsItWouldAlone) {
 std::vector<Case> cases() {
   std::vector<Case> all;
   for (const auto& [name, folder] :
-       {std::pair{"sharded", kSharded}, std::pair{"captioner", kCaptioner}})
+       {std::pair{"sharded", kSharded}, std::pair{"captioner", kCaptioner}, std::pair{"fp8", kFp8}})
     for (const Layout layout :
          {Layout{1, 1}, {2, 1}, {1, 2}, {3, 1}, {2, 2}, {4, 1}, {1, 4}, {4, 2}, {1, 8}, {8, 1}})
       all.push_back({name + std::string("_data") + std::to_string(layout.data) + "_tensor" +
@@ -166,7 +170,7 @@ class SharedCheckpointFails : public testing::Test {
           rank->barrier();
           if (rank->rank() == 2) change();
           rank->barrier();
-          load(source, needs_of(checkpoint, names, 0, 1), DType::kBF16);
+          load(source, needs_of(checkpoint, names, 0, 1, DType::kBF16));
         } catch (const std::exception& error) {
           messages[static_cast<std::size_t>(rank->rank())] = error.what();
           rank->abort(error.what());

@@ -63,16 +63,14 @@ Streamed stream(Counting& source, int readers, std::int64_t count, MemoryLedger&
   const std::string name = "w";
   std::vector<WeightPiece> pieces;
   for (std::int64_t row = 0; row < count; ++row)
-    pieces.push_back({&name, Shape{count, kWidth}, {row, 1, 0, kWidth}});
+    pieces.push_back({&name, Shape{count, kWidth}, {row, 1, 0, kWidth}, DType::kF32});
   Streamed out;
-  stream_weights(ctx, ledger, source, DType::kF32, readers, pieces,
-                 [&](std::size_t i, ConstTensorView rows) {
-                   if (static_cast<std::int64_t>(i) == place_fails_at)
-                     throw SystemError("no device");
-                   out.order.push_back(i);
-                   const float* values = rows.data<float>();
-                   out.values.insert(out.values.end(), values, values + kWidth);
-                 });
+  stream_weights(ctx, ledger, source, readers, pieces, [&](std::size_t i, ConstTensorView rows) {
+    if (static_cast<std::int64_t>(i) == place_fails_at) throw SystemError("no device");
+    out.order.push_back(i);
+    const float* values = rows.data<float>();
+    out.values.insert(out.values.end(), values, values + kWidth);
+  });
   return out;
 }
 
@@ -122,8 +120,7 @@ TEST(WeightStream, ShortMemoryIsASystemError) {
   const std::string name = "w";
   const std::vector<WeightPiece> pieces = {{&name, Shape{1, kWidth}, {0, 1, 0, kWidth}}};
   ledger.fail_after(1);
-  EXPECT_THROW(stream_weights(ctx, ledger, source, DType::kF32, 1, pieces, [](auto, auto) {}),
-               SystemError);
+  EXPECT_THROW(stream_weights(ctx, ledger, source, 1, pieces, [](auto, auto) {}), SystemError);
 }
 
 /// A checkpoint that loses bytes while it is read.

@@ -59,7 +59,7 @@ class CudaTrace : public testing::TestWithParam<std::tuple<std::string, std::str
       if (name == "logits")
         values.erase(values.begin(), values.begin() + golden.logits_first_row * stored.shape[1]);
       ASSERT_EQ(values.size(), reference.size()) << name;
-      EXPECT_LE(test::relative_l2(values, reference), 1.5 * golden.bf16_error.at(name)) << name;
+      EXPECT_LE(test::relative_l2(values, reference), 1.5 * golden.error.at(name)) << name;
     }
   }
 

@@ -118,6 +118,20 @@ TEST_F(ModelFolder, TheDtypeIsTheTopLevelsThenThatOfTheWeights) {
   EXPECT_EQ(load_model_files(run_).dtype, DType::kBF16) << "the flag wins";
 }
 
+TEST(ModelFiles, AnFp8CheckpointIsMultipliedInBfloat16Alone) {
+  RunOptions run;
+  run.model = std::string(RETINUE_SOURCE_DIR) + "/tests/golden/fp8/configs/fp8-quantiser";
+  EXPECT_EQ(load_model_files(run).dtype, DType::kBF16);
+  run.dtype = DType::kF32;
+  try {
+    (void)load_model_files(run);
+    FAIL() << "float32 is refused";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(std::string(error.what()),
+                testing::AllOf(HasSubstr("[--dtype]"), HasSubstr("FP8")));
+  }
+}
+
 TEST_F(ModelFolder, ATiedModelWithAHeadOfItsOwnIsWarnedAbout) {
   EXPECT_THAT(model_warnings(run_), testing::IsEmpty());
   change_config([](nlohmann::json& config) {

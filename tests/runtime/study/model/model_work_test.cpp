@@ -21,6 +21,10 @@ TEST(ModelWork, IsTheArithmeticOfQwen3Vl32B) {
   EXPECT_NEAR(work.flops_per_key, 2.10e6, 0.01e6);
   EXPECT_NEAR(work.bytes_per_key, 256 * 1024, 1);
   EXPECT_NEAR(work.weight_bytes, 64.0e9, 0.2e9);
+  c.fp8 = layers::Fp8Weights{{"lm_head", "visual"}};
+  const ModelWork fp8 = work_of(c, 2);
+  EXPECT_NEAR(fp8.weight_bytes, 32.76e9 + 31.2e9 * 4 / 128, 0.1e9) << "the head stays bf16";
+  EXPECT_EQ(fp8.bytes_per_key, work.bytes_per_key);
 }
 
 TEST(ModelWork, PeaksAreKnownForNamedGpusOnly) {

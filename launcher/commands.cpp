@@ -208,6 +208,13 @@ int check(const Command& command) {
                             command.options.check.gpu_memory_gib, stdout);
 }
 
+int quantize(const Command& command) {
+  if (command.environment.rank != 0) return kExitDone;
+  runtime::QuantizeOptions options = command.options.quantize;
+  options.quiet = command.options.launch.quiet;
+  return runtime::run_quantize(options, stdout);
+}
+
 int info(const Command& command) {
   if (command.environment.rank == 0) print(info_text(command.options.info.json));
   return 0;
@@ -253,6 +260,7 @@ constexpr auto kFunctions = std::to_array<Named<int (*)(const Command&)>>({{"cap
                                                                            {"trace", trace},
                                                                            {"check", check},
                                                                            {"study", study},
+                                                                           {"quantize", quantize},
                                                                            {"doctor", doctor},
                                                                            {"info", info}});
 

@@ -24,6 +24,8 @@ int caption(const Command& command);
 int ask(const Command& command);
 int trace(const Command& command);
 int check(const Command& command);
+/// In one process; ranks beyond the first do nothing.
+int quantize(const Command& command);
 int info(const Command& command);
 int doctor(const Command& command);
 /// Starts the ranks of one run after another; is never a rank itself.

@@ -11,6 +11,7 @@ namespace retinue::launcher {
 
 using runtime::AskOptions;
 using runtime::CaptionOptions;
+using runtime::QuantizeOptions;
 using runtime::RunOptions;
 using runtime::SamplingOptions;
 using runtime::TraceOptions;
@@ -507,6 +508,30 @@ Table study_table(StudyFlags& options) {
           }};
 }
 
+Table quantize_table(QuantizeOptions& options) {
+  return {"Quantise",
+          {
+              {.name = "model",
+               .type = "DIR",
+               .fallback = "required",
+               .help = "the checkpoint folder that is read, bfloat16, float16 or float32",
+               .target = &options.model,
+               .required = true},
+              {.name = "output",
+               .type = "DIR",
+               .fallback = "required",
+               .help = "the FP8 checkpoint folder that is made: new or empty",
+               .target = &options.output,
+               .required = true},
+              {.name = "threads",
+               .type = "N",
+               .fallback = "one per core",
+               .help = "threads that convert",
+               .target = &options.threads,
+               .at_most = 1024},
+          }};
+}
+
 Table info_table(InfoOptions& options) {
   return {"Output",
           {
@@ -604,6 +629,12 @@ std::vector<Table> doctor_tables(CommandOptions& options) {
           launch_table(options.launch)};
 }
 
+std::vector<Table> quantize_tables(CommandOptions& options) {
+  Table logging = launch_table(options.launch);
+  std::erase_if(logging.options, [](const Option& option) { return option.name != "quiet"; });
+  return {quantize_table(options.quantize), logging};
+}
+
 std::vector<Table> info_tables(CommandOptions& options) { return {info_table(options.info)}; }
 
 }  // namespace
@@ -621,6 +652,8 @@ const std::vector<Verb>& verbs() {
        "--model DIR [--ranks N] [--tensor-parallel N] [--input PATH]...", check_tables},
       {"study", "scaling study over layouts and sizes: measured, predicted, explained",
        "--model DIR --input PATH --output DIR --layouts TxD,... | --compare DIR DIR", study_tables},
+      {"quantize", "write an FP8 copy of a checkpoint folder", "--model DIR --output DIR",
+       quantize_tables},
       {"doctor", "every rank examines its machine, links and peers; reports what is slow or broken",
        "[--model DIR] [--ranks N] [--tensor-parallel N] [--json]", doctor_tables},
       {"info", "version, build, libraries, CPU features", "[--json]", info_tables},

@@ -78,6 +78,7 @@ Table launch_table(LaunchOptions& options);
 Table retry_table(LaunchOptions& options);
 Table monitor_table(MonitorOptions& options);
 Table study_table(StudyFlags& options);
+Table quantize_table(runtime::QuantizeOptions& options);
 Table info_table(InfoOptions& options);
 Table doctor_table(runtime::DoctorOptions& options);
 
@@ -88,6 +89,7 @@ struct CommandOptions {
   runtime::TraceOptions trace;  ///< ask's options are trace's
   MonitorOptions monitor;
   StudyFlags study;
+  runtime::QuantizeOptions quantize;
   InfoOptions info;
   runtime::DoctorOptions doctor;
 };

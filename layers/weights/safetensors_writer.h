@@ -1,5 +1,6 @@
 #pragma once
 
+#include "layers/weights/safetensors.h"
 #include "parallel/device/shape.h"
 
 #include <cstddef>
@@ -21,18 +22,19 @@ class SafetensorsWriter {
   /// Free text in the header's __metadata__.
   void add_metadata(const std::string& key, const std::string& value) { metadata_[key] = value; }
 
-  /// Writes beside `path` and renames: a file of that name is complete or untouched.
+  /// Writes beside `path` and renames: a file of that name is complete or untouched. The bytes are
+  /// on the disk when it returns.
   /// Throws: SystemError when it cannot be written.
   void write(const std::string& path) const;
 
  private:
   struct Entry {
-    const char* type = "F32";
+    StoredType type = StoredType::kF32;
     Shape shape;
     std::vector<std::byte> bytes;
   };
-  void add(const std::string& name, const char* type, const Shape& shape,
-           std::span<const std::byte> bytes, std::size_t element_bytes);
+  void add(const std::string& name, StoredType type, const Shape& shape,
+           std::span<const std::byte> bytes);
 
   std::map<std::string, Entry> tensors_;
   std::map<std::string, std::string> metadata_;

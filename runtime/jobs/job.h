@@ -35,5 +35,7 @@ int run_trace(const Session& session, const TraceOptions& options);
 /// Needs no other rank: plans for `ranks` of them, `ranks_per_node` on each host.
 int run_check(const CaptionOptions& options, int ranks, int ranks_per_node, double gpu_memory_gib,
               std::FILE* out);
+/// Needs no other rank: writes an FP8 copy of a checkpoint folder.
+int run_quantize(const QuantizeOptions& options, std::FILE* out);
 
 }  // namespace retinue::runtime

@@ -126,4 +126,11 @@ struct TraceOptions {
   std::int64_t decode = 0;
 };
 
+struct QuantizeOptions {
+  std::string model;
+  std::string output;
+  int threads = 0;  ///< 0: one per core
+  bool quiet = false;
+};
+
 }  // namespace retinue::runtime

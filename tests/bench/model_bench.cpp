@@ -1,6 +1,7 @@
 // Times prefill and decode of a scaled Qwen3-VL beside the machine's own ceilings, in one process.
 //   model_bench [--threads N] [--rounds N] [--layers N] [--depth N] [--image SIDE] [--json FILE]
-// Widths are those of Qwen3-VL-2B, weights are random; only depth and vocabulary are smaller.
+// Widths are those of Qwen3-VL-2B, weights are random; only depth and vocabulary are smaller. The
+// same with FP8 projections takes turns with it.
 #include "layers/decoder/mrope.h"
 #include "layers/model/qwen3_vl.h"
 #include "parallel/base/rng.h"
@@ -164,7 +165,10 @@ int run(const Arguments& a) {
   for (std::size_t i = 0; i < patches.size(); ++i)
     patches[i] = static_cast<std::uint8_t>(random_bits(1, i));
 
-  Model model(config, threads, prompt);
+  layers::ModelConfig fp8_config = config;
+  fp8_config.fp8 = layers::Fp8Weights{{"lm_head", "visual"}};
+  Model model(config, threads, prompt), fp8(fp8_config, threads, prompt);
+  fp8.encode(patches, grid);
   const Flops work =
       flops(config, static_cast<double>(grid.patches()), static_cast<double>(prompt));
   const double layer_parameters =
@@ -178,17 +182,24 @@ int run(const Arguments& a) {
   // Ceilings and work take turns, so that a slow minute of the machine affects both; the best of
   // each counts.
   double peak = 0, read = 0, vision_s = 1e9, decoder_s = 1e9, decode_s = 1e9;
+  double fp8_decoder_s = 1e9, fp8_decode_s = 1e9;
   for (std::int64_t round = 0; round < a.number.at("rounds"); ++round) {
     peak = std::max(peak,
                     ceiling([&] { return bench::register_peak(detect_cpu_isa(), true, threads); }));
     vision_s = std::min(vision_s, seconds([&] { model.encode(patches, grid); }));
     decoder_s = std::min(decoder_s, seconds([&] { model.step(ids, positions.values, 0, visual); }));
+    fp8_decoder_s =
+        std::min(fp8_decoder_s, seconds([&] { fp8.step(ids, positions.values, 0, visual); }));
     read = std::max(read, ceiling([&] {
                       return bench::read_bandwidth(memory.data(), memory.size(), threads);
                     }));
     for (std::int64_t i = 0; i < a.number.at("decode"); ++i) {
       const std::vector<std::int32_t> at(3, positions.next + static_cast<std::int32_t>(i));
       decode_s = std::min(decode_s, seconds([&] { model.step({200}, at, prompt + i, 0); }));
+    }
+    for (std::int64_t i = 0; i < a.number.at("decode"); ++i) {
+      const std::vector<std::int32_t> at(3, positions.next + static_cast<std::int32_t>(i));
+      fp8_decode_s = std::min(fp8_decode_s, seconds([&] { fp8.step({200}, at, prompt + i, 0); }));
     }
   }
   const double prefill = (work.vision + work.decoder) / (vision_s + decoder_s);
@@ -209,6 +220,16 @@ int run(const Arguments& a) {
              (vision_s + decoder_s) * 1e3, prefill / 1e9, prefill / peak);
   fmt::print("decode   batch 1, context {}      {:8.2f} ms  {:7.1f} GB/s     {:.2f} of pure read\n",
              prompt, decode_s * 1e3, step_bytes / decode_s / 1e9, step_bytes / decode_s / read);
+  const double projections =
+      static_cast<double>(config.text.num_hidden_layers) * layer_parameters * 2;
+  const double fp8_projections =
+      projections - static_cast<double>(model.weight_bytes() - fp8.weight_bytes());
+  fmt::print(
+      "fp8      prefill {:.1f} ms, {:.2f} of bf16's rate; decode {:.2f} ms, {:.2f} of bf16's rate\n"
+      "         projections {:.3f} of bf16's bytes, all weights {:.3f}\n",
+      fp8_decoder_s * 1e3, decoder_s / fp8_decoder_s, fp8_decode_s * 1e3, decode_s / fp8_decode_s,
+      fp8_projections / projections,
+      static_cast<double>(fp8.weight_bytes()) / static_cast<double>(model.weight_bytes()));
   if (!a.json.empty()) {
     const nlohmann::json report = {{"schema_version", 1},
                                    {"threads", threads},
@@ -223,6 +244,9 @@ int run(const Arguments& a) {
                                    {"vision_s", vision_s},
                                    {"decoder_s", decoder_s},
                                    {"decode_s", decode_s},
+                                   {"fp8_decoder_s", fp8_decoder_s},
+                                   {"fp8_decode_s", fp8_decode_s},
+                                   {"fp8_weight_bytes", fp8.weight_bytes()},
                                    {"vision_of_peak", work.vision / vision_s / peak},
                                    {"decoder_of_peak", work.decoder / decoder_s / peak},
                                    {"prefill_of_peak", prefill / peak},

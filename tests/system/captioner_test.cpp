@@ -109,6 +109,23 @@ TEST_F(Captioner, EveryLayoutGivesTheSameBytes) {
         << ranks << " ranks, tensor " << tensor;
 }
 
+TEST_F(Captioner, AnFp8CopyIsTrueInEveryLayout) {
+  const std::string fp8 = folder_.path("fp8");
+  const ShellOutcome made = test::shell("(" RETINUE_EXECUTABLE " quantize --model " + kModel +
+                                        " --output " + fp8 + ") 2>&1");
+  ASSERT_EQ(made.exit_code, 0) << made.text;
+  EXPECT_THAT(made.text, testing::HasSubstr("8 projections of the decoder are FP8"));
+  const std::string output = job(fp8, "--ranks 1");
+  const Score truth = score(output);
+  EXPECT_GE(truth.objects, 95.0);
+  EXPECT_GE(truth.exact, 80.0);
+  EXPECT_GE(truth.answers, 80.0);
+  for (const char* layout : {"--ranks 2 --tensor-parallel 2", "--ranks 4 --tensor-parallel 2"})
+    EXPECT_EQ(content_of(job(fp8, std::string("--threads 1 ") + layout) + "/captions.jsonl"),
+              content_of(output + "/captions.jsonl"))
+        << layout;
+}
+
 TEST_F(Captioner, WithoutDeepStackTheScoreFalls) {
   const std::string model = changed_model(
       "no-deepstack", [](const std::string& tensor, const nlohmann::json&, char* begin, char* end) {

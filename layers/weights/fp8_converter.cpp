@@ -1,0 +1,336 @@
+#include "layers/weights/fp8_converter.h"
+
+#include "layers/spec/config.h"
+#include "layers/weights/safetensors_stream.h"
+#include "layers/weights/weight_source.h"
+#include "parallel/base/check.h"
+#include "parallel/base/file.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+#include <thread>
+#include <utility>
+
+namespace retinue::layers {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+/// Projections that are multiplied together, and what the blocks of all of them must divide.
+struct Group {
+  std::vector<const char*> parts;
+  std::vector<std::int64_t> sizes;
+};
+std::vector<Group> groups_of(const TextConfig& text) {
+  const std::int64_t q = text.num_attention_heads * text.head_dim,
+                     kv = text.num_key_value_heads * text.head_dim;
+  return {{{"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}, {text.hidden_size, q, kv}},
+          {{"self_attn.o_proj"}, {q}},
+          {{"mlp.gate_proj", "mlp.up_proj"}, {text.hidden_size, text.intermediate_size}},
+          {{"mlp.down_proj"}, {text.intermediate_size}}};
+}
+
+/// The modules to convert, and those projections that are not.
+struct Choice {
+  std::set<std::string> converted;
+  std::vector<std::string> kept;
+};
+Choice choose(const TextConfig& text) {
+  Choice choice;
+  for (std::int64_t layer = 0; layer < text.num_hidden_layers; ++layer)
+    for (const Group& group : groups_of(text)) {
+      const bool whole =
+          std::ranges::all_of(group.sizes, [](std::int64_t size) { return size % kFp8Block == 0; });
+      for (const char* part : group.parts)
+        if (whole)
+          choice.converted.insert(decoder_module(layer, part));
+        else
+          choice.kept.push_back(decoder_module(layer, part));
+    }
+  return choice;
+}
+
+/// One matrix in e4m3.
+struct Fp8Matrix {
+  std::vector<Float8E4M3> values;
+  std::vector<float> scales;
+};
+
+/// Quantises `rows` rows of f32 that begin a row of blocks.
+void quantize_rows(const float* from, std::int64_t rows, std::int64_t columns, Float8E4M3* to,
+                   float* scales) {
+  for (std::int64_t first = 0; first < columns; first += kFp8Block) {
+    const std::int64_t last = std::min(columns, first + kFp8Block);
+    float most = 0;
+    for (std::int64_t r = 0; r < rows; ++r)
+      for (std::int64_t c = first; c < last; ++c)
+        most = std::max(most, std::abs(from[r * columns + c]));
+    const float scale = most > 0 ? most / kMaxFloat8E4M3 : 1.0F;
+    scales[first / kFp8Block] = scale;
+    for (std::int64_t r = 0; r < rows; ++r)
+      for (std::int64_t c = first; c < last; ++c)
+        to[r * columns + c] = to_float8_e4m3(from[r * columns + c] / scale);
+  }
+}
+
+/// Reads a tensor and quantises it, rows of blocks on several threads.
+Fp8Matrix quantize(CheckpointSource& source, const std::string& name, const Shape& shape,
+                   int threads) {
+  const std::int64_t rows = shape[0], columns = shape[1];
+  const std::int64_t blocks = (rows + kFp8Block - 1) / kFp8Block;
+  const std::int64_t column_blocks = (columns + kFp8Block - 1) / kFp8Block;
+  Fp8Matrix matrix{std::vector<Float8E4M3>(static_cast<std::size_t>(rows * columns)),
+                   std::vector<float>(static_cast<std::size_t>(blocks * column_blocks))};
+  std::atomic<std::int64_t> next = 0;
+  std::vector<std::exception_ptr> errors(static_cast<std::size_t>(threads));
+  const auto work = [&](std::exception_ptr& error) {
+    try {
+      std::vector<float> block(static_cast<std::size_t>(kFp8Block * columns));
+      for (std::int64_t b = next++; b < blocks; b = next++) {
+        const std::int64_t first = b * kFp8Block, count = std::min(kFp8Block, rows - first);
+        source.read(name, shape, {first, count, 0, columns},
+                    TensorView(reinterpret_cast<std::byte*>(block.data()), DType::kF32,
+                               Shape{count, columns}));
+        quantize_rows(block.data(), count, columns, matrix.values.data() + first * columns,
+                      matrix.scales.data() + b * column_blocks);
+      }
+    } catch (...) {
+      error = std::current_exception();
+    }
+  };
+  {
+    std::vector<std::jthread> workers;
+    for (std::exception_ptr& error : errors) workers.emplace_back([&] { work(error); });
+  }
+  for (const std::exception_ptr& error : errors)
+    if (error) std::rethrow_exception(error);
+  return matrix;
+}
+
+std::string without_suffix(const std::string& name) {
+  constexpr std::string_view kSuffix = ".weight";
+  return name.ends_with(kSuffix) ? name.substr(0, name.size() - kSuffix.size()) : "";
+}
+
+class Converter {
+ public:
+  Converter(const std::string& from, const fs::path& to, int threads,
+            const std::function<void(std::int64_t, std::int64_t)>& progress)
+      : from_(from),
+        to_(to),
+        threads_(threads),
+        progress_(progress),
+        checkpoint_(from),
+        source_(from),
+        choice_(choose(load_model_config(from).text)) {
+    for (const std::string& name : checkpoint_.names()) {
+      by_file_[checkpoint_.file_of(name).path()].push_back(name);
+      all_bytes_ += static_cast<std::int64_t>(checkpoint_.find(name)->bytes.size());
+    }
+  }
+
+  Fp8Conversion run() {
+    done_.kept = choice_.kept;
+    for (const auto& [path, names] : by_file_) write_shard(path, names);
+    if (done_.modules != static_cast<std::int64_t>(choice_.converted.size()))
+      throw UsageError(fmt::format(
+          "[quantize] {} has {} of the {} projections that config.json asks for. Do config.json "
+          "and the weights belong together?",
+          from_, done_.modules, choice_.converted.size()));
+    if (by_file_.size() > 1) write_index();
+    copy_small_files();
+    write_config();
+    return std::move(done_);
+  }
+
+ private:
+  bool converts(const std::string& name) const {
+    return choice_.converted.contains(without_suffix(name));
+  }
+
+  void write_shard(const std::string& path, const std::vector<std::string>& names) {
+    const std::string file = fs::path(path).filename().string();
+    // Elements of four bytes stay aligned: e4m3 come in multiples of 128, then the wider ones.
+    std::vector<std::string> kept;
+    std::vector<SafetensorsStream::Entry> entries;
+    for (const std::string& name : names) {
+      if (!converts(name)) {
+        kept.push_back(name);
+        continue;
+      }
+      const Shape& shape = checkpoint_.find(name)->shape;
+      check(shape.rank() == 2, "a projection is a matrix");
+      entries.push_back({name, StoredType::kF8E4M3, shape});
+      entries.push_back(
+          {without_suffix(name) + std::string(kScaleSuffix), StoredType::kF32,
+           Shape{(shape[0] + kFp8Block - 1) / kFp8Block, (shape[1] + kFp8Block - 1) / kFp8Block}});
+    }
+    std::ranges::stable_sort(kept, std::greater{}, [&](const std::string& name) {
+      return size_bytes(checkpoint_.find(name)->type);
+    });
+    for (const std::string& name : kept)
+      entries.push_back({name, checkpoint_.find(name)->type, checkpoint_.find(name)->shape});
+    for (const SafetensorsStream::Entry& entry : entries) {
+      weight_map_[entry.name] = file;
+      done_.written_bytes +=
+          entry.shape.numel() * static_cast<std::int64_t>(size_bytes(entry.type));
+    }
+    SafetensorsStream stream((to_ / file).string(), entries, {{"format", "pt"}});
+    for (const std::string& name : names)
+      if (converts(name)) convert(name, stream);
+    for (const std::string& name : kept) copy(name, stream);
+    stream.finish();
+  }
+
+  void convert(const std::string& name, SafetensorsStream& stream) {
+    const Fp8Matrix matrix = quantize(source_, name, checkpoint_.find(name)->shape, threads_);
+    stream.write(std::as_bytes(std::span(matrix.values)));
+    stream.write(std::as_bytes(std::span(matrix.scales)));
+    ++done_.modules;
+    has_read(name);
+  }
+
+  void copy(const std::string& name, SafetensorsStream& stream) {
+    const auto size = static_cast<std::int64_t>(checkpoint_.find(name)->bytes.size());
+    std::vector<std::byte> buffer(std::size_t{4} << 20);
+    for (std::int64_t at = 0; at < size;) {
+      const std::int64_t count = std::min(size - at, static_cast<std::int64_t>(buffer.size()));
+      const std::span<std::byte> part(buffer.data(), static_cast<std::size_t>(count));
+      checkpoint_.file_of(name).read(name, at, part);
+      stream.write(part);
+      at += count;
+    }
+    has_read(name);
+  }
+
+  void has_read(const std::string& name) {
+    done_.read_bytes += static_cast<std::int64_t>(checkpoint_.find(name)->bytes.size());
+    progress_(done_.read_bytes, all_bytes_);
+  }
+
+  void write_json(const char* name, const Json& json) const {
+    const fs::path path = to_ / name;
+    std::ofstream file(path, std::ios::binary);
+    file << json.dump(2) << "\n";
+    file.close();
+    if (!file) throw SystemError(fmt::format("[quantize] {} cannot be written", path.string()));
+  }
+
+  void write_index() const {
+    Json index;
+    index["metadata"] = {{"total_size", done_.written_bytes}};
+    for (const auto& [name, file] : weight_map_) index["weight_map"][name] = file;
+    write_json("model.safetensors.index.json", index);
+  }
+
+  void write_config() const {
+    Json config = Json::parse(*read_file(from_ + "/config.json", "[quantize]"));
+    if (config["text_config"].contains("quantization_config"))
+      config["text_config"].erase("quantization_config");
+    std::vector<std::string> skipped = {"lm_head"};
+    // In both spellings: transformers looks for parts of paths, vLLM compares whole names.
+    std::set<std::string> visual;
+    for (const std::string& name : checkpoint_.names())
+      if (const std::string module = without_suffix(name);
+          module.starts_with("model.visual.") && checkpoint_.find(name)->shape.rank() > 1)
+        visual.insert(module);
+    for (const std::string& module : visual) {
+      skipped.push_back(module);
+      skipped.push_back(module.substr(std::string_view("model.").size()));
+    }
+    skipped.insert(skipped.end(), choice_.kept.begin(), choice_.kept.end());
+    config["quantization_config"] = {{"activation_scheme", "dynamic"},
+                                     {"fmt", "e4m3"},
+                                     {"modules_to_not_convert", skipped},
+                                     {"quant_method", "fp8"},
+                                     {"weight_block_size", {kFp8Block, kFp8Block}}};
+    write_json("config.json", config);
+  }
+
+  void copy_small_files() {
+    for (const fs::directory_entry& entry : fs::directory_iterator(from_)) {
+      const std::string name = entry.path().filename().string();
+      if (name == "config.json" || name == "model.safetensors.index.json" ||
+          by_file_.contains(entry.path().string()))
+        continue;
+      constexpr std::uintmax_t kSmall = std::uintmax_t{256} << 20;
+      std::error_code error;
+      const bool weights = name.ends_with(".safetensors") || name.ends_with(".bin") ||
+                           name.ends_with(".pth") || name.ends_with(".gguf");
+      if (weights || !entry.is_regular_file(error) || entry.file_size(error) > kSmall) {
+        done_.left_out.push_back(name);
+        continue;
+      }
+      if (!fs::copy_file(entry.path(), to_ / name, error))
+        throw SystemError(fmt::format("[quantize] {} cannot be copied to {}: {}",
+                                      entry.path().string(), to_.string(), error.message()));
+    }
+    std::ranges::sort(done_.left_out);
+  }
+
+  std::string from_;
+  fs::path to_;
+  int threads_;
+  const std::function<void(std::int64_t, std::int64_t)>& progress_;
+  Checkpoint checkpoint_;
+  CheckpointSource source_;
+  Choice choice_;
+  std::map<std::string, std::vector<std::string>> by_file_;
+  std::map<std::string, std::string> weight_map_;
+  std::int64_t all_bytes_ = 0;
+  Fp8Conversion done_;
+};
+
+}  // namespace
+
+Fp8Conversion convert_to_fp8(const std::string& from, const std::string& to, int threads,
+                             const std::function<void(std::int64_t, std::int64_t)>& progress) {
+  const ModelConfig config = load_model_config(from);
+  if (config.fp8) throw UsageError(fmt::format("[quantize] {} is an FP8 checkpoint already", from));
+  if (choose(config.text).converted.empty())
+    throw UsageError(fmt::format(
+        "[quantize] {}: no projection of the decoder has whole blocks of 128: hidden_size is {}, "
+        "intermediate_size {}, num_attention_heads * head_dim {}",
+        from, config.text.hidden_size, config.text.intermediate_size,
+        config.text.num_attention_heads * config.text.head_dim));
+  std::error_code error;
+  // Without a slash at its end.
+  const fs::path target = (fs::path(to) / ".").lexically_normal().parent_path();
+  if (fs::exists(target, error) &&
+      !(fs::is_directory(target, error) && fs::is_empty(target, error)))
+    throw UsageError(
+        fmt::format("[quantize] {} exists and is no empty folder. Choose another --output.", to));
+  const fs::path part = target.string() + ".part";
+  if (fs::exists(part, error))
+    throw UsageError(
+        fmt::format("[quantize] {} exists: an earlier conversion did not end. Remove it first.",
+                    part.string()));
+  fs::create_directories(part, error);
+  if (error)
+    throw SystemError(
+        fmt::format("[quantize] {} cannot be made: {}", part.string(), error.message()));
+  try {
+    Fp8Conversion done = Converter(from, part, threads, progress).run();
+    fs::remove(target, error);  // an empty folder
+    fs::rename(part, target, error);
+    if (error)
+      throw SystemError(
+          fmt::format("[quantize] {} cannot be renamed: {}", part.string(), error.message()));
+    return done;
+  } catch (...) {
+    fs::remove_all(part, error);
+    throw;
+  }
+}
+
+}  // namespace retinue::layers

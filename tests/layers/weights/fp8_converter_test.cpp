@@ -1,0 +1,165 @@
+#include "layers/weights/fp8_converter.h"
+
+#include "layers/spec/config.h"
+#include "layers/weights/safetensors_stream.h"
+#include "layers/weights/weight_source.h"
+#include "tests/support/source_folder.h"
+#include "tests/support/temporary_folder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+namespace retinue::layers {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::Contains;
+using testing::HasSubstr;
+
+const std::string kCaptioner = test::source_folder() + "/configs/models/emoji-captioner";
+const std::string kDown = "model.language_model.layers.1.mlp.down_proj";
+
+nlohmann::json json_of(const std::string& path) {
+  std::ifstream file(path);
+  return nlohmann::json::parse(file);
+}
+
+/// The captioner in two shards, as save_pretrained writes large models.
+void write_sharded(const std::string& folder) {
+  const Checkpoint whole(kCaptioner);
+  const std::vector<std::string> names = whole.names();
+  nlohmann::json index;
+  fs::copy(kCaptioner, folder);
+  fs::remove(folder + "/model.safetensors");
+  for (int shard = 0; shard < 2; ++shard) {
+    const std::string file = "model-0000" + std::to_string(shard + 1) + "-of-00002.safetensors";
+    std::vector<SafetensorsStream::Entry> entries;
+    for (std::size_t i = static_cast<std::size_t>(shard); i < names.size(); i += 2) {
+      entries.push_back({names[i], whole.find(names[i])->type, whole.find(names[i])->shape});
+      index["weight_map"][names[i]] = file;
+    }
+    SafetensorsStream stream(folder + "/" + file, entries);
+    for (const SafetensorsStream::Entry& entry : entries)
+      stream.write(whole.find(entry.name)->bytes);
+    stream.finish();
+  }
+  std::ofstream(folder + "/model.safetensors.index.json") << index;
+}
+
+std::vector<float> read(CheckpointSource& source, const std::string& name, const Shape& shape,
+                        DType dtype) {
+  const Shape matrix{shape[0], shape.numel() / shape[0]};
+  std::vector<std::byte> bytes(static_cast<std::size_t>(shape.numel()) * size_bytes(dtype));
+  const TensorView to(bytes.data(), dtype, matrix);
+  source.read(name, shape, {0, matrix[0], 0, matrix[1]}, to);
+  std::vector<float> values;
+  for (std::int64_t i = 0; i < shape.numel(); ++i)
+    values.push_back(dtype == DType::kF32 ? to.data<float>()[i]
+                                          : to_float(to.data<Float8E4M3>()[i]));
+  return values;
+}
+
+std::string refusal(const std::string& from, const std::string& to) {
+  try {
+    (void)convert_to_fp8(from, to, 1, [](auto, auto) {});
+    return "";
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+}
+
+TEST(Fp8Converter, EachBlockIsScaledByItsLargestWeightAndRoundedToNearest) {
+  const test::TemporaryFolder folder;
+  convert_to_fp8(kCaptioner, folder.path("fp8"), 3, [](auto, auto) {});
+  CheckpointSource before(kCaptioner), after(folder.path("fp8"));
+  const Shape shape{192, 512}, blocks{2, 4};  // the last row of blocks has 64 rows
+  const auto weights = read(before, kDown + ".weight", shape, DType::kF32);
+  const auto values = read(after, kDown + ".weight", shape, DType::kF8E4M3);
+  const auto scales = read(after, kDown + ".weight_scale_inv", blocks, DType::kF32);
+  std::vector<float> most(8);
+  const auto block_of = [](std::int64_t i) {
+    return static_cast<std::size_t>(i / 512 / 128 * 4 + i % 512 / 128);
+  };
+  for (std::int64_t i = 0; i < shape.numel(); ++i)
+    most[block_of(i)] = std::max(most[block_of(i)], std::abs(weights[static_cast<std::size_t>(i)]));
+  for (std::int64_t i = 0; i < shape.numel(); ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    const float scale = scales[block_of(i)];
+    EXPECT_EQ(scale, most[block_of(i)] / 448);
+    // Half a step: 2⁻⁴ of the value, and 2⁻¹⁰ below the normal numbers.
+    EXPECT_LE(std::abs(weights[at] - values[at] * scale),
+              std::max(std::abs(weights[at]) * 0x1.01p-4F, scale * 0x1.01p-10F));
+  }
+}
+
+TEST(Fp8Converter, TheOtherTensorsAndTheSmallFilesAreCopies) {
+  const test::TemporaryFolder folder;
+  fs::create_directory(folder.path("from"));
+  write_sharded(folder.path("from"));
+  std::ofstream(folder.path("from") + "/pytorch_model.bin") << "old";
+  std::int64_t done = 0, all = 0;
+  const Fp8Conversion result = convert_to_fp8(folder.path("from"), folder.path("to/"), 2,
+                                              [&](auto read, auto of) { done = read, all = of; });
+  EXPECT_EQ(done, all);
+  EXPECT_EQ(result.read_bytes, all);
+  EXPECT_EQ(result.modules, 8) << "o_proj and down_proj of four layers";
+  EXPECT_EQ(result.kept.size(), 20U) << "192 inputs are no whole blocks";
+  EXPECT_THAT(result.left_out, testing::ElementsAre("pytorch_model.bin"));
+  const Checkpoint before(folder.path("from")), after(folder.path("to"));
+  for (const std::string& name : before.names()) {
+    if (name.find("o_proj") != name.npos || name.find("down_proj") != name.npos) continue;
+    ASSERT_NE(after.find(name), nullptr) << name;
+    EXPECT_TRUE(std::ranges::equal(before.find(name)->bytes, after.find(name)->bytes)) << name;
+    EXPECT_EQ(before.find(name)->shape, after.find(name)->shape) << name;
+  }
+  EXPECT_EQ(after.names().size(), before.names().size() + 8);
+  EXPECT_EQ(json_of(folder.path("to") + "/tokenizer.json"),
+            json_of(kCaptioner + "/tokenizer.json"));
+  EXPECT_EQ(json_of(folder.path("to") + "/model.safetensors.index.json")["metadata"]["total_size"],
+            result.written_bytes);
+  EXPECT_FALSE(fs::exists(folder.path("to.part")));
+}
+
+TEST(Fp8Converter, TheConfigurationSaysWhatIsFp8) {
+  const test::TemporaryFolder folder;
+  convert_to_fp8(kCaptioner, folder.path("fp8"), 1, [](auto, auto) {});
+  const ModelConfig config = load_model_config(folder.path("fp8"));
+  ASSERT_TRUE(config.fp8);
+  EXPECT_TRUE(config.fp8->covers(kDown));
+  EXPECT_FALSE(config.fp8->covers("model.language_model.layers.1.mlp.up_proj"));
+  const auto names =
+      json_of(folder.path("fp8") + "/config.json")["quantization_config"]["modules_to_not_convert"]
+          .get<std::vector<std::string>>();
+  EXPECT_THAT(names, Contains("lm_head"));
+  for (const char* prefix : {"", "model."})
+    EXPECT_THAT(names, Contains(std::string(prefix) + "visual.blocks.5.mlp.linear_fc2"));
+}
+
+TEST(Fp8Converter, WhatCannotBeConvertedIsRefusedAndLeavesNothing) {
+  const test::TemporaryFolder folder;
+  const std::string to = folder.path("fp8");
+  EXPECT_THAT(refusal(test::source_folder() + "/tests/golden/model/configs/sharded", to),
+              AllOf(HasSubstr("whole blocks"), HasSubstr("96")));
+  EXPECT_EQ(refusal(kCaptioner, to), "");
+  EXPECT_THAT(refusal(kCaptioner, to), HasSubstr("Choose another --output"));
+  EXPECT_THAT(refusal(to, folder.path("again")), HasSubstr("FP8 checkpoint already"));
+  EXPECT_THROW(convert_to_fp8(folder.path(), folder.path("none"), 1, [](auto, auto) {}),
+               UsageError);
+  EXPECT_FALSE(fs::exists(folder.path("none")) || fs::exists(folder.path("none.part")));
+  fs::create_directory(folder.path("old.part"));
+  EXPECT_THAT(refusal(kCaptioner, folder.path("old")), HasSubstr("Remove it first"));
+}
+
+TEST(Fp8Converter, AFolderThatCannotBeMadeIsASystemError) {
+  EXPECT_THROW(convert_to_fp8(kCaptioner, "/proc/fp8", 1, [](auto, auto) {}), SystemError);
+}
+
+}  // namespace
+}  // namespace retinue::layers

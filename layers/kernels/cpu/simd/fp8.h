@@ -12,7 +12,7 @@ namespace retinue::ops::simd {
 /// each other by groups of 128 inputs: [panels][groups][16] f32.
 struct Fp8Block {
   const BFloat16* x;      ///< e4m3 values of the rows, packed by quantize_rows, over all of K
-  const float* x_scales;  ///< [rows, k / 128]
+  const float* x_scales;  ///< [rows, k / 128], as quantize_rows gives them
   const Float8E4M3* panels;
   const float* scales;
   std::int64_t k;       ///< a multiple of 128

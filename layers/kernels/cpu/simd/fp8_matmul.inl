@@ -18,56 +18,118 @@ namespace {
 
 inline constexpr std::int64_t kGroup = 128;
 
-/// Thirty-two e4m3 as bf16 in the same order: sixteen pairs.
-RETINUE_INLINE Vu widen(const Float8E4M3* p) {
+/// Weights are widened to 2⁻⁸ of their value. The exponents' difference is then 112, whose bits are
+/// none of e4m3's, so that it needs no addition. The scales of activations make up for it. Products
+/// stay normal numbers: the least is 2⁻⁹ · 2⁻¹⁷.
+inline constexpr float kWidenedScale = 0x1p8F;
+inline constexpr int kExponentBits = 112 << 7;
+
 #if defined(__AVX512F__)
+inline constexpr char kExponent = 0x78;  // of a byte; zeros and subnormal numbers have none
+
+RETINUE_INLINE __m256i load_bytes(const Float8E4M3* p) {
   __m256i bytes;
   std::memcpy(&bytes, p, sizeof bytes);
+  return bytes;
+}
+
+/// Sixteen pairs, in the same order, where every byte has an exponent.
+RETINUE_INLINE Vu widen_normal(__m256i bytes) {
   // The sign comes along in the upper bits.
   const __m512i words = _mm512_maskz_cvtepi8_epi16(0xFFFFFFFF, bytes);
+  constexpr int kAAndBOrC = 0xEA;
+  return reinterpret_cast<Vu>(_mm512_ternarylogic_epi64(
+      _mm512_slli_epi16(words, 4), _mm512_set1_epi16(static_cast<short>(0x87F0)),
+      _mm512_set1_epi16(kExponentBits), kAAndBOrC));
+}
+
+/// Sixteen pairs, whatever they are.
+RETINUE_INLINE Vu widen(__m256i bytes) {
+  const __m512i words = _mm512_maskz_cvtepi8_epi16(0xFFFFFFFF, bytes);
   const __m512i moved = _mm512_slli_epi16(words, 4);
-  // 120 is the difference of the exponents' biases.
-  __m512i bits = _mm512_add_epi16(_mm512_and_si512(moved, _mm512_set1_epi16(0x07F0)),
-                                  _mm512_set1_epi16(120 << 7));
   // Subnormal e4m3 are normal in bf16: 0 to 7 times 2⁻⁹. The index is the word's last five bits,
   // of which two belong to the exponent, which is zero here.
   const __m512i subnormals = _mm512_castsi128_si512(
-      _mm_setr_epi16(0, 0x3B00, 0x3B80, 0x3BC0, 0x3C00, 0x3C20, 0x3C40, 0x3C60));
-  const __mmask32 subnormal = _mm512_testn_epi16_mask(words, _mm512_set1_epi16(0x78));
-  bits = _mm512_mask_permutexvar_epi16(bits, subnormal, words, subnormals);
+      _mm_setr_epi16(0, 0x3700, 0x3780, 0x37C0, 0x3800, 0x3820, 0x3840, 0x3860));
+  const __mmask32 subnormal = _mm256_testn_epi8_mask(bytes, _mm256_set1_epi8(kExponent));
+  const __m512i bits = _mm512_mask_permutexvar_epi16(reinterpret_cast<__m512i>(widen_normal(bytes)),
+                                                     subnormal, words, subnormals);
   constexpr int kAOrBAndC = 0xF8;
   return reinterpret_cast<Vu>(_mm512_ternarylogic_epi64(
       bits, moved, _mm512_set1_epi16(static_cast<short>(0x8000)), kAOrBAndC));
+}
+RETINUE_INLINE Vu widen(const Float8E4M3* p) { return widen(load_bytes(p)); }
+
+/// Whether each byte of two steps of all panels has an exponent.
+template <int panels>
+RETINUE_INLINE bool are_normal(const Float8E4M3* w, std::int64_t panel_stride) {
+  __mmask64 without = 0;
+#pragma GCC unroll 8
+  for (int p = 0; p < panels; ++p) {
+    __m512i bytes;
+    std::memcpy(&bytes, w + p * panel_stride, sizeof bytes);
+    without |= _mm512_testn_epi8_mask(bytes, _mm512_set1_epi8(kExponent));
+  }
+  return without == 0;
+}
 #else
+RETINUE_INLINE Vu widen(const Float8E4M3* p) {
   using Bytes = std::uint8_t __attribute__((vector_size(32)));
   using Words = std::uint16_t __attribute__((vector_size(64)));
   Bytes bytes;
   std::memcpy(&bytes, p, sizeof bytes);
   const Words words = __builtin_convertvector(bytes, Words);
   const Words magnitude = words & 0x7F, mantissa = words & 7;
-  const Words normal = (magnitude << 4) + (120 << 7);
-  const Words four = 0x3C00 | ((mantissa & 3) << 5), two = 0x3B80 | ((mantissa & 1) << 6);
-  const Words zero = words & 0, one = zero + 0x3B00;
+  const Words normal = (magnitude << 4) | kExponentBits;
+  // Subnormal e4m3 are normal in bf16: 0 to 7 times 2⁻⁹.
+  const Words four = 0x3800 | ((mantissa & 3) << 5), two = 0x3780 | ((mantissa & 1) << 6);
+  const Words zero = words & 0, one = zero + 0x3700;
   const Words subnormal = mantissa > 3 ? four : (mantissa > 1 ? two : (mantissa > 0 ? one : zero));
   return reinterpret_cast<Vu>((magnitude > 7 ? normal : subnormal) | ((words & 0x80) << 8));
-#endif
 }
 
-/// acc[r, p] += the products of one group, weights widened on the way.
+RETINUE_INLINE const Float8E4M3* load_bytes(const Float8E4M3* p) { return p; }
+RETINUE_INLINE Vu widen_normal(const Float8E4M3* p) { return widen(p); }
+template <int panels>
+RETINUE_INLINE bool are_normal(const Float8E4M3*, std::int64_t) {
+  return true;
+}
+#endif
+
+/// acc[r, p] += the products of one step.
+template <int rows, int panels, bool normal>
+RETINUE_INLINE void accumulate_step(const BFloat16* x, const Float8E4M3* w,
+                                    std::int64_t panel_stride, Vf (&acc)[rows * panels]) {
+  Vu operand[panels];
+#pragma GCC unroll 8
+  for (int p = 0; p < panels; ++p) {
+    const auto bytes = load_bytes(w + p * panel_stride);
+    operand[p] = normal ? widen_normal(bytes) : widen(bytes);
+  }
+#pragma GCC unroll 32
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 8
+    for (int p = 0; p < panels; ++p)
+      acc[r * panels + p] = dot_step(acc[r * panels + p], operand[p], x + r * 2);
+}
+
+/// acc[r, p] += the products of one group, weights widened on the way. Two steps take a line of each
+/// panel, and meanwhile the next panels' are prefetched. One byte in a few thousand has no exponent:
+/// a branch is cheaper than the general case each time.
 template <int rows, int panels>
 RETINUE_INLINE void accumulate_group(const BFloat16* x, const Float8E4M3* w,
-                                     std::int64_t panel_stride, Vf (&acc)[rows * panels]) {
-  for (std::int64_t step = 0; step < kGroup / 2; ++step) {
-    Vu operand[panels];
-#pragma GCC unroll 8
-    for (int p = 0; p < panels; ++p) operand[p] = widen(w + p * panel_stride);
-#pragma GCC unroll 32
-    for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 8
-      for (int p = 0; p < panels; ++p)
-        acc[r * panels + p] = dot_step(acc[r * panels + p], operand[p], x + r * 2);
-    w += kPanel * 2;
-    x += rows * 2;
+                                     std::int64_t panel_stride, Vf (&acc)[rows * panels],
+                                     Ahead& ahead) {
+  constexpr int kStep = kPanel * 2;
+  for (std::int64_t k = 0; k < kGroup; k += 4, w += 2 * kStep, x += rows * 4) {
+    ahead.step();
+    if (are_normal<panels>(w, panel_stride)) [[likely]] {
+      accumulate_step<rows, panels, true>(x, w, panel_stride, acc);
+      accumulate_step<rows, panels, true>(x + rows * 2, w + kStep, panel_stride, acc);
+    } else {
+      accumulate_step<rows, panels, false>(x, w, panel_stride, acc);
+      accumulate_step<rows, panels, false>(x + rows * 2, w + kStep, panel_stride, acc);
+    }
   }
 }
 
@@ -84,15 +146,17 @@ void fp8_tile(const Fp8Block& b, std::int64_t row, std::int64_t panel) {
   const float* scales = b.scales + panel * groups * kPanel;
   Vf total[kSums] = {};
   LeafTree<kSums> tree;
-  Ahead none;
+  // Widened panels are in the cache, where hardware prefetches them.
+  const Float8E4M3* next = w + panels * panel_stride;
+  Ahead ahead{reinterpret_cast<const char*>(next), widened ? 0 : panels};
   for (std::int64_t group = 0; group < groups; ++group) {
     Vf acc[kSums] = {};
     if constexpr (widened)
       accumulate<BFloat16, rows, panels>(x + group * kGroup * rows, wide + group * kGroup * kPanel,
-                                         panel_stride, kGroup / 2, acc, none);
+                                         panel_stride, kGroup / 2, acc, ahead);
     else
       accumulate_group<rows, panels>(x + group * kGroup * rows, w + group * kGroup * kPanel,
-                                     panel_stride, acc);
+                                     panel_stride, acc, ahead);
     for (int p = 0; p < panels; ++p) {
       const Vf scale = load(scales + (p * groups + group) * kPanel);
       for (int r = 0; r < rows; ++r)
@@ -174,7 +238,7 @@ RETINUE_INLINE Vf round_to_e4m3(Vf y) {
   return select(reinterpret_cast<Vi>(magnitude) < 0x3C800000, subnormal, normal);  // 2⁻⁶
 }
 
-/// One group of a row: its scale, and its values in pairs, `step` elements from pair to pair.
+/// One group of a row: its scale, for widened weights, and its values in pairs, `step` elements from pair to pair.
 RETINUE_INLINE float quantize_group(const BFloat16* x, BFloat16* to, std::int64_t step) {
   Vi most{};
   for (int i = 0; i < kGroup; i += kLanes) {
@@ -193,7 +257,7 @@ RETINUE_INLINE float quantize_group(const BFloat16* x, BFloat16* to, std::int64_
                   round_to_e4m3(min(max(y, splat(-kMaxFloat8E4M3)), splat(kMaxFloat8E4M3))));
     for (int j = 0; j < kLanes; j += 2, to += step) std::memcpy(to, values + j, 2 * sizeof *to);
   }
-  return scale;
+  return scale * kWidenedScale;
 }
 
 void quantize_rows(const Fp8Packing& p) {

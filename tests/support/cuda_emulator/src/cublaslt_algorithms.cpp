@@ -87,6 +87,9 @@ cublasStatus_t check_config(const MatmulConfig& config, const MatmulProblem& pro
       config.split_k < 1 || config.split_k > kMaxSplits) {
     return CUBLAS_STATUS_NOT_SUPPORTED;
   }
+  // With scales of blocks, the parts of split-k and unaligned operands are not emulated.
+  if (problem.a_scales.in_blocks() && (config.split_k > 1 || algorithm->alignment < 16))
+    return CUBLAS_STATUS_NOT_SUPPORTED;
   *workspace_bytes = 0;
   if (config.split_k > 1) {
     const std::uint32_t scheme = config.reduction_scheme;

@@ -42,6 +42,14 @@ Field find(cublasLtMatmulDescOpaque_t& desc, cublasLtMatmulDescAttributes_t attr
       return field(desc.bias_type);
     case CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET:
       return field(desc.multiprocessors);
+    case CUBLASLT_MATMUL_DESC_A_SCALE_POINTER:
+      return field(desc.a_scales);
+    case CUBLASLT_MATMUL_DESC_B_SCALE_POINTER:
+      return field(desc.b_scales);
+    case CUBLASLT_MATMUL_DESC_A_SCALE_MODE:
+      return field(desc.a_scale_mode);
+    case CUBLASLT_MATMUL_DESC_B_SCALE_MODE:
+      return field(desc.b_scale_mode);
   }
   return {};
 }

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <numeric>
 #include <random>
+#include <utility>
 #include <vector>
 
 namespace cuda_emulator {
@@ -50,7 +51,8 @@ std::vector<int> order_of_parts(const MatmulConfig& config) {
   return order;
 }
 
-void run(const Matmul& matmul) {
+/// The sums [n, m] of one batch, by an algorithm that splits k as it does for all shapes.
+void sum_products(const Matmul& matmul, const MatrixView& a, const MatrixView& b, float* out) {
   const MatmulProblem& p = matmul.problem;
   const int per_part = find_algorithm(matmul.config.id)->slices;
   const auto parts = static_cast<int>(matmul.config.split_k);
@@ -59,8 +61,52 @@ void run(const Matmul& matmul) {
   const int in_part = std::max(1, slicing.slices / parts);
   const std::vector<int> order = order_of_parts(matmul.config);
   const bool rounds_parts = matmul.config.reduction_scheme == CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
+  const std::int64_t results = p.m * p.n;
+  std::vector<float> sums(static_cast<std::size_t>(results * slicing.slices));
+  multiply_slices(p.m, p.n, slicing, a, b, sums.data());
+  for (std::int64_t i = 0; i < results; ++i) {
+    float sum = 0;
+    for (std::size_t at = 0; at < order.size(); ++at) {
+      const int first = order[at] * in_part;
+      const int last = order[at] + 1 == parts ? slicing.slices : first + in_part;
+      float part = sums[static_cast<std::size_t>(first * results + i)];
+      for (int s = first + 1; s < last; ++s)
+        part += sums[static_cast<std::size_t>(s * results + i)];
+      if (rounds_parts) part = rounded_to(p.d.type, part);
+      sum = at == 0 ? part : sum + part;
+    }
+    out[i] = sum;
+  }
+}
+
+/// The same where blocks have scales: an algorithm splits each group of 128, and the group's sum
+/// times both scales is added to the total, groups upwards.
+void sum_scaled_products(const Matmul& matmul, float* out) {
+  const MatmulProblem& p = matmul.problem;
+  const int per_group = find_algorithm(matmul.config.id)->slices;
+  const auto groups = static_cast<int>((p.k + kScaleGroup - 1) / kScaleGroup);
+  const Slicing slicing{p.k, groups * per_group, kScaleGroup / per_group};
+  const std::int64_t results = p.m * p.n;
+  std::vector<float> sums(static_cast<std::size_t>(results * slicing.slices));
+  multiply_slices(p.m, p.n, slicing, p.a, p.b, sums.data());
+  for (std::int64_t j = 0; j < p.n; ++j) {
+    for (std::int64_t i = 0; i < p.m; ++i) {
+      float total = 0;
+      for (int group = 0; group < groups; ++group) {
+        float sum = 0;
+        for (int s = group * per_group; s < (group + 1) * per_group; ++s)
+          sum += sums[static_cast<std::size_t>((s * p.n + j) * p.m + i)];
+        total += sum * (p.a_scales.at(i, group) * p.b_scales.at(j, group));
+      }
+      out[j * p.m + i] = total;
+    }
+  }
+}
+
+void run(const Matmul& matmul) {
+  const MatmulProblem& p = matmul.problem;
   if (matmul.workspace != nullptr) std::memset(matmul.workspace, 0xFF, matmul.workspace_bytes);
-  std::vector<float> sums(static_cast<std::size_t>(p.m * p.n * slicing.slices));
+  std::vector<float> sums(static_cast<std::size_t>(p.m * p.n));
   for (std::int32_t batch = 0; batch < p.batch; ++batch) {
     const auto in_batch = [&](const MatrixView& view) {
       MatrixView moved = view;
@@ -68,22 +114,14 @@ void run(const Matmul& matmul) {
                    batch * view.batch_stride * static_cast<std::int64_t>(element_bytes(view.type));
       return moved;
     };
-    multiply_slices(p.m, p.n, slicing, in_batch(p.a), in_batch(p.b), sums.data());
+    if (p.a_scales.in_blocks())
+      sum_scaled_products(matmul, sums.data());
+    else
+      sum_products(matmul, in_batch(p.a), in_batch(p.b), sums.data());
     const MatrixView c = in_batch(p.c), d = in_batch(p.d);
     for (std::int64_t j = 0; j < p.n; ++j) {
       for (std::int64_t i = 0; i < p.m; ++i) {
-        float sum = 0;
-        for (std::size_t at = 0; at < order.size(); ++at) {
-          const int first = order[at] * in_part;
-          const int last = order[at] + 1 == parts ? slicing.slices : first + in_part;
-          float part = sums[static_cast<std::size_t>((first * p.n + j) * p.m + i)];
-          for (int s = first + 1; s < last; ++s) {
-            part += sums[static_cast<std::size_t>((s * p.n + j) * p.m + i)];
-          }
-          if (rounds_parts) part = rounded_to(p.d.type, part);
-          sum = at == 0 ? part : sum + part;
-        }
-        float value = matmul.alpha * sum;
+        float value = matmul.alpha * sums[static_cast<std::size_t>(j * p.m + i)];
         if (matmul.beta != 0) {
           value +=
               matmul.beta * load_element(c.data, c.type, i * c.row_stride + j * c.column_stride);
@@ -106,6 +144,20 @@ bool is_on_device(const void* data, std::size_t bytes, int device) {
 
 bool is_aligned(const void* data, std::size_t bytes) {
   return reinterpret_cast<std::uintptr_t>(data) % bytes == 0;
+}
+
+/// Takes the scales' addresses, where cuBLASLt could read all of them.
+cublasStatus_t take_scales(const cublasLtMatmulDescOpaque_t& desc, int device,
+                           MatmulProblem* problem) {
+  if (!problem->a_scales.in_blocks()) return CUBLAS_STATUS_SUCCESS;
+  for (const auto& [scales, data] : {std::pair{&problem->a_scales, desc.a_scales},
+                                     std::pair{&problem->b_scales, desc.b_scales}}) {
+    const auto bytes = static_cast<std::size_t>(scales->numel) * sizeof(float);
+    if (!is_aligned(data, 16) || !is_on_device(data, bytes, device))
+      return CUBLAS_STATUS_INVALID_VALUE;
+    scales->data = static_cast<const float*>(data);
+  }
+  return CUBLAS_STATUS_SUCCESS;
 }
 
 /// All configurations that the heuristic offers for a problem, best first; the order depends on the
@@ -262,6 +314,10 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
     }
   }
 
+  if (const auto status = take_scales(*desc, handle->device, &problem);
+      status != CUBLAS_STATUS_SUCCESS) {
+    return status;
+  }
   if (algo != nullptr) {
     matmul.config = config_of(*algo);
   } else {

@@ -39,9 +39,49 @@ bool epilogue_is_supported(std::uint32_t epilogue) {
   }
 }
 
+/// The layout of a matrix's scales.
+///   outer  its rows (A) or columns (B)
+MatmulScales scales_of(std::int32_t mode, std::int64_t outer, std::int64_t k) {
+  MatmulScales scales;
+  scales.mode = mode;
+  const std::int64_t groups = (k + kScaleGroup - 1) / kScaleGroup;
+  if (mode == CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F) {
+    scales.outer_stride = 1, scales.group_stride = outer;
+    scales.numel = groups * outer;
+  } else {
+    scales.outer_block = kScaleGroup;
+    scales.outer_stride = (groups + 3) / 4 * 4, scales.group_stride = 1;
+    scales.numel = scales.outer_stride * ((outer + kScaleGroup - 1) / kScaleGroup);
+  }
+  return scales;
+}
+
+bool scale_modes_are_supported(std::int32_t a, std::int32_t b) {
+  constexpr std::int32_t kVector = CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F,
+                         kBlock = CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F;
+  return (a == kVector && (b == kVector || b == kBlock)) || (a == kBlock && b == kVector);
+}
+
+/// Whether a product of e4m3 keeps to what cuBLASLt demands where blocks have scales: pairs of modes
+/// (128-element 1D and 128x128 2D block scaling), dimensions of 16 bytes, m and n multiples of four.
+bool fp8_is_supported(const cublasLtMatmulDescOpaque_t& desc, const Layout& a, const Layout& b,
+                      const Layout& d) {
+  const auto d_bytes = static_cast<std::int64_t>(element_bytes(d.element_type()));
+  const bool columns = !a.row_major() && !b.row_major() && !d.row_major();
+  const bool dimensions = a.rows % 16 == 0 && d.rows % 4 == 0 && d.cols % 4 == 0 &&
+                          static_cast<std::int64_t>(d.rows) * d_bytes % 16 == 0;
+  const bool strides = a.ld % 16 == 0 && b.ld % 16 == 0 && d.ld * d_bytes % 16 == 0;
+  return desc.transpose_a == CUBLAS_OP_T && desc.transpose_b == CUBLAS_OP_N && columns &&
+         dimensions && strides && a.batch_count == 1 &&
+         scale_modes_are_supported(desc.a_scale_mode, desc.b_scale_mode) &&
+         desc.epilogue == CUBLASLT_EPILOGUE_DEFAULT;
+}
+
 }  // namespace
 
-std::size_t element_bytes(cudaDataType_t type) { return type == CUDA_R_16BF ? 2 : 4; }
+std::size_t element_bytes(cudaDataType_t type) {
+  return type == CUDA_R_8F_E4M3 ? 1 : type == CUDA_R_16BF ? 2 : 4;
+}
 
 bool types_are_supported(cublasComputeType_t compute_type, cudaDataType_t scale_type,
                          cudaDataType_t a, cudaDataType_t b, cudaDataType_t c, cudaDataType_t d) {
@@ -49,6 +89,8 @@ bool types_are_supported(cublasComputeType_t compute_type, cudaDataType_t scale_
   const bool is_f32 =
       compute_type == CUBLAS_COMPUTE_32F || compute_type == CUBLAS_COMPUTE_32F_PEDANTIC;
   if (a == CUDA_R_16BF) return is_f32 && (d == CUDA_R_16BF || d == CUDA_R_32F);
+  if (a == CUDA_R_8F_E4M3)
+    return compute_type == CUBLAS_COMPUTE_32F && (d == CUDA_R_16BF || d == CUDA_R_32F);
   // TF32 and similar types would round the inputs: not emulated.
   return a == CUDA_R_32F && d == CUDA_R_32F && is_f32;
 }
@@ -78,6 +120,10 @@ cublasStatus_t make_problem(const cublasLtMatmulDescOpaque_t& desc, const Layout
       c.order != d.order || !epilogue_is_supported(desc.epilogue)) {
     return CUBLAS_STATUS_NOT_SUPPORTED;
   }
+  const bool scalar = desc.a_scale_mode == CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F &&
+                      desc.b_scale_mode == CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F;
+  const bool fp8 = a.element_type() == CUDA_R_8F_E4M3;
+  if (fp8 ? !fp8_is_supported(desc, a, b, d) : !scalar) return CUBLAS_STATUS_NOT_SUPPORTED;
   const bool has_epilogue = desc.epilogue != CUBLASLT_EPILOGUE_DEFAULT;
   const cudaDataType_t bias_type =
       desc.bias_type < 0 ? d_type : static_cast<cudaDataType_t>(desc.bias_type);
@@ -94,6 +140,10 @@ cublasStatus_t make_problem(const cublasLtMatmulDescOpaque_t& desc, const Layout
   problem->epilogue = desc.epilogue;
   problem->bias_type = bias_type;
   problem->bias_batch_stride = desc.bias_batch_stride;
+  if (fp8) {
+    problem->a_scales = scales_of(desc.a_scale_mode, problem->m, problem->k);
+    problem->b_scales = scales_of(desc.b_scale_mode, problem->n, problem->k);
+  }
   return CUBLAS_STATUS_SUCCESS;
 }
 

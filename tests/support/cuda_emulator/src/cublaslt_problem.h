@@ -8,6 +8,20 @@
 
 namespace cuda_emulator {
 
+/// The scales of a matrix of e4m3, one for 128 of k and each or 128 of its rows (A) or columns (B).
+struct MatmulScales {
+  std::int32_t mode = CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F;
+  const float* data = nullptr;
+  std::int64_t outer_stride = 0, group_stride = 0;
+  std::int64_t outer_block = 1;  // rows or columns that share one
+  std::int64_t numel = 0;        // that cuBLASLt may read
+
+  bool in_blocks() const { return mode != CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F; }
+  float at(std::int64_t outer, std::int64_t group) const {
+    return data[outer / outer_block * outer_stride + group * group_stride];
+  }
+};
+
 /// A product as the descriptors describe it, without the matrices' addresses.
 struct MatmulProblem {
   std::int64_t m = 0, n = 0, k = 0;
@@ -16,6 +30,7 @@ struct MatmulProblem {
   std::uint32_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
   cudaDataType_t bias_type = CUDA_R_32F;
   std::int64_t bias_batch_stride = 0;
+  MatmulScales a_scales, b_scales;  // of op(A), op(B)
 
   bool has_bias() const { return (epilogue & CUBLASLT_EPILOGUE_BIAS) != 0; }
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <cuda_bf16.h>
+#include <cuda_fp8.h>
 #include <vector>
 
 namespace cuda_emulator {
@@ -30,6 +31,8 @@ __attribute__((target_clones("avx2", "default"))) void accumulate(const float* a
 }  // namespace
 
 float load_element(const void* data, cudaDataType_t type, std::int64_t index) {
+  if (type == CUDA_R_8F_E4M3)
+    return static_cast<float>(static_cast<const __nv_fp8_e4m3*>(data)[index]);
   return type == CUDA_R_16BF ? static_cast<float>(static_cast<const __nv_bfloat16*>(data)[index])
                              : static_cast<const float*>(data)[index];
 }

@@ -7,7 +7,10 @@
 
 namespace cuda_emulator {
 
-/// A matrix of f32 or bf16; element (i, j) lies at i * row_stride + j * column_stride.
+/// Of k, that share a scale.
+inline constexpr std::int64_t kScaleGroup = 128;
+
+/// A matrix of f32, bf16 or e4m3; element (i, j) lies at i * row_stride + j * column_stride.
 struct MatrixView {
   const void* data = nullptr;
   cudaDataType_t type = CUDA_R_32F;
@@ -19,12 +22,15 @@ void store_element(void* data, cudaDataType_t type, std::int64_t index, float va
 /// The value after a store to memory of that type.
 float rounded_to(cudaDataType_t type, float value);
 
-/// How a sum over k is split: `slices` equal runs, each accumulated in f32 with k ascending.
+/// How a sum over k is split: `slices` runs, each accumulated in f32 with k ascending.
 struct Slicing {
   std::int64_t k = 0;
   int slices = 1;
+  std::int64_t run = 0;  ///< length of all but the last; 0: all have about the same
 
-  std::int64_t begin(int slice) const { return k * slice / slices; }
+  std::int64_t begin(int slice) const {
+    return run > 0 ? (slice * run < k ? slice * run : k) : k * slice / slices;
+  }
 };
 
 /// sums [slices, n, m] = the products of a [m, k] and b [k, n], slice by slice.

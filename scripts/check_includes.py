@@ -69,7 +69,7 @@ FORBIDDEN = [
 # (header, files that may include it). Headers that no row names belong to the standard library or the system.
 THIRD_PARTY = [
     ("cuda*", ["parallel/device/cuda/*", "parallel/comm/nccl/*", "layers/kernels/cuda/*", "tests/support/cuda_emulator/*"]),
-    ("cublas*", ["layers/kernels/cuda/cublaslt_matmul.cpp", "tests/bench/cuda_*", "tests/support/cuda_emulator/*"]),
+    ("cublas*", ["layers/kernels/cuda/cublaslt_*", "tests/bench/cuda_*", "tests/support/cuda_emulator/*"]),
     ("nccl.h", ["parallel/comm/nccl/*", "tests/support/cuda_emulator/*"]),
     ("nvtx3/*", ["parallel/device/cuda/*", "parallel/comm/nccl/*", "layers/kernels/cuda/*", "tests/support/cuda_emulator/*"]),
     ("mpi.h", ["parallel/comm/mpi/*", "tests/support/*"]),

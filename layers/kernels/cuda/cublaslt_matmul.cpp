@@ -1,25 +1,16 @@
-#include "layers/kernels/cuda/cublaslt_version.h"
-#include "layers/kernels/cuda/launch.h"
+#include "layers/kernels/cuda/cublaslt_product.h"
 #include "layers/kernels/cuda/layout.h"
 #include "layers/kernels/cuda/matmul_scratch.h"
 #include "layers/kernels/cuda/matmul_tree.h"
 #include "layers/ops/matmul_tuning.h"
+#include "parallel/base/check.h"
 #include "parallel/device/cuda/runtime.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
-#include <cublasLt.h>
-#include <map>
-#include <memory>
-#include <mutex>
-#include <vector>
 
-// cuBLASLt counts columns first. Our row-major w [outputs, inputs] is its A, transposed; x [rows,
-// inputs] its B; y [rows, outputs] its D: m is outputs, n is rows.
-//
 // The bits of a row must not depend on the number of rows or outputs, but the heuristic's answer
 // does. So it is asked once per length of a sum, for a fixed reference shape, and its answer serves
 // every shape (`pinned_algorithm`). Nor may bits depend on addresses: operands that are
@@ -27,24 +18,7 @@
 
 namespace retinue::cuda {
 
-std::string cublaslt_version() {
-  const std::size_t version = cublasLtGetVersion();
-  return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
-}
-
 namespace {
-
-void check_cublas(cublasStatus_t status, const char* what) {
-  if (status != CUBLAS_STATUS_SUCCESS)
-    throw SystemError(fmt::format("[cublas] {}: {}", what, cublasLtGetStatusName(status)));
-}
-
-struct DestroyPreference {
-  void operator()(cublasLtMatmulPreferenceOpaque_t* preference) const {
-    cublasLtMatmulPreferenceDestroy(preference);
-  }
-};
-using Preference = std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, DestroyPreference>;
 
 /// The facts that decide the bits of a sum, and so the algorithm.
 struct SumKind {
@@ -60,7 +34,6 @@ struct SumKind {
     return bytes & (~bytes + 1);
   }
 };
-constexpr std::size_t kAlignment = 16;  ///< of y and bias
 
 struct Extent {
   std::int64_t rows, outputs;
@@ -75,57 +48,20 @@ struct Problem {
   const void* bias = nullptr;
 };
 
-cudaDataType_t type_of(DType dtype) { return dtype == DType::kF32 ? CUDA_R_32F : CUDA_R_16BF; }
-
-/// The descriptors of a problem, in its own memory: a call takes nothing from the heap.
-class Descriptors {
- public:
-  explicit Descriptors(const Problem& p) {
-    check_cublas(cublasLtMatmulDescInit(&desc_, CUBLAS_COMPUTE_32F, CUDA_R_32F),
-                 "cublasLtMatmulDescInit");
-    set(CUBLASLT_MATMUL_DESC_TRANSA, static_cast<std::int32_t>(CUBLAS_OP_T));
-    if (p.kind.bias) {
-      set(CUBLASLT_MATMUL_DESC_EPILOGUE, static_cast<std::uint32_t>(CUBLASLT_EPILOGUE_BIAS));
-      set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
-      set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, static_cast<std::int32_t>(CUDA_R_16BF));
-    }
-    const std::int64_t inputs = p.kind.inputs;
-    lay_out(w_, CUDA_R_16BF, inputs, p.shape.outputs, p.w_stride, p.shape.leaves, inputs);
-    lay_out(x_, CUDA_R_16BF, inputs, p.shape.rows, p.x_stride, p.shape.leaves, inputs);
-    lay_out(y_, type_of(p.kind.y), p.shape.outputs, p.shape.rows, p.y_stride, p.shape.leaves,
-            p.y_leaf_stride);
+CublasProduct describe(const Problem& p) {
+  const std::int64_t inputs = p.kind.inputs;
+  const auto [rows, outputs, leaves] = p.shape;
+  CublasProduct product(
+      {CUDA_R_16BF, outputs, inputs, p.w_stride, leaves, inputs},
+      {CUDA_R_16BF, rows, inputs, p.x_stride, leaves, inputs},
+      {cublas_type(p.kind.y), rows, outputs, p.y_stride, leaves, p.y_leaf_stride});
+  if (p.kind.bias) {
+    product.set(CUBLASLT_MATMUL_DESC_EPILOGUE, static_cast<std::uint32_t>(CUBLASLT_EPILOGUE_BIAS));
+    product.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
+    product.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, static_cast<std::int32_t>(CUDA_R_16BF));
   }
-  // cuBLASLt takes them by pointers that are not const, and only reads them.
-  [[nodiscard]] cublasLtMatmulDesc_t desc() { return &desc_; }
-  [[nodiscard]] cublasLtMatrixLayout_t w() { return &w_; }
-  [[nodiscard]] cublasLtMatrixLayout_t x() { return &x_; }
-  [[nodiscard]] cublasLtMatrixLayout_t y() { return &y_; }
-
- private:
-  template <class T>
-  void set(cublasLtMatmulDescAttributes_t attribute, T value) {
-    check_cublas(cublasLtMatmulDescSetAttribute(&desc_, attribute, &value, sizeof value),
-                 "cublasLtMatmulDescSetAttribute");
-  }
-  static void lay_out(cublasLtMatrixLayoutOpaque_t& layout, cudaDataType_t type, std::int64_t rows,
-                      std::int64_t columns, std::int64_t stride, std::int32_t leaves,
-                      std::int64_t leaf_stride) {
-    check_cublas(cublasLtMatrixLayoutInit(&layout, type, static_cast<std::uint64_t>(rows),
-                                          static_cast<std::uint64_t>(columns), stride),
-                 "cublasLtMatrixLayoutInit");
-    const auto set_layout = [&](cublasLtMatrixLayoutAttribute_t attribute, auto value) {
-      check_cublas(cublasLtMatrixLayoutSetAttribute(&layout, attribute, &value, sizeof value),
-                   "cublasLtMatrixLayoutSetAttribute");
-    };
-    if (leaves > 1) {
-      set_layout(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, leaves);
-      set_layout(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, leaf_stride);
-    }
-  }
-
-  cublasLtMatmulDescOpaque_t desc_;
-  cublasLtMatrixLayoutOpaque_t w_, x_, y_;
-};
+  return product;
+}
 
 /// A problem without gaps between rows, for choosing algorithms.
 Problem dense_problem(const SumKind& kind, const Extent& shape) {
@@ -136,15 +72,6 @@ Problem dense_problem(const SumKind& kind, const Extent& shape) {
   return {kind, shape, stride, stride, y_stride, y_stride * shape.rows, bias};
 }
 
-bool serves(cublasLtHandle_t handle, const Problem& problem,
-            const cublasLtMatmulAlgo_t& algorithm) {
-  Descriptors d(problem);
-  cublasLtMatmulHeuristicResult_t result{};
-  return cublasLtMatmulAlgoCheck(handle, d.desc(), d.w(), d.x(), d.y(), d.y(), &algorithm,
-                                 &result) == CUBLAS_STATUS_SUCCESS &&
-         result.state == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= kMatmulWorkspaceBytes;
-}
-
 /// Whether cuBLASLt can run the algorithm on the smallest and on the largest shape of a model.
 bool serves_every_shape(cublasLtHandle_t handle, const SumKind& kind,
                         const cublasLtMatmulAlgo_t& algorithm) {
@@ -152,55 +79,18 @@ bool serves_every_shape(cublasLtHandle_t handle, const SumKind& kind,
     if (leaves > 1 && kind.y != DType::kF32) break;  // leaves' sums are f32, without a bias
     for (const std::int64_t rows : {1, 7, 64, 2048, 16384})
       for (const std::int64_t outputs : {1, 136, 4096, 151936}) {
-        if (!serves(handle, dense_problem(kind, {rows, outputs, leaves}), algorithm)) return false;
+        CublasProduct product = describe(dense_problem(kind, {rows, outputs, leaves}));
+        if (!product.is_served_by(handle, algorithm)) return false;
       }
   }
   return true;
 }
 
-/// Whether a sum stays in one piece: where it is split, the split depends on the shape.
-bool keeps_sums_whole(const cublasLtMatmulAlgo_t& algorithm) {
-  std::uint32_t splits = 0, scheme = 0;
-  std::size_t written = 0;
-  return cublasLtMatmulAlgoConfigGetAttribute(&algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &splits,
-                                              sizeof splits, &written) == CUBLAS_STATUS_SUCCESS &&
-         cublasLtMatmulAlgoConfigGetAttribute(&algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME,
-                                              &scheme, sizeof scheme,
-                                              &written) == CUBLAS_STATUS_SUCCESS &&
-         splits <= 1 && scheme == CUBLASLT_REDUCTION_SCHEME_NONE;
-}
-
 /// The algorithms that the heuristic offers for a problem, most promising first.
-///   schemes  CUBLASLT_REDUCTION_SCHEME_…: how parts of a sum may meet
 std::vector<cublasLtMatmulAlgo_t> offered(cublasLtHandle_t handle, const Problem& problem,
                                           std::uint32_t schemes) {
-  cublasLtMatmulPreference_t made = nullptr;
-  check_cublas(cublasLtMatmulPreferenceCreate(&made), "cublasLtMatmulPreferenceCreate");
-  const Preference preference(made);
-  const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
-    check_cublas(cublasLtMatmulPreferenceSetAttribute(made, attribute, &value, sizeof value),
-                 "cublasLtMatmulPreferenceSetAttribute");
-  };
-  const auto operand_alignment = static_cast<std::uint32_t>(problem.kind.operand_alignment());
-  set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kMatmulWorkspaceBytes);
-  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, schemes);
-  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, operand_alignment);
-  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, operand_alignment);
-  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<std::uint32_t>(kAlignment));
-  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, static_cast<std::uint32_t>(kAlignment));
-  Descriptors d(problem);
-  std::array<cublasLtMatmulHeuristicResult_t, 64> results{};
-  int found = 0;
-  const cublasStatus_t status =
-      cublasLtMatmulAlgoGetHeuristic(handle, d.desc(), d.w(), d.x(), d.y(), d.y(), made,
-                                     static_cast<int>(results.size()), results.data(), &found);
-  if (status != CUBLAS_STATUS_SUCCESS && status != CUBLAS_STATUS_NOT_SUPPORTED)
-    check_cublas(status, "cublasLtMatmulAlgoGetHeuristic");
-  std::vector<cublasLtMatmulAlgo_t> algorithms;
-  for (int i = 0; i < found; ++i)
-    if (results[static_cast<std::size_t>(i)].state == CUBLAS_STATUS_SUCCESS)
-      algorithms.push_back(results[static_cast<std::size_t>(i)].algo);
-  return algorithms;
+  return describe(problem).offered(handle, problem.kind.operand_alignment(), kCublasAlignment,
+                                   schemes);
 }
 
 /// The best of the heuristic's algorithms for a prefill of 2048 rows that serves every shape.
@@ -218,45 +108,14 @@ cublasLtMatmulAlgo_t choose_algorithm(cublasLtHandle_t handle, const SumKind& ki
                   algorithms.size(), kind.inputs, name(kind.y), kind.bias ? " with bias" : ""));
 }
 
-/// One handle per process and device, and the algorithms chosen with it. A handle holds no state of
-/// a call and serves all threads. It is never destroyed: at the end of a process the driver may be
-/// gone first.
-struct DeviceState {
-  std::mutex mutex;
-  cublasLtHandle_t handle = nullptr;
-  std::map<SumKind, cublasLtMatmulAlgo_t> algorithms;
-};
-
-DeviceState& state_of(Device device) {
-  static std::mutex& mutex = *new std::mutex;
-  static auto& states = *new std::map<int, DeviceState>;
-  const std::lock_guard lock(mutex);
-  DeviceState& state = states[device.index];
-  if (state.handle == nullptr) check_cublas(cublasLtCreate(&state.handle), "cublasLtCreate");
-  return state;
+cublasLtMatmulAlgo_t pinned_algorithm(Device device, const SumKind& kind) {
+  static auto& pinned = *new PinnedAlgorithms<SumKind>;
+  return pinned.get(device, kind, choose_algorithm);
 }
 
-cublasLtMatmulAlgo_t pinned_algorithm(DeviceState& state, const SumKind& kind) {
-  const std::lock_guard lock(state.mutex);
-  auto known = state.algorithms.find(kind);
-  if (known == state.algorithms.end())
-    known = state.algorithms.emplace(kind, choose_algorithm(state.handle, kind)).first;
-  return known->second;
-}
-
-struct Operands {
-  const void *x, *w;
-  void *y, *workspace;
-};
-
-void multiply(Context& ctx, const Problem& p, const Operands& o,
+void multiply(const Context& ctx, const Problem& p, const CublasProduct::Operands& o,
               const cublasLtMatmulAlgo_t& algorithm) {
-  Descriptors d(p);
-  const float alpha = 1, beta = 0;
-  check_cublas(cublasLtMatmul(state_of(ctx.device()).handle, d.desc(), &alpha, o.w, d.w(), o.x,
-                              d.x(), &beta, o.y, d.y(), o.y, d.y(), &algorithm, o.workspace,
-                              kMatmulWorkspaceBytes, stream_of(ctx)),
-               "cublasLtMatmul");
+  describe(p).multiply(ctx, o, algorithm);
 }
 
 /// How a kind of product runs.
@@ -270,23 +129,6 @@ Plan plan_of(const ops::MatmulKind& kind) {
           {kind.inputs / kind.leaves, own_sums ? DType::kF32 : kind.y, kind.bias && !own_sums}};
 }
 
-bool is_aligned(const void* data, std::size_t alignment) {
-  return reinterpret_cast<std::uintptr_t>(data) % alignment == 0;
-}
-/// Whether each row begins aligned. Memory past the view may be anything.
-bool rows_are_aligned(ConstTensorView view, std::size_t alignment) {
-  const std::size_t stride = static_cast<std::size_t>(view.row_stride()) * size_bytes(view.dtype());
-  return is_aligned(view.bytes(), alignment) && stride % alignment == 0;
-}
-
-void copy_matrix(const Stream& stream, TensorView to, ConstTensorView from) {
-  const std::size_t element = size_bytes(from.dtype());
-  stream.copy_rows(to.bytes(), static_cast<std::size_t>(to.row_stride()) * element, from.bytes(),
-                   static_cast<std::size_t>(from.row_stride()) * element,
-                   static_cast<std::size_t>(from.dim(1)) * element,
-                   static_cast<std::size_t>(from.dim(0)));
-}
-
 }  // namespace
 
 }  // namespace retinue::cuda
@@ -296,7 +138,7 @@ namespace retinue::ops::detail {
 void matmul(Cuda, Context& ctx, const MatmulArgs& a) {
   using namespace retinue::cuda;
   check(a.x.dtype() == DType::kBF16, "matmul: CUDA multiplies bf16, not f32");
-  check(is_aligned(a.w.data.bytes(), kAlignment) && is_aligned(a.scratch, 256),
+  check(is_aligned(a.w.data.bytes(), kCublasAlignment) && is_aligned(a.scratch, 256),
         "matmul: weights and scratch on CUDA are aligned");
   const std::int64_t rows = a.x.dim(0), inputs = a.w.inputs, outputs = a.w.outputs;
   const MatmulScratch scratch = matmul_scratch(rows, inputs, outputs, a.leaves);
@@ -304,8 +146,8 @@ void matmul(Cuda, Context& ctx, const MatmulArgs& a) {
   const MatmulKind product{inputs, outputs, a.leaves, bias != nullptr, a.y.dtype()};
   const auto [own_sums, kind] = plan_of(product);
   const bool stage_x = !rows_are_aligned(a.x, kind.operand_alignment());
-  const bool stage_y = !own_sums && !rows_are_aligned(a.y, kAlignment);
-  if (kind.bias && !is_aligned(bias, kAlignment)) {
+  const bool stage_y = !own_sums && !rows_are_aligned(a.y, kCublasAlignment);
+  if (kind.bias && !is_aligned(bias, kCublasAlignment)) {
     ctx.stream().copy(a.scratch + scratch.bias, bias, a.bias.size_bytes());
     bias = reinterpret_cast<const BFloat16*>(a.scratch + scratch.bias);
   }
@@ -335,7 +177,7 @@ void matmul(Cuda, Context& ctx, const MatmulArgs& a) {
     const auto* tuned = tuning == nullptr ? nullptr : tuning->find(product, count);
     multiply(ctx, problem, {x.bytes(), a.w.data.bytes(), to.bytes(), a.scratch},
              tuned != nullptr ? std::bit_cast<cublasLtMatmulAlgo_t>(*tuned)
-                              : pinned_algorithm(state_of(ctx.device()), kind));
+                              : pinned_algorithm(ctx.device(), kind));
     if (own_sums)
       add_leaves(ctx, sums.data<float>(), leaf_stride, sums.row_stride(), a.leaves, bias, y);
     else if (stage_y)
@@ -347,7 +189,7 @@ void tune_matmul(Cuda, Context& ctx, const PackedMatrix& w, const MatmulKind& ki
                  std::int64_t max_rows, const MatmulTimer& timer, MatmulTuning& tuning) {
   using namespace retinue::cuda;
   const auto [own_sums, sum] = plan_of(kind);
-  const cublasLtHandle_t handle = state_of(ctx.device()).handle;
+  const cublasLtHandle_t handle = cublaslt_handle(ctx.device());
   for (std::int64_t bucket = 1; bucket <= MatmulTuning::bucket_of(max_rows); bucket *= 2) {
     const MatmulScratch scratch =
         matmul_scratch(std::min(bucket, max_rows), kind.inputs, kind.outputs, kind.leaves);
@@ -373,7 +215,9 @@ void tune_matmul(Cuda, Context& ctx, const PackedMatrix& w, const MatmulKind& ki
     bool any = false;
     for (const cublasLtMatmulAlgo_t& algorithm :
          offered(handle, problem, CUBLASLT_REDUCTION_SCHEME_MASK)) {
-      if (!serves(handle, problem, algorithm) || !serves(handle, smallest, algorithm)) continue;
+      if (!describe(problem).is_served_by(handle, algorithm) ||
+          !describe(smallest).is_served_by(handle, algorithm))
+        continue;
       const double seconds = timer([&] {
         multiply(ctx, problem, {x.bytes(), w.data.bytes(), y, workspace}, algorithm);
       });
@@ -397,7 +241,7 @@ std::string matmul_machine_on_cuda(Device device) {
 void pack_rows(Cuda, Context& ctx, ConstTensorView rows, std::int64_t first_output,
                const PackedMatrix& w) {
   // Packing comes before products, so the handle, which may allocate, is not made in a capture.
-  (void)cuda::state_of(ctx.device());
+  (void)cuda::cublaslt_handle(ctx.device());
   const std::int64_t stride = cuda::leading_dimension(w.inputs);
   const std::int64_t element = static_cast<std::int64_t>(size_bytes(w.data.dtype()));
   const TensorView to(w.data.bytes() + first_output * stride * element, w.data.dtype(),

@@ -15,7 +15,7 @@ RowParallelLinear::RowParallelLinear(WeightStore& store, const std::string& name
                                      const TensorAxis& axis)
     : axis_(axis),
       weight_(store.projection({{name, Shape{outputs, inputs}, 0, outputs}}, axis.first(inputs),
-                               axis.per_rank(inputs))) {
+                               axis.per_rank(inputs), axis.leaves_per_rank())) {
   store.will_multiply({weight_, false, branch_dtype(axis, store.dtype())});
 }
 

@@ -17,7 +17,7 @@ class ColumnParallelLinear {
   /// `parts`: this rank's rows of one or more stored matrices, one after the other.
   ColumnParallelLinear(WeightStore& store, const std::vector<MatrixPart>& parts,
                        std::int64_t inputs)
-      : weight_(store.projection(parts, 0, inputs)) {
+      : weight_(store.projection(parts, 0, inputs, 1)) {
     store.will_multiply({weight_, false, store.dtype()});
   }
 

@@ -10,14 +10,21 @@ namespace retinue::ops {
 inline constexpr std::int64_t kFp8Group = 128;
 
 /// Elements of the scales that belong to a packed [outputs, inputs] matrix of e4m3.
-std::int64_t packed_scales_numel(Device device, std::int64_t outputs, std::int64_t inputs);
+///   leaves  of its products
+std::int64_t packed_scales_numel(Device device, std::int64_t outputs, std::int64_t inputs,
+                                 int leaves);
+
+/// Whether a GPU of this compute capability multiplies f8_e4m3: cuBLASLt has products with a scale
+/// per block on Hopper alone.
+constexpr bool multiplies_fp8(int major, int minor) { return major == 9 && minor == 0; }
 
 /// Puts rows of a stored matrix of scales, one for each block of 128 outputs and 128 inputs, in
 /// place for some outputs of a packed matrix. For loading only.
 ///   scales  [blocks, w.inputs / 128]  f32
 ///   first   the output of `w` that the first row of the stored matrix would have: negative where
 ///           the matrix begins before this rank's part. Row b is for outputs [first + 128 b, + 128)
-///   begin, end  the outputs of `w` that may be written
+///   begin, end  the outputs of `w` that may be written. On CUDA `first` and `begin` are multiples
+///               of 128, and `end` is one or the last output; `scales` may be host memory
 void pack_scales(Context& ctx, ConstTensorView scales, std::int64_t first, std::int64_t begin,
                  std::int64_t end, const PackedMatrix& w);
 
@@ -31,8 +38,12 @@ void pack_scales(Context& ctx, ConstTensorView scales, std::int64_t first, std::
 ///           fma(Σ, s · scale, total) in f32, groups upwards. Leaves and rounding are those of
 ///           matmul_tree(). A row with a NaN or an infinity has no finite output.
 ///           The bits of a row depend on that row alone.
+///           CUDA: one algorithm of cuBLASLt per number of inputs of a leaf. A group's sum has the
+///           precision of the tensor cores, about 14 bits on Hopper (DeepSeek-AI 2024,
+///           arXiv:2412.19437, 3.5.2); w.leaves are the product's.
 namespace detail {
-std::size_t fp8_matmul_scratch_bytes(const Context& ctx, std::int64_t rows, std::int64_t inputs);
+std::size_t fp8_matmul_scratch_bytes(const Context& ctx, std::int64_t rows, const PackedMatrix& w,
+                                     int leaves);
 void fp8_matmul(Cpu, Context& ctx, const MatmulArgs& args);
 void fp8_matmul(Cuda, Context& ctx, const MatmulArgs& args);
 void pack_scales(Cpu, Context& ctx, ConstTensorView scales, std::int64_t first, std::int64_t begin,

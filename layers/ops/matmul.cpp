@@ -27,7 +27,7 @@ void run(Context& ctx, ConstTensorView x, const PackedMatrix& w, ConstTensorView
   check(!fp8 || (w.inputs % (leaves * kFp8Group) == 0 && bias.numel() == 0),
         "matmul: a leaf of f8_e4m3 has whole groups, and no bias");
   std::byte* scratch =
-      ctx.scratch(fp8 ? detail::fp8_matmul_scratch_bytes(ctx, x.dim(0), w.inputs)
+      ctx.scratch(fp8 ? detail::fp8_matmul_scratch_bytes(ctx, x.dim(0), w, leaves)
                       : detail::matmul_scratch_bytes(ctx.device(), x.dtype(), x.dim(0), w.inputs,
                                                      w.outputs, leaves));
   if (x.dim(0) == 0 || w.outputs == 0) return;

@@ -14,6 +14,7 @@ struct PackedMatrix {
   std::int64_t outputs = 0;
   std::int64_t inputs = 0;
   TensorView scales{};  ///< [packed_scales_numel] f32, of f8_e4m3 alone: see fp8_matmul.h
+  int leaves = 1;       ///< of f8_e4m3: the leaves of its products; CUDA's layout depends on them
 };
 
 /// Elements that a packed [outputs, inputs] matrix occupies, padding included.

@@ -151,6 +151,7 @@ void tune_matmul(Context& ctx, const PackedMatrix& w, int leaves, bool bias, DTy
   check(max_rows >= 1 && leaves >= 1 && w.inputs % leaves == 0,
         "tune_matmul: rows and leaves of a product");
   check(y == DType::kBF16 || y == DType::kF32, "tune_matmul: y is bf16 or f32");
+  if (w.data.dtype() == DType::kF8E4M3) return;
   const MatmulKind kind{w.inputs, w.outputs, leaves, bias, y};
   on_backend(ctx, "tune_matmul", [&](auto backend) {
     detail::tune_matmul(backend, ctx, w, kind, max_rows, timer, tuning);

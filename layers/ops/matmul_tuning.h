@@ -63,7 +63,8 @@ using MatmulTimer = std::function<double(const std::function<void()>& work)>;
 MatmulTimer event_timer(Context& ctx);
 
 /// Times the library's algorithms for products with `w` and up to `max_rows` rows, and puts the
-/// fastest into each bucket that `tuning` lacks. Does nothing on CPU.
+/// fastest into each bucket that `tuning` lacks. Does nothing on CPU, nor for f8_e4m3, whose products
+/// have one algorithm each.
 /// Order:    enqueues and waits: for the start only, never in a capture. Takes the activations and
 ///           the scratch of such a product.
 /// Throws:   SystemError when the library offers nothing.

@@ -18,6 +18,23 @@ constexpr int kMostReaders = 8;
 /// "X" of "X.weight".
 std::string module_of(const std::string& weight) { return weight.substr(0, weight.rfind('.')); }
 
+/// cuBLASLt has one scale for 128 neighbouring outputs of a packed matrix, so that all parts are
+/// whole blocks, but for what no other part and no other rank follows. All ranks agree.
+void check_whole_blocks(const std::vector<MatrixPart>& parts) {
+  for (const MatrixPart& part : parts) {
+    const bool whole = part.rows == part.shape[0];
+    const bool may_end_anywhere = whole && &part == &parts.back();
+    if (part.first_row % kFp8Block == 0 && (part.rows % kFp8Block == 0 || may_end_anywhere))
+      continue;
+    throw UsageError(fmt::format(
+        "[--device] cuda: a rank has {} of the {} outputs of {}, and a GPU multiplies FP8 weights "
+        "in whole blocks of {} outputs. Use {}--device cpu, or the bfloat16 checkpoint of the same "
+        "size.",
+        part.rows, part.shape[0], module_of(part.name), kFp8Block,
+        whole ? "" : "fewer ranks (--tensor-parallel), "));
+  }
+}
+
 }  // namespace
 
 TensorView WeightStore::allocate(const Shape& shape, DType dtype) {
@@ -50,11 +67,12 @@ ConstTensorView WeightStore::table(const std::string& name, const Shape& shape,
 
 ops::PackedMatrix WeightStore::matrix(const std::vector<MatrixPart>& parts,
                                       std::int64_t first_column, std::int64_t columns) {
-  return matrix(parts, first_column, columns, dtype_);
+  return matrix(parts, first_column, columns, dtype_, 1);
 }
 
 ops::PackedMatrix WeightStore::projection(const std::vector<MatrixPart>& parts,
-                                          std::int64_t first_column, std::int64_t columns) {
+                                          std::int64_t first_column, std::int64_t columns,
+                                          int leaves) {
   const auto is_fp8 = [&](const MatrixPart& part) {
     return fp8_ != nullptr && fp8_->covers(module_of(part.name));
   };
@@ -65,25 +83,26 @@ ops::PackedMatrix WeightStore::projection(const std::vector<MatrixPart>& parts,
           "[config] quantization_config.modules_to_not_convert names only one of {} and {}, which "
           "are multiplied together: name both or none",
           module_of(parts.front().name), module_of(part.name)));
-  return matrix(parts, first_column, columns, fp8 ? DType::kF8E4M3 : dtype_);
+  if (fp8 && ctx_.device().type == DeviceType::kCuda) check_whole_blocks(parts);
+  return matrix(parts, first_column, columns, fp8 ? DType::kF8E4M3 : dtype_, leaves);
 }
 
 ops::PackedMatrix WeightStore::matrix(const std::vector<MatrixPart>& parts,
-                                      std::int64_t first_column, std::int64_t columns,
-                                      DType dtype) {
+                                      std::int64_t first_column, std::int64_t columns, DType dtype,
+                                      int leaves) {
   ops::PackedMatrix w;
   w.inputs = columns;
+  w.leaves = leaves;
   for (const MatrixPart& part : parts) w.outputs += part.rows;
   w.data = allocate(Shape{ops::packed_numel(ctx_.device(), dtype, w.outputs, w.inputs)}, dtype);
   const bool fp8 = dtype == DType::kF8E4M3;
   if (fp8)
-    w.scales =
-        allocate(Shape{ops::packed_scales_numel(ctx_.device(), w.outputs, w.inputs)}, DType::kF32);
+    w.scales = allocate(Shape{ops::packed_scales_numel(ctx_.device(), w.outputs, w.inputs, leaves)},
+                        DType::kF32);
   // Padding must be zero. Without padding every element is written anyway.
-  if (source_ != nullptr && w.data.numel() != w.outputs * w.inputs) {
+  if (source_ != nullptr && w.data.numel() != w.outputs * w.inputs)
     ctx_.stream().zero(w.data.bytes(), w.data.size_bytes());
-    if (fp8) ctx_.stream().zero(w.scales.bytes(), w.scales.size_bytes());
-  }
+  if (source_ != nullptr && fp8) ctx_.stream().zero(w.scales.bytes(), w.scales.size_bytes());
   std::int64_t output = 0;
   for (const MatrixPart& part : parts) {
     order({part.name,

@@ -51,9 +51,11 @@ class WeightStore {
                            std::int64_t columns);
 
   /// The same for a linear layer of the decoder, which may be f8_e4m3 with scales.
-  /// Throws: as matrix(); UsageError where only some of the parts are f8_e4m3.
+  ///   leaves  of its products: see matmul_tree()
+  /// Throws: as matrix(); UsageError where only some of the parts are f8_e4m3, and on CUDA where a
+  ///         part is no whole number of blocks of scales.
   ops::PackedMatrix projection(const std::vector<MatrixPart>& parts, std::int64_t first_column,
-                               std::int64_t columns);
+                               std::int64_t columns, int leaves = 1);
 
   /// Fills all tensors that were asked for; a module asks for none afterwards. A source that
   /// delivers does so in its own order. Otherwise several threads read files ahead of the copies to
@@ -96,7 +98,7 @@ class WeightStore {
   TensorView allocate(const Shape& shape, DType dtype);
   void order(Order order);
   ops::PackedMatrix matrix(const std::vector<MatrixPart>& parts, std::int64_t first_column,
-                           std::int64_t columns, DType dtype);
+                           std::int64_t columns, DType dtype, int leaves);
   void order_scales(const MatrixPart& part, const ops::PackedMatrix& w, std::int64_t first_output,
                     std::int64_t first_column);
   /// Rows of an order that are read or computed at once.

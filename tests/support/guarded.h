@@ -21,6 +21,7 @@ inline Device& test_device() {
 }
 inline float as_float(float x) { return x; }
 inline float as_float(BFloat16 x) { return to_float(x); }
+inline float as_float(Float8E4M3 x) { return to_float(x); }
 inline double as_double(float x) { return x; }
 inline double as_double(BFloat16 x) { return to_float(x); }
 inline double as_double(Float8E4M3 x) { return to_float(x); }
@@ -28,6 +29,8 @@ template <class T>
 T from_double(double x) {
   if constexpr (std::is_same_v<T, BFloat16>)
     return to_bfloat16(static_cast<float>(x));
+  else if constexpr (std::is_same_v<T, Float8E4M3>)
+    return to_float8_e4m3(static_cast<float>(x));
   else
     return static_cast<T>(x);
 }

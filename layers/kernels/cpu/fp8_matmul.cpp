@@ -2,6 +2,8 @@
 
 #include "layers/kernels/cpu/parallel_for.h"
 #include "layers/kernels/cpu/simd/fp8.h"
+#include "layers/kernels/cuda/fp8_scratch.h"
+#include "layers/kernels/cuda/layout.h"
 
 #include <algorithm>
 
@@ -30,14 +32,19 @@ struct Scratch {
 
 }  // namespace
 
-std::int64_t packed_scales_numel(Device /*device*/, std::int64_t outputs, std::int64_t inputs) {
+std::int64_t packed_scales_numel(Device device, std::int64_t outputs, std::int64_t inputs,
+                                 int leaves) {
+  if (device.type == DeviceType::kCuda) return cuda::fp8_scales(outputs, inputs, leaves).numel;
   return panels_of(outputs) * simd::kPanel * (inputs / kFp8Group);
 }
 
 namespace detail {
 
-std::size_t fp8_matmul_scratch_bytes(const Context& ctx, std::int64_t rows, std::int64_t inputs) {
-  return static_cast<std::size_t>(Scratch(rows, inputs, ctx.threads()).bytes);
+std::size_t fp8_matmul_scratch_bytes(const Context& ctx, std::int64_t rows, const PackedMatrix& w,
+                                     int leaves) {
+  if (ctx.device().type == DeviceType::kCuda)
+    return cuda::fp8_matmul_scratch(rows, w.inputs, w.outputs, leaves).bytes;
+  return static_cast<std::size_t>(Scratch(rows, w.inputs, ctx.threads()).bytes);
 }
 
 void pack_scales(Cpu, Context& /*ctx*/, ConstTensorView scales, std::int64_t first,

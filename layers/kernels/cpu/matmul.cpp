@@ -28,7 +28,9 @@ constexpr std::int64_t kPanelGrain = 24;
 }  // namespace
 
 std::int64_t packed_numel(Device device, DType dtype, std::int64_t outputs, std::int64_t inputs) {
-  if (device.type == DeviceType::kCuda) return outputs * cuda::leading_dimension(inputs);
+  if (device.type == DeviceType::kCuda)
+    return (dtype == DType::kF8E4M3 ? cuda::fp8_outputs(outputs) : outputs) *
+           cuda::leading_dimension(inputs);
   return round_up(outputs, simd::kPanel) * round_up(inputs, pair(dtype));
 }
 

@@ -22,7 +22,7 @@ const std::vector<Slice> kSlices = {{1, 1, 0, 1, 0},
 
 template <class T>
 class RandomFill : public testing::Test {};
-using Elements = testing::Types<float, BFloat16>;
+using Elements = testing::Types<float, BFloat16, Float8E4M3>;
 TYPED_TEST_SUITE(RandomFill, Elements);
 
 // Both dtypes run on CUDA, too: for_each_isa leaves f32 out there.

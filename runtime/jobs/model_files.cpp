@@ -1,6 +1,8 @@
 #include "runtime/jobs/model_files.h"
 
+#include "layers/ops/fp8_matmul.h"
 #include "layers/weights/checkpoint.h"
+#include "parallel/base/build_config.h"
 #include "parallel/base/file.h"
 #include "parallel/base/hash.h"
 #include "parallel/device/choose_device.h"
@@ -86,11 +88,12 @@ DType own_dtype(const RunOptions& options, const layers::ModelConfig& config) {
 
 }  // namespace
 
-void refuse_on_cuda(const layers::ModelConfig& config) {
-  if (config.fp8)
-    throw UsageError(
-        "[--device] cuda: FP8 checkpoints run on CPUs so far. Use --device cpu, or the bfloat16 "
-        "checkpoint of the same size.");
+void check_fp8_on(const cuda::DeviceFacts& gpu) {
+  if (!ops::multiplies_fp8(gpu.major, gpu.minor))
+    throw UsageError(fmt::format(
+        "[--device] cuda: {} has compute capability {}.{}, and FP8 checkpoints want 9.0 (Hopper: "
+        "H100, H200). Use the bfloat16 checkpoint of the same size, or --device cpu.",
+        gpu.name, gpu.major, gpu.minor));
 }
 
 namespace {
@@ -109,7 +112,9 @@ void choose_computation(const RunOptions& options, ModelFiles& model) {
   if (gpu && model.dtype != DType::kBF16)
     throw UsageError(
         "[--dtype] is float32, which is for CPUs. Use --dtype bfloat16 with --device cuda.");
-  if (gpu) refuse_on_cuda(model.config);
+  if constexpr (build::kCuda)
+    for (int i = 0; gpu && model.config.fp8 && i < cuda::availability().devices; ++i)
+      check_fp8_on(cuda::device_facts(i));
   model.device = Device{choice.type, 0};
   model.ordered = options.reduce == Reduce::kOrdered;
   if (!model.ordered && !gpu)

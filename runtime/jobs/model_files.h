@@ -1,6 +1,7 @@
 #pragma once
 
 #include "layers/spec/config.h"
+#include "parallel/device/cuda/runtime.h"
 #include "runtime/dataset/item.h"
 #include "runtime/engine/request.h"
 #include "runtime/jobs/options.h"
@@ -40,8 +41,8 @@ struct ModelFiles {
 /// Throws: UsageError, naming the flag or file that is missing, ill-formed or not served.
 ModelFiles load_model_files(const RunOptions& options);
 
-/// Throws: UsageError for a model that no GPU serves so far.
-void refuse_on_cuda(const layers::ModelConfig& config);
+/// Throws: UsageError for a GPU that multiplies no FP8 weights, naming its compute capability.
+void check_fp8_on(const cuda::DeviceFacts& gpu);
 
 /// ModelFiles::identity. Names and sizes of the weights are enough to distinguish two models, and
 /// cost no reading. A missing file is left out.

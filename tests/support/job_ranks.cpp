@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <exception>
+#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 #include <thread>
@@ -58,13 +59,16 @@ void write_text(const std::string& path, const std::string& text) {
 
 std::string golden_folder() { return source_folder() + "/tests/golden/model"; }
 std::string golden_config(const std::string& config) {
-  return golden_folder() + "/configs/" + config;
+  return source_folder() +
+         (config.starts_with("fp8-") ? "/tests/golden/fp8" : "/tests/golden/model") + "/configs/" +
+         config;
 }
 
 runtime::RunOptions golden_run(const std::string& config) {
   runtime::RunOptions options;
   options.model = golden_config(config);
-  options.weights = {.random = true, .seed = 20251};
+  if (!std::filesystem::exists(options.model + "/model.safetensors.index.json"))
+    options.weights = {.random = true, .seed = 20251};
   options.device = DeviceType::kCpu;
   options.dtype = DType::kF32;
   options.alpha = runtime::Alpha::kDrop;

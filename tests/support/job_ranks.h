@@ -15,7 +15,7 @@ int run_job(int ranks, const std::function<int(const runtime::Session&)>& job);
 std::string read_text(const std::string& path);
 void write_text(const std::string& path, const std::string& text);
 
-/// Folder of the golden models, and of one configuration in it.
+/// Folder of the golden models, and of one configuration: in it, or with those of FP8 weights.
 std::string golden_folder();
 std::string golden_config(const std::string& config);
 

@@ -161,7 +161,6 @@ int run_check(const CaptionOptions& options, int ranks, int ranks_per_node, doub
       throw UsageError("[--gpu-memory-gib] a plan for --device cuda wants the memory of one GPU");
     if (options.run.dtype == DType::kF32)
       throw UsageError("[--dtype] float32 is for CPUs. Use bfloat16 with --device cuda.");
-    refuse_on_cuda(job.model.config);
     job.model.device = Device{DeviceType::kCuda, 0};
   }
   say(out, "model", fmt::format("{} ({})", options.run.model, job.model.identity.substr(0, 16)));

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace retinue::runtime {
@@ -77,7 +78,7 @@ class Capacities : public testing::TestWithParam<Capacity> {};
 
 // Weights of 32.76e9 (text, over the axis) and 0.595e9 (vision, on every rank) times two bytes, a
 // token of 256 KiB over the axis, and 2.5 GB beside them, of 97 % of what the driver of an 80 GB
-// and of a 141 GB GPU reports. With FP8, 31.2e9 of the weights take one byte, and their scales 3 %.
+// and of a 141 GB GPU reports. With FP8, 31.2e9 of the weights take one byte; their scales take 8 MB.
 TEST_P(Capacities, OfThe32BAreWithinThreePercentOfArithmeticOnPaper) {
   const Capacity& c = GetParam();
   layers::ModelConfig config = config_of(k32B);
@@ -106,6 +107,33 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& tested) {
       return fmt::format("tensor{}_gib{}", tested.param.tensor, tested.param.memory_mib / 1024);
     });
+
+// At eight ranks each has one of eight heads of keys; 64 of its outputs are half a block.
+TEST(Fp8, PartsOfBlocksAreRefusedInAPlanForGpus) {
+  layers::ModelConfig config = config_of(k2B);
+  config.fp8 = layers::Fp8Weights{{"lm_head", "visual"}};
+  config.text.head_dim = 64;
+  try {
+    (void)plan_engine(config, DType::kBF16, kCuda, 8, 1, gpu_budget_bytes(81559 * kMib),
+                      captions());
+    FAIL() << "wanted a UsageError";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("64 of the 512 outputs of"));
+    EXPECT_THAT(error.what(), HasSubstr("fewer ranks (--tensor-parallel)"));
+  }
+}
+
+TEST(Fp8, EachPublishedSizeHasWholeBlocksOnEveryMesh) {
+  for (const Size& size : {k2B, k4B, k8B, k32B})
+    for (const int tensor : {1, 2, 4, 8}) {
+      if (tensor == 8 && size.hidden == k4B.hidden) continue;  // its MLP has 76 groups: four leaves
+      SCOPED_TRACE(fmt::format("{}, tensor {}", size.name, tensor));
+      layers::ModelConfig config = config_of(size);
+      config.fp8 = layers::Fp8Weights{{"lm_head", "visual"}};
+      EXPECT_NO_THROW((void)plan_engine(config, DType::kBF16, kCuda, tensor, 1,
+                                        gpu_budget_bytes(143771 * kMib), captions()));
+    }
+}
 
 class Sizes : public testing::TestWithParam<Size> {};
 
@@ -206,8 +234,10 @@ class Allocations : public testing::TestWithParam<Built> {};
 
 TEST_P(Allocations, AreThoseOfThePlanTagByTag) {
   const Built& built = GetParam();
-  const auto config = layers::load_model_config(std::string(RETINUE_SOURCE_DIR) +
-                                                "/tests/golden/model/configs/" + built.config);
+  const bool fp8 = std::string_view(built.config).starts_with("fp8-");
+  const auto config =
+      layers::load_model_config(std::string(RETINUE_SOURCE_DIR) + "/tests/golden/" +
+                                (fp8 ? "fp8" : "model") + "/configs/" + built.config);
   EngineSizing sizing;
   sizing.max_image_patches = 256;
   sizing.max_text_tokens = 64, sizing.max_new_tokens = 32, sizing.max_batch_tokens = 128;
@@ -253,13 +283,13 @@ TEST_P(Allocations, AreThoseOfThePlanTagByTag) {
 }
 
 std::vector<Built> built() {
-  std::vector<Built> all = {{"gqa8-tied", 1, {}},
-                            {"gqa8-tied", 2, {}},
-                            {"mha-untied", 1, {}},
-                            {"gqa4-wide", 1, {}},
-                            {"gqa4-wide", 4, {}}};
+  std::vector<Built> all = {{"gqa8-tied", 1, {}}, {"gqa8-tied", 2, {}}, {"mha-untied", 1, {}},
+                            {"gqa4-wide", 1, {}}, {"gqa4-wide", 4, {}}, {"fp8-wide", 2, {}}};
   if constexpr (build::kCuda)
-    if (cuda::availability().devices > 0) all.push_back({"gqa8-tied", 2, kCuda});
+    if (cuda::availability().devices > 0) {
+      all.push_back({"gqa8-tied", 2, kCuda});
+      all.push_back({"fp8-wide", 2, kCuda});
+    }
   return all;
 }
 

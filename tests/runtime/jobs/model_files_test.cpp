@@ -132,6 +132,24 @@ TEST(ModelFiles, AnFp8CheckpointIsMultipliedInBfloat16Alone) {
   }
 }
 
+TEST(ModelFiles, AnFp8CheckpointWantsHopper) {
+  cuda::DeviceFacts gpu{.name = "NVIDIA H200", .major = 9, .minor = 0, .pci_bus_id = {}};
+  EXPECT_NO_THROW(check_fp8_on(gpu));
+  for (const auto& [major, minor] :
+       {std::pair{8, 0}, std::pair{8, 9}, std::pair{10, 0}, std::pair{12, 0}}) {
+    gpu.major = major, gpu.minor = minor;
+    try {
+      check_fp8_on(gpu);
+      FAIL() << major << "." << minor << " is refused";
+    } catch (const UsageError& error) {
+      EXPECT_THAT(std::string(error.what()),
+                  testing::AllOf(HasSubstr("NVIDIA H200"),
+                                 HasSubstr(std::to_string(major) + "." + std::to_string(minor)),
+                                 HasSubstr("bfloat16 checkpoint")));
+    }
+  }
+}
+
 TEST_F(ModelFolder, ATiedModelWithAHeadOfItsOwnIsWarnedAbout) {
   EXPECT_THAT(model_warnings(run_), testing::IsEmpty());
   change_config([](nlohmann::json& config) {

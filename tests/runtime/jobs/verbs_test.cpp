@@ -193,6 +193,24 @@ TEST_F(Check, PlansForGpusThatAreNotHere) {
   EXPECT_THROW(check_of(asked, 1, 1.4), UsageError) << "less than driver and libraries take";
 }
 
+TEST_F(Check, PlansFp8ForGpusAndRefusesPartsOfBlocks) {
+  const auto plan = [&](const char* config, int ranks) {
+    CaptionOptions asked = options();
+    asked.run = test::golden_run(config);
+    asked.run.device = DeviceType::kCuda, asked.run.dtype = DType::kBF16;
+    asked.run.tensor_parallel = ranks;
+    return check_of(asked, ranks, 80);
+  };
+  EXPECT_THAT(plan("fp8-wide", 4), HasSubstr("projections of the decoder in FP8"));
+  try {
+    plan("fp8-narrow", 1);
+    FAIL() << "wanted a UsageError";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("64 of the 64 outputs of"));
+    EXPECT_THAT(error.what(), HasSubstr("whole blocks of 128 outputs"));
+  }
+}
+
 TEST_F(Check, RefusesWhatWouldNotRun) {
   CaptionOptions asked = options();
   asked.run.tensor_parallel = 3;

@@ -115,7 +115,7 @@ for program in mpirun "${packed[@]}"; do
 done
 cp -R configs/models/emoji-captioner "$bundle/configs/models/"
 cp -R configs/examples "$bundle/configs/examples"
-cp -R tests/golden/model "$bundle/tests/golden/model"
+cp -R tests/golden/model tests/golden/fp8 "$bundle/tests/golden/"
 cp LICENSE "$bundle/"
 revision=$(git describe --always --dirty 2>/dev/null || echo unknown)
 needs=$({ find "$bundle/programs" "$bundle/lib" "$bundle/openmpi" -type f -exec objdump -T {} + 2>/dev/null || true; } |

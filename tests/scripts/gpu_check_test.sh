@@ -16,7 +16,7 @@ write_host() {
         printf "version: 0\nrevision: abc123\ncuda: %s\n" "${FAKE_CUDA:-available}"
         printf "cuda_versions:\n  driver: 13.0\n  nccl: 2.28.9\ndevices: cpu"
         for ((i = 0; i < ${FAKE_GPUS:-1}; i++)); do printf " cuda:%d" $i; done
-        printf "\ngpus:\n  cuda:0:\n    name: Pretend\n"
+        printf "\ngpus:\n  cuda:0:\n    name: Pretend\n    compute_capability: ${FAKE_CAPABILITY:-9.0}\n"
         exit "${FAKE_INFO_CODE:-0}" ;;
       trace)
         case "$* " in *--ranks\ 2\ *) echo "logits_sha256 ${FAKE_LOGITS:-5e}" ;; *) echo "logits_sha256 5e" ;; esac ;;
@@ -185,6 +185,11 @@ test_meshes_of_four_gpus_run_only_where_there_are_four() {
   rm calls
   FAKE_GPUS=4 check --only jobs
   expect_match "$(cat calls)" '^--gtest_filter=\* '
+}
+test_jobs_with_fp8_weights_run_only_on_hopper() {
+  write_host
+  FAKE_GPUS=4 FAKE_CAPABILITY=8.0 check --only jobs
+  expect_match "$(cat calls)" '^--gtest_filter=\*:-\*fp8\*:\*Fp8\* '
 }
 test_logits_of_other_bits_with_two_ranks_are_a_failure() {
   write_host

@@ -77,10 +77,14 @@ endfunction()
 function(retinue_mpi_test_properties test timeout)
   # Only root needs these two; they do not matter for other users.
   set(environment OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1)
+  if(RETINUE_SANITIZE)
+    math(EXPR timeout "${timeout} * 10")  # as above
+  endif()
   if(RETINUE_SANITIZE MATCHES "address")
+    # Some tests bound the memory of a process: freed memory is kept, but not 256 MB of it.
     list(APPEND environment
       "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan_mpi.supp:print_suppressions=0"
-      "ASAN_OPTIONS=fast_unwind_on_malloc=0:allocator_may_return_null=1")
+      "ASAN_OPTIONS=fast_unwind_on_malloc=0:allocator_may_return_null=1:quarantine_size_mb=4")
   endif()
   # PROCESSORS 2: two such tests at once on two cores would wait for each other's time slices.
   set_tests_properties(${test} PROPERTIES LABELS "${ARGN}" TIMEOUT ${timeout} PROCESSORS 2

@@ -48,6 +48,7 @@ SafetensorsStream::~SafetensorsStream() {
 }
 
 void SafetensorsStream::write(std::span<const std::byte> bytes) {
+  if (bytes.empty()) return;  // of an empty tensor, whose address may be null
   left_ -= static_cast<std::int64_t>(bytes.size());
   check(left_ >= 0, "no more bytes are written than the header has");
   if (std::fwrite(bytes.data(), 1, bytes.size(), file_) != bytes.size()) fail("cannot be written");

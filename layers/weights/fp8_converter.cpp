@@ -26,34 +26,40 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-/// Projections that are multiplied together, and what the blocks of all of them must divide.
-struct Group {
-  std::vector<const char*> parts;
-  std::vector<std::int64_t> sizes;
+struct Projection {
+  const char* part;
+  std::int64_t outputs, inputs;
 };
-std::vector<Group> groups_of(const TextConfig& text) {
+/// The projections of a layer, those together that are multiplied together.
+std::vector<std::vector<Projection>> projections_of(const TextConfig& text) {
   const std::int64_t q = text.num_attention_heads * text.head_dim,
-                     kv = text.num_key_value_heads * text.head_dim;
-  return {{{"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}, {text.hidden_size, q, kv}},
-          {{"self_attn.o_proj"}, {q}},
-          {{"mlp.gate_proj", "mlp.up_proj"}, {text.hidden_size, text.intermediate_size}},
-          {{"mlp.down_proj"}, {text.intermediate_size}}};
+                     kv = text.num_key_value_heads * text.head_dim, hidden = text.hidden_size,
+                     intermediate = text.intermediate_size;
+  return {{{"self_attn.q_proj", q, hidden},
+           {"self_attn.k_proj", kv, hidden},
+           {"self_attn.v_proj", kv, hidden}},
+          {{"self_attn.o_proj", hidden, q}},
+          {{"mlp.gate_proj", intermediate, hidden}, {"mlp.up_proj", intermediate, hidden}},
+          {{"mlp.down_proj", hidden, intermediate}}};
 }
 
-/// The modules to convert, and those projections that are not.
+/// The modules to convert with their shapes, and those projections that are not.
 struct Choice {
-  std::set<std::string> converted;
+  std::map<std::string, Shape> converted;
   std::vector<std::string> kept;
 };
 Choice choose(const TextConfig& text) {
+  const auto is_whole = [](std::int64_t size) { return size % kFp8Block == 0; };
   Choice choice;
   for (std::int64_t layer = 0; layer < text.num_hidden_layers; ++layer)
-    for (const Group& group : groups_of(text)) {
-      const bool whole =
-          std::ranges::all_of(group.sizes, [](std::int64_t size) { return size % kFp8Block == 0; });
-      for (const char* part : group.parts)
+    for (const std::vector<Projection>& together : projections_of(text)) {
+      // One alone may end in the middle of a block of outputs.
+      const bool whole = std::ranges::all_of(together, [&](const Projection& p) {
+        return is_whole(p.inputs) && (together.size() == 1 || is_whole(p.outputs));
+      });
+      for (const auto& [part, outputs, inputs] : together)
         if (whole)
-          choice.converted.insert(decoder_module(layer, part));
+          choice.converted.emplace(decoder_module(layer, part), Shape{outputs, inputs});
         else
           choice.kept.push_back(decoder_module(layer, part));
     }
@@ -117,9 +123,12 @@ Fp8Matrix quantize(CheckpointSource& source, const std::string& name, const Shap
   return matrix;
 }
 
+constexpr const char* kWeightSuffix = ".weight";
+
 std::string without_suffix(const std::string& name) {
-  constexpr std::string_view kSuffix = ".weight";
-  return name.ends_with(kSuffix) ? name.substr(0, name.size() - kSuffix.size()) : "";
+  return name.ends_with(kWeightSuffix)
+             ? name.substr(0, name.size() - std::string_view(kWeightSuffix).size())
+             : "";
 }
 
 class Converter {
@@ -133,6 +142,8 @@ class Converter {
         checkpoint_(from),
         source_(from),
         choice_(choose(load_model_config(from).text)) {
+    for (const auto& [module, shape] : choice_.converted)
+      source_.require(module + kWeightSuffix, shape, DType::kF32);
     for (const std::string& name : checkpoint_.names()) {
       by_file_[checkpoint_.file_of(name).path()].push_back(name);
       all_bytes_ += static_cast<std::int64_t>(checkpoint_.find(name)->bytes.size());
@@ -142,11 +153,6 @@ class Converter {
   Fp8Conversion run() {
     done_.kept = choice_.kept;
     for (const auto& [path, names] : by_file_) write_shard(path, names);
-    if (done_.modules != static_cast<std::int64_t>(choice_.converted.size()))
-      throw UsageError(fmt::format(
-          "[quantize] {} has {} of the {} projections that config.json asks for. Do config.json "
-          "and the weights belong together?",
-          from_, done_.modules, choice_.converted.size()));
     if (by_file_.size() > 1) write_index();
     copy_small_files();
     write_config();
@@ -169,7 +175,6 @@ class Converter {
         continue;
       }
       const Shape& shape = checkpoint_.find(name)->shape;
-      check(shape.rank() == 2, "a projection is a matrix");
       entries.push_back({name, StoredType::kF8E4M3, shape});
       entries.push_back(
           {without_suffix(name) + std::string(kScaleSuffix), StoredType::kF32,

@@ -153,6 +153,13 @@ TEST(Fp8Converter, WhatCannotBeConvertedIsRefusedAndLeavesNothing) {
   EXPECT_THROW(convert_to_fp8(folder.path(), folder.path("none"), 1, [](auto, auto) {}),
                UsageError);
   EXPECT_FALSE(fs::exists(folder.path("none")) || fs::exists(folder.path("none.part")));
+  fs::copy(kCaptioner, folder.path("other"));
+  nlohmann::json config = json_of(kCaptioner + "/config.json");
+  config["text_config"]["intermediate_size"] = 1024;
+  std::ofstream(folder.path("other") + "/config.json") << config;
+  EXPECT_THAT(refusal(folder.path("other"), folder.path("none")),
+              AllOf(HasSubstr("mlp.down_proj.weight"), HasSubstr("[192, 1024]")));
+  EXPECT_FALSE(fs::exists(folder.path("none.part")));
   fs::create_directory(folder.path("old.part"));
   EXPECT_THAT(refusal(kCaptioner, folder.path("old")), HasSubstr("Remove it first"));
 }

@@ -181,12 +181,10 @@ std::vector<std::string> unquantized_modules(const ModelConfig& config) {
 void check_fp8(const ConfigSection& top, const ModelConfig& config) {
   for (const std::string& module : unquantized_modules(config))
     if (config.fp8->covers(module))
-      top.fail(
-          "quantization_config.modules_to_not_convert",
-          fmt::format("does not hold {}: FP8 is served in the decoder's layers alone. Use a "
-                      "checkpoint whose vision tower and lm_head are bfloat16, as the official "
-                      "ones.",
-                      module));
+      top.fail("quantization_config.modules_to_not_convert",
+               fmt::format("does not hold {}: FP8 is served in the decoder's layers alone. Use a "
+                           "checkpoint whose vision tower and lm_head are bfloat16.",
+                           module));
   const TextConfig& text = config.text;
   const std::int64_t heads_width = text.num_attention_heads * text.head_dim;
   for (const auto& [module, inputs] :

@@ -20,9 +20,8 @@ std::vector<std::pair<std::string, std::string>> numerics_constants(const Contex
 
 /// Everything that decides bits, as text, and its SHA-256: leaves, tiles, splits, dtype, FP8 weights
 /// and the groups of their activations (ops/fp8_matmul.h), kernel path, device type, revision of the
-/// contract. Equal fingerprints promise equal bits, whatever the
-/// size of the tensor axis, the batch and the number of replicas; sums that are not `ordered`
-/// promise nothing.
+/// contract. Equal fingerprints promise equal bits, whatever the size of the tensor axis, the batch
+/// and the number of replicas; sums that are not `ordered` promise nothing.
 struct Numerics {
   std::string description;
   std::string fingerprint;

@@ -1,6 +1,5 @@
 #include "layers/weights/weight_store.h"
 #include "tests/support/reference.h"
-#include "tests/support/source_folder.h"
 #include "tests/support/tiny_model.h"
 
 #include <gtest/gtest.h>
@@ -59,15 +58,12 @@ TEST_P(Fp8Golden, EachLinearLayerMatchesTransformers) {
     store.load();
     ASSERT_EQ(w.data.dtype(), DType::kF8E4M3);
     std::vector<float> y(want.values.size());
-    const auto run = [&](const std::vector<BFloat16>& values) {
-      ops::matmul(ctx,
-                  {reinterpret_cast<const std::byte*>(values.data()), DType::kBF16,
-                   Shape{x.rows, x.columns}},
-                  w, {},
-                  TensorView(reinterpret_cast<std::byte*>(y.data()), DType::kF32,
-                             Shape{x.rows, want.columns}));
-    };
-    run(x.values);
+    ops::matmul(ctx,
+                {reinterpret_cast<const std::byte*>(x.values.data()), DType::kBF16,
+                 Shape{x.rows, x.columns}},
+                w, {},
+                TensorView(reinterpret_cast<std::byte*>(y.data()), DType::kF32,
+                           Shape{x.rows, want.columns}));
     double squares = 0, errors = 0;
     for (std::size_t i = 0; i < y.size(); ++i) {
       const double wanted = to_float(want.values[i]);

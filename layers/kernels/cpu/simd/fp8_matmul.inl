@@ -8,58 +8,16 @@
 
 #pragma once
 
+#include "layers/kernels/cpu/simd/e4m3.inl"
 #include "layers/kernels/cpu/simd/fp8.h"
 #include "layers/kernels/cpu/simd/matmul.inl"
-
-#include <bit>
 
 namespace retinue::ops::simd {
 namespace {
 
 inline constexpr std::int64_t kGroup = 128;
 
-/// Weights are widened to 2⁻⁸ of their value. The exponents' difference is then 112, whose bits are
-/// none of e4m3's, so that it needs no addition. The scales of activations make up for it. Products
-/// stay normal numbers: the least is 2⁻⁹ · 2⁻¹⁷.
-inline constexpr float kWidenedScale = 0x1p8F;
-inline constexpr int kExponentBits = 112 << 7;
-
 #if defined(__AVX512F__)
-inline constexpr char kExponent = 0x78;  // of a byte; zeros and subnormal numbers have none
-
-RETINUE_INLINE __m256i load_bytes(const Float8E4M3* p) {
-  __m256i bytes;
-  std::memcpy(&bytes, p, sizeof bytes);
-  return bytes;
-}
-
-/// Sixteen pairs, in the same order, where every byte has an exponent.
-RETINUE_INLINE Vu widen_normal(__m256i bytes) {
-  // The sign comes along in the upper bits.
-  const __m512i words = _mm512_maskz_cvtepi8_epi16(0xFFFFFFFF, bytes);
-  constexpr int kAAndBOrC = 0xEA;
-  return reinterpret_cast<Vu>(_mm512_ternarylogic_epi64(
-      _mm512_slli_epi16(words, 4), _mm512_set1_epi16(static_cast<short>(0x87F0)),
-      _mm512_set1_epi16(kExponentBits), kAAndBOrC));
-}
-
-/// Sixteen pairs, whatever they are.
-RETINUE_INLINE Vu widen(__m256i bytes) {
-  const __m512i words = _mm512_maskz_cvtepi8_epi16(0xFFFFFFFF, bytes);
-  const __m512i moved = _mm512_slli_epi16(words, 4);
-  // Subnormal e4m3 are normal in bf16: 0 to 7 times 2⁻⁹. The index is the word's last five bits,
-  // of which two belong to the exponent, which is zero here.
-  const __m512i subnormals = _mm512_castsi128_si512(
-      _mm_setr_epi16(0, 0x3700, 0x3780, 0x37C0, 0x3800, 0x3820, 0x3840, 0x3860));
-  const __mmask32 subnormal = _mm256_testn_epi8_mask(bytes, _mm256_set1_epi8(kExponent));
-  const __m512i bits = _mm512_mask_permutexvar_epi16(reinterpret_cast<__m512i>(widen_normal(bytes)),
-                                                     subnormal, words, subnormals);
-  constexpr int kAOrBAndC = 0xF8;
-  return reinterpret_cast<Vu>(_mm512_ternarylogic_epi64(
-      bits, moved, _mm512_set1_epi16(static_cast<short>(0x8000)), kAOrBAndC));
-}
-RETINUE_INLINE Vu widen(const Float8E4M3* p) { return widen(load_bytes(p)); }
-
 /// Whether each byte of two steps of all panels has an exponent.
 template <int panels>
 RETINUE_INLINE bool are_normal(const Float8E4M3* w, std::int64_t panel_stride) {
@@ -73,21 +31,6 @@ RETINUE_INLINE bool are_normal(const Float8E4M3* w, std::int64_t panel_stride) {
   return without == 0;
 }
 #else
-RETINUE_INLINE Vu widen(const Float8E4M3* p) {
-  using Bytes = std::uint8_t __attribute__((vector_size(32)));
-  using Words = std::uint16_t __attribute__((vector_size(64)));
-  Bytes bytes;
-  std::memcpy(&bytes, p, sizeof bytes);
-  const Words words = __builtin_convertvector(bytes, Words);
-  const Words magnitude = words & 0x7F, mantissa = words & 7;
-  const Words normal = (magnitude << 4) | kExponentBits;
-  // Subnormal e4m3 are normal in bf16: 0 to 7 times 2⁻⁹.
-  const Words four = 0x3800 | ((mantissa & 3) << 5), two = 0x3780 | ((mantissa & 1) << 6);
-  const Words zero = words & 0, one = zero + 0x3700;
-  const Words subnormal = mantissa > 3 ? four : (mantissa > 1 ? two : (mantissa > 0 ? one : zero));
-  return reinterpret_cast<Vu>((magnitude > 7 ? normal : subnormal) | ((words & 0x80) << 8));
-}
-
 RETINUE_INLINE const Float8E4M3* load_bytes(const Float8E4M3* p) { return p; }
 RETINUE_INLINE Vu widen_normal(const Float8E4M3* p) { return widen(p); }
 template <int panels>
@@ -192,11 +135,7 @@ void fp8_tile_of(const Fp8Block& b, std::int64_t row, std::int64_t rows, std::in
 /// All rows against panels that are widened once.
 template <int panels>
 void fp8_panels_widened(const Fp8Block& b, std::int64_t panel) {
-  const Float8E4M3* from = b.panels + panel * b.k * kPanel;
-  for (std::int64_t i = 0; i < panels * b.k * kPanel; i += 2 * kLanes) {
-    const Vu wide = widen(from + i);
-    std::memcpy(b.widened + i, &wide, sizeof wide);
-  }
+  widen_all(b.panels + panel * b.k * kPanel, panels * b.k * kPanel, b.widened);
   for (std::int64_t row = 0, rows = 0; row < b.rows; row += rows) {
     rows = tile_rows(b.rows, b.rows - row);
     fp8_tile_of<kTileRows, panels, true>(b, row, rows, panel);
@@ -228,33 +167,12 @@ void fp8_matmul_block(const Fp8Block& b) {
   for (; panel < all; ++panel) fp8_panels_widened<1>(b, panel);
 }
 
-/// Rounds |y| ≤ 448 to the nearest e4m3, halves to even.
-RETINUE_INLINE Vf round_to_e4m3(Vf y) {
-  const Vu bits = as_bits(y);
-  const Vf normal = as_float((bits + 0x7FFFFU + ((bits >> 20) & 1U)) & 0xFFF00000U);
-  // From 2¹⁴ to 2¹⁵, half of which stays on either side of 1.5 · 2¹⁴, floats are multiples of 2⁻⁹.
-  const Vf subnormal = (y + 0x1.8p14F) - 0x1.8p14F;
-  const Vu magnitude = bits & 0x7FFFFFFFU;
-  return select(reinterpret_cast<Vi>(magnitude) < 0x3C800000, subnormal, normal);  // 2⁻⁶
-}
-
 /// One group of a row: its scale, for widened weights, and its values in pairs, `step` elements from pair to pair.
 RETINUE_INLINE float quantize_group(const BFloat16* x, BFloat16* to, std::int64_t step) {
-  Vi most{};
+  const float scale = e4m3_scale(x, kGroup);
   for (int i = 0; i < kGroup; i += kLanes) {
-    // As integers NaN is above infinity, which is above all numbers.
-    const Vi magnitude = reinterpret_cast<Vi>(as_bits(load(x + i)) & 0x7FFFFFFFU);
-    most = magnitude > most ? magnitude : most;
-  }
-  std::int32_t largest = 0;
-  for (int i = 0; i < kLanes; ++i) largest = most[i] > largest ? most[i] : largest;
-  const float scale = std::bit_cast<float>(largest) / kMaxFloat8E4M3;
-  const Vf divisor = splat(scale == 0 ? 1.0F : scale);
-  for (int i = 0; i < kGroup; i += kLanes) {
-    const Vf y = load(x + i) / divisor;
     BFloat16 values[kLanes];
-    store_rounded(values,
-                  round_to_e4m3(min(max(y, splat(-kMaxFloat8E4M3)), splat(kMaxFloat8E4M3))));
+    store_rounded(values, divided_to_e4m3(x + i, scale));
     for (int j = 0; j < kLanes; j += 2, to += step) std::memcpy(to, values + j, 2 * sizeof *to);
   }
   return scale * kWidenedScale;

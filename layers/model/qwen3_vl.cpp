@@ -6,9 +6,11 @@ namespace retinue::layers {
 
 namespace {
 
+DType kv_dtype(const ModelOptions& options) { return options.kv_dtype.value_or(options.dtype); }
+
 std::int64_t block_numel(const ModelConfig& config, const TensorAxis& axis,
                          const ModelOptions& options) {
-  return ops::KvView::block_numel(options.kv_block_size,
+  return ops::KvView::block_numel(kv_dtype(options), options.kv_block_size,
                                   DecoderAttention::kv_heads_per_rank(config.text, axis),
                                   config.text.head_dim);
 }
@@ -29,7 +31,7 @@ TensorView place(Tensor& owner, bool planning, MemoryLedger& ledger, const Strea
 std::int64_t Qwen3Vl::kv_block_bytes(const ModelConfig& config, const TensorAxis& axis,
                                      const ModelOptions& options) {
   return config.text.num_hidden_layers * block_numel(config, axis, options) *
-         static_cast<std::int64_t>(size_bytes(options.dtype));
+         static_cast<std::int64_t>(size_bytes(kv_dtype(options)));
 }
 
 Qwen3Vl::Qwen3Vl(Context& ctx, MemoryLedger& ledger, const ModelConfig& config,
@@ -51,7 +53,7 @@ Qwen3Vl::Qwen3Vl(Context& ctx, MemoryLedger& ledger, const ModelConfig& config,
   const std::int64_t kv_heads = DecoderAttention::kv_heads_per_rank(config.text, axis_);
   const std::int64_t layers = config.text.num_hidden_layers,
                      block = block_numel(config, axis_, options);
-  const TensorView kv = place(kv_, source == nullptr, ledger, ctx.stream(), options.dtype,
+  const TensorView kv = place(kv_, source == nullptr, ledger, ctx.stream(), kv_dtype(options),
                               Shape{layers, options.kv_blocks, block}, MemoryTag::kKv);
   kv_bytes_ = static_cast<std::int64_t>(kv.size_bytes());
   for (std::int64_t i = 0; i < layers; ++i)

@@ -7,6 +7,7 @@
 #include "layers/vision/vision_tower.h"
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -15,6 +16,7 @@ namespace retinue::layers {
 /// Fixed when a model is built.
 struct ModelOptions {
   DType dtype = DType::kBF16;
+  std::optional<DType> kv_dtype;    ///< of keys and values: f8_e4m3, or none for `dtype`
   std::int64_t kv_blocks = 0;       ///< KV blocks in the cache
   std::int64_t kv_block_size = 32;  ///< tokens per KV block
   std::int64_t feature_rows = 0;    ///< visual tokens whose features are held at once

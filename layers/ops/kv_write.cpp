@@ -6,13 +6,11 @@ namespace retinue::ops {
 
 void kv_write(Context& ctx, ConstTensorView k, ConstTensorView v, ConstTensorView slot_mapping,
               const KvView& cache) {
-  check(cache.data.shape() ==
-            Shape{cache.blocks(), cache.kv_heads_per_rank, 2 * cache.block_size * cache.head_dim},
-        "kv_write: the cache is [blocks, kv_heads_per_rank, 2 · block_size · head_dim]");
+  check(cache.has_its_shape(), "kv_write: the cache is [blocks, kv_heads_per_rank, head_numel]");
   check(k.shape() == Shape({k.dim(0), cache.kv_heads_per_rank, cache.head_dim}) &&
             k.shape() == v.shape(),
         "kv_write: k and v are [tokens, kv_heads_per_rank, head_dim]");
-  check(k.dtype() == v.dtype() && k.dtype() == cache.data.dtype(), "kv_write: one dtype");
+  check(k.dtype() == v.dtype() && cache.keeps(k.dtype()), "kv_write: one dtype");
   check(slot_mapping.shape() == Shape{k.dim(0)} && slot_mapping.dtype() == DType::kI32,
         "kv_write: slot_mapping is [tokens] i32");
   on_backend(ctx, "kv_write",

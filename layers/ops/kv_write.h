@@ -7,7 +7,8 @@
 
 namespace retinue::ops {
 
-/// Stores keys and values of this step's tokens in their KV blocks.  vLLM's reshape_and_cache.
+/// Stores keys and values of this step's tokens in their KV blocks, quantised where the cache is
+/// f8_e4m3 (kv_view.h).  vLLM's reshape_and_cache.
 ///   k, v          [tokens, kv_heads_per_rank, head_dim]  f32 | bf16   rows may be strided
 ///   slot_mapping  [tokens]                               i32          block · block_size + offset;
 ///                 the tokens of a sequence in rising order

@@ -5,9 +5,8 @@
 namespace retinue::ops {
 
 void norm_rope_kv_write(Context& ctx, const QkvStep& s, const KvView& cache) {
-  check(cache.data.shape() ==
-            Shape{cache.blocks(), cache.kv_heads_per_rank, 2 * cache.block_size * cache.head_dim},
-        "norm_rope_kv_write: the cache is [blocks, kv_heads_per_rank, 2 · block_size · head_dim]");
+  check(cache.has_its_shape(),
+        "norm_rope_kv_write: the cache is [blocks, kv_heads_per_rank, head_numel]");
   check(cache.head_dim % 16 == 0 && cache.head_dim <= 256,
         "norm_rope_kv_write: head_dim is 16 to 256 in sixteens");
   check(s.q.shape().rank() == 3 && s.q.dim(2) == cache.head_dim,
@@ -19,7 +18,8 @@ void norm_rope_kv_write(Context& ctx, const QkvStep& s, const KvView& cache) {
   check(s.q_weight.shape() == Shape{cache.head_dim} && s.k_weight.shape() == s.q_weight.shape(),
         "norm_rope_kv_write: weights are [head_dim]");
   for (const ConstTensorView& view : {ConstTensorView(s.q), s.k, s.v, s.q_weight, s.k_weight})
-    check(view.dtype() == cache.data.dtype(), "norm_rope_kv_write: one dtype");
+    check(view.dtype() == s.q.dtype() && cache.keeps(view.dtype()),
+          "norm_rope_kv_write: one dtype");
   check(s.cos.shape() == Shape({tokens, cache.head_dim / 2}) && s.cos.shape() == s.sin.shape() &&
             s.cos.dtype() == DType::kF32 && s.sin.dtype() == DType::kF32,
         "norm_rope_kv_write: cos and sin are [tokens, head_dim / 2] f32");

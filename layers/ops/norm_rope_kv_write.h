@@ -21,7 +21,8 @@ struct QkvStep {
 /// q = rope(rms_norm(q)); stores rope(rms_norm(k)) and v in their KV blocks: all steps between the
 /// projection and attention, in one pass.
 /// HF Qwen3VLTextAttention: q_norm, k_norm, apply_rotary_pos_emb, the cache's update.
-///   q, k, v, weights, cache  f32 | bf16, all alike   rows may be strided: parts of one projection
+///   q, k, v, weights  f32 | bf16, all alike   rows may be strided: parts of one projection
+///   cache             their dtype, or f8_e4m3
 /// Numerics: the bits of rms_norm, rope (RopeRounding::kEachStep) and kv_write one after the other.
 void norm_rope_kv_write(Context& ctx, const QkvStep& step, const KvView& cache);
 

@@ -40,11 +40,10 @@ void paged_attention(Context& ctx, ConstTensorView q, const KvView& cache,
                      ConstTensorView seq_lens, float scale, TensorView y) {
   check(q.shape().rank() == 3 && q.dim(2) == cache.head_dim,
         "paged_attention: q is [tokens, heads, head_dim]");
-  check(cache.data.shape() ==
-            Shape{cache.blocks(), cache.kv_heads_per_rank, 2 * cache.block_size * cache.head_dim},
-        "paged_attention: pages are [blocks, kv_heads_per_rank, 2 · block_size · head_dim]");
+  check(cache.has_its_shape(),
+        "paged_attention: the cache is [blocks, kv_heads_per_rank, head_numel]");
   check(q.dim(1) % cache.kv_heads_per_rank == 0, "paged_attention: KV heads divide heads");
-  check(q.dtype() == cache.data.dtype() && q.dtype() == y.dtype(), "paged_attention: one dtype");
+  check(cache.keeps(q.dtype()) && q.dtype() == y.dtype(), "paged_attention: one dtype");
   check(y.shape() == Shape({q.dim(0), q.dim(1) * q.dim(2)}),
         "paged_attention: y is [tokens, heads · head_dim]");
   check(128 % cache.block_size == 0 && cache.block_size % 16 == 0 && cache.head_dim % 16 == 0 &&

@@ -12,6 +12,7 @@ namespace retinue::ops {
 /// query head g reads KV head g / (heads / kv_heads).
 /// Kwon et al. 2023, arXiv:2309.06180; Ainslie et al. 2023, arXiv:2305.13245.
 ///   q            [tokens, heads_per_rank, head_dim]   f32 | bf16   rows may be strided
+///   cache        of the dtype of q, or f8_e4m3 (kv_view.h)
 ///   block_table  [seqs, max_blocks]                   i32          KV blocks of each sequence
 ///   cu_seqlens   [seqs + 1]                           i32          prefix sums of the rows of q
 ///   seq_lens     [seqs]                               i32          cached tokens, with this step's

@@ -55,7 +55,8 @@ std::vector<std::pair<std::string, std::string>> numerics_constants(const Contex
           {"dtypes", cpu ? "bfloat16, float32" : "bfloat16"}};
 }
 
-Numerics numerics(const ModelConfig& config, DType dtype, const Context& ctx, bool ordered) {
+Numerics numerics(const ModelConfig& config, DType dtype, const Context& ctx, bool ordered,
+                  std::optional<DType> kv_dtype) {
   Numerics n;
   for (const auto& [constant, value] : numerics_constants(ctx))
     n.description += fmt::format("{} {}; ", constant, value);
@@ -63,6 +64,8 @@ Numerics numerics(const ModelConfig& config, DType dtype, const Context& ctx, bo
   if (config.fp8)
     n.description += fmt::format("weights {} in blocks of {}, activations in groups of {}; ",
                                  name(DType::kF8E4M3), kFp8Block, kFp8Block);
+  if (kv_dtype && *kv_dtype != dtype)
+    n.description += fmt::format("keys and values {}, a scale for each head; ", name(*kv_dtype));
   n.description += ordered ? fmt::format("leaves {} in a binary tree", reduction_leaves(config))
                            : std::string("sums between ranks in the order of NCCL");
   n.fingerprint = sha256_hex(n.description);

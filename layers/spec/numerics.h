@@ -4,6 +4,7 @@
 #include "parallel/device/context.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,13 +20,15 @@ int reduction_leaves(const ModelConfig& config);
 std::vector<std::pair<std::string, std::string>> numerics_constants(const Context& ctx);
 
 /// Everything that decides bits, as text, and its SHA-256: leaves, tiles, splits, dtype, FP8 weights
-/// and the groups of their activations (ops/fp8_matmul.h), kernel path, device type, revision of the
+/// and the groups of their activations (ops/fp8_matmul.h), dtype of the KV cache, kernel path, device type, revision of the
 /// contract. Equal fingerprints promise equal bits, whatever the size of the tensor axis, the batch
 /// and the number of replicas; sums that are not `ordered` promise nothing.
 struct Numerics {
   std::string description;
   std::string fingerprint;
 };
-Numerics numerics(const ModelConfig& config, DType dtype, const Context& ctx, bool ordered = true);
+///   kv_dtype  as in ModelOptions
+Numerics numerics(const ModelConfig& config, DType dtype, const Context& ctx, bool ordered = true,
+                  std::optional<DType> kv_dtype = {});
 
 }  // namespace retinue::layers

@@ -1,5 +1,6 @@
 #include "layers/ops/attention.h"
 
+#include "layers/kernels/cpu/kept.h"
 #include "layers/kernels/cpu/parallel_for.h"
 #include "layers/kernels/cpu/simd/kernels.h"
 #include "layers/ops/kv_write.h"
@@ -87,17 +88,21 @@ void kv_write(Cpu, Context& ctx, ConstTensorView k, ConstTensorView v, ConstTens
     using T = decltype(element);
     const simd::Kernels<T>& kernels = simd::kernels<T>(ctx.cpu_isa());
     const std::int64_t head_dim = cache.head_dim, block = cache.block_size;
-    const std::int64_t head_numel = 2 * block * head_dim;
+    const std::int64_t head_numel = cache.head_numel();
     // One thread writes all tokens of a head: two tokens of a pair share a word.
     parallel_for(ctx, cache.kv_heads_per_rank, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t head = begin; head < end; ++head)
         for (std::int64_t t = 0; t < k.dim(0); ++t) {
           const std::int64_t slot = slot_mapping.data<std::int32_t>()[t];
-          T* keys =
-              cache.data.data<T>() + slot / block * cache.data.row_stride() + head * head_numel;
-          kernels.write_token({k.data<T>() + t * k.row_stride() + head * head_dim,
-                               v.data<T>() + t * v.row_stride() + head * head_dim, head_dim,
-                               slot % block, block, keys, keys + block * head_dim});
+          on_kept<T>(cache, [&](auto kept) {
+            using Kept = decltype(kept);
+            Kept* keys = cache.data.data<Kept>() + slot / block * cache.data.row_stride() +
+                         head * head_numel;
+            write_token(kernels, simd::TokenToBlock<T, Kept>{
+                                     k.data<T>() + t * k.row_stride() + head * head_dim,
+                                     v.data<T>() + t * v.row_stride() + head * head_dim, head_dim,
+                                     slot % block, block, keys, keys + block * head_dim});
+          });
         }
     });
   });
@@ -124,6 +129,78 @@ void cut_into_pieces(std::span<const std::int32_t> starts, std::int64_t kv_heads
       }
 }
 
+/// The query heads of a piece's tokens, as rows that follow each other, and how many keys each sees.
+template <class T>
+struct PieceRows {
+  std::vector<T> q, y;
+  std::vector<std::int64_t> keys;
+};
+
+/// One call of attention.
+template <class T>
+struct PagedWork {
+  const simd::Kernels<T>& kernels;
+  ConstTensorView q;
+  const KvView& cache;
+  ConstTensorView block_table, cu_seqlens, seq_lens;
+  float scale;
+  TensorView y;
+
+  [[nodiscard]] std::int64_t width() const {
+    return q.dim(1) / cache.kv_heads_per_rank * cache.head_dim;
+  }
+  /// Position of the piece's first token in its sequence.
+  [[nodiscard]] std::int64_t position(const Piece& piece) const {
+    return seq_lens.data<std::int32_t>()[piece.seq] -
+           (cu_seqlens.data<std::int32_t>()[piece.seq + 1] - piece.first);
+  }
+  void gather(const Piece& piece, PieceRows<T>& rows) const;
+  template <class Kept>
+  void attend(const Piece& piece, PieceRows<T>& rows) const;
+  void scatter(const Piece& piece, const PieceRows<T>& rows) const;
+};
+
+template <class T>
+void PagedWork<T>::gather(const Piece& piece, PieceRows<T>& rows) const {
+  const std::int64_t group = width() / cache.head_dim;
+  rows.q.resize(static_cast<std::size_t>(piece.tokens * width())), rows.y.resize(rows.q.size());
+  rows.keys.resize(static_cast<std::size_t>(piece.tokens * group));
+  for (std::int64_t t = 0; t < piece.tokens; ++t) {
+    std::memcpy(rows.q.data() + t * width(),
+                q.data<T>() + (piece.first + t) * q.row_stride() + piece.kv_head * width(),
+                static_cast<std::size_t>(width()) * sizeof(T));
+    for (std::int64_t g = 0; g < group; ++g)
+      rows.keys[static_cast<std::size_t>(t * group + g)] = position(piece) + t + 1;
+  }
+}
+
+template <class T>
+template <class Kept>
+void PagedWork<T>::attend(const Piece& piece, PieceRows<T>& rows) const {
+  thread_local std::vector<const Kept*> key_blocks, value_blocks;
+  key_blocks.clear(), value_blocks.clear();
+  const std::int64_t last = position(piece) + piece.tokens - 1;
+  for (std::int64_t p = 0; p <= last / cache.block_size; ++p) {
+    const std::int64_t id =
+        block_table.data<std::int32_t>()[piece.seq * block_table.row_stride() + p];
+    const Kept* keys =
+        cache.data.data<Kept>() + id * cache.data.row_stride() + piece.kv_head * cache.head_numel();
+    key_blocks.push_back(keys), value_blocks.push_back(keys + cache.block_size * cache.head_dim);
+  }
+  const auto count = static_cast<std::int64_t>(rows.keys.size());
+  detail::attention(kernels, simd::AttentionBlock<T, Kept>{
+                                 rows.q.data(), cache.head_dim, count, cache.head_dim,
+                                 key_blocks.data(), value_blocks.data(), cache.block_size,
+                                 rows.keys.data(), scale, rows.y.data(), cache.head_dim});
+}
+
+template <class T>
+void PagedWork<T>::scatter(const Piece& piece, const PieceRows<T>& rows) const {
+  for (std::int64_t t = 0; t < piece.tokens; ++t)
+    std::memcpy(y.data<T>() + (piece.first + t) * y.row_stride() + piece.kv_head * width(),
+                rows.y.data() + t * width(), static_cast<std::size_t>(width()) * sizeof(T));
+}
+
 }  // namespace
 
 void paged_attention(Cpu, Context& ctx, ConstTensorView q, const KvView& cache,
@@ -131,58 +208,27 @@ void paged_attention(Cpu, Context& ctx, ConstTensorView q, const KvView& cache,
                      ConstTensorView seq_lens, float scale, TensorView y, std::byte*) {
   on_float_dtype(q.dtype(), [&](auto element) {
     using T = decltype(element);
-    const simd::Kernels<T>& kernels = simd::kernels<T>(ctx.cpu_isa());
-    const std::int64_t heads = q.dim(1), head_dim = q.dim(2);
-    const std::int64_t group = heads / cache.kv_heads_per_rank;
-    const std::int64_t head_numel = 2 * cache.block_size * head_dim;
-    const auto* starts = cu_seqlens.data<std::int32_t>();
-    const auto* lengths = seq_lens.data<std::int32_t>();
-
+    const PagedWork<T> work{
+        simd::kernels<T>(ctx.cpu_isa()), q, cache, block_table, cu_seqlens, seq_lens, scale, y};
+    const std::int64_t group = q.dim(1) / cache.kv_heads_per_rank;
     // The list keeps its memory for the next step, as all lists here do: a step allocates nothing.
     thread_local std::vector<Piece> list;
     std::vector<Piece>& pieces = list;  // of this thread; the others read it through this reference
-    cut_into_pieces(std::span(starts, static_cast<std::size_t>(seq_lens.numel()) + 1),
-                    cache.kv_heads_per_rank, std::max<std::int64_t>(1, 64 / group), pieces);
-    parallel_for(
-        ctx, static_cast<std::int64_t>(pieces.size()), 1,
-        [&](std::int64_t begin, std::int64_t end) {
-          thread_local std::vector<const T*> key_blocks, value_blocks;
-          thread_local std::vector<T> rows, out;
-          thread_local std::vector<std::int64_t> row_keys;
-          for (std::int64_t i = begin; i < end; ++i) {
-            const Piece& piece = pieces[static_cast<std::size_t>(i)];
-            // Position of the piece's first token in its sequence.
-            const std::int64_t position =
-                lengths[piece.seq] - (starts[piece.seq + 1] - piece.first);
-            const std::int64_t blocks =
-                (position + piece.tokens + cache.block_size - 1) / cache.block_size;
-            key_blocks.clear(), value_blocks.clear();
-            for (std::int64_t p = 0; p < blocks; ++p) {
-              const std::int64_t id =
-                  block_table.data<std::int32_t>()[piece.seq * block_table.row_stride() + p];
-              const T* keys =
-                  cache.data.data<T>() + id * cache.data.row_stride() + piece.kv_head * head_numel;
-              key_blocks.push_back(keys),
-                  value_blocks.push_back(keys + cache.block_size * head_dim);
-            }
-            const std::int64_t width = group * head_dim;
-            rows.resize(static_cast<std::size_t>(piece.tokens * width)), out.resize(rows.size());
-            row_keys.resize(static_cast<std::size_t>(piece.tokens * group));
-            for (std::int64_t t = 0; t < piece.tokens; ++t) {
-              std::memcpy(rows.data() + t * width,
-                          q.data<T>() + (piece.first + t) * q.row_stride() + piece.kv_head * width,
-                          static_cast<std::size_t>(width) * sizeof(T));
-              for (std::int64_t g = 0; g < group; ++g)
-                row_keys[static_cast<std::size_t>(t * group + g)] = position + t + 1;
-            }
-            kernels.attention({rows.data(), head_dim, piece.tokens * group, head_dim,
-                               key_blocks.data(), value_blocks.data(), cache.block_size,
-                               row_keys.data(), scale, out.data(), head_dim});
-            for (std::int64_t t = 0; t < piece.tokens; ++t)
-              std::memcpy(y.data<T>() + (piece.first + t) * y.row_stride() + piece.kv_head * width,
-                          out.data() + t * width, static_cast<std::size_t>(width) * sizeof(T));
-          }
-        });
+    cut_into_pieces(
+        std::span(cu_seqlens.data<std::int32_t>(), static_cast<std::size_t>(seq_lens.numel()) + 1),
+        cache.kv_heads_per_rank, std::max<std::int64_t>(1, 64 / group), pieces);
+    parallel_for(ctx, static_cast<std::int64_t>(pieces.size()), 1,
+                 [&](std::int64_t begin, std::int64_t end) {
+                   thread_local PieceRows<T> rows;
+                   for (std::int64_t i = begin; i < end; ++i) {
+                     const Piece& piece = pieces[static_cast<std::size_t>(i)];
+                     work.gather(piece, rows);
+                     on_kept<T>(cache, [&](auto kept) {
+                       work.template attend<decltype(kept)>(piece, rows);
+                     });
+                     work.scatter(piece, rows);
+                   }
+                 });
   });
 }
 

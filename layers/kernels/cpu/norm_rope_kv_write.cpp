@@ -1,5 +1,6 @@
 #include "layers/ops/norm_rope_kv_write.h"
 
+#include "layers/kernels/cpu/kept.h"
 #include "layers/kernels/cpu/parallel_for.h"
 #include "layers/kernels/cpu/simd/kernels.h"
 
@@ -32,12 +33,16 @@ void norm_rope_kv_write(Cpu, Context& ctx, const QkvStep& s, const KvView& cache
         for (std::int64_t h = 0; h < heads; ++h) norm_and_turn(q + h * d, s.q_weight, q + h * d);
         const T* k = s.k.data<T>() + t * s.k.row_stride();
         const T* v = s.v.data<T>() + t * s.v.row_stride();
-        T* keys = cache.data.data<T>() + slots[t] / block * cache.data.row_stride();
-        for (std::int64_t h = 0; h < kv_heads; ++h, keys += 2 * block * d) {
-          norm_and_turn(k + h * d, s.k_weight, key.data());
-          kernels.write_token(
-              {key.data(), v + h * d, d, slots[t] % block, block, keys, keys + block * d});
-        }
+        on_kept<T>(cache, [&](auto kept) {
+          using Kept = decltype(kept);
+          Kept* keys = cache.data.data<Kept>() + slots[t] / block * cache.data.row_stride();
+          for (std::int64_t h = 0; h < kv_heads; ++h, keys += cache.head_numel()) {
+            norm_and_turn(k + h * d, s.k_weight, key.data());
+            write_token(kernels,
+                        simd::TokenToBlock<T, Kept>{key.data(), v + h * d, d, slots[t] % block,
+                                                    block, keys, keys + block * d});
+          }
+        });
       }
     };
     parallel_for(ctx, tokens, 1 + 16384 / ((heads + kv_heads) * d), piece);

@@ -153,6 +153,7 @@ void embedding(Cuda, Context& ctx, ConstTensorView ids, const PackedMatrix& tabl
 
 void kv_write(Cuda, Context& ctx, ConstTensorView k, ConstTensorView v,
               ConstTensorView slot_mapping, const KvView& cache) {
+  check(!cache.is_fp8(), "kv_write: caches of f8_e4m3 are for CPUs");
   on_element(k.dtype(), [&](auto element) {
     using T = decltype(element);
     on_vector(takes_vectors(cache.head_dim, k, v, cache.data), [&](auto count) {

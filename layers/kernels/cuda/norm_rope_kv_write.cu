@@ -100,6 +100,7 @@ __global__ void __launch_bounds__(kBlock) norm_rope_kv_write_kernel(Step<T> s) {
 }  // namespace
 
 void norm_rope_kv_write(Cuda, Context& ctx, const QkvStep& s, const KvView& cache) {
+  check(!cache.is_fp8(), "norm_rope_kv_write: caches of f8_e4m3 are for CPUs");
   on_element(s.q.dtype(), [&](auto element) {
     using T = decltype(element);
     int lanes = 2;

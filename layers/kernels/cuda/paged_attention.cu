@@ -125,6 +125,7 @@ void paged_attention(Cuda, Context& ctx, ConstTensorView q, const KvView& cache,
                      ConstTensorView block_table, ConstTensorView cu_seqlens,
                      ConstTensorView seq_lens, float scale, TensorView y, std::byte* scratch) {
   check(q.dtype() == DType::kBF16, "paged_attention on CUDA computes bf16");
+  check(!cache.is_fp8(), "paged_attention: caches of f8_e4m3 are for CPUs");
   const std::int64_t tokens = q.dim(0), heads = q.dim(1), head_dim = q.dim(2);
   const std::int64_t seqs = seq_lens.numel(), kv_heads = cache.kv_heads_per_rank;
   if (tokens == 0 || seqs == 0) return;

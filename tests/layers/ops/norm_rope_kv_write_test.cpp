@@ -24,10 +24,14 @@ struct Heads {
 };
 
 /// A step's tensors; queries, keys and values are parts of one projection's rows.
-template <class T>
+template <class T, class Kept = T>
 struct Step {
+  /// e4m3 lie among their scales, which are floats.
+  using Word = std::conditional_t<std::is_same_v<Kept, Float8E4M3>, float, Kept>;
+  static constexpr std::int64_t kKeptPerWord = sizeof(Word) / sizeof(Kept);
   Heads h;
-  Guarded<T> qkv, q_weight, k_weight, kv_blocks;
+  Guarded<T> qkv, q_weight, k_weight;
+  Guarded<Word> kv_blocks;
   Guarded<float> cos, sin;
   Guarded<std::int32_t> slots;
 
@@ -36,7 +40,7 @@ struct Step {
         qkv(Guarded<T>::random({h.tokens, (h.heads + 2 * h.kv_heads) * h.head_dim}, 1, 3, 4)),
         q_weight(Guarded<T>::random({h.head_dim}, 2)),
         k_weight(Guarded<T>::random({h.head_dim}, 3)),
-        kv_blocks(Guarded<T>::random({blocks(), h.kv_heads, 2 * h.block_size * h.head_dim}, 4)),
+        kv_blocks(Guarded<Word>::random({blocks(), h.kv_heads, head_numel() / kKeptPerWord}, 4)),
         cos(Guarded<float>::random({h.tokens, h.head_dim / 2}, 5, 3)),
         sin(Guarded<float>::random({h.tokens, h.head_dim / 2}, 6, 1)),
         slots({h.tokens}) {
@@ -68,7 +72,15 @@ struct Step {
   TensorView q() { return part(0, h.heads); }
   TensorView k() { return part(h.heads, h.kv_heads); }
   TensorView v() { return part(h.heads + h.kv_heads, h.kv_heads); }
-  ops::KvView cache() { return {kv_blocks.view(), h.block_size, h.kv_heads, h.head_dim}; }
+  [[nodiscard]] std::int64_t head_numel() const {
+    return ops::KvView::block_numel(dtype_of<Kept>(), h.block_size, 1, h.head_dim);
+  }
+  ops::KvView cache() {
+    const TensorView words = kv_blocks.view();
+    return {TensorView(words.bytes(), dtype_of<Kept>(), {blocks(), h.kv_heads, head_numel()},
+                       words.row_stride() * kKeptPerWord),
+            h.block_size, h.kv_heads, h.head_dim};
+  }
   ops::QkvStep fused() { return {q(), k(), v(), q_weight, k_weight, kEps, cos, sin, slots}; }
   bool intact() {
     return qkv.intact() && q_weight.intact() && k_weight.intact() && kv_blocks.intact() &&
@@ -78,28 +90,39 @@ struct Step {
 
 class NormRopeKvWrite : public testing::TestWithParam<Instance<Heads>> {};
 
+template <class T, class Kept>
+void has_the_bits_of_the_five(Context& ctx, const Heads& h) {
+  Step<T, Kept> one(h), many(h);
+  ops::rms_norm(ctx, many.q(), many.q_weight, kEps, many.q());
+  ops::rms_norm(ctx, many.k(), many.k_weight, kEps, many.k());
+  ops::rope(ctx, many.q(), many.cos, many.sin, ops::RopeRounding::kEachStep);
+  ops::rope(ctx, many.k(), many.cos, many.sin, ops::RopeRounding::kEachStep);
+  ops::kv_write(ctx, many.k(), many.v(), many.slots, many.cache());
+  ops::norm_rope_kv_write(ctx, one.fused(), one.cache());
+  for (std::int64_t t = 0; t < h.tokens; ++t)
+    for (std::int64_t i = 0; i < h.heads * h.head_dim; ++i)
+      ASSERT_EQ(as_float(one.qkv.at(t, i)), as_float(many.qkv.at(t, i)))
+          << "token " << t << ", element " << i;
+  EXPECT_TRUE(same_bits(one.kv_blocks, many.kv_blocks));
+  EXPECT_TRUE(one.intact());
+}
+
 /// Tests of the replaced ops compare those with f64 or with the definition.
 TEST_P(NormRopeKvWrite, HasTheBitsOfTheFiveOpsThatItReplaces) {
-  const Heads h = GetParam().shape;
   for_dtype(GetParam().dtype, [&](auto element) {
     using T = decltype(element);
-    for_each_isa(
-        [&](Context& ctx) {
-          Step<T> one(h), many(h);
-          ops::rms_norm(ctx, many.q(), many.q_weight, kEps, many.q());
-          ops::rms_norm(ctx, many.k(), many.k_weight, kEps, many.k());
-          ops::rope(ctx, many.q(), many.cos, many.sin, ops::RopeRounding::kEachStep);
-          ops::rope(ctx, many.k(), many.cos, many.sin, ops::RopeRounding::kEachStep);
-          ops::kv_write(ctx, many.k(), many.v(), many.slots, many.cache());
-          ops::norm_rope_kv_write(ctx, one.fused(), one.cache());
-          for (std::int64_t t = 0; t < h.tokens; ++t)
-            for (std::int64_t i = 0; i < h.heads * h.head_dim; ++i)
-              ASSERT_EQ(as_float(one.qkv.at(t, i)), as_float(many.qkv.at(t, i)))
-                  << "token " << t << ", element " << i;
-          EXPECT_TRUE(same_bits(one.kv_blocks, many.kv_blocks));
-          EXPECT_TRUE(one.intact());
-        },
-        4);
+    for_each_isa([&](Context& ctx) { has_the_bits_of_the_five<T, T>(ctx, GetParam().shape); }, 4);
+  });
+}
+
+TEST_P(NormRopeKvWrite, HasThoseBitsOverFp8) {
+  for_dtype(GetParam().dtype, [&](auto element) {
+    using T = decltype(element);
+    for (const CpuIsa isa : cpu_isas()) {
+      SCOPED_TRACE(std::string(name(isa)));
+      TestContext ctx(4, isa);
+      has_the_bits_of_the_five<T, Float8E4M3>(ctx, GetParam().shape);
+    }
   });
 }
 

@@ -30,29 +30,52 @@ struct Sequence {
 
 /// KV blocks of a cache, all NaN at first, assigned backwards so that no sequence's KV blocks lie
 /// in order.
-template <class T>
+template <class Kept>
 class Cache {
  public:
   Cache(std::int64_t blocks, std::int64_t block_size, std::int64_t kv_heads, std::int64_t head_dim)
-      : data_(
-            Guarded<T>::filled({blocks, kv_heads, 2 * block_size * head_dim}, from_double<T>(NAN))),
-        view_{data_.view(), block_size, kv_heads, head_dim},
-        free_(blocks) {}
+      : data_(words(blocks, kv_heads,
+                    ops::KvView::block_numel(dtype_of<Kept>(), block_size, 1, head_dim))),
+        free_(blocks) {
+    const TensorView words = data_.view();
+    view_ = {
+        TensorView(words.bytes(), dtype_of<Kept>(), {blocks, kv_heads, words.dim(2) * kKeptPerWord},
+                   words.row_stride() * kKeptPerWord),
+        block_size, kv_heads, head_dim};
+  }
   [[nodiscard]] const ops::KvView& view() const { return view_; }
   std::int32_t take() { return static_cast<std::int32_t>(--free_); }
   [[nodiscard]] bool intact() { return data_.intact(); }
 
  private:
-  Guarded<T> data_;
+  /// e4m3 lie among their scales, which are floats.
+  using Word = std::conditional_t<std::is_same_v<Kept, Float8E4M3>, float, Kept>;
+  static constexpr std::int64_t kKeptPerWord = sizeof(Word) / sizeof(Kept);
+  static Guarded<Word> words(std::int64_t blocks, std::int64_t kv_heads, std::int64_t head_numel) {
+    return Guarded<Word>::filled({blocks, kv_heads, head_numel / kKeptPerWord},
+                                 from_double<Word>(NAN));
+  }
+  Guarded<Word> data_;
   ops::KvView view_;
   std::int64_t free_;
 };
 
+/// Runs body(ctx) wherever the cache is served.
+template <class Kept, class Body>
+void for_each_isa_of(const Body& body) {
+  if constexpr (!std::is_same_v<Kept, Float8E4M3>) return for_each_isa(body);
+  for (const CpuIsa isa : cpu_isas()) {
+    SCOPED_TRACE(std::string(name(isa)));
+    TestContext ctx(2, isa);
+    body(static_cast<Context&>(ctx));
+  }
+}
+
 /// Advances sequences: writes their next tokens and attends, a whole step in one call.
-template <class T>
+template <class T, class Kept = T>
 class Stepper {
  public:
-  Stepper(Context& ctx, Cache<T>& cache, std::vector<Sequence<T>*> sequences, float scale)
+  Stepper(Context& ctx, Cache<Kept>& cache, std::vector<Sequence<T>*> sequences, float scale)
       : ctx_(ctx), cache_(cache), sequences_(std::move(sequences)), scale_(scale) {
     pages_.resize(sequences_.size()), done_.resize(sequences_.size());
   }
@@ -129,7 +152,7 @@ class Stepper {
     std::memcpy(&to.at(b), &from.at(a), static_cast<std::size_t>(n) * sizeof(T));
   }
   Context& ctx_;
-  Cache<T>& cache_;
+  Cache<Kept>& cache_;
   std::vector<Sequence<T>*> sequences_;
   float scale_;
   std::vector<std::vector<std::int32_t>> pages_;
@@ -149,45 +172,81 @@ struct Layout {
 
 class PagedAttention : public testing::TestWithParam<Instance<Layout>> {};
 
-/// As in attention_test.cpp, for the longest row.
-Bound attention_bound(DType dtype, std::int64_t keys, std::int64_t head_dim, double score) {
-  const double steps =
-      static_cast<double>(2 * keys) + 2 * score * static_cast<double>(2 * head_dim) + 16;
+/// As in attention_test.cpp, for the longest row. Scales of an FP8 cache multiply a score, and a
+/// probability, once each.
+Bound attention_bound(DType dtype, std::int64_t keys, std::int64_t head_dim, double score,
+                      bool fp8) {
+  const double steps = static_cast<double>(2 * keys) +
+                       2 * score * static_cast<double>(2 * head_dim + (fp8 ? 1 : 0)) + 16 +
+                       (fp8 ? 1 : 0);
   Bound bound = bound_of(dtype, 1, steps);
   const double probability = dtype == DType::kBF16 ? unit_roundoff(dtype) : 0;
   bound.of_magnitude += probability, bound.spread += probability;
   return bound;
 }
 
-TEST_P(PagedAttention, MatchesF64Reference) {
-  const Layout l = GetParam().shape;
-  const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(l.head_dim)));
-  for_dtype(GetParam().dtype, [&](auto element) {
-    using T = decltype(element);
-    Sequence<T> s(l.tokens, l.heads, l.kv_heads, l.head_dim, 1);
-    const auto head_of = [&](Guarded<T>& x, std::int64_t h) {
-      Doubles out;
-      for (std::int64_t t = 0; t < l.tokens; ++t)
-        for (std::int64_t c = 0; c < l.head_dim; ++c)
-          out.push_back(as_double(x.at(t, h * l.head_dim + c)));
-      return out;
-    };
-    std::vector<std::int64_t> row_keys(static_cast<std::size_t>(l.tokens));
-    std::iota(row_keys.begin(), row_keys.end(), 1);
-    std::vector<Expected> want;
-    for (std::int64_t h = 0; h < l.heads; ++h) {
-      const std::int64_t kv = h / (l.heads / l.kv_heads);
-      want.push_back(attention_reference(head_of(s.q, h), head_of(s.k, kv), head_of(s.v, kv),
-                                         row_keys, l.head_dim, scale));
+/// The rows of one head, one after the other.
+template <class T>
+Doubles head_of(const Layout& l, Guarded<T>& x, std::int64_t head) {
+  Doubles out;
+  for (std::int64_t t = 0; t < l.tokens; ++t)
+    for (std::int64_t c = 0; c < l.head_dim; ++c)
+      out.push_back(as_double(x.at(t, head * l.head_dim + c)));
+  return out;
+}
+
+/// What a cache keeps of these rows of `width` elements.
+Doubles kept_as(const Doubles& rows, std::int64_t width, bool fp8) {
+  if (!fp8) return rows;
+  Doubles out;
+  for (std::size_t row = 0; row < rows.size(); row += static_cast<std::size_t>(width)) {
+    float most = 0;
+    for (std::int64_t i = 0; i < width; ++i)
+      most = std::max(most, std::abs(static_cast<float>(rows[row + static_cast<std::size_t>(i)])));
+    const float scale = most / 448;
+    for (std::int64_t i = 0; i < width; ++i) {
+      const auto x = static_cast<float>(rows[row + static_cast<std::size_t>(i)]);
+      out.push_back(as_double(to_float8_e4m3(scale == 0 ? 0 : x / scale)) * double{scale});
     }
-    for_each_isa([&](Context& ctx) {
-      Cache<T> cache(l.tokens / l.block_size + 2, l.block_size, l.kv_heads, l.head_dim);
-      Stepper<T>(ctx, cache, {&s}, scale).run(l.tokens);
-      for (std::int64_t h = 0; h < l.heads; ++h)
-        EXPECT_TRUE(close(head_of(s.y, h), want[static_cast<std::size_t>(h)],
-                          attention_bound(dtype_of<T>(), l.tokens, l.head_dim, 4)))
-            << "head " << h;
-    });
+  }
+  return out;
+}
+
+template <class T, class Kept>
+void matches_reference(const Layout& l) {
+  constexpr bool kFp8 = std::is_same_v<Kept, Float8E4M3>;
+  const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(l.head_dim)));
+  Sequence<T> s(l.tokens, l.heads, l.kv_heads, l.head_dim, 1);
+  // One key and one value of zeros.
+  for (std::int64_t c = 0; c < l.head_dim; ++c) s.k.at(0, c) = s.v.at(0, c) = from_double<T>(0);
+  std::vector<std::int64_t> row_keys(static_cast<std::size_t>(l.tokens));
+  std::iota(row_keys.begin(), row_keys.end(), 1);
+  std::vector<Expected> want;
+  for (std::int64_t h = 0; h < l.heads; ++h) {
+    const std::int64_t kv = h / (l.heads / l.kv_heads);
+    want.push_back(attention_reference(
+        head_of(l, s.q, h), kept_as(head_of(l, s.k, kv), l.head_dim, kFp8),
+        kept_as(head_of(l, s.v, kv), l.head_dim, kFp8), row_keys, l.head_dim, scale));
+  }
+  for_each_isa_of<Kept>([&](Context& ctx) {
+    Cache<Kept> cache(l.tokens / l.block_size + 2, l.block_size, l.kv_heads, l.head_dim);
+    Stepper<T, Kept>(ctx, cache, {&s}, scale).run(l.tokens);
+    for (std::int64_t h = 0; h < l.heads; ++h)
+      EXPECT_TRUE(close(head_of(l, s.y, h), want[static_cast<std::size_t>(h)],
+                        attention_bound(dtype_of<T>(), l.tokens, l.head_dim, 4, kFp8)))
+          << "head " << h;
+  });
+}
+
+TEST_P(PagedAttention, MatchesF64Reference) {
+  for_dtype(GetParam().dtype, [&](auto element) {
+    matches_reference<decltype(element), decltype(element)>(GetParam().shape);
+  });
+}
+
+TEST_P(PagedAttention, OverFp8MatchesF64ReferenceOfWhatIsKept) {
+  for_dtype(GetParam().dtype, [&](auto element) {
+    matches_reference<decltype(element), Float8E4M3>(GetParam().shape);
   });
 }
 
@@ -209,17 +268,17 @@ using Elements = testing::Types<float, BFloat16>;
 TYPED_TEST_SUITE(PagedAttentionBits, Elements);
 
 /// Chunks of the prompt, size of KV blocks, threads and other sequences change no bit of a row.
-TYPED_TEST(PagedAttentionBits, DependOnTheSequenceAlone) {
-  using T = TypeParam;
+template <class T, class Kept>
+void depend_on_the_sequence_alone() {
   constexpr std::int64_t kHeads = 4, kKvHeads = 2, kHeadDim = 32;
   constexpr float kScale = 0.1767767F;
   const std::vector<std::int64_t> lengths = {530, 1, 77, 513, 128};
-  for_each_isa([&](Context& ctx) {
+  for_each_isa_of<Kept>([&](Context& ctx) {
     std::vector<Sequence<T>> want;
     for (std::size_t i = 0; i < lengths.size(); ++i) {
       want.emplace_back(lengths[i], kHeads, kKvHeads, kHeadDim, i + 1);
-      Cache<T> cache(40, 64, kKvHeads, kHeadDim);
-      Stepper<T>(ctx, cache, {&want[i]}, kScale).run(1000);
+      Cache<Kept> cache(40, 64, kKvHeads, kHeadDim);
+      Stepper<T, Kept>(ctx, cache, {&want[i]}, kScale).run(1000);
     }
     struct Way {
       std::int64_t first, chunk, block_size;
@@ -239,24 +298,29 @@ TYPED_TEST(PagedAttentionBits, DependOnTheSequenceAlone) {
       for (auto& s : together) batch.push_back(&s);
       std::int64_t blocks = 0;
       for (const std::int64_t n : lengths) blocks += n / way.block_size + 1;
-      Cache<T> cache(blocks, way.block_size, kKvHeads, kHeadDim);
-      Stepper<T>(other, cache, batch, kScale).run(way.chunk, way.first);
+      Cache<Kept> cache(blocks, way.block_size, kKvHeads, kHeadDim);
+      Stepper<T, Kept>(other, cache, batch, kScale).run(way.chunk, way.first);
       for (std::size_t i = 0; i < lengths.size(); ++i)
         EXPECT_TRUE(same_bits(together[i].y, want[i].y)) << "sequence " << i;
     }
   });
 }
+TYPED_TEST(PagedAttentionBits, DependOnTheSequenceAlone) {
+  depend_on_the_sequence_alone<TypeParam, TypeParam>();
+  SCOPED_TRACE("FP8");
+  depend_on_the_sequence_alone<TypeParam, Float8E4M3>();
+}
 
 /// Some sequences prefill while others decode, and some join late.
-TYPED_TEST(PagedAttentionBits, DoNotDependOnMixedSteps) {
-  using T = TypeParam;
-  for_each_isa([&](Context& ctx) {
+template <class T, class Kept>
+void do_not_depend_on_mixed_steps() {
+  for_each_isa_of<Kept>([&](Context& ctx) {
     Sequence<T> a(150, 6, 3, 16, 1), b(40, 6, 3, 16, 2), a_alone(150, 6, 3, 16, 1),
         b_alone(40, 6, 3, 16, 2);
-    Cache<T> one(20, 16, 3, 16), two(20, 16, 3, 16), both(20, 16, 3, 16);
-    Stepper<T>(ctx, one, {&a_alone}, 0.25F).run(150);
-    Stepper<T>(ctx, two, {&b_alone}, 0.25F).run(40);
-    Stepper<T> mixed(ctx, both, {&a, &b}, 0.25F);
+    Cache<Kept> one(20, 16, 3, 16), two(20, 16, 3, 16), both(20, 16, 3, 16);
+    Stepper<T, Kept>(ctx, one, {&a_alone}, 0.25F).run(150);
+    Stepper<T, Kept>(ctx, two, {&b_alone}, 0.25F).run(40);
+    Stepper<T, Kept> mixed(ctx, both, {&a, &b}, 0.25F);
     mixed.step({100, 0});
     for (int i = 0; i < 10; ++i) mixed.step({1, 3});
     mixed.step({39, 1}), mixed.step({0, 9}), mixed.step({1, 0});
@@ -264,22 +328,32 @@ TYPED_TEST(PagedAttentionBits, DoNotDependOnMixedSteps) {
     EXPECT_TRUE(same_bits(b.y, b_alone.y));
   });
 }
+TYPED_TEST(PagedAttentionBits, DoNotDependOnMixedSteps) {
+  do_not_depend_on_mixed_steps<TypeParam, TypeParam>();
+  SCOPED_TRACE("FP8");
+  do_not_depend_on_mixed_steps<TypeParam, Float8E4M3>();
+}
 
 /// Every unwritten slot is NaN here (see Cache), and so is the whole of another sequence.
-TYPED_TEST(PagedAttentionBits, DoNotLetNaNOfOthersIn) {
-  using T = TypeParam;
-  for_each_isa([&](Context& ctx) {
+template <class T, class Kept>
+void do_not_let_nan_of_others_in() {
+  for_each_isa_of<Kept>([&](Context& ctx) {
     Sequence<T> bad(90, 2, 1, 32, 1), good(61, 2, 1, 32, 2);
     bad.q.for_each([](T& x) { x = from_double<T>(NAN); });
     bad.k.for_each([](T& x) { x = from_double<T>(NAN); });
     bad.v.for_each([](T& x) { x = from_double<T>(NAN); });
     for (const std::int64_t chunk : {1, 3, 61}) {
-      Cache<T> cache(20, 16, 1, 32);
-      Stepper<T>(ctx, cache, {&bad, &good}, 0.25F).run(chunk);
+      Cache<Kept> cache(20, 16, 1, 32);
+      Stepper<T, Kept>(ctx, cache, {&bad, &good}, 0.25F).run(chunk);
       for (const double value : good.y.doubles()) EXPECT_FALSE(std::isnan(value));
       for (const double value : bad.y.doubles()) EXPECT_TRUE(std::isnan(value));
     }
   });
+}
+TYPED_TEST(PagedAttentionBits, DoNotLetNaNOfOthersIn) {
+  do_not_let_nan_of_others_in<TypeParam, TypeParam>();
+  SCOPED_TRACE("FP8");
+  do_not_let_nan_of_others_in<TypeParam, Float8E4M3>();
 }
 
 TEST(KvWrite, RefusesWhatDoesNotFit) {
@@ -294,6 +368,8 @@ TEST(KvWrite, RefusesWhatDoesNotFit) {
   EXPECT_THROW(ops::kv_write(ctx, k, tall, slots, cache.view()), BugError);
   EXPECT_THROW(ops::kv_write(ctx, k_bf16, k_bf16, slots, cache.view()), BugError);
   EXPECT_THROW(ops::kv_write(ctx, k, k, short_slots, cache.view()), BugError);
+  Cache<Float8E4M3> fp8(2, 16, 2, 16);
+  EXPECT_THROW(ops::kv_write(ctx, k, k_bf16, slots, fp8.view()), BugError);
   ops::KvView skewed = cache.view();
   skewed.block_size = 32;
   EXPECT_THROW(ops::kv_write(ctx, k, k, slots, skewed), BugError);
@@ -321,6 +397,8 @@ TEST(PagedAttention, RefusesWhatDoesNotFit) {
   EXPECT_THROW(run(q, cache, float_table, cu, y), BugError);
   EXPECT_THROW(run(q, cache, table, cu, y_heads), BugError);
   EXPECT_THROW(run(q, cache, table, cu, y_bf16), BugError);
+  Cache<Float8E4M3> fp8(2, 16, 2, 16);
+  EXPECT_THROW(ops::paged_attention(ctx, q, fp8.view(), table, cu, lens, 1, y_bf16), BugError);
 }
 
 }  // namespace

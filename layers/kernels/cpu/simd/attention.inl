@@ -4,9 +4,13 @@
 // arXiv:1805.02867); every 512 keys a new partial result starts, and partial results are merged in
 // order. Masked keys add exact zeros and whole masked splits are skipped per row, so a row's bits
 // depend on that row's keys alone: prefill, chunked prefill and decode agree.
+//
+// Keys and values of e4m3 are widened, some panels at a time, just before they are used. Their
+// scales multiply scores and probabilities.
 
 #pragma once
 
+#include "layers/kernels/cpu/simd/e4m3.inl"
 #include "layers/kernels/cpu/simd/kernels.h"
 #include "layers/kernels/cpu/simd/matmul.inl"
 #include "layers/kernels/cpu/simd/simd.h"
@@ -40,10 +44,35 @@ void write_token(const TokenToBlock<T>& t) {
   }
 }
 
-template <class T, int rows>
+/// As write_token, in panels that lie like those of T. The scale after an even key is cleared, too.
+template <class T>
+void write_token_fp8(const TokenToBlock<T, Float8E4M3>& t) {
+  constexpr int kStep = kPair<T>;
+  Float8E4M3 k[kMaxHeadDim], v[kMaxHeadDim];
+  const float k_scale = e4m3_scale(t.k, t.head_dim), v_scale = e4m3_scale(t.v, t.head_dim);
+  for (std::int64_t c = 0; c < t.head_dim; c += kLanes) {
+    store_e4m3(k + c, divided_to_e4m3(t.k + c, k_scale));
+    store_e4m3(v + c, divided_to_e4m3(t.v + c, v_scale));
+  }
+  Float8E4M3* to = t.key_block + t.key / kPanel * kPanel * t.head_dim + t.key % kPanel * kStep;
+  for (std::int64_t c = 0; c < t.head_dim; c += kStep, to += kPanel * kStep)
+    std::memcpy(to, k + c, kStep);
+  const bool starts_pair = kStep == 2 && t.key % 2 == 0;
+  to = t.value_block + t.key / kStep * kPanel * kStep;
+  for (std::int64_t c = 0; c < t.head_dim; c += kPanel, to += t.block_keys * kPanel)
+    for (std::int64_t i = 0; i < kPanel; ++i) {
+      to[i * kStep + t.key % kStep] = v[c + i];
+      if (starts_pair) to[i * kStep + 1] = {};
+    }
+  float* scales = scales_behind(t.value_block, t.block_keys, t.head_dim);
+  scales[t.key] = k_scale, scales[t.block_keys + t.key] = v_scale;
+  if (starts_pair) scales[t.block_keys + t.key + 1] = 0;
+}
+
+template <class T, class Kept, int rows>
 class AttentionRows {
  public:
-  AttentionRows(const AttentionBlock<T>& b, std::int64_t first) : b_(b), first_(first) {
+  AttentionRows(const AttentionBlock<T, Kept>& b, std::int64_t first) : b_(b), first_(first) {
     pack_rows(RowPacking<T>{b.q + first * b.q_stride, b.q_stride, rows, rows, b.head_dim,
                             b.head_dim, q_});
     value_panels_ = (b.head_dim + kPanel - 1) / kPanel;
@@ -71,6 +100,7 @@ class AttentionRows {
 
  private:
   static constexpr int kStep = kPair<T>;
+  static constexpr bool kIsFp8 = std::is_same_v<Kept, Float8E4M3>;
   static constexpr int kMaxPanels = kMaxHeadDim / kPanel;
   static constexpr float kNone = -__builtin_inff();
 
@@ -98,10 +128,12 @@ class AttentionRows {
     const std::int64_t stride = b_.head_dim * kPanel;
     for (std::int64_t at = 0; at < count;) {
       const std::int64_t block = (key + at) / b_.block_keys, inside = (key + at) % b_.block_keys;
-      const T* w = b_.key_blocks[block] + inside / kPanel * stride;
+      const Kept* w = b_.key_blocks[block] + inside / kPanel * stride;
       const std::int64_t left =
           b_.block_keys - inside < count - at ? b_.block_keys - inside : count - at;
       std::int64_t done = 0;
+      if constexpr (kIsFp8)
+        for (std::int64_t j = 0; j < left; j += kPanel) load_scales(block, inside + j, at + j);
       for (; kGroup == 2 && left - done > kPanel; done += 2 * kPanel, w += 2 * stride)
         score_panels<kGroup>(w, stride, at + done);
       for (; done < left; done += kPanel, w += stride) score_panels<1>(w, stride, at + done);
@@ -109,12 +141,32 @@ class AttentionRows {
     }
   }
   template <int panels>
-  RETINUE_INLINE void score_panels(const T* w, std::int64_t stride, std::int64_t at) {
+  RETINUE_INLINE void score_panels(const Kept* w, std::int64_t stride, std::int64_t at) {
     Vf acc[rows * panels] = {};
     Ahead nothing;
-    accumulate<T, rows, panels>(q_, w, stride, b_.head_dim / kStep, acc, nothing);
+    accumulate<T, rows, panels>(q_, widened(w, panels * stride), stride, b_.head_dim / kStep, acc,
+                                nothing);
     for (int r = 0; r < rows; ++r)
-      for (int p = 0; p < panels; ++p) store(&scores_[r][at + p * kPanel], acc[r * panels + p]);
+      for (int p = 0; p < panels; ++p) {
+        Vf score = acc[r * panels + p];
+        if constexpr (kIsFp8) score *= load(&key_scales_[at + p * kPanel]);
+        store(&scores_[r][at + p * kPanel], score);
+      }
+  }
+
+  /// The scales of sixteen keys of a KV block and of their values.
+  RETINUE_INLINE void load_scales(std::int64_t block, std::int64_t inside, std::int64_t at) {
+    const float* from = scales_behind(b_.value_blocks[block], b_.block_keys, b_.head_dim) + inside;
+    store(&key_scales_[at], load(from) * kMakesUp<T>);
+    store(&value_scales_[at], load(from + b_.block_keys) * kMakesUp<T>);
+  }
+  RETINUE_INLINE const T* widened(const Kept* w, std::int64_t n) {
+    if constexpr (kIsFp8) {
+      widen_all(w, n, wide_);
+      return wide_;
+    } else {
+      return w;
+    }
   }
 
   /// Scales, masks, updates maximum and sum; probabilities_ = e^(score - maximum).
@@ -148,7 +200,10 @@ class AttentionRows {
       for (std::int64_t v = 0; v < vectors; ++v) {
         const Vf p = exp(load(&scores_[r][v * kPanel]) * b_.scale - row_base);
         sum += p;
-        store_normal(&probabilities_[r][v * kPanel], p);
+        if constexpr (kIsFp8)
+          store_normal(&probabilities_[r][v * kPanel], p * load(&value_scales_[v * kPanel]));
+        else
+          store_normal(&probabilities_[r][v * kPanel], p);
       }
       sums[r] = sum_lanes(sum);
     }
@@ -171,9 +226,18 @@ class AttentionRows {
       const std::int64_t block = (key + at) / b_.block_keys, inside = (key + at) % b_.block_keys;
       const std::int64_t left =
           b_.block_keys - inside < count - at ? b_.block_keys - inside : count - at;
-      accumulate<T, rows, panels, kAttentionTile>(
-          probabilities_[0] + at, b_.value_blocks[block] + panel * stride + inside * kPanel, stride,
-          (left + kStep - 1) / kStep, acc, nothing);
+      const std::int64_t steps = (left + kStep - 1) / kStep;
+      const Kept* w = b_.value_blocks[block] + panel * stride + inside * kPanel;
+      if constexpr (kIsFp8) {
+        constexpr std::int64_t kWideStride = kAttentionTile * kPanel;
+        for (int p = 0; p < panels; ++p)
+          widen_all(w + p * stride, (left + 1) / 2 * 2 * kPanel, wide_ + p * kWideStride);
+        accumulate<T, rows, panels, kAttentionTile>(probabilities_[0] + at, wide_, kWideStride,
+                                                    steps, acc, nothing);
+      } else {
+        accumulate<T, rows, panels, kAttentionTile>(probabilities_[0] + at, w, stride, steps, acc,
+                                                    nothing);
+      }
       at += left;
     }
     for (int r = 0; r < rows; ++r)
@@ -201,26 +265,30 @@ class AttentionRows {
     }
   }
 
-  const AttentionBlock<T>& b_;
+  const AttentionBlock<T, Kept>& b_;
   std::int64_t first_;
   std::int64_t keys_ = 0;
   std::int64_t value_panels_;
   alignas(64) T q_[rows * kMaxHeadDim];
   alignas(64) float scores_[rows][kAttentionTile];
   alignas(64) T probabilities_[rows][kAttentionTile];
+  alignas(64) float key_scales_[kIsFp8 ? kAttentionTile : 1];  ///< of this tile, as the next ones
+  alignas(64) float value_scales_[kIsFp8 ? kAttentionTile : 1];
+  alignas(64) T wide_[kIsFp8 ? 2 * kPanel * kMaxHeadDim : 1];  ///< panels of e4m3, widened
   Vf shrink_;
   State partial_, total_;
 };
 
-template <class T, int rows>
-void attention_rows(const AttentionBlock<T>& b, std::int64_t row) {
-  for (; b.rows - row >= rows; row += rows) AttentionRows<T, rows>(b, row).run();
-  if constexpr (rows > 1) attention_rows<T, rows / 2>(b, row);
+template <class T, class Kept, int rows>
+void attention_rows(const AttentionBlock<T, Kept>& b, std::int64_t row) {
+  for (; b.rows - row >= rows; row += rows) AttentionRows<T, Kept, rows>(b, row).run();
+  if constexpr (rows > 1) attention_rows<T, Kept, rows / 2>(b, row);
 }
 
-template <class T>
-void attention_block(const AttentionBlock<T>& b) {
-  attention_rows<T, kTileRows>(b, 0);
+template <class T, class Kept>
+void attention_block(const AttentionBlock<T, Kept>& b) {
+  static_assert(kAttentionTile <= kMaxHeadDim);  // wide_ holds two panels of keys, or of values
+  attention_rows<T, Kept, kTileRows>(b, 0);
 }
 
 }  // namespace

@@ -48,15 +48,16 @@ struct RowPacking {
   T* packed;              ///< [rows · padded_k]
 };
 
-/// One row block of attention over panelled keys and values; see attention.inl.
-template <class T>
+/// One row block of attention over panelled keys and values, which are T, or e4m3 with scales; see
+/// attention.inl.
+template <class T, class Kept = T>
 struct AttentionBlock {
   const T* q;  ///< [rows, head_dim] at q_stride
   std::int64_t q_stride;
   std::int64_t rows;
   std::int64_t head_dim;
-  const T* const* key_blocks;  ///< block j holds keys [j · block_keys, …) in panels
-  const T* const* value_blocks;
+  const Kept* const* key_blocks;  ///< block j holds keys [j · block_keys, …) in panels
+  const Kept* const* value_blocks;
   std::int64_t block_keys;       ///< a multiple of 16 that divides 128
   const std::int64_t* row_keys;  ///< [rows] keys that a row sees: its own position + 1, or all
   float scale;
@@ -64,16 +65,24 @@ struct AttentionBlock {
   std::int64_t y_stride;
 };
 /// One token's key and value of one head, and its place in a KV block.
-template <class T>
+template <class T, class Kept = T>
 struct TokenToBlock {
   const T* k;  ///< [head_dim]
   const T* v;
-  std::int64_t head_dim;  ///< a multiple of kPair<T>
+  std::int64_t head_dim;  ///< a multiple of kPair<T>; for e4m3 of 16
   std::int64_t key;       ///< place in the KV block
   std::int64_t block_keys;
-  T* key_block;
-  T* value_block;
+  Kept* key_block;
+  Kept* value_block;
 };
+/// The scales behind the values of a KV block of e4m3: [block_keys] of keys, then of values.
+inline const float* scales_behind(const Float8E4M3* values, std::int64_t block_keys,
+                                  std::int64_t head_dim) {
+  return reinterpret_cast<const float*>(values + block_keys * head_dim);
+}
+inline float* scales_behind(Float8E4M3* values, std::int64_t block_keys, std::int64_t head_dim) {
+  return reinterpret_cast<float*>(values + block_keys * head_dim);
+}
 /// One head's pairs (low[j], high[j]) turned by (cos[j], sin[j]); with each_step both products are
 /// rounded to T before they are added.
 template <class T>
@@ -94,7 +103,9 @@ struct Kernels {
   void (*pack_rows)(const RowPacking<T>&);
   void (*matmul)(const MatmulBlock<T>&);
   void (*attention)(const AttentionBlock<T>&);
+  void (*attention_fp8)(const AttentionBlock<T, Float8E4M3>&);
   void (*write_token)(const TokenToBlock<T>&);
+  void (*write_token_fp8)(const TokenToBlock<T, Float8E4M3>&);
   void (*rotate)(const Rotation<T>&);
   /// n elements each; y may be x. silu_mul: gate and up → y.
   void (*silu_mul)(const T* gate, const T* up, T* y, std::int64_t n);

@@ -52,6 +52,12 @@ Table model_table(RunOptions& options) {
                .type = "auto|bfloat16|float32",
                .help = "compute type; auto: the checkpoint's; float32 on CPU only",
                .target = by_name(options.dtype, runtime::kDtypeNames)},
+              {.name = "kv-cache-dtype",
+               .type = "auto|fp8",
+               .help = "type of cached keys and values; auto: the compute type; fp8: e4m3 with a "
+                       "scale for each head of a token, in about half the memory, with answers "
+                       "that may differ",
+               .target = by_name(options.kv_cache_dtype, runtime::kKvCacheDtypeNames)},
               {.name = "reduce",
                .type = "ordered|nccl",
                .fallback = "ordered on CPU; retinue info names it on CUDA",

@@ -76,7 +76,8 @@ study::Provenance provenance_of(const Command& command, bool gpus) {
   p.hosts = static_cast<int>(std::max<std::size_t>(1, launch.hosts.size()));
   p.cores = launch.cores.logical * p.hosts;
   p.merge_unit = model.vision.merge_unit();
-  p.work = study::work_of(model, caption.run.dtype == DType::kF32 ? 4 : 2);
+  p.work =
+      study::work_of(model, caption.run.dtype.value_or(DType::kBF16), caption.run.kv_cache_dtype);
   p.price_per_hour = flags.price_per_hour;
   std::optional<study::Peaks> known;
   if constexpr (build::kCuda)

@@ -49,14 +49,15 @@ void encode_most(Context& on, layers::Qwen3Vl& model, const EngineLimits& limits
 
 /// Runs the largest steps that the limits allow through a planned model and returns its peaks.
 EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device, int tensor,
-                   int threads, Reduce reduce, const EngineLimits& limits) {
+                   int threads, const EngineSizing& sizing, const EngineLimits& limits) {
+  const Reduce reduce = sizing.reduce;
   const bool beside = device.type != DeviceType::kCpu;
   Context ctx = Context::plan(device, threads), vision = Context::plan(device, threads);
   MemoryLedger ledger;
   layers::TensorAxis axis;
   axis.size = tensor;
   layers::ModelOptions options;
-  options.dtype = dtype;
+  options.dtype = dtype, options.kv_dtype = sizing.kv_dtype;
   options.kv_blocks = limits.kv_blocks, options.kv_block_size = limits.kv_block_tokens;
   options.feature_rows = limits.feature_rows;
   options.ordered = reduce == Reduce::kOrdered;
@@ -148,7 +149,8 @@ EnginePlan plan_engine(const layers::ModelConfig& config, DType dtype, Device de
   layers::TensorAxis axis;
   axis.size = tensor;
   layers::ModelOptions options;
-  options.dtype = dtype, options.kv_block_size = limits.kv_block_tokens;
+  options.dtype = dtype, options.kv_dtype = sizing.kv_dtype;
+  options.kv_block_size = limits.kv_block_tokens;
   const std::int64_t block_bytes = layers::Qwen3Vl::kv_block_bytes(config, axis, options);
   const std::int64_t one = longest_blocks(limits);
   EnginePlan fixed;
@@ -158,7 +160,7 @@ EnginePlan plan_engine(const layers::ModelConfig& config, DType dtype, Device de
     limits.max_sequences = sequences;
     limits.max_logit_rows = std::max(sizing.max_logit_rows, sequences);
     limits.kv_blocks = one;
-    fixed = measure(config, dtype, device, tensor, threads, sizing.reduce, limits);
+    fixed = measure(config, dtype, device, tensor, threads, sizing, limits);
     left = memory_bytes - (fixed.total_bytes() - fixed.kv_bytes);
     given = sizing.kv_memory_gib ? static_cast<std::int64_t>(*sizing.kv_memory_gib * 1073741824.0)
                                  : left;
@@ -180,7 +182,7 @@ EnginePlan plan_engine(const layers::ModelConfig& config, DType dtype, Device de
     throw UsageError(refusal(memory_bytes, fixed, one * block_bytes));
   limits.max_sequence_tokens =
       std::min(limits.max_sequence_tokens, limits.kv_blocks * limits.kv_block_tokens);
-  return measure(config, dtype, device, tensor, threads, sizing.reduce, limits);
+  return measure(config, dtype, device, tensor, threads, sizing, limits);
 }
 
 }  // namespace retinue::runtime

@@ -16,6 +16,7 @@ namespace retinue::runtime {
 struct EngineSizing {
   std::optional<std::int64_t> max_batch_tokens, max_sequences, kv_block_tokens;
   std::optional<double> kv_memory_gib;
+  std::optional<DType> kv_dtype;  ///< as in ModelOptions
   std::int64_t max_new_tokens = 256;
   std::int64_t max_image_patches = 0;   ///< of one image or video
   std::int64_t max_items = 1;           ///< most images and videos in one prompt

@@ -112,6 +112,9 @@ void choose_computation(const RunOptions& options, ModelFiles& model) {
   if (gpu && model.dtype != DType::kBF16)
     throw UsageError(
         "[--dtype] is float32, which is for CPUs. Use --dtype bfloat16 with --device cuda.");
+  if (gpu && model.kv_dtype)
+    throw UsageError(
+        "[--kv-cache-dtype] fp8 is for CPUs. Use --kv-cache-dtype auto with --device cuda.");
   if constexpr (build::kCuda)
     for (int i = 0; gpu && model.config.fp8 && i < cuda::availability().devices; ++i)
       check_fp8_on(cuda::device_facts(i));
@@ -199,6 +202,7 @@ ModelFiles load_model_files(const RunOptions& options) {
   Detokenizer detokenizer(tokenizer.token_bytes(), tokenizer.special_flags());
   ModelFiles model{.config = layers::load_model_config(folder),
                    .dtype = {},
+                   .kv_dtype = options.kv_cache_dtype,
                    .device = {},
                    .ordered = true,
                    .processor = load_processor_spec(folder),

@@ -24,6 +24,7 @@ namespace retinue::runtime {
 struct ModelFiles {
   layers::ModelConfig config;
   DType dtype = DType::kBF16;
+  std::optional<DType> kv_dtype;  ///< of the KV cache; none: dtype
   Device device;                  ///< its type; RankShare has the GPU that a rank takes
   bool ordered = true;            ///< --reduce ordered
   VisionProcessorSpec processor;  ///< with --min-pixels and --max-pixels

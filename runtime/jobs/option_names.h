@@ -17,6 +17,8 @@ inline constexpr auto kDeviceNames = std::to_array<Named<std::optional<DeviceTyp
     {{"auto", std::nullopt}, {"cpu", DeviceType::kCpu}, {"cuda", DeviceType::kCuda}});
 inline constexpr auto kDtypeNames = std::to_array<Named<std::optional<DType>>>(
     {{"auto", std::nullopt}, {"bfloat16", DType::kBF16}, {"float32", DType::kF32}});
+inline constexpr auto kKvCacheDtypeNames =
+    std::to_array<Named<std::optional<DType>>>({{"auto", std::nullopt}, {"fp8", DType::kF8E4M3}});
 inline constexpr auto kReduceNames =
     std::to_array<Named<Reduce>>({{"ordered", Reduce::kOrdered}, {"nccl", Reduce::kLibrary}});
 inline constexpr auto kAlphaNames =

@@ -57,9 +57,10 @@ struct RunOptions {
   std::string model;
   Weights weights;
   WeightsRead weights_read = WeightsRead::kAuto;
-  int tensor_parallel = 0;           ///< 0: chosen
-  std::optional<DeviceType> device;  ///< none: auto
-  std::optional<DType> dtype;        ///< none: the checkpoint's
+  int tensor_parallel = 0;              ///< 0: chosen
+  std::optional<DeviceType> device;     ///< none: auto
+  std::optional<DType> dtype;           ///< none: the checkpoint's
+  std::optional<DType> kv_cache_dtype;  ///< none: the compute type
   Reduce reduce = Reduce::kOrdered;
   bool share_device = false;  ///< several ranks on one GPU; for tests
   int threads = 0;            ///< 0: cores / ranks of this host

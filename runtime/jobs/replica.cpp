@@ -113,6 +113,7 @@ EngineSizing sizing_for(const RunOptions& options, const ModelFiles& model,
   sizing.max_sequences = options.max_sequences;
   sizing.kv_block_tokens = options.kv_block_tokens;
   sizing.kv_memory_gib = options.kv_memory_gib;
+  sizing.kv_dtype = model.kv_dtype;
   sizing.max_new_tokens = std::max(
       max_new_tokens, std::min(items.max_new_tokens, model.config.text.max_position_embeddings));
   sizing.reduce = options.reduce;
@@ -198,7 +199,7 @@ void Replica::make_contexts(const RankShare& share) {
 void Replica::load(const ReplicaParts& parts, const layers::TensorAxis& axis) {
   const ModelFiles& model = parts.model;
   layers::ModelOptions options;
-  options.dtype = model.dtype;
+  options.dtype = model.dtype, options.kv_dtype = model.kv_dtype;
   options.kv_blocks = plan_.limits.kv_blocks;
   options.kv_block_size = plan_.limits.kv_block_tokens;
   options.feature_rows = plan_.limits.feature_rows;
@@ -260,10 +261,11 @@ std::vector<std::string> start_block(const RunOptions& options, const ModelFiles
       fmt::format("retinue {} ({}, {}), {} kernels {}, {} thread(s) per rank", build::kVersion,
                   build::kRevision, build::kBuildType, to_string(replica.ctx().device()),
                   name(replica.ctx().cpu_isa()), replica.ctx().threads()),
-      fmt::format("model {} ({:.12}), {}{}; {} rank(s) = data {} x tensor {}; numerics {:.12}",
+      fmt::format("model {} ({:.12}), {}{}{}; {} rank(s) = data {} x tensor {}; numerics {:.12}",
                   options.model, model.identity, name(model.dtype),
-                  model.config.fp8 ? ", projections in FP8" : "", shape.size(), shape.data,
-                  shape.tensor, numerics_of(model).fingerprint),
+                  model.config.fp8 ? ", projections in FP8" : "",
+                  model.kv_dtype ? ", KV cache in FP8" : "", shape.size(), shape.data, shape.tensor,
+                  numerics_of(model).fingerprint),
       fmt::format("memory per rank, GiB: {}; {} sequences of at most {} tokens, {} tokens per step",
                   memory, plan.limits.max_sequences, plan.limits.max_sequence_tokens,
                   plan.limits.max_batch_tokens)};
@@ -272,7 +274,8 @@ std::vector<std::string> start_block(const RunOptions& options, const ModelFiles
 }
 
 layers::Numerics numerics_of(const ModelFiles& model) {
-  return layers::numerics(model.config, model.dtype, Context::plan(model.device, 1), model.ordered);
+  return layers::numerics(model.config, model.dtype, Context::plan(model.device, 1), model.ordered,
+                          model.kv_dtype);
 }
 
 }  // namespace retinue::runtime

@@ -110,6 +110,7 @@ void finish(SafetensorsWriter& file, const TraceOptions& options, const ModelFil
   file.add_metadata("numerics", numerics.description);
   file.add_metadata("fingerprint", numerics.fingerprint);
   file.add_metadata("dtype", std::string(name(model.dtype)));
+  file.add_metadata("kv_cache_dtype", std::string(name(model.kv_dtype.value_or(model.dtype))));
   file.add_metadata("mesh", fmt::format("data={} tensor={}", mesh.data, mesh.tensor));
   file.add_metadata("model", model.identity);
   file.add_metadata("finish_reason", name(completion.finish_reason));

@@ -131,7 +131,7 @@ EngineRanks::EngineRanks(const EngineModel& model, int ranks, const runtime::Eng
       plan_(runtime::plan_engine(model.config, model.dtype, Device{}, ranks, 1,
                                  std::int64_t{4} << 30, most)) {
   layers::ModelOptions options;
-  options.dtype = model.dtype;
+  options.dtype = model.dtype, options.kv_dtype = most.kv_dtype;
   options.kv_blocks = plan_.limits.kv_blocks;
   options.kv_block_size = plan_.limits.kv_block_tokens;
   options.feature_rows = plan_.limits.feature_rows;

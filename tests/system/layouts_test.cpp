@@ -29,11 +29,12 @@ std::string flags(const Layout& layout) {
          std::to_string(layout.tensor) + " --threads " + std::to_string(layout.threads) + " ";
 }
 
-/// `kind`: a dtype, or fp8.
+/// `kind`: a dtype, fp8, or fp8_cache.
 std::string model_flags(const std::string& kind) {
   const bool fp8 = kind == "fp8";
   return " --model " + kGolden + (fp8 ? "/fp8/configs/fp8-wide" : "/model/configs/gqa8-tied") +
-         " --weights random:7 --dtype " + (fp8 ? "bfloat16" : kind);
+         " --weights random:7 --dtype " + (kind == "float32" ? kind : "bfloat16") +
+         (kind == "fp8_cache" ? " --kv-cache-dtype fp8" : "");
 }
 
 class Layouts : public testing::TestWithParam<std::string> {
@@ -88,7 +89,7 @@ TEST_P(Layouts, CaptionsAreTheSameBytes) {
     EXPECT_EQ(captions(layout, 16), alone) << layout.ranks << " ranks, tensor " << layout.tensor;
 }
 
-INSTANTIATE_TEST_SUITE_P(, Layouts, testing::Values("float32", "bfloat16", "fp8"),
+INSTANTIATE_TEST_SUITE_P(, Layouts, testing::Values("float32", "bfloat16", "fp8", "fp8_cache"),
                          [](const auto& instance) { return instance.param; });
 
 }  // namespace

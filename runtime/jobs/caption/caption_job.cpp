@@ -121,6 +121,8 @@ Json signature_of(const CaptionJob& job) {
     json["processor_config"] = sha256_hex(*processor);
   json["weights"] = job.options.run.weights.text();
   json["dtype"] = name(job.model.dtype);
+  if (job.model.kv_dtype)
+    json["kv_cache_dtype"] = name_in(kKvCacheDtypeNames, job.options.run.kv_cache_dtype);
   json["prompt"] = job.prompt.prompt;
   json["system"] = job.prompt.system;
   json["sampling"] = to_json(job.sampling);

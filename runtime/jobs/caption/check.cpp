@@ -166,8 +166,9 @@ int run_check(const CaptionOptions& options, int ranks, int ranks_per_node, doub
   say(out, "model", fmt::format("{} ({})", options.run.model, job.model.identity.substr(0, 16)));
   say(out, "device", cuda ? "cuda" : "cpu");
   say(out, "dtype",
-      fmt::format("{}{}", name(job.model.dtype),
-                  job.model.config.fp8 ? ", projections of the decoder in FP8" : ""));
+      fmt::format("{}{}{}", name(job.model.dtype),
+                  job.model.config.fp8 ? ", projections of the decoder in FP8" : "",
+                  job.model.kv_dtype ? ", KV cache in FP8" : ""));
   say(out, "pixels",
       fmt::format("{} to {} per image, at most {} per video", job.model.processor.image.min_pixels,
                   job.model.processor.image.max_pixels, job.model.processor.video.max_pixels));

@@ -1,5 +1,7 @@
 #include "runtime/study/model/model_work.h"
 
+#include "layers/ops/kv_view.h"
+
 #include <array>
 #include <utility>
 
@@ -33,7 +35,8 @@ double layer_bytes(const layers::ModelConfig& config, double dtype_bytes) {
 
 }  // namespace
 
-ModelWork work_of(const layers::ModelConfig& config, double dtype_bytes) {
+ModelWork work_of(const layers::ModelConfig& config, DType dtype, std::optional<DType> kv_dtype) {
+  const auto dtype_bytes = static_cast<double>(size_bytes(dtype));
   const layers::TextConfig& t = config.text;
   const layers::VisionConfig& v = config.vision;
   const auto n = [](std::int64_t value) { return static_cast<double>(value); };
@@ -47,7 +50,10 @@ ModelWork work_of(const layers::ModelConfig& config, double dtype_bytes) {
   work.flops_per_logit_row = 2 * head;
   work.flops_per_key = 4 * heads * layers;
   work.weight_bytes = layer_bytes(config, dtype_bytes) + dtype_bytes * head;
-  work.bytes_per_key = dtype_bytes * 2 * kv * layers;
+  const DType kept = kv_dtype.value_or(dtype);
+  work.bytes_per_key = layers *
+                       n(ops::KvView::block_numel(kept, 1, t.num_key_value_heads, t.head_dim)) *
+                       static_cast<double>(size_bytes(kept));
   const double d = n(v.hidden_size);
   const double block = 4 * d * d + 2 * d * n(v.intermediate_size);
   const double merged = d * n(v.merge_unit());

@@ -9,8 +9,10 @@
 namespace retinue::study {
 
 /// A multiply-add counts as two operations; norms, activations and rotations are left out.
-///   dtype_bytes  size of a weight and of a cached value
-ModelWork work_of(const layers::ModelConfig& config, double dtype_bytes);
+///   dtype     of weights that are not FP8
+///   kv_dtype  of cached keys and values; none: dtype
+ModelWork work_of(const layers::ModelConfig& config, DType dtype,
+                  std::optional<DType> kv_dtype = {});
 
 /// A device's peak rates from its data sheet: dense bf16 and memory.
 struct Peaks {

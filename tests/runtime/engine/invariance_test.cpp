@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
 #include <ostream>
 
 namespace retinue::runtime {
@@ -32,6 +33,7 @@ constexpr test::TaskShape kShape{.prefix_tokens = 135,
 struct Shard {
   std::string model;
   DType dtype;
+  std::optional<DType> kv_dtype;
   std::uint64_t first_seed;
 
   friend std::ostream& operator<<(std::ostream& out, const Shard& shard) {
@@ -86,6 +88,7 @@ class EngineInvariance : public testing::TestWithParam<Shard> {
     if (found == nullptr) {
       EngineSizing most = test::sizing_for(kShape);
       most.max_batch_tokens = 256, most.max_sequences = 12, most.kv_block_tokens = block_tokens;
+      most.kv_dtype = GetParam().kv_dtype;
       found = std::make_unique<test::EngineRanks>(model_, ranks, most);
     }
     return *found;
@@ -213,18 +216,20 @@ std::vector<Shard> shards() {
   std::uint64_t seed = 0;
   const auto add = [&](const std::string& model, DType dtype) {
     for (int half = 0; half < 2; ++half, seed += kSchedulesPerShard)
-      all.push_back({model, dtype, seed});
+      all.push_back({model, dtype, {}, seed});
   };
   for (const std::string& config : test::golden_configs())
     for (const DType dtype : {DType::kF32, DType::kBF16}) add(config, dtype);
   add("captioner", DType::kBF16);
-  return all;  // 14 times 16 schedules: 224
+  all.push_back({"captioner", DType::kBF16, DType::kF8E4M3, seed});
+  return all;  // 15 times 16 schedules: 240
 }
 
 INSTANTIATE_TEST_SUITE_P(, EngineInvariance, testing::ValuesIn(shards()), [](const auto& instance) {
   const Shard& shard = instance.param;
-  std::string text = fmt::format("{}_{}_from_seed_{}", shard.model,
-                                 shard.dtype == DType::kF32 ? "f32" : "bf16", shard.first_seed);
+  std::string text =
+      fmt::format("{}_{}{}_from_seed_{}", shard.model, shard.dtype == DType::kF32 ? "f32" : "bf16",
+                  shard.kv_dtype ? "_fp8_cache" : "", shard.first_seed);
   std::ranges::replace(text, '-', '_');
   return text;
 });

@@ -1,6 +1,6 @@
 #include "layers/ops/fp8_matmul.h"
 
-#include "layers/kernels/cpu/parallel_for.h"
+#include "layers/kernels/cpu/row_sweeps.h"
 #include "layers/kernels/cpu/simd/fp8.h"
 #include "layers/kernels/cuda/fp8_scratch.h"
 #include "layers/kernels/cuda/layout.h"
@@ -11,13 +11,7 @@ namespace retinue::ops {
 
 namespace {
 
-constexpr std::int64_t panels_of(std::int64_t outputs) {
-  return (outputs + simd::kPanel - 1) / simd::kPanel;
-}
-/// Rows per sweep over the panels, as for bf16.
-constexpr std::int64_t kRowsPerSweep = 2048;
-/// Panels per piece of work, a multiple of every tile width that widens.
-constexpr std::int64_t kPanelGrain = 24;
+using detail::kRowsPerSweep;
 
 /// Where the parts of the scratch begin, in bytes.
 struct Scratch {
@@ -35,7 +29,7 @@ struct Scratch {
 std::int64_t packed_scales_numel(Device device, std::int64_t outputs, std::int64_t inputs,
                                  int leaves) {
   if (device.type == DeviceType::kCuda) return cuda::fp8_scales(outputs, inputs, leaves).numel;
-  return panels_of(outputs) * simd::kPanel * (inputs / kFp8Group);
+  return detail::panels_of(outputs) * simd::kPanel * (inputs / kFp8Group);
 }
 
 namespace detail {
@@ -63,44 +57,33 @@ void pack_scales(Cpu, Context& /*ctx*/, ConstTensorView scales, std::int64_t fir
 
 void fp8_matmul(Cpu, Context& ctx, const MatmulArgs& a) {
   const simd::Fp8Kernels& kernels = simd::fp8_kernels(ctx.cpu_isa());
-  const std::int64_t rows = a.x.dim(0), k = a.w.inputs, groups = k / kFp8Group;
-  const Scratch scratch(rows, k, ctx.threads());
+  const std::int64_t k = a.w.inputs, groups = k / kFp8Group;
+  const Scratch scratch(a.x.dim(0), k, ctx.threads());
   auto* packed = reinterpret_cast<BFloat16*>(a.scratch);
   auto* x_scales = reinterpret_cast<float*>(a.scratch + scratch.scales);
-  const std::int64_t panels = panels_of(a.w.outputs);
-  const auto y_size = static_cast<std::int64_t>(size_bytes(a.y.dtype()));
-  for (std::int64_t first = 0; first < rows; first += kRowsPerSweep) {
-    const std::int64_t count = std::min(kRowsPerSweep, rows - first);
-    const std::int64_t parts = std::max<std::int64_t>(1, (count - 1) / simd::kTileRowsMultiple);
-    parallel_for(ctx, parts, 1 + 8192 / k, [&](std::int64_t begin, std::int64_t end) {
-      const std::int64_t row = begin * simd::kTileRowsMultiple,
-                         last = end == parts ? count : end * simd::kTileRowsMultiple;
-      kernels.quantize_rows({a.x.data<BFloat16>() + (first + row) * a.x.row_stride(),
-                             a.x.row_stride(), last - row, count, k, packed + row * k,
-                             x_scales + row * groups});
-    });
-    const bool wide = (panels + kPanelGrain - 1) / kPanelGrain >= ctx.threads();
-    const std::int64_t grain =
-        wide ? kPanelGrain : std::max<std::int64_t>(1, panels / ctx.threads());
-    parallel_for(ctx, (panels + grain - 1) / grain, 1, [&](std::int64_t begin, std::int64_t end) {
-      const std::int64_t panel = begin * grain, column = panel * simd::kPanel;
-      simd::Fp8Block block{};
-      block.x = packed;
-      block.x_scales = x_scales;
-      block.panels = a.w.data.data<Float8E4M3>() + column * k;
-      block.scales = a.w.scales.data<float>() + column * groups;
-      block.k = k;
-      block.leaf_k = k / a.leaves;
-      block.rows = count;
-      block.columns = std::min(end * grain * simd::kPanel, a.w.outputs) - column;
-      block.widened = reinterpret_cast<BFloat16*>(
-          a.scratch + scratch.widened + omp_get_thread_num() * scratch.widened_per_thread);
-      block.y = a.y.bytes() + (first * a.y.row_stride() + column) * y_size;
-      block.y_stride = a.y.row_stride();
-      block.y_is_f32 = a.y.dtype() == DType::kF32;
-      kernels.matmul(block);
-    });
-  }
+  const auto pack = [&](const RowSweep& sweep, std::int64_t begin, std::int64_t end) {
+    kernels.quantize_rows({a.x.data<BFloat16>() + (sweep.first + begin) * a.x.row_stride(),
+                           a.x.row_stride(), end - begin, sweep.count, k, packed + begin * k,
+                           x_scales + begin * groups});
+  };
+  const auto multiply = [&](const RowSweep& sweep, std::int64_t column, std::int64_t columns) {
+    simd::Fp8Block block{};
+    block.x = packed;
+    block.x_scales = x_scales;
+    block.panels = a.w.data.data<Float8E4M3>() + column * k;
+    block.scales = a.w.scales.data<float>() + column * groups;
+    block.k = k;
+    block.leaf_k = k / a.leaves;
+    block.rows = sweep.count;
+    block.columns = columns;
+    block.widened = reinterpret_cast<BFloat16*>(a.scratch + scratch.widened +
+                                                omp_get_thread_num() * scratch.widened_per_thread);
+    block.y = output_at(a, sweep.first, column);
+    block.y_stride = a.y.row_stride();
+    block.y_is_f32 = a.y.dtype() == DType::kF32;
+    kernels.matmul(block);
+  };
+  sweep_rows(ctx, a.x.dim(0), a.w.outputs, 1 + 8192 / k, pack, multiply);
 }
 
 }  // namespace detail

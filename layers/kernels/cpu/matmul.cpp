@@ -1,6 +1,7 @@
 #include "layers/ops/matmul.h"
 
 #include "layers/kernels/cpu/parallel_for.h"
+#include "layers/kernels/cpu/row_sweeps.h"
 #include "layers/kernels/cpu/simd/kernels.h"
 #include "layers/kernels/cuda/matmul_scratch.h"
 
@@ -20,10 +21,6 @@ void on_weight_dtype(DType dtype, Body&& body) {
   else
     on_float_dtype(dtype, body);
 }
-/// Rows per sweep over a block of panels: their packed form should stay in the last-level cache.
-constexpr std::int64_t kRowsPerSweep = 2048;
-/// Panels per piece of work, a multiple of every tile width of the micro-kernels but one.
-constexpr std::int64_t kPanelGrain = 24;
 
 }  // namespace
 
@@ -76,40 +73,27 @@ void matmul(Cpu, Context& ctx, const MatmulArgs& a) {
   on_float_dtype(a.x.dtype(), [&](auto element) {
     using T = decltype(element);
     const simd::Kernels<T>& kernels = simd::kernels<T>(ctx.cpu_isa());
-    const std::int64_t rows = a.x.dim(0), k = round_up(a.w.inputs, simd::kPair<T>);
+    const std::int64_t k = round_up(a.w.inputs, simd::kPair<T>);
     auto* packed = reinterpret_cast<T*>(a.scratch);
-    const std::int64_t panels = round_up(a.w.outputs, simd::kPanel) / simd::kPanel;
-    const auto y_size = static_cast<std::int64_t>(size_bytes(a.y.dtype()));
-    for (std::int64_t first = 0; first < rows; first += kRowsPerSweep) {
-      const std::int64_t count = std::min(kRowsPerSweep, rows - first);
-      const std::int64_t parts = std::max<std::int64_t>(1, (count - 1) / simd::kTileRowsMultiple);
-      parallel_for(ctx, parts, 1 + 32768 / k, [&](std::int64_t begin, std::int64_t end) {
-        const std::int64_t row = begin * simd::kTileRowsMultiple,
-                           last = end == parts ? count : end * simd::kTileRowsMultiple;
-        kernels.pack_rows({a.x.data<T>() + (first + row) * a.x.row_stride(), a.x.row_stride(),
-                           last - row, count, a.w.inputs, k, packed + row * k});
-      });
-      const std::int64_t groups = (panels + kPanelGrain - 1) / kPanelGrain;
-      const bool wide = groups >= ctx.threads();
-      const std::int64_t grain =
-          wide ? kPanelGrain : std::max<std::int64_t>(1, panels / ctx.threads());
-      const std::int64_t pieces = (panels + grain - 1) / grain;
-      parallel_for(ctx, pieces, 1, [&](std::int64_t begin, std::int64_t end) {
-        const std::int64_t panel = begin * grain, column = panel * simd::kPanel;
-        simd::MatmulBlock<T> block{};
-        block.x = packed;
-        block.panels = a.w.data.data<T>() + column * k;
-        block.k = k;
-        block.leaf_k = a.leaves == 1 ? k : k / a.leaves;
-        block.rows = count;
-        block.columns = std::min(end * grain * simd::kPanel, a.w.outputs) - column;
-        block.bias = a.bias.numel() > 0 ? a.bias.data<T>() + column : nullptr;
-        block.y = a.y.bytes() + (first * a.y.row_stride() + column) * y_size;
-        block.y_stride = a.y.row_stride();
-        block.y_is_f32 = a.y.dtype() == DType::kF32;
-        kernels.matmul(block);
-      });
-    }
+    const auto pack = [&](const RowSweep& sweep, std::int64_t begin, std::int64_t end) {
+      kernels.pack_rows({a.x.data<T>() + (sweep.first + begin) * a.x.row_stride(), a.x.row_stride(),
+                         end - begin, sweep.count, a.w.inputs, k, packed + begin * k});
+    };
+    const auto multiply = [&](const RowSweep& sweep, std::int64_t column, std::int64_t columns) {
+      simd::MatmulBlock<T> block{};
+      block.x = packed;
+      block.panels = a.w.data.data<T>() + column * k;
+      block.k = k;
+      block.leaf_k = a.leaves == 1 ? k : k / a.leaves;
+      block.rows = sweep.count;
+      block.columns = columns;
+      block.bias = a.bias.numel() > 0 ? a.bias.data<T>() + column : nullptr;
+      block.y = output_at(a, sweep.first, column);
+      block.y_stride = a.y.row_stride();
+      block.y_is_f32 = a.y.dtype() == DType::kF32;
+      kernels.matmul(block);
+    };
+    sweep_rows(ctx, a.x.dim(0), a.w.outputs, 1 + 32768 / k, pack, multiply);
   });
 }
 

@@ -54,6 +54,8 @@ TEST(Numerics, FingerprintsDifferWhereBitsMayAndNotWithThreads) {
   ModelConfig fp8 = config_32b();
   fp8.fp8.emplace();
   EXPECT_NE(fingerprint(one, DType::kBF16), numerics(fp8, DType::kBF16, one).fingerprint);
+  EXPECT_NE(fingerprint(one, DType::kBF16),
+            numerics(config_32b(), DType::kBF16, one, true, DType::kF8E4M3).fingerprint);
   Context narrow = Context::plan(Device{}, 1);
   narrow.set_cpu_isa(CpuIsa::kBaseline);
   if (detect_cpu_isa() != CpuIsa::kBaseline) {

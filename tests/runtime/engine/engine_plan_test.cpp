@@ -79,6 +79,7 @@ class Capacities : public testing::TestWithParam<Capacity> {};
 // Weights of 32.76e9 (text, over the axis) and 0.595e9 (vision, on every rank) times two bytes, a
 // token of 256 KiB over the axis, and 2.5 GB beside them, of 97 % of what the driver of an 80 GB
 // and of a 141 GB GPU reports. With FP8, 31.2e9 of the weights take one byte; their scales take 8 MB.
+// A GPU of 48 GB (46068 MiB) has room for them, and for a few sequences.
 TEST_P(Capacities, OfThe32BAreWithinThreePercentOfArithmeticOnPaper) {
   const Capacity& c = GetParam();
   layers::ModelConfig config = config_of(k32B);
@@ -107,6 +108,15 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& tested) {
       return fmt::format("tensor{}_gib{}", tested.param.tensor, tested.param.memory_mib / 1024);
     });
+
+// A token's 256 KiB become 132: a byte for each of the 128 channels, and four for their scale.
+TEST(Fp8, ACacheOfItHoldsAlmostTwiceAsManyTokens) {
+  EngineSizing sizing = captions();
+  const double before = static_cast<double>(plan(k32B, 2, 81559, sizing).kv_tokens());
+  sizing.kv_dtype = DType::kF8E4M3;
+  EXPECT_NEAR(static_cast<double>(plan(k32B, 2, 81559, sizing).kv_tokens()) / before, 256.0 / 132,
+              0.02);
+}
 
 // At eight ranks each has one of eight heads of keys; 64 of its outputs are half a block.
 TEST(Fp8, PartsOfBlocksAreRefusedInAPlanForGpus) {

@@ -4,6 +4,7 @@
 #include "parallel/base/build_config.h"
 #include "parallel/base/clock.h"
 #include "parallel/comm/communicator.h"
+#include "runtime/engine/even_steps.h"
 #include "runtime/engine/request.h"
 #include "runtime/engine/stats.h"
 
@@ -30,6 +31,7 @@ struct EngineLimits {
   std::int64_t encode_patches = 0;    ///< per rank and step, at least max_item_patches
   std::int64_t feature_rows = 0;      ///< visual tokens held at once
   std::int64_t max_logit_rows = 0;    ///< per step, at least max_sequences
+  EvenSteps even = {};                ///< how many of max_batch_tokens a step takes
 };
 
 /// How the leader plans. No option changes a bit of any result.

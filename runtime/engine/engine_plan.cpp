@@ -16,6 +16,9 @@ namespace {
 
 /// Sequences that run at once on CPUs, where arithmetic bounds steps of a few rows already.
 constexpr std::int64_t kCpuSequences = 32;
+/// GPUs of today multiply 150 to 300 rows in the time in which they read the weights. Their products
+/// have tiles of 128 rows.
+constexpr EvenSteps kGpuSteps{.ridge_rows = 256, .tile_rows = 128};
 /// Features are held for one prompt's images, and beyond these for at most this many visual tokens.
 constexpr std::int64_t kSharedFeatureRows = 16384;
 
@@ -104,6 +107,8 @@ EngineLimits limits_of(const layers::ModelConfig& config, Device device, int ten
   limits.max_sequences =
       sizing.max_sequences.value_or(device.type == DeviceType::kCpu ? kCpuSequences : 1);
   if (limits.max_sequences < 1) throw UsageError("[engine] --max-sequences must be at least 1");
+  // On CPUs arithmetic bounds all steps but those of a few rows: even steps gain nothing.
+  if (device.type == DeviceType::kCuda) limits.even = kGpuSteps;
   limits.max_batch_tokens = std::max(sizing.max_batch_tokens.value_or(2048), limits.max_sequences);
   limits.max_item_patches = sizing.max_image_patches / merge_unit * merge_unit;
   limits.encode_patches = limits.max_item_patches;

@@ -264,11 +264,23 @@ bool Scheduler::ends_with_awaited(const Sequence& s) {
 
 std::int64_t Scheduler::expected_blocks(const Sequence& s) const {
   const auto generated = static_cast<std::int64_t>(s.completion.ids.size());
-  const std::int64_t expected = s.request.expected_new_tokens > 0
-                                    ? s.request.expected_new_tokens
-                                    : lengths_.tokens(s.request.max_new_tokens);
   return kv_.blocks_for(
-      std::min(s.most_tokens(), s.prompt_tokens() + std::max(expected, generated + 1)));
+      std::min(s.most_tokens(), s.prompt_tokens() + std::max(expected_tokens(s), generated + 1)));
+}
+
+std::int64_t Scheduler::expected_tokens(const Sequence& s) const {
+  return s.request.expected_new_tokens > 0 ? s.request.expected_new_tokens
+                                           : lengths_.tokens(s.request.max_new_tokens);
+}
+
+std::int64_t Scheduler::even_rows(std::int64_t decodes) const {
+  std::int64_t prompt_tokens = 0, new_tokens = 0;
+  for (const auto& s : running_) {
+    prompt_tokens += s->prompt_tokens() - s->reused;
+    new_tokens += std::min(expected_tokens(*s), s->request.max_new_tokens);
+  }
+  return limits_.even.rows(decodes, static_cast<std::int64_t>(running_.size()), prompt_tokens,
+                           new_tokens, limits_.max_batch_tokens);
 }
 
 void Scheduler::plan(StepPlan& plan, PlanRows& rows) {
@@ -398,7 +410,7 @@ void Scheduler::admit() {
       return;  // blocks are given in order, or long sequences would starve
     kv_.share(shared, sequence.blocks);
     promised += expected - static_cast<std::int64_t>(shared.size());
-    sequence.cached = cached;
+    sequence.cached = sequence.reused = cached;
     stats_.reused_tokens += cached;
     sequence.admission = ++stats_.admitted;
     release_features(sequence, cached);
@@ -481,6 +493,8 @@ void Scheduler::choose_chunks() {
       options_.separate_phases &&
       std::ranges::any_of(running_, [](const auto& s) { return s->pending() > 1; });
   if (!prompts_alone) add_decodes(budget);
+  const std::int64_t decodes = limits_.max_batch_tokens - budget.tokens;
+  budget.tokens = even_rows(decodes) - decodes;
   add_prompts(budget);
   if (prompts_alone && chunks_.empty()) add_decodes(budget);
   // All blocks are held by prompts that wait for each other: the one admitted first goes on.

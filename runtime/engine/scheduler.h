@@ -36,6 +36,7 @@ struct Sequence {
   std::vector<ContentKey> block_keys;  ///< of the prompt's full blocks, up to the first unknown one
   std::vector<std::int32_t> blocks;    ///< empty until admitted
   std::int64_t cached = 0;             ///< tokens in the cache
+  std::int64_t reused = 0;             ///< tokens that were in the cache when it was admitted
   std::int64_t awaited = 0;            ///< tokens that planned steps will produce
   Sha256 logits_hash;
   std::int64_t admission = 0;    ///< number of its last admission; 0: it waits
@@ -86,7 +87,7 @@ struct PlanRows {
 
 /// Chooses the work of the next step from the sequences, their order and the limits alone; it knows
 /// neither time nor devices. Decodes come first, one token each, then prompts in order of
-/// admission, in chunks that fill the rest of the step.
+/// admission, in chunks that fill the rest of the step. Its size is that of even_steps.h.
 ///
 /// A sequence is admitted when enough blocks are free for its expected length beside the expected
 /// growth of the running ones. Where outputs grow longer than expected, the sequence admitted last
@@ -176,6 +177,9 @@ class Scheduler {
     return image.end > cached;
   }
   [[nodiscard]] std::int64_t expected_blocks(const Sequence& sequence) const;
+  [[nodiscard]] std::int64_t expected_tokens(const Sequence& sequence) const;
+  /// Rows that a step with `decodes` takes.
+  [[nodiscard]] std::int64_t even_rows(std::int64_t decodes) const;
 
   layers::ModelConfig config_;
   EngineLimits limits_;

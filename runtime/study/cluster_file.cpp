@@ -138,14 +138,16 @@ ClusterReplica parse_replica(const Json& json, const Reader& file) {
   const Reader read(
       json, file.inside("replicas"),
       {"tensor", "max_sequences", "max_batch_tokens", "encode_patches", "feature_rows", "kv_tokens",
-       "feed_s", "feed_threads", "reused_tokens", "step"});
+       "ridge_rows", "tile_rows", "feed_s", "feed_threads", "reused_tokens", "step"});
   ClusterReplica r;
   r.tensor = static_cast<int>(read.whole("tensor", 1, 65536));
   r.limits = {.max_batch_tokens = read.whole("max_batch_tokens", 1, 1e9),
               .max_sequences = read.whole("max_sequences", 1, 1e9),
               .encode_patches = read.whole("encode_patches", 0, 1e12, 0),
               .feature_rows = read.whole("feature_rows", 0, 1e12, 0),
-              .kv_tokens = read.whole("kv_tokens", 0, 1e15, 0)};
+              .kv_tokens = read.whole("kv_tokens", 0, 1e15, 0),
+              .even = {.ridge_rows = read.whole("ridge_rows", 0, 1e9, 0),
+                       .tile_rows = read.whole("tile_rows", 1, 1e9, 1)}};
   if (r.limits.max_batch_tokens < r.limits.max_sequences)
     read.fail("max_batch_tokens", "at least max_sequences", read.at("max_batch_tokens").dump());
   r.feed = {.seconds = read.number("feed_s", 0, 1e6, 0),

@@ -30,7 +30,9 @@ Json to_json(const EngineLimits& limits) {
           {"max_sequences", limits.max_sequences},
           {"encode_patches", limits.encode_patches},
           {"feature_rows", limits.feature_rows},
-          {"kv_tokens", limits.kv_blocks * limits.kv_block_tokens}};
+          {"kv_tokens", limits.kv_blocks * limits.kv_block_tokens},
+          {"ridge_rows", limits.even.ridge_rows},
+          {"tile_rows", limits.even.tile_rows}};
 }
 
 Json to_json(const EngineStats& engine, std::int64_t steps) {

@@ -65,6 +65,7 @@ class Replica {
       ends_.pop();
       --decoding_, decoding_keys_ -= static_cast<double>(ending.tokens);
       kv_held_ -= ending.kv_tokens;
+      prompt_tokens_ -= ending.to_compute, new_tokens_ -= ending.new_tokens;
       run.done_s.push_back(end);
     }
     return end;
@@ -78,11 +79,11 @@ class Replica {
     double ready_s;
   };
   struct Prompt {
-    std::int64_t item, cached, kv_tokens;
+    std::int64_t item, cached, kv_tokens, to_compute;
   };
   /// A decoding sequence: it takes one token per step, so its last step is known at once.
   struct Ending {
-    std::int64_t step, tokens, kv_tokens;
+    std::int64_t step, tokens, kv_tokens, to_compute, new_tokens;
     friend bool operator>(const Ending& a, const Ending& b) { return a.step > b.step; }
   };
 
@@ -120,17 +121,21 @@ class Replica {
       const std::int64_t kv = item.prompt_tokens + item.new_tokens;
       const bool alone = prompts_.empty() && decoding_ == 0;
       if (job_.limits.kv_tokens > 0 && !alone && kv_held_ + kv > job_.limits.kv_tokens) return;
-      kv_held_ += kv;
+      kv_held_ += kv, new_tokens_ += item.new_tokens;
       const auto reused = any_ ? static_cast<std::int64_t>(job_.reused_tokens) : 0;
       any_ = true;
-      prompts_.push_back(
-          {encoded_.front(), std::clamp<std::int64_t>(reused, 0, item.prompt_tokens - 1), kv});
+      const auto cached = std::clamp<std::int64_t>(reused, 0, item.prompt_tokens - 1);
+      prompts_.push_back({encoded_.front(), cached, kv, item.prompt_tokens - cached});
+      prompt_tokens_ += prompts_.back().to_compute;
       encoded_.pop_front();
     }
   }
 
   void fill(StepWork& work) {
-    std::int64_t budget = job_.limits.max_batch_tokens - decoding_;
+    std::int64_t budget =
+        job_.limits.even.rows(decoding_, decoding_ + static_cast<std::int64_t>(prompts_.size()),
+                              prompt_tokens_, new_tokens_, job_.limits.max_batch_tokens) -
+        decoding_;
     work.rows = work.logit_rows = static_cast<double>(decoding_);
     decoding_keys_ += static_cast<double>(decoding_);
     work.keys = work.kv_tokens = decoding_keys_;
@@ -148,7 +153,8 @@ class Replica {
       if (item.patches > 0) features_ -= item.visual_tokens;
       // The first token comes with this step, each other one with a step more.
       const std::int64_t steps = std::max<std::int64_t>(1, item.new_tokens) - 1;
-      ends_.push({step_ + 1 + steps, item.prompt_tokens + steps, prompt.kv_tokens});
+      ends_.push({step_ + 1 + steps, item.prompt_tokens + steps, prompt.kv_tokens,
+                  prompt.to_compute, item.new_tokens});
       ++decoding_;
       decoding_keys_ += static_cast<double>(item.prompt_tokens);
       prompts_.pop_front();
@@ -163,7 +169,8 @@ class Replica {
   std::deque<Prompt> prompts_;  ///< admitted, in order; the first is being prefilled
   std::priority_queue<Ending, std::vector<Ending>, std::greater<>> ends_;
   std::int64_t decoding_ = 0, features_ = 0, kv_held_ = 0, step_ = 0;
-  double decoding_keys_ = 0;  ///< cached tokens of decoding sequences
+  std::int64_t prompt_tokens_ = 0, new_tokens_ = 0;  ///< to compute for the admitted ones
+  double decoding_keys_ = 0;                         ///< cached tokens of decoding sequences
   bool any_ = false;
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "runtime/engine/even_steps.h"
 #include "runtime/study/model/step_model.h"
 
 #include <cstdint>
@@ -23,6 +24,7 @@ struct SimulatedLimits {
   std::int64_t encode_patches = 0;  ///< per rank and step
   std::int64_t feature_rows = 0;    ///< visual tokens held at once; 0: no limit
   std::int64_t kv_tokens = 0;       ///< 0: no limit
+  runtime::EvenSteps even = {};
 };
 
 /// Reading and decoding beside the engine.

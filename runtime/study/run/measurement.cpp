@@ -111,6 +111,17 @@ void add_records(const Json& rank, Measurement& m, bool keep) {
   }
 }
 
+/// Files of earlier versions lack the last two.
+SimulatedLimits parse_limits(const Json& json) {
+  return {.max_batch_tokens = json.at("max_batch_tokens"),
+          .max_sequences = json.at("max_sequences"),
+          .encode_patches = json.at("encode_patches"),
+          .feature_rows = json.at("feature_rows"),
+          .kv_tokens = json.at("kv_tokens"),
+          .even = {.ridge_rows = json.value("ridge_rows", std::int64_t{0}),
+                   .tile_rows = json.value("tile_rows", std::int64_t{1})}};
+}
+
 /// The engine's times of a replica's leader, as means over `data` replicas, and its limits.
 void add_leader(const Json& leader, int data, Measurement& m) {
   const Json& engine = leader.at("engine");
@@ -123,12 +134,7 @@ void add_leader(const Json& leader, int data, Measurement& m) {
   m.preempted += engine.at("preempted").get<std::int64_t>();
   m.device = leader.at("device");
   m.threads = leader.at("threads");
-  const Json& limits = leader.at("limits");
-  m.limits = {.max_batch_tokens = limits.at("max_batch_tokens"),
-              .max_sequences = limits.at("max_sequences"),
-              .encode_patches = limits.at("encode_patches"),
-              .feature_rows = limits.at("feature_rows"),
-              .kv_tokens = limits.at("kv_tokens")};
+  m.limits = parse_limits(leader.at("limits"));
 }
 
 void add_rank(const Json& rank, Measurement& m) {
@@ -240,7 +246,9 @@ Json to_json(const Measurement& m) {
                     {"max_sequences", m.limits.max_sequences},
                     {"encode_patches", m.limits.encode_patches},
                     {"feature_rows", m.limits.feature_rows},
-                    {"kv_tokens", m.limits.kv_tokens}};
+                    {"kv_tokens", m.limits.kv_tokens},
+                    {"ridge_rows", m.limits.even.ridge_rows},
+                    {"tile_rows", m.limits.even.tile_rows}};
   json["threads"] = m.threads, json["device"] = m.device;
   json["version"] = m.version, json["revision"] = m.revision;
   json["fingerprint"] = m.fingerprint;
@@ -282,12 +290,7 @@ Measurement measurement_from(const Json& json) {
   read("rows", m.rows), read("logit_rows", m.logit_rows), read("keys", m.keys);
   read("admitted", m.admitted), read("reused_tokens", m.reused_tokens);
   read("preempted", m.preempted), read("weight_bytes", m.weight_bytes);
-  const Json& limits = json.at("limits");
-  m.limits = {.max_batch_tokens = limits.at("max_batch_tokens"),
-              .max_sequences = limits.at("max_sequences"),
-              .encode_patches = limits.at("encode_patches"),
-              .feature_rows = limits.at("feature_rows"),
-              .kv_tokens = limits.at("kv_tokens")};
+  m.limits = parse_limits(json.at("limits"));
   read("threads", m.threads), read("device", m.device), read("version", m.version);
   read("revision", m.revision), read("fingerprint", m.fingerprint);
   m.energy_j = maybe("energy_j");

@@ -121,6 +121,7 @@ class EngineInvariance : public testing::TestWithParam<Shard> {
     const bool at_once = random.one_in(3);
     const std::int64_t last = at_once ? 0 : random.in(1, 60);
     for (std::int64_t i = 0; i < kTasks; ++i) s.submit_at.push_back(random.in(0, last));
+    if (random.one_in(2)) limits.even = {random.in(1, 60), random.in(1, 16)};
     return s;
   }
 

@@ -118,6 +118,7 @@ World random_world(std::uint64_t seed) {
     if (random.one_in(2)) request.expected_new_tokens = random.in(1, request.max_new_tokens);
     world.requests.push_back(std::move(request));
   }
+  if (random.one_in(2)) limits.even = {random.in(1, 60), random.in(1, 16)};
   return world;
 }
 

@@ -34,6 +34,37 @@ TEST(Simulation, SequencesShareStepsUpToTheLimit) {
   EXPECT_LE(run.steps, 106);
 }
 
+/// The 32B in bf16 on an H100, by its data sheet: configs/clusters/qwen3-vl-32b.json.
+StepTimes h100() {
+  const double read_s = 64e9 / 2900e9, row_s = 62.4e9 / 790e12;
+  StepTimes times;
+  times.knots = {{1, read_s}, {read_s / row_s, read_s}, {1000 * read_s / row_s, 1000 * read_s}};
+  times.per_logit_row_s = 1.56e9 / 790e12, times.per_key_s = 1.05e6 / 790e12;
+  times.per_kv_token_s = 262144 / 2900e9, times.per_patch_s = 1.42e9 / 600e12;
+  return times;
+}
+
+// 42 of 43 sequences decode, each 127 times; meanwhile prompts of 1088 tokens follow at the rate at
+// which they end, in three chunks each.
+TEST(Simulation, EvenStepsCostWhatTheSameWorkInEqualStepsCosts) {
+  const std::vector<SimulatedItem> items(
+      2000, {.prompt_tokens = 1088, .visual_tokens = 1024, .patches = 4096, .new_tokens = 128});
+  SimulatedJob one = job(items);
+  one.times = h100();
+  one.limits = {.max_batch_tokens = 2048, .max_sequences = 43, .encode_patches = 8192};
+  const double filled_s = simulate(one).makespan_s;
+  one.limits.even = {.ridge_rows = 256, .tile_rows = 128};
+  const double even_s = simulate(one).makespan_s;
+  const double ends = 42.0 / 127;
+  const StepWork step{.rows = 42 + ends * 1088,
+                      .logit_rows = 42 + ends,
+                      .keys = 42 * (1088 + 64) + ends * 1088 * 1088 / 2,
+                      .kv_tokens = 42 * (1088 + 64) + ends * 1088 * 2,
+                      .patches = ends * 4096};
+  EXPECT_NEAR(even_s / 2000, one.times.seconds(step) / ends, 0.03 * even_s / 2000);
+  EXPECT_GT(filled_s, 1.2 * even_s);
+}
+
 TEST(Simulation, CacheBoundsHowManyRun) {
   const std::vector<SimulatedItem> items(4, {.prompt_tokens = 10, .new_tokens = 5});
   SimulatedJob one = job(items);

@@ -41,7 +41,7 @@ def official_list(config):
 
 def configs():
     """By the rule of random weights: eight leaves; and few, with blocks of 64 rows and a layer that is half bfloat16."""
-    from tiny_models import _config as config
+    from tiny_models import tiny_config as config
 
     wide = config(hidden=128, layers=3, heads=8, kv_heads=2, head_dim=128, intermediate=2048, tied=True,
                   mrope_section=[24, 20, 20], depth=2, vision_hidden=32, vision_heads=1, vision_intermediate=48,
@@ -55,7 +55,7 @@ def configs():
 
 def quantiser_source():
     """What transformers quantises itself: there blocks must be whole, and more than one in each direction."""
-    from tiny_models import _config as config
+    from tiny_models import tiny_config as config
 
     return config(hidden=256, layers=1, heads=2, kv_heads=2, head_dim=128, intermediate=256, tied=True,
                   mrope_section=[24, 20, 20], depth=1, vision_hidden=32, vision_heads=1, vision_intermediate=48,

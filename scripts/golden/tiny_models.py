@@ -10,7 +10,7 @@ from common import SEED
 IDS = tiny_tokenizer.added_ids()
 
 
-def _config(hidden, layers, heads, kv_heads, head_dim, intermediate, tied, mrope_section,
+def tiny_config(hidden, layers, heads, kv_heads, head_dim, intermediate, tied, mrope_section,
             depth, vision_hidden, vision_heads, vision_intermediate, taps, positions):
     return {
         "architectures": ["Qwen3VLForConditionalGeneration"],
@@ -64,18 +64,18 @@ def _config(hidden, layers, heads, kv_heads, head_dim, intermediate, tied, mrope
 
 
 CONFIGS = {
-    "gqa8-tied": _config(hidden=64, layers=4, heads=8, kv_heads=1, head_dim=32, intermediate=256, tied=True,
+    "gqa8-tied": tiny_config(hidden=64, layers=4, heads=8, kv_heads=1, head_dim=32, intermediate=256, tied=True,
                          mrope_section=[6, 5, 5], depth=4, vision_hidden=144, vision_heads=2, vision_intermediate=192,
                          taps=[0, 1, 3], positions=2304),
-    "mha-untied": _config(hidden=128, layers=3, heads=8, kv_heads=8, head_dim=64, intermediate=512, tied=False,
+    "mha-untied": tiny_config(hidden=128, layers=3, heads=8, kv_heads=8, head_dim=64, intermediate=512, tied=False,
                           mrope_section=[12, 10, 10], depth=5, vision_hidden=128, vision_heads=2, vision_intermediate=256,
                           taps=[1, 3], positions=256),
-    "gqa4-wide": _config(hidden=96, layers=5, heads=8, kv_heads=2, head_dim=128, intermediate=768, tied=False,
+    "gqa4-wide": tiny_config(hidden=96, layers=5, heads=8, kv_heads=2, head_dim=128, intermediate=768, tied=False,
                          mrope_section=[24, 20, 20], depth=6, vision_hidden=144, vision_heads=2, vision_intermediate=200,
                          taps=[0, 2, 4], positions=2304),
 }
 # This one tests reading checkpoints: it is small enough to commit with its weights, in two shards.
-SHARDED = _config(hidden=32, layers=2, heads=2, kv_heads=1, head_dim=32, intermediate=96, tied=False,
+SHARDED = tiny_config(hidden=32, layers=2, heads=2, kv_heads=1, head_dim=32, intermediate=96, tied=False,
                   mrope_section=[6, 5, 5], depth=2, vision_hidden=32, vision_heads=1, vision_intermediate=48,
                   taps=[0], positions=16)
 

@@ -113,23 +113,22 @@ void EngineRank::share(StepPlan& plan) {
 void EngineRank::launch(const StepPlan& plan) {
   ++stats_.steps;
   if (plan.idle()) ++stats_.idle_steps;
-  const double begin = clock_.now_s();
   model_.zero_blocks(ctx_, plan.zero_blocks);
   // Before this plan's own batch reuses the event of a joined one.
   if (plan.joined_encodes > 0) {
     event_of(plan.joined_encodes).hold(ctx_.stream());
     encodes_passed_ = std::max<std::int64_t>(encodes_passed_, plan.joined_encodes);
   }
-  if (!plan.encode.empty()) encode(plan);
-  const double encoded = clock_.now_s();
-  stats_.encode_s += encoded - begin;
+  // On a stream of its own, enqueuing the encoder's copies and kernels would hold up the decoder.
+  const bool beside = &vision_ != &ctx_;
+  if (!beside) encode(plan);
+  decode(plan);
+  if (beside) encode(plan);
   stats_.tokens += static_cast<std::int64_t>(plan.ids.size());
   stats_.logit_rows += static_cast<std::int64_t>(plan.logit_rows.size());
   for (std::size_t s = 0; s < plan.seq_lens.size(); ++s)
     stats_.attended_keys +=
         std::int64_t{plan.seq_lens[s]} * (plan.cu_seqlens[s + 1] - plan.cu_seqlens[s]);
-  if (!plan.ids.empty()) decode(plan);
-  count_forward(plan, clock_.now_s() - encoded);
 }
 
 void EngineRank::count_forward(const StepPlan& plan, double seconds) {
@@ -153,6 +152,8 @@ void EngineRank::finish(const StepPlan& plan, StepResult& result) {
 }
 
 void EngineRank::encode(const StepPlan& plan) {
+  if (plan.encode.empty()) return;
+  const double begin = clock_.now_s();
   my_grids_.clear(), images_.clear();
   const std::int64_t merge_unit = model_.config().vision.merge_unit();
   std::byte* const staged = patch_rows_.next();
@@ -180,6 +181,7 @@ void EngineRank::encode(const StepPlan& plan) {
   model_.encode(vision_, ConstTensorView(patches, DType::kU8, Shape{(end - staged) / width, width}),
                 my_grids_, images_);
   event_of(++encodes_).record(vision_.stream());
+  stats_.encode_s += clock_.now_s() - begin;
 }
 
 std::int64_t EngineRank::encodes_passed() {
@@ -208,6 +210,8 @@ void EngineRank::forward(const StepPlan& plan, const StepBlock& block, TensorVie
 }
 
 void EngineRank::decode(const StepPlan& plan) {
+  if (plan.ids.empty()) return;
+  const double begin = clock_.now_s();
   const StepSizes sizes = StepSizes::of(plan);
   // On CPU nothing is recorded, so padding would be wasted work.
   const bool padded = ctx_.device().type != DeviceType::kCpu && is_decode_only(plan);
@@ -231,6 +235,7 @@ void EngineRank::decode(const StepPlan& plan) {
   if (whole_rows > 0)
     whole_ = download(ctx_, logits.rows(argmax_rows, whole_rows),
                       results_.data() + limits_.max_logit_rows * kLargestBytes);
+  count_forward(plan, clock_.now_s() - begin);
 }
 
 void EngineRank::wait(const Stream& stream, Communicator* comm) {

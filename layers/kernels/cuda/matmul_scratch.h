@@ -14,6 +14,9 @@ namespace retinue::cuda {
 /// cuBLASLt's workspace: NVIDIA's recommendation for Hopper.
 inline constexpr std::size_t kMatmulWorkspaceBytes = std::size_t{32} << 20;
 
+/// Rows of a product's tiles at their largest. Pieces of whole tiles leave no tile half empty.
+inline constexpr std::int64_t kMatmulTileRows = 256;
+
 /// Regions in bytes from the start; each begins 256-byte aligned. `chunk` rows at a time pass
 /// through `sums` and `x`, which bounds both together.
 ///   sums  [leaves, chunk, leading_dimension(outputs)] f32, or y where y itself is not aligned
@@ -28,14 +31,16 @@ struct MatmulScratch {
 constexpr MatmulScratch matmul_scratch(std::int64_t rows, std::int64_t inputs, std::int64_t outputs,
                                        int leaves) {
   // Without leaves only unaligned operands pass through, and a model has none.
-  const std::int64_t limit = std::int64_t{leaves > 1 ? 128 : 16} << 20;
+  const std::int64_t limit = std::int64_t{leaves > 1 ? 160 : 16} << 20;
   const std::int64_t sum_bytes = leading_dimension(outputs) * 4 * leaves;
   const std::int64_t x_bytes = leading_dimension(inputs) * 2;
   const auto aligned = [](std::int64_t bytes) {
     return static_cast<std::size_t>((bytes + 255) / 256 * 256);
   };
   MatmulScratch scratch;
-  scratch.chunk = std::min(rows, std::max<std::int64_t>(1, (limit - 512) / (sum_bytes + x_bytes)));
+  const std::int64_t fit = std::max<std::int64_t>(1, (limit - 512) / (sum_bytes + x_bytes));
+  scratch.chunk =
+      std::min(rows, fit < kMatmulTileRows ? fit : fit / kMatmulTileRows * kMatmulTileRows);
   scratch.sums = kMatmulWorkspaceBytes;
   scratch.x = scratch.sums + aligned(scratch.chunk * sum_bytes);
   scratch.bias = scratch.x + aligned(scratch.chunk * x_bytes);

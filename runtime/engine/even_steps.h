@@ -15,7 +15,8 @@ struct EvenSteps {
   /// Rows of the next step, at most `limit`. Where all sequences are alike, each step has
   /// running · prompt_tokens / new_tokens rows of prompts, so that one begins when one ends. That is
   /// rounded down to whole tiles, since more steps above the ridge cost nothing, and is never less
-  /// than the ridge. Without decodes no sequence waits for its next token, and the step is full.
+  /// than the ridge. A sequence that runs alone holds up no other: its prompt fills steps. Where several
+  /// began and ended together, full steps would let them do so again and again.
   ///   decodes        rows that decode
   ///   running        sequences, those that decode included
   ///   prompt_tokens  of all of these, without cached ones
@@ -23,7 +24,7 @@ struct EvenSteps {
   [[nodiscard]] std::int64_t rows(std::int64_t decodes, std::int64_t running,
                                   std::int64_t prompt_tokens, std::int64_t new_tokens,
                                   std::int64_t limit) const {
-    if (ridge_rows == 0 || decodes == 0) return limit;
+    if (ridge_rows == 0 || running <= 1) return limit;
     const std::int64_t prompts = running * prompt_tokens / std::max<std::int64_t>(new_tokens, 1);
     const std::int64_t even = (decodes + prompts) / tile_rows * tile_rows;
     const std::int64_t least = (ridge_rows + tile_rows - 1) / tile_rows * tile_rows;

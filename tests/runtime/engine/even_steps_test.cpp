@@ -26,8 +26,9 @@ TEST(EvenSteps, StayWithinTheLimitAndHaveRoomForAllDecodes) {
   EXPECT_EQ(kSteps.rows(331, 331, 0, 331 * 128, 2048), 331) << "five tiles are less";
 }
 
-TEST(EvenSteps, AreFullWithoutDecodesOrWithoutARidge) {
-  EXPECT_EQ(kSteps.rows(0, 43, 43 * 1088, 43 * 128, 2048), 2048);
+TEST(EvenSteps, AreFullForASequenceAloneOrWithoutARidge) {
+  EXPECT_EQ(kSteps.rows(0, 1, 1088, 128, 2048), 2048);
+  EXPECT_EQ(kSteps.rows(0, 43, 43 * 1088, 43 * 128, 2048), 320) << "365 in whole tiles";
   EXPECT_EQ(EvenSteps{}.rows(40, 43, 43 * 1088, 43 * 128, 2048), 2048);
 }
 
@@ -36,7 +37,9 @@ std::vector<std::int64_t> rows_of_steps(const EvenSteps& even) {
   EngineLimits limits;
   limits.max_batch_tokens = 1024, limits.max_sequences = limits.max_logit_rows = 16;
   limits.max_sequence_tokens = 72, limits.kv_blocks = 1000, limits.even = even;
-  Scheduler scheduler({}, limits, {.share = false}, 1);
+  layers::ModelConfig config;
+  config.image_token_id = 1000, config.video_token_id = 1001;
+  Scheduler scheduler(config, limits, {.share = false}, 1);
   for (std::uint64_t i = 0; i < 400; ++i) {
     Request request;
     request.id = i, request.max_new_tokens = 8;
@@ -63,7 +66,7 @@ TEST(EvenSteps, MakeTheStepsOfASchedulerAlike) {
   const std::vector<std::int64_t> even = rows_of_steps({.ridge_rows = 32, .tile_rows = 16});
   const std::vector<std::int64_t> filled = rows_of_steps({});
   ASSERT_GT(even.size(), 100U);
-  // Not the first steps, which are full, nor the last, when nothing is left to begin.
+  // Neither the first steps, when few decode, nor the last, when nothing is left to begin.
   for (std::size_t step = 10; step + 20 < even.size(); ++step) {
     EXPECT_LE(even[step], 144) << step;
     EXPECT_GE(even[step], 112) << step;

@@ -1,4 +1,5 @@
 #include "cuda_emulator/runtime_api.h"
+#include "cuda_emulator/simt.h"
 #include "tests/support/cuda_emulator/src/capture.h"
 #include "tests/support/cuda_emulator/src/device.h"
 #include "tests/support/cuda_emulator/src/device_memory.h"
@@ -6,6 +7,7 @@
 #include "tests/support/cuda_emulator/src/stream.h"
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 namespace cuda_emulator {
@@ -18,13 +20,31 @@ bool is_device(int device) { return device >= 0 && device < device_count(); }
 // Sizes of a Hopper GPU, since programs adapt to them, but few multiprocessors, so that one kernel
 // needs few blocks.
 constexpr int kMultiprocessors = 8, kThreadsPerMultiprocessor = 2048, kRegisters = 65536;
-constexpr int kSharedPerMultiprocessor = 228 << 10, kSharedPerBlock = 48 << 10;
-constexpr int kSharedPerBlockOptIn = 227 << 10;
+constexpr int kSharedPerBlock = 48 << 10, kReservedPerBlock = 1 << 10;
 constexpr int kL2Bytes = 4 << 20, kBlocksPerMultiprocessor = 32;
 
 }  // namespace
 
 int current_device() { return chosen_device; }
+
+Capability capability() {
+  const char* text = std::getenv("RETINUE_EMULATOR_CAPABILITY");
+  if (text == nullptr || *text == '\0') return {};
+  Capability claimed;
+  int end = 0;
+  if (std::sscanf(text, "%d.%d%n", &claimed.major, &claimed.minor, &end) != 2 ||
+      text[end] != '\0') {
+    fail("RETINUE_EMULATOR_CAPABILITY is \"%s\"; wanted two numbers such as 8.9", text);
+  }
+  return claimed;
+}
+
+// CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
+int shared_bytes_per_block(Capability of) {
+  if (of.major < 8) return (of.major == 7 && of.minor == 5 ? 64 : 96) << 10;
+  if (of.major == 8) return (of.minor == 0 || of.minor == 7 ? 163 : 99) << 10;
+  return (of.major < 12 ? 227 : 99) << 10;
+}
 
 }  // namespace cuda_emulator
 
@@ -61,14 +81,15 @@ cudaError_t cudaDeviceSetLimit(cudaLimit, std::size_t) { return cudaSuccess; }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (!is_device(device)) return finish(cudaErrorInvalidDevice);
+  const Capability claimed = capability();
   cudaDeviceProp p = {};
   std::snprintf(p.name, sizeof p.name, "Emulated CUDA device (tests only)");
   std::snprintf(p.uuid.bytes, sizeof p.uuid.bytes, "emulated-%d", device);
   p.totalGlobalMem = device_memory_bytes();
   p.sharedMemPerBlock = kSharedPerBlock;
-  p.sharedMemPerBlockOptin = kSharedPerBlockOptIn;
-  p.sharedMemPerMultiprocessor = kSharedPerMultiprocessor;
-  p.reservedSharedMemPerBlock = 1 << 10;
+  p.sharedMemPerBlockOptin = static_cast<std::size_t>(shared_bytes_per_block(claimed));
+  p.sharedMemPerMultiprocessor = p.sharedMemPerBlockOptin + kReservedPerBlock;
+  p.reservedSharedMemPerBlock = kReservedPerBlock;
   p.regsPerBlock = p.regsPerMultiprocessor = kRegisters;
   p.warpSize = 32;
   p.memPitch = 0x7FFFFFFF;
@@ -78,8 +99,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   p.maxGridSize[0] = 0x7FFFFFFF;
   p.maxGridSize[1] = p.maxGridSize[2] = 65535;
   p.totalConstMem = 64 << 10;
-  p.major = 9;
-  p.minor = 0;
+  p.major = claimed.major;
+  p.minor = claimed.minor;
   p.multiProcessorCount = kMultiprocessors;
   p.maxThreadsPerMultiProcessor = kThreadsPerMultiprocessor;
   p.maxBlocksPerMultiProcessor = kBlocksPerMultiprocessor;
@@ -123,13 +144,13 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
       *value = kSharedPerBlock;
       break;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-      *value = kSharedPerBlockOptIn;
+      *value = static_cast<int>(p.sharedMemPerBlockOptin);
       break;
     case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
-      *value = kSharedPerMultiprocessor;
+      *value = static_cast<int>(p.sharedMemPerMultiprocessor);
       break;
     case cudaDevAttrReservedSharedMemoryPerBlock:
-      *value = 1 << 10;
+      *value = kReservedPerBlock;
       break;
     case cudaDevAttrTotalConstantMemory:
       *value = 64 << 10;

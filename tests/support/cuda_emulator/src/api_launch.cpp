@@ -92,7 +92,7 @@ using namespace cuda_emulator;
 cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value) {
   if (function == nullptr) return finish(cudaErrorInvalidDeviceFunction);
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
-  if (value < 0 || static_cast<std::size_t>(value) > kMaxSharedBytes)
+  if (value < 0 || value > shared_bytes_per_block(capability()))
     return finish(cudaErrorInvalidValue);
   const std::lock_guard lock(mutex);
   dynamic_shared_limits()[function] = value;
@@ -117,10 +117,11 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const voi
   if (block_size < 1 || block_size > static_cast<int>(kMaxThreadsPerBlock)) {
     return finish(cudaErrorInvalidValue);
   }
-  constexpr std::size_t kPerMultiprocessor = 228 << 10, kReservedPerBlock = 1 << 10;
+  constexpr std::size_t kReservedPerBlock = 1 << 10;
+  const auto most = static_cast<std::size_t>(shared_bytes_per_block(capability()));
   const int by_threads = 2048 / ((block_size + 31) / 32 * 32);
   const auto by_shared =
-      static_cast<int>(kPerMultiprocessor / (dynamic_shared_bytes + kReservedPerBlock));
-  *blocks = dynamic_shared_bytes > kMaxSharedBytes ? 0 : std::min({by_threads, by_shared, 32});
+      static_cast<int>((most + kReservedPerBlock) / (dynamic_shared_bytes + kReservedPerBlock));
+  *blocks = dynamic_shared_bytes > most ? 0 : std::min({by_threads, by_shared, 32});
   return cudaSuccess;
 }

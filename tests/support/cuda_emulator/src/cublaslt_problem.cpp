@@ -1,5 +1,7 @@
 #include "tests/support/cuda_emulator/src/cublaslt_problem.h"
 
+#include "tests/support/cuda_emulator/src/device.h"
+
 #include <algorithm>
 #include <utility>
 
@@ -62,8 +64,9 @@ bool scale_modes_are_supported(std::int32_t a, std::int32_t b) {
   return (a == kVector && (b == kVector || b == kBlock)) || (a == kBlock && b == kVector);
 }
 
-/// Whether a product of e4m3 keeps to what cuBLASLt demands where blocks have scales: pairs of modes
-/// (128-element 1D and 128x128 2D block scaling), dimensions of 16 bytes, m and n multiples of four.
+/// Whether a product of e4m3 keeps to what cuBLASLt demands where blocks have scales: a Hopper GPU,
+/// pairs of modes (128-element 1D and 128x128 2D block scaling), dimensions of 16 bytes, m and n
+/// multiples of four.
 bool fp8_is_supported(const cublasLtMatmulDescOpaque_t& desc, const Layout& a, const Layout& b,
                       const Layout& d) {
   const auto d_bytes = static_cast<std::int64_t>(element_bytes(d.element_type()));
@@ -71,9 +74,10 @@ bool fp8_is_supported(const cublasLtMatmulDescOpaque_t& desc, const Layout& a, c
   const bool dimensions = a.rows % 16 == 0 && d.rows % 4 == 0 && d.cols % 4 == 0 &&
                           static_cast<std::int64_t>(d.rows) * d_bytes % 16 == 0;
   const bool strides = a.ld % 16 == 0 && b.ld % 16 == 0 && d.ld * d_bytes % 16 == 0;
-  return desc.transpose_a == CUBLAS_OP_T && desc.transpose_b == CUBLAS_OP_N && columns &&
-         dimensions && strides && a.batch_count == 1 &&
-         scale_modes_are_supported(desc.a_scale_mode, desc.b_scale_mode) &&
+  const Capability gpu = capability();
+  return gpu.major == 9 && gpu.minor == 0 && desc.transpose_a == CUBLAS_OP_T &&
+         desc.transpose_b == CUBLAS_OP_N && columns && dimensions && strides &&
+         a.batch_count == 1 && scale_modes_are_supported(desc.a_scale_mode, desc.b_scale_mode) &&
          desc.epilogue == CUBLASLT_EPILOGUE_DEFAULT;
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <cublasLt.h>
 #include <cuda_bf16.h>
 #include <cuda_fp8.h>
@@ -424,6 +425,15 @@ TEST_F(CublasLtFp8, RefusesWhatHopperRefuses) {
   Layouts bf16 = layouts();
   bf16.a.type = bf16.b.type = CUDA_R_16BF;
   refused(bf16, "bf16 has no scales");
+}
+
+TEST_F(CublasLtFp8, RefusesScalesOfBlocksOnOtherGpusThanHopper) {
+  for (const char* capability : {"8.9", "10.0", "12.0"}) {
+    setenv("RETINUE_EMULATOR_CAPABILITY", capability, 1);
+    EXPECT_EQ(status_of(layouts()), CUBLAS_STATUS_NOT_SUPPORTED) << capability;
+  }
+  unsetenv("RETINUE_EMULATOR_CAPABILITY");
+  EXPECT_EQ(status_of(layouts()), CUBLAS_STATUS_SUCCESS);
 }
 
 TEST_F(CublasLtFp8, RefusesScalesThatItCannotRead) {

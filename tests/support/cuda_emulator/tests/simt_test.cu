@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <numeric>
 #include <set>
 
@@ -299,6 +300,13 @@ TEST(Simt, LaunchesBeyondTheLimitsAreRefused) {
   EXPECT_EQ(
       cudaFuncSetAttribute(does_nothing, cudaFuncAttributeMaxDynamicSharedMemorySize, 228 << 10),
       cudaErrorInvalidValue);
+  setenv("RETINUE_EMULATOR_CAPABILITY", "8.9", 1);
+  EXPECT_CUDA(
+      cudaFuncSetAttribute(does_nothing, cudaFuncAttributeMaxDynamicSharedMemorySize, 99 << 10));
+  EXPECT_EQ(
+      cudaFuncSetAttribute(does_nothing, cudaFuncAttributeMaxDynamicSharedMemorySize, 100 << 10),
+      cudaErrorInvalidValue);
+  unsetenv("RETINUE_EMULATOR_CAPABILITY");
   EXPECT_CUDA(cudaDeviceSynchronize());
   cudaGetLastError();
 }

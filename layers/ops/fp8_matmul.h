@@ -14,9 +14,15 @@ inline constexpr std::int64_t kFp8Group = 128;
 std::int64_t packed_scales_numel(Device device, std::int64_t outputs, std::int64_t inputs,
                                  int leaves);
 
-/// Whether a GPU of this compute capability multiplies f8_e4m3: cuBLASLt has products with a scale
-/// per block on Hopper alone.
-constexpr bool multiplies_fp8(int major, int minor) { return major == 9 && minor == 0; }
+/// What multiplies f8_e4m3 on a GPU: nothing, cuBLASLt, or a kernel of our own.
+enum class Fp8Kernel { kNone, kCublasLt, kMma };
+
+/// By compute capability. cuBLASLt has products with a scale per block on Hopper alone, and the
+/// kernel needs 8.0. Their bits differ; the fingerprint names the capability.
+constexpr Fp8Kernel fp8_kernel(int major, int minor) {
+  if (major == 9 && minor == 0) return Fp8Kernel::kCublasLt;
+  return major >= 8 ? Fp8Kernel::kMma : Fp8Kernel::kNone;
+}
 
 /// Puts rows of a stored matrix of scales, one for each block of 128 outputs and 128 inputs, in
 /// place for some outputs of a packed matrix. For loading only.
@@ -38,9 +44,10 @@ void pack_scales(Context& ctx, ConstTensorView scales, std::int64_t first, std::
 ///           fma(Σ, s · scale, total) in f32, groups upwards. Leaves and rounding are those of
 ///           matmul_tree(). A row with a NaN or an infinity has no finite output.
 ///           The bits of a row depend on that row alone.
-///           CUDA: one algorithm of cuBLASLt per number of inputs of a leaf. A group's sum has the
-///           precision of the tensor cores, about 14 bits on Hopper (DeepSeek-AI 2024,
-///           arXiv:2412.19437, 3.5.2); w.leaves are the product's.
+///           CUDA: w.leaves are the product's. On Hopper one algorithm of cuBLASLt per number of
+///           inputs of a leaf; a group's sum has the precision of its tensor cores for e4m3, about
+///           14 bits (DeepSeek-AI 2024, arXiv:2412.19437, 3.5.2). On other GPUs bf16 instructions,
+///           in one order (kernels/cuda/fp8_mma.h).
 namespace detail {
 std::size_t fp8_matmul_scratch_bytes(const Context& ctx, std::int64_t rows, const PackedMatrix& w,
                                      int leaves);

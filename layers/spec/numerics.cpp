@@ -28,7 +28,8 @@ int reduction_leaves(const ModelConfig& config) {
 
 namespace {
 
-/// Which kernels run: bits differ between kinds of devices.
+/// Which kernels run: bits differ between kinds of devices. The compute capability alone decides
+/// between kernels (ops::fp8_kernel).
 std::string kernels_of(const Context& ctx) {
   if (ctx.device().type == DeviceType::kCpu) return fmt::format("cpu {}", name(ctx.cpu_isa()));
   if constexpr (build::kCuda)

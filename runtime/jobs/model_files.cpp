@@ -89,10 +89,10 @@ DType own_dtype(const RunOptions& options, const layers::ModelConfig& config) {
 }  // namespace
 
 void check_fp8_on(const cuda::DeviceFacts& gpu) {
-  if (!ops::multiplies_fp8(gpu.major, gpu.minor))
+  if (ops::fp8_kernel(gpu.major, gpu.minor) == ops::Fp8Kernel::kNone)
     throw UsageError(fmt::format(
-        "[--device] cuda: {} has compute capability {}.{}, and FP8 checkpoints want 9.0 (Hopper: "
-        "H100, H200). Use the bfloat16 checkpoint of the same size, or --device cpu.",
+        "[--device] cuda: {} has compute capability {}.{}, and FP8 checkpoints want 8.0 (Ampere) "
+        "or newer. Use the bfloat16 checkpoint of the same size, or --device cpu.",
         gpu.name, gpu.major, gpu.minor));
 }
 

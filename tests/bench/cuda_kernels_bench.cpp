@@ -254,7 +254,7 @@ class Bench {
     }
     // Their limit is that of bf16: a ratio may pass 1.
     for (const std::int64_t m : {1, 8, 64, 2048}) {
-      if (!ops::multiplies_fp8(facts_.major, facts_.minor)) break;
+      if (ops::fp8_kernel(facts_.major, facts_.minor) == ops::Fp8Kernel::kNone) break;
       fp8_matmul("fp8 qkv", m, 10240, 5120);
       fp8_matmul("fp8 gate_up", m, 51200, 5120);
       fp8_matmul("fp8 o_proj", m, 5120, 8192, 8);

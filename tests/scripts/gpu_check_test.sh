@@ -186,10 +186,15 @@ test_meshes_of_four_gpus_run_only_where_there_are_four() {
   FAKE_GPUS=4 check --only jobs
   expect_match "$(cat calls)" '^--gtest_filter=\* '
 }
-test_jobs_with_fp8_weights_run_only_on_hopper() {
+test_jobs_with_fp8_weights_run_on_ampere_and_newer() {
   write_host
-  FAKE_GPUS=4 FAKE_CAPABILITY=8.0 check --only jobs
+  FAKE_GPUS=4 FAKE_CAPABILITY=7.5 check --only jobs
   expect_match "$(cat calls)" '^--gtest_filter=\*:-\*fp8\*:\*Fp8\* '
+  for capability in 8.0 8.9 12.0; do
+    rm calls
+    FAKE_GPUS=4 FAKE_CAPABILITY=$capability check --only jobs
+    expect_match "$(cat calls)" '^--gtest_filter=\* '
+  done
 }
 test_logits_of_other_bits_with_two_ranks_are_a_failure() {
   write_host

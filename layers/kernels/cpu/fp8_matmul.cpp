@@ -37,7 +37,7 @@ namespace detail {
 std::size_t fp8_matmul_scratch_bytes(const Context& ctx, std::int64_t rows, const PackedMatrix& w,
                                      int leaves) {
   if (ctx.device().type == DeviceType::kCuda)
-    return cuda::fp8_matmul_scratch(rows, w.inputs, w.outputs, leaves).bytes;
+    return cuda::fp8_scratch_bytes(rows, w.inputs, w.outputs, leaves);
   return static_cast<std::size_t>(Scratch(rows, w.inputs, ctx.threads()).bytes);
 }
 

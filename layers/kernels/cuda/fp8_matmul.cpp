@@ -1,17 +1,21 @@
 #include "layers/ops/fp8_matmul.h"
 
 #include "layers/kernels/cuda/cublaslt_product.h"
+#include "layers/kernels/cuda/fp8_mma.h"
 #include "layers/kernels/cuda/fp8_quantize.h"
 #include "layers/kernels/cuda/fp8_scratch.h"
 #include "layers/kernels/cuda/layout.h"
 #include "layers/kernels/cuda/matmul_tree.h"
 #include "parallel/base/check.h"
+#include "parallel/device/cuda/runtime.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <compare>
 
+// fp8_kernel() says which GPUs multiply with cuBLASLt, as here, and which with fp8_mma.h.
+//
 // Rows are quantised into scratch, then cuBLASLt multiplies them with a scale per block of 128 x 128
 // weights and one per row and group of 128 inputs, a call per leaf: scales have no batches. As in
 // cublaslt_matmul.cpp one algorithm serves every shape, so that bits depend on a row alone. cuBLASLt
@@ -108,23 +112,13 @@ void multiply_leaves(Context& ctx, const ops::detail::MatmulArgs& a, const Fp8Sc
             algorithm);
 }
 
-}  // namespace
-
-}  // namespace retinue::cuda
-
-namespace retinue::ops::detail {
-
-void fp8_matmul(Cuda, Context& ctx, const MatmulArgs& a) {
-  using namespace retinue::cuda;
-  check(a.w.leaves == a.leaves, "fp8_matmul: scales on CUDA are packed for the product's leaves");
-  check(is_aligned(a.w.data.bytes(), kCublasAlignment) &&
-            is_aligned(a.w.scales.bytes(), kCublasAlignment) && is_aligned(a.scratch, 256),
-        "fp8_matmul: weights, scales and scratch on CUDA are aligned");
+void cublaslt_fp8_matmul(Context& ctx, const ops::detail::MatmulArgs& a) {
   const std::int64_t outputs = fp8_outputs(a.w.outputs);
-  const Fp8Scratch scratch = fp8_matmul_scratch(a.x.dim(0), a.w.inputs, a.w.outputs, a.leaves);
+  const Fp8Scratch scratch = fp8_cublaslt_scratch(a.x.dim(0), a.w.inputs, a.w.outputs, a.leaves);
   for (std::int64_t first = 0; first < a.x.dim(0); first += scratch.chunk) {
     const std::int64_t count = std::min(scratch.chunk, a.x.dim(0) - first), rows = fp8_rows(count);
-    fp8_quantize(ctx, a.x.rows(first, count), rows, a.scratch + scratch.q,
+    fp8_quantize(ctx, a.x.rows(first, count),
+                 TensorView(a.scratch + scratch.q, DType::kF8E4M3, Shape{rows, a.w.inputs}),
                  reinterpret_cast<float*>(a.scratch + scratch.scales));
     const TensorView y = a.y.rows(first, count);
     const bool in_place = a.leaves == 1 && rows == count && outputs == a.w.outputs &&
@@ -139,15 +133,40 @@ void fp8_matmul(Cuda, Context& ctx, const MatmulArgs& a) {
   }
 }
 
+bool uses_cublaslt(Device device) {
+  const auto [major, minor] = compute_capability(device.index);
+  return ops::fp8_kernel(major, minor) == ops::Fp8Kernel::kCublasLt;
+}
+
+}  // namespace
+
+}  // namespace retinue::cuda
+
+namespace retinue::ops::detail {
+
+void fp8_matmul(Cuda, Context& ctx, const MatmulArgs& a) {
+  using namespace retinue::cuda;
+  check(a.w.leaves == a.leaves, "fp8_matmul: scales on CUDA are packed for the product's leaves");
+  check(is_aligned(a.w.data.bytes(), kCublasAlignment) &&
+            is_aligned(a.w.scales.bytes(), kCublasAlignment) && is_aligned(a.scratch, 256),
+        "fp8_matmul: weights, scales and scratch on CUDA are aligned");
+  if (uses_cublaslt(ctx.device()))
+    cublaslt_fp8_matmul(ctx, a);
+  else
+    fp8_mma_matmul(ctx, a);
+}
+
 void pack_scales(Cuda, Context& ctx, ConstTensorView scales, std::int64_t first, std::int64_t begin,
                  std::int64_t end, const PackedMatrix& w) {
   check(first % kFp8Group == 0 && begin % kFp8Group == 0 &&
             (end % kFp8Group == 0 || end == w.outputs),
         "pack_scales: parts of a matrix on CUDA are whole blocks of 128 outputs");
   // Algorithms are chosen at the start, where a failure is explained and no graph is captured.
-  const std::int64_t inputs_of_leaf = w.inputs / w.leaves;
-  (void)cuda::pinned_algorithm(ctx.device(), {inputs_of_leaf, DType::kF32});
-  if (w.leaves == 1) (void)cuda::pinned_algorithm(ctx.device(), {inputs_of_leaf, DType::kBF16});
+  if (cuda::uses_cublaslt(ctx.device())) {
+    const std::int64_t inputs_of_leaf = w.inputs / w.leaves;
+    (void)cuda::pinned_algorithm(ctx.device(), {inputs_of_leaf, DType::kF32});
+    if (w.leaves == 1) (void)cuda::pinned_algorithm(ctx.device(), {inputs_of_leaf, DType::kBF16});
+  }
   const cuda::Fp8Scales layout = cuda::fp8_scales(w.outputs, w.inputs, w.leaves);
   // Of the stored blocks, those that hold outputs [begin, end).
   const std::int64_t from = std::max<std::int64_t>(0, (begin - first) / kFp8Group);

@@ -79,6 +79,15 @@ DeviceFacts device_facts(int index) {
   return facts;
 }
 
+std::pair<int, int> compute_capability(int index) {
+  int major = 0, minor = 0;
+  check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index),
+             "cudaDeviceGetAttribute");
+  check_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index),
+             "cudaDeviceGetAttribute");
+  return {major, minor};
+}
+
 std::int64_t free_bytes(int index) {
   use_device(index);
   std::size_t free = 0, total = 0;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 /// The CUDA runtime for the rest of `parallel/device`, without CUDA's headers; handles are void*.
 /// Declared in every build, defined in builds with a CUDA backend: callers are inside
@@ -31,6 +32,8 @@ struct DeviceFacts {
 };
 /// Keeps the current device, and makes no context on the device.
 DeviceFacts device_facts(int index);
+/// The major and minor compute capability alone, quickly enough for every op.
+std::pair<int, int> compute_capability(int index);
 /// 13000 is 13.0. driver_version() is the newest runtime that the driver serves; 0: no driver.
 int driver_version();
 int runtime_version();

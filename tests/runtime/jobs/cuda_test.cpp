@@ -1,6 +1,8 @@
 // Jobs on CUDA devices, from files to captions: within the reference's own error, and the same bits
 // whatever shares the work. Ranks are threads with a device each, so that one process tests all.
+#include "layers/spec/numerics.h"
 #include "layers/weights/safetensors.h"
+#include "parallel/base/build_config.h"
 #include "parallel/base/hash.h"
 #include "parallel/device/cuda/runtime.h"
 #include "runtime/jobs/model_files.h"
@@ -15,6 +17,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <set>
 
 namespace retinue::runtime {
 namespace {
@@ -30,7 +33,23 @@ RunOptions on_cuda(const std::string& config, int tensor, Reduce reduce = Reduce
   return options;
 }
 
-class CudaTrace : public testing::TestWithParam<std::tuple<std::string, std::string>> {
+/// Compute capabilities whose kernels of FP8 differ, for the emulator to claim. "" is the device's own.
+std::vector<std::string> capabilities() {
+  return build::kCudaEmulated ? std::vector<std::string>{"9.0", "8.9"}
+                              : std::vector<std::string>{""};
+}
+class ClaimedCapability {
+ public:
+  explicit ClaimedCapability(const std::string& capability) {
+    setenv("RETINUE_EMULATOR_CAPABILITY", capability.c_str(), 1);
+  }
+  ~ClaimedCapability() { unsetenv("RETINUE_EMULATOR_CAPABILITY"); }
+  ClaimedCapability(const ClaimedCapability&) = delete;
+  ClaimedCapability& operator=(const ClaimedCapability&) = delete;
+};
+
+/// Of a configuration, a case and a capability.
+class CudaTrace : public testing::TestWithParam<std::tuple<std::string, std::string, std::string>> {
  protected:
   /// Traces the case and returns the digest of its logits.
   std::string trace(int ranks, int tensor, Reduce reduce = Reduce::kOrdered) {
@@ -66,6 +85,7 @@ class CudaTrace : public testing::TestWithParam<std::tuple<std::string, std::str
   }
 
   std::string config_ = std::get<0>(GetParam());
+  ClaimedCapability claimed_{std::get<2>(GetParam())};
   test::TemporaryFolder folder_;
 };
 
@@ -97,18 +117,22 @@ TEST_P(CudaTrace, SumsInTheOrderOfTheLibraryAreWithinTheSameError) {
   EXPECT_EQ(kept->last_write_time(), written) << "the second start times nothing";
 }
 
-std::string case_name(const testing::TestParamInfo<std::tuple<std::string, std::string>>& info) {
-  std::string name = std::get<0>(info.param) + "_" + std::get<1>(info.param);
-  std::replace(name.begin(), name.end(), '-', '_');
+std::string case_name(const testing::TestParamInfo<CudaTrace::ParamType>& info) {
+  const auto& [config, of_config, capability] = info.param;
+  std::string name = config + "_" + of_config;
+  if (!capability.empty()) name += "_on_" + capability;
+  for (char& c : name)
+    if (c == '-' || c == '.') c = '_';
   return name;
 }
 INSTANTIATE_TEST_SUITE_P(, CudaTrace,
                          testing::Combine(testing::ValuesIn(test::golden_configs()),
-                                          testing::Values("image", "mixed")),
+                                          testing::Values("image", "mixed"), testing::Values("")),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(Fp8, CudaTrace,
                          testing::Combine(testing::Values("fp8-wide", "fp8-quantiser"),
-                                          testing::Values("text", "image")),
+                                          testing::Values("text", "image"),
+                                          testing::ValuesIn(capabilities())),
                          case_name);
 
 class CudaCaption : public testing::Test {
@@ -215,12 +239,41 @@ TEST_F(CudaCaption, OfWeightsReadTogetherIsThatOfEachRanksOwnOnEveryMesh) {
 }
 
 TEST_F(CudaCaption, OfFp8WeightsIsTheSameHoweverTheyAreReadAndOnEveryMesh) {
-  expect_same_however_read("/tests/golden/fp8/configs/fp8-quantiser");
   config_ = "fp8-wide";
-  const std::string one = captions(1, 1, 8, 256);
-  EXPECT_EQ(captions(1, 1, 1, 64), one) << "alone";
-  for (const auto& [data, tensor] : {std::pair{2, 1}, std::pair{1, 2}, std::pair{1, 4}})
-    EXPECT_EQ(captions(data, tensor, 8, 256), one) << data << " x " << tensor;
+  for (const std::string& capability : capabilities()) {
+    SCOPED_TRACE(capability);
+    const ClaimedCapability claimed(capability);
+    expect_same_however_read("/tests/golden/fp8/configs/fp8-quantiser");
+    const std::string one = captions(1, 1, 8, 256);
+    EXPECT_EQ(captions(1, 1, 1, 64), one) << "alone";
+    for (const auto& [data, tensor] : {std::pair{2, 1}, std::pair{1, 2}, std::pair{1, 4}})
+      EXPECT_EQ(captions(data, tensor, 8, 256), one) << data << " x " << tensor;
+  }
+}
+
+TEST(CudaJob, DevicesWithOtherKernelsOfFp8HaveAnotherFingerprint) {
+  const layers::ModelConfig config =
+      layers::load_model_config(test::golden_root("fp8-wide") + "configs/fp8-wide");
+  std::set<std::string> fingerprints;
+  for (const std::string& capability : capabilities()) {
+    const ClaimedCapability claimed(capability);
+    const Context ctx = Context::plan({DeviceType::kCuda, 0}, 1);
+    fingerprints.insert(layers::numerics(config, DType::kBF16, ctx).fingerprint);
+  }
+  EXPECT_EQ(fingerprints.size(), capabilities().size());
+}
+
+TEST(CudaJob, RefusesFp8WeightsBelowAmpere) {
+  if (!build::kCudaEmulated) return;  // a GPU cannot claim to be older
+  const ClaimedCapability claimed("7.5");
+  try {
+    (void)load_model_files(on_cuda("fp8-wide", 1));
+    FAIL() << "wanted a UsageError";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("compute capability 7.5"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("8.0"));
+  }
+  EXPECT_NO_THROW((void)load_model_files(on_cuda("gqa8-tied", 1)));
 }
 
 TEST(CudaJob, RefusesRanksWithoutADeviceOfTheirOwn) {

@@ -34,11 +34,11 @@ struct Fp8RowBytes {
 };
 
 constexpr Fp8Scratch fp8_scratch(std::int64_t rows, const Fp8RowBytes& row) {
-  constexpr std::int64_t kLimit = std::int64_t{128} << 20;
+  constexpr std::int64_t kLimit = std::int64_t{160} << 20;
   const auto aligned = [](std::int64_t bytes) {
     return static_cast<std::size_t>((bytes + 255) / 256 * 256);
   };
-  const std::int64_t fit = (kLimit - 768) / (row.q + row.scales + row.sums) / 4 * 4;
+  const std::int64_t fit = whole_tiles((kLimit - 768) / (row.q + row.scales + row.sums) / 4 * 4);
   Fp8Scratch scratch;
   scratch.chunk = std::min(fp8_rows(rows), std::max<std::int64_t>(4, fit));
   scratch.q = kMatmulWorkspaceBytes;

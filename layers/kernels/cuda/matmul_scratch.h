@@ -16,6 +16,9 @@ inline constexpr std::size_t kMatmulWorkspaceBytes = std::size_t{32} << 20;
 
 /// Rows of a product's tiles at their largest. Pieces of whole tiles leave no tile half empty.
 inline constexpr std::int64_t kMatmulTileRows = 256;
+constexpr std::int64_t whole_tiles(std::int64_t rows) {
+  return rows < kMatmulTileRows ? rows : rows / kMatmulTileRows * kMatmulTileRows;
+}
 
 /// Regions in bytes from the start; each begins 256-byte aligned. `chunk` rows at a time pass
 /// through `sums` and `x`, which bounds both together.
@@ -39,8 +42,7 @@ constexpr MatmulScratch matmul_scratch(std::int64_t rows, std::int64_t inputs, s
   };
   MatmulScratch scratch;
   const std::int64_t fit = std::max<std::int64_t>(1, (limit - 512) / (sum_bytes + x_bytes));
-  scratch.chunk =
-      std::min(rows, fit < kMatmulTileRows ? fit : fit / kMatmulTileRows * kMatmulTileRows);
+  scratch.chunk = std::min(rows, whole_tiles(fit));
   scratch.sums = kMatmulWorkspaceBytes;
   scratch.x = scratch.sums + aligned(scratch.chunk * sum_bytes);
   scratch.bias = scratch.x + aligned(scratch.chunk * x_bytes);

@@ -15,13 +15,15 @@ namespace retinue::ops {
 ///         products of attention read memory in order (kernels/cpu/simd/kernels.h)
 ///   CUDA  keys [block_size, head_dim], values [block_size, head_dim], row by row
 /// A cache of f8_e4m3 has scales after these: [block_size] f32 of the keys, then of the values. On
-/// CPU its panels lie like those of f32.
+/// CPU its panels lie like those of the keys' own type; on CUDA every KV block begins at a multiple
+/// of 16 bytes.
 ///
 /// Numerics of f8_e4m3: the key of a token and KV head has the scale s = max |x| / 448 (f32
 /// division), and is kept as q = e4m3(x / s), to nearest, halves to even; a key of zeros has s = 0
 /// and q = 0, and one with a NaN or an infinity has such an s, so that no finite number comes of
-/// it. Values alike. Attention multiplies the score of a key with the key's s, in f32, and the
-/// probability of a value with the value's s, before that is rounded to the dtype.
+/// it. q is never NaN (it becomes -448), and a zero has no sign. Values alike. Attention
+/// multiplies the score of a key with the key's s, in f32, and the probability of a value with the
+/// value's s, before that is rounded to the dtype.
 struct KvView {
   TensorView data;              ///< [blocks, kv_heads_per_rank, head_numel()]  f32 | bf16 | f8_e4m3
   std::int64_t block_size = 0;  ///< tokens per KV block: 16, 32, 64 or 128

@@ -11,6 +11,8 @@ void kv_write(Context& ctx, ConstTensorView k, ConstTensorView v, ConstTensorVie
             k.shape() == v.shape(),
         "kv_write: k and v are [tokens, kv_heads_per_rank, head_dim]");
   check(k.dtype() == v.dtype() && cache.keeps(k.dtype()), "kv_write: one dtype");
+  check(!cache.is_fp8() || (cache.head_dim % 16 == 0 && cache.head_dim <= 256),
+        "kv_write: heads of f8_e4m3 have 16 to 256 channels in sixteens");
   check(slot_mapping.shape() == Shape{k.dim(0)} && slot_mapping.dtype() == DType::kI32,
         "kv_write: slot_mapping is [tokens] i32");
   on_backend(ctx, "kv_write",

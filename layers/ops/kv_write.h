@@ -1,7 +1,5 @@
 #pragma once
 
-// Tested through tests/layers/ops/paged_attention_test.cpp.
-
 #include "layers/ops/kv_view.h"
 #include "parallel/device/context.h"
 

@@ -2,6 +2,7 @@
 
 // Tested through tests/layers/ops/attention_test.cpp.
 
+#include "layers/kernels/cuda/attention_stages.h"
 #include "layers/kernels/cuda/attention_warp.h"
 #include "layers/kernels/cuda/ptx.h"
 #include "parallel/device/tensor.h"
@@ -40,35 +41,10 @@ constexpr std::int64_t attention_tiles(std::int64_t rows, std::int64_t sequences
   return rows / kAttentionRows + sequences;
 }
 
-struct AttentionWork {
-  int rows;                ///< of this tile, at most 64
-  int first_key, end_key;  ///< first_key: a multiple of the split
-  int head_dim;
-  float scale_log2;  ///< the softmax's scale, times log2(e)
-  bool aligned;      ///< all rows in global memory are whole 16-byte vectors
-};
-
-struct KeyAndValue {
-  const __nv_bfloat16* key;
-  const __nv_bfloat16* value;
-};
-
-/// Copies eight channels to shared memory, zeros past the last channel.
-__device__ __forceinline__ void copy_channels(__nv_bfloat16* to, const __nv_bfloat16* from,
-                                              int channel, bool valid, const AttentionWork& work) {
-  if (work.aligned) {
-    valid = valid && channel < work.head_dim;
-    copy_async_16_or_zero(to, valid ? from + channel : from, valid);
-    return;
-  }
-  for (int i = 0; i < 8; ++i)
-    to[i] = valid && channel + i < work.head_dim ? from[channel + i] : __float2bfloat16(0.0F);
-}
-
 /// All keys of [first_key, end_key) against the rows of this thread block; splits merge in order.
-///   query(row)      -> const __nv_bfloat16*  asked for rows of the tile that exist
-///   key_value(key)  -> KeyAndValue           asked for keys below end_key
-///   row_keys(row)   -> int                   keys that the row sees, counted from key 0
+///   query(row)      -> const __nv_bfloat16*            asked for rows of the tile that exist
+///   key_value(key)  -> KeyAndValue or E4m3KeyAndValue  asked for keys below end_key
+///   row_keys(row)   -> int                             keys that the row sees, from key 0 on
 /// All threads of the block call it; rows and splits without a visible key stay at reset().
 template <int kDim, class Query, class KeyValue, class RowKeys>
 __device__ __forceinline__ void attend(const AttentionWork& work, const Query& query,
@@ -78,20 +54,8 @@ __device__ __forceinline__ void attend(const AttentionWork& work, const Query& q
   constexpr int kChunks = kDim / 8;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
   auto* const queries = dynamic_shared<__nv_bfloat16>();
-  __nv_bfloat16* const stages = queries + kAttentionRows * kStride;
-
-  const auto load = [&](int tile_key, int stage) {
-    __nv_bfloat16* const keys = stages + stage * 2 * kAttentionTile<kDim> * kStride;
-    __nv_bfloat16* const values = keys + kAttentionTile<kDim> * kStride;
-    for (int i = thread; i < kAttentionTile<kDim> * kChunks; i += kAttentionThreads) {
-      const int row = i / kChunks, channel = i % kChunks * 8;
-      // Values past the end are multiplied by probabilities of zero and must not be NaN.
-      const bool valid = tile_key + row < work.end_key;
-      const KeyAndValue from = key_value(valid ? tile_key + row : work.first_key);
-      copy_channels(keys + row * kStride + channel, from.key, channel, valid, work);
-      copy_channels(values + row * kStride + channel, from.value, channel, valid, work);
-    }
-  };
+  using Stages = AttentionStages<kDim, decltype(key_value(0))>;
+  const Stages stages{queries + kAttentionRows * kStride};
 
   total.reset();
   if (work.first_key >= work.end_key) return;
@@ -100,7 +64,7 @@ __device__ __forceinline__ void attend(const AttentionWork& work, const Query& q
     const bool valid = row < work.rows;
     copy_channels(queries + row * kStride + channel, query(valid ? row : 0), channel, valid, work);
   }
-  load(work.first_key, 0);
+  stages.load(work, key_value, work.first_key, 0);
   copy_async_commit();
 
   int seen[2];
@@ -117,15 +81,15 @@ __device__ __forceinline__ void attend(const AttentionWork& work, const Query& q
   int stage = 0;
   for (int key = work.first_key; key < work.end_key; key += kAttentionTile<kDim>, stage ^= 1) {
     const int next = key + kAttentionTile<kDim>;
-    if (next < work.end_key) load(next, stage ^ 1);
+    if (next < work.end_key) stages.load(work, key_value, next, stage ^ 1);
     copy_async_commit();  // empty after the last tile, so that the wait below always leaves one
     copy_async_wait<1>();
+    const AttentionTile tile = stages.ready(stage);
     __syncthreads();
     if (key < warp_seen) {
-      const __nv_bfloat16* const keys = stages + stage * 2 * kAttentionTile<kDim> * kStride;
       const int visible[2] = {seen[0] - key, seen[1] - key};
-      attend_tile<kDim>(queries + warp * 16 * kStride, keys, keys + kAttentionTile<kDim> * kStride,
-                        visible, work.scale_log2, partial);
+      attend_tile<kDim, Stages::kScaled>(queries + warp * 16 * kStride, tile, visible,
+                                         work.scale_log2, partial);
     }
     if (next % kAttentionSplit == 0 || next >= work.end_key) {
       const int split = key / kAttentionSplit * kAttentionSplit;

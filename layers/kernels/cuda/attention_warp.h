@@ -24,12 +24,6 @@ constexpr int kAttentionTile = kDim > 128 ? 32 : 64;
 /// different banks.
 template <int kDim>
 constexpr int kAttentionStride = kDim + 8;
-/// Queries, and two stages of keys and values.
-template <int kDim>
-constexpr std::size_t kAttentionSharedBytes =
-    (kAttentionRows + std::size_t{4} * kAttentionTile<kDim>)*kAttentionStride<kDim> *
-    sizeof(__nv_bfloat16);
-
 /// The factors of two results in their merger.
 struct MergeWeights {
   float largest, keep, add;
@@ -62,17 +56,24 @@ struct AttentionState {
   }
 };
 
-/// Scores of a warp's 16 rows and a tile of keys, then softmax and values, into `state`.
-///   queries  this warp's 16 rows       keys, values  the tile
-///   visible  keys that this lane's two rows see, counted from this tile's first
+/// Keys and values of a tile, in shared memory. Those of e4m3 have scales.
+struct AttentionTile {
+  const __nv_bfloat16 *keys, *values;
+  const float *key_scales = nullptr, *value_scales = nullptr;
+};
+
+/// Scores of a warp's 16 rows, in the layout of an mma's result for each eight keys.
 template <int kDim>
-__device__ __forceinline__ void attend_tile(const __nv_bfloat16* queries, const __nv_bfloat16* keys,
-                                            const __nv_bfloat16* values, const int (&visible)[2],
-                                            float scale_log2, AttentionState<kDim>& state) {
+using AttentionScores = float[kAttentionTile<kDim> / 8][4];
+
+/// scores = queries · keys
+template <int kDim>
+__device__ __forceinline__ void multiply_keys(const __nv_bfloat16* queries,
+                                              const __nv_bfloat16* keys,
+                                              AttentionScores<kDim>& scores) {
   constexpr int kStride = kAttentionStride<kDim>;
   constexpr int kPieces = kAttentionTile<kDim> / 8;
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  float scores[kPieces][4];
 #pragma unroll
   for (int n = 0; n < kPieces; ++n)
 #pragma unroll
@@ -89,13 +90,54 @@ __device__ __forceinline__ void attend_tile(const __nv_bfloat16* queries, const 
       mma_bf16_16x8x16(scores[n + 1], a, {b[2], b[3]});
     }
   }
+}
+
+/// out = out · shrink + probabilities · values; [][h] are a row's pairs of probabilities.
+template <int kDim>
+__device__ __forceinline__ void add_values(
+    const __nv_bfloat16* values, const std::uint32_t (&probabilities)[kAttentionTile<kDim> / 8][2],
+    const float (&shrink)[2], AttentionState<kDim>& state) {
+  constexpr int kStride = kAttentionStride<kDim>;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+  for (int n = 0; n < kDim / 8; ++n)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) state.out[n][i] *= shrink[i / 2];
+#pragma unroll
+  for (int k = 0; k < kAttentionTile<kDim> / 8; k += 2) {
+    const std::uint32_t a[4] = {probabilities[k][0], probabilities[k][1], probabilities[k + 1][0],
+                                probabilities[k + 1][1]};
+#pragma unroll
+    for (int n = 0; n < kDim / 8; n += 2) {
+      std::uint32_t b[4];
+      load_matrix_x4_transposed(b, values + (k * 8 + lane % 16) * kStride + n * 8 + lane / 16 * 8);
+      mma_bf16_16x8x16(state.out[n], a, {b[0], b[1]});
+      mma_bf16_16x8x16(state.out[n + 1], a, {b[2], b[3]});
+    }
+  }
+}
+
+/// Scores of a warp's 16 rows and a tile of keys, then softmax and values, into `state`.
+///   queries  this warp's 16 rows
+///   visible  keys that this lane's two rows see, counted from this tile's first
+/// kScaled: scores are multiplied by the keys' scales before the softmax's, and probabilities by
+/// the values' before they are rounded. Sums are of the probabilities themselves.
+template <int kDim, bool kScaled>
+__device__ __forceinline__ void attend_tile(const __nv_bfloat16* queries, const AttentionTile& tile,
+                                            const int (&visible)[2], float scale_log2,
+                                            AttentionState<kDim>& state) {
+  constexpr int kPieces = kAttentionTile<kDim> / 8;
+  const int first_key = static_cast<int>(threadIdx.x) % 4 * 2;  // of this lane, in each eight
+  AttentionScores<kDim> scores;
+  multiply_keys<kDim>(queries, tile.keys, scores);
 
   float largest[2] = {-INFINITY, -INFINITY};
 #pragma unroll
   for (int n = 0; n < kPieces; ++n)
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const int key = n * 8 + lane % 4 * 2 + i % 2;
+      const int key = n * 8 + first_key + i % 2;
+      if constexpr (kScaled) scores[n][i] *= tile.key_scales[key];
       scores[n][i] = key < visible[i / 2] ? scores[n][i] * scale_log2 : -INFINITY;
       largest[i / 2] = fmaxf(largest[i / 2], scores[n][i]);
     }
@@ -115,9 +157,15 @@ __device__ __forceinline__ void attend_tile(const __nv_bfloat16* queries, const 
   for (int n = 0; n < kPieces; ++n)
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      const float p0 = exp2_approx(scores[n][2 * h] - base[h]);
-      const float p1 = exp2_approx(scores[n][2 * h + 1] - base[h]);
+      float p0 = exp2_approx(scores[n][2 * h] - base[h]);
+      float p1 = exp2_approx(scores[n][2 * h + 1] - base[h]);
       sum[h] += p0 + p1;
+      if constexpr (kScaled) {
+        // The scale of a value that a row does not see may be NaN.
+        const int key = n * 8 + first_key;
+        p0 = key < visible[h] ? p0 * tile.value_scales[key] : 0.0F;
+        p1 = key + 1 < visible[h] ? p1 * tile.value_scales[key + 1] : 0.0F;
+      }
       const __nv_bfloat162 pair = __floats2bfloat162_rn(p0, p1);
       memcpy(&probabilities[n][h], &pair, sizeof pair);
     }
@@ -127,22 +175,7 @@ __device__ __forceinline__ void attend_tile(const __nv_bfloat16* queries, const 
     sum[h] += __shfl_xor_sync(0xFFFFFFFFU, sum[h], 2);
     state.sum[h] = __fmaf_rn(state.sum[h], shrink[h], sum[h]);
   }
-#pragma unroll
-  for (int n = 0; n < kDim / 8; ++n)
-#pragma unroll
-    for (int i = 0; i < 4; ++i) state.out[n][i] *= shrink[i / 2];
-#pragma unroll
-  for (int k = 0; k < kPieces; k += 2) {
-    const std::uint32_t a[4] = {probabilities[k][0], probabilities[k][1], probabilities[k + 1][0],
-                                probabilities[k + 1][1]};
-#pragma unroll
-    for (int n = 0; n < kDim / 8; n += 2) {
-      std::uint32_t b[4];
-      load_matrix_x4_transposed(b, values + (k * 8 + lane % 16) * kStride + n * 8 + lane / 16 * 8);
-      mma_bf16_16x8x16(state.out[n], a, {b[0], b[1]});
-      mma_bf16_16x8x16(state.out[n + 1], a, {b[2], b[3]});
-    }
-  }
+  add_values<kDim>(tile.values, probabilities, shrink, state);
 }
 
 }  // namespace retinue::cuda

@@ -1,11 +1,14 @@
 // Ops that move rows: gathers, scatters, the embedding, the cache.
 #include "layers/kernels/cuda/elements.h"
+#include "layers/kernels/cuda/kv_e4m3.h"
 #include "layers/kernels/cuda/layout.h"
 #include "layers/ops/embedding.h"
 #include "layers/ops/gather_rows.h"
 #include "layers/ops/kv_write.h"
 #include "layers/ops/scatter_add.h"
 #include "layers/ops/scatter_rows.h"
+
+#include <algorithm>
 
 namespace retinue::ops::detail {
 
@@ -108,6 +111,49 @@ struct WriteToken {
   }
 };
 
+template <class T>
+struct QuantizeTokens {
+  const T *k, *v;
+  const std::int32_t* slot_mapping;
+  E4m3Cache cache;
+  std::int64_t k_stride, v_stride;
+  int kv_heads;
+  int lanes;  ///< per head
+};
+
+/// A thread block quantises some heads of a token: first those of k, then of v. A lane has a run.
+template <class T, bool kVectors>
+__global__ void __launch_bounds__(256) kv_write_e4m3_kernel(QuantizeTokens<T> w) {
+  const std::int64_t token = blockIdx.x;
+  const int head = static_cast<int>(blockIdx.y * blockDim.x + threadIdx.x) / w.lanes;
+  const int first = static_cast<int>(threadIdx.x) % w.lanes * kVector;
+  const int head_dim = w.cache.head_dim;
+  const bool is_value = head >= w.kv_heads;
+  const int kv_head = is_value ? head - w.kv_heads : head;
+  // Lanes without work stay: shuffles need whole warps.
+  const bool works = kv_head < w.kv_heads && first < head_dim;
+  Vector<T, kVector> x;
+  for (int i = 0; i < kVector; ++i) x.at[i] = from_f32<T>(0.0F);
+  const T* const from = is_value ? w.v + token * w.v_stride : w.k + token * w.k_stride;
+  if (works) x = load_run<kVectors>(from + kv_head * head_dim, first, head_dim);
+  const E4m3Run run = quantized(x, w.lanes);
+  if (works) store_e4m3(w.cache, w.slot_mapping[token], kv_head, is_value, first, run);
+}
+
+template <class T>
+void kv_write_e4m3(Context& ctx, const ConstTensorView& k, const ConstTensorView& v,
+                   const ConstTensorView& slot_mapping, const KvView& cache) {
+  const int lanes = lanes_of_head(cache.head_dim);
+  const std::int64_t all = 2 * cache.kv_heads_per_rank * lanes;
+  const auto threads = std::min<std::int64_t>(round_up(all, 32), 256);
+  const auto kernel = takes_vectors(cache.head_dim, k, v) ? kv_write_e4m3_kernel<T, true>
+                                                          : kv_write_e4m3_kernel<T, false>;
+  launch(ctx, kernel, Grid{k.dim(0), ceil_div(all, threads)}, static_cast<int>(threads), 0,
+         QuantizeTokens<T>{pointer<T>(k), pointer<T>(v), slot_mapping.data<std::int32_t>(),
+                           e4m3_cache(cache), k.row_stride(), v.row_stride(),
+                           static_cast<int>(cache.kv_heads_per_rank), lanes});
+}
+
 }  // namespace
 
 void gather_rows(Cuda, Context& ctx, ConstTensorView x, ConstTensorView rows, TensorView y) {
@@ -153,9 +199,9 @@ void embedding(Cuda, Context& ctx, ConstTensorView ids, const PackedMatrix& tabl
 
 void kv_write(Cuda, Context& ctx, ConstTensorView k, ConstTensorView v,
               ConstTensorView slot_mapping, const KvView& cache) {
-  check(!cache.is_fp8(), "kv_write: caches of f8_e4m3 are for CPUs");
   on_element(k.dtype(), [&](auto element) {
     using T = decltype(element);
+    if (cache.is_fp8()) return kv_write_e4m3<T>(ctx, k, v, slot_mapping, cache);
     on_vector(takes_vectors(cache.head_dim, k, v, cache.data), [&](auto count) {
       over_rows(
           ctx, k.dim(0), cache.kv_heads_per_rank * cache.head_dim / count,

@@ -1,6 +1,7 @@
 // All steps between the projection and attention. A group of lanes, a power of two, computes a
 // head: each lane holds a run of kVector channels, so that a head is read once, into registers.
 #include "layers/kernels/cuda/elements.h"
+#include "layers/kernels/cuda/kv_e4m3.h"
 #include "layers/ops/norm_rope_kv_write.h"
 
 #include <cstring>
@@ -13,13 +14,13 @@ using namespace cuda;
 
 constexpr int kBlock = 256;
 
-template <class T>
+template <class T, class Kept>
 struct Step {
   T* q;
   const T *k, *v, *q_weight, *k_weight;
   const float *cos, *sin;
   const std::int32_t* slot_mapping;
-  T* kv_blocks;
+  Kept* kv_blocks;
   std::int64_t q_stride, k_stride, v_stride, cos_stride, sin_stride, kv_block_stride;
   int heads, kv_heads, head_dim, block_size;
   int lanes;  ///< per head
@@ -39,8 +40,8 @@ __device__ __forceinline__ Vector<T, kVector> from_lane(const Vector<T, kVector>
 }
 
 /// A thread block computes some heads of a token: first the heads of q, then of k, then of v.
-template <class T, bool kVectors>
-__global__ void __launch_bounds__(kBlock) norm_rope_kv_write_kernel(Step<T> s) {
+template <class T, class Kept, bool kVectors>
+__global__ void __launch_bounds__(kBlock) norm_rope_kv_write_kernel(Step<T, Kept> s) {
   const std::int64_t token = blockIdx.x;
   const int head = static_cast<int>(blockIdx.y * blockDim.x + threadIdx.x) / s.lanes;
   const int run = static_cast<int>(threadIdx.x) % s.lanes, first = run * kVector;
@@ -85,11 +86,19 @@ __global__ void __launch_bounds__(kBlock) norm_rope_kv_write_kernel(Step<T> s) {
       turned.at[i] = from_f32<T>(low ? own - theirs : own + theirs);
     }
   }
+  constexpr bool kFp8 = std::is_same_v<Kept, Float8E4M3>;
+  E4m3Run run_of_e4m3;
+  if constexpr (kFp8) run_of_e4m3 = quantized(turned, s.lanes);
   if (!works) return;
   if (is_q) {
     store_run<kVectors>(q, first, s.head_dim, turned);
+    return;
+  }
+  const std::int64_t at = s.slot_mapping[token];
+  if constexpr (kFp8) {
+    const E4m3Cache cache{s.kv_blocks, s.kv_block_stride, s.block_size, s.head_dim};
+    store_e4m3(cache, at, kv_head, !is_k, first, run_of_e4m3);
   } else {
-    const std::int64_t at = s.slot_mapping[token];
     const std::int64_t head_numel = static_cast<std::int64_t>(s.block_size) * s.head_dim;
     T* keys = s.kv_blocks + at / s.block_size * s.kv_block_stride + kv_head * 2 * head_numel +
               at % s.block_size * s.head_dim;
@@ -97,45 +106,50 @@ __global__ void __launch_bounds__(kBlock) norm_rope_kv_write_kernel(Step<T> s) {
   }
 }
 
+template <class T, class Kept>
+void launch_step(Context& ctx, const QkvStep& s, const KvView& cache, Kept* kv_blocks) {
+  const int lanes = lanes_of_head(cache.head_dim);
+  const Step<T, Kept> step{pointer<T>(s.q),
+                           pointer<T>(s.k),
+                           pointer<T>(s.v),
+                           pointer<T>(s.q_weight),
+                           pointer<T>(s.k_weight),
+                           s.cos.data<float>(),
+                           s.sin.data<float>(),
+                           s.slot_mapping.data<std::int32_t>(),
+                           kv_blocks,
+                           s.q.row_stride(),
+                           s.k.row_stride(),
+                           s.v.row_stride(),
+                           s.cos.row_stride(),
+                           s.sin.row_stride(),
+                           cache.data.row_stride(),
+                           static_cast<int>(s.q.dim(1)),
+                           static_cast<int>(cache.kv_heads_per_rank),
+                           static_cast<int>(cache.head_dim),
+                           static_cast<int>(cache.block_size),
+                           lanes,
+                           s.eps};
+  const Shape one_row{1, cache.head_dim};
+  const bool vectors = takes_vectors(cache.head_dim, s.q, s.k, s.v, cache.data, s.cos, s.sin,
+                                     s.q_weight.reshape(one_row), s.k_weight.reshape(one_row));
+  const std::int64_t all = (s.q.dim(1) + 2 * cache.kv_heads_per_rank) * lanes;
+  const auto threads = std::min<std::int64_t>(round_up(all, 32), kBlock);
+  const Grid grid{s.q.dim(0), ceil_div(all, threads)};
+  const auto kernel = vectors ? norm_rope_kv_write_kernel<T, Kept, true>
+                              : norm_rope_kv_write_kernel<T, Kept, false>;
+  launch(ctx, kernel, grid, static_cast<int>(threads), 0, step);
+}
+
 }  // namespace
 
 void norm_rope_kv_write(Cuda, Context& ctx, const QkvStep& s, const KvView& cache) {
-  check(!cache.is_fp8(), "norm_rope_kv_write: caches of f8_e4m3 are for CPUs");
   on_element(s.q.dtype(), [&](auto element) {
     using T = decltype(element);
-    int lanes = 2;
-    while (lanes * kVector < cache.head_dim) lanes *= 2;
-    const Step<T> step{pointer<T>(s.q),
-                       pointer<T>(s.k),
-                       pointer<T>(s.v),
-                       pointer<T>(s.q_weight),
-                       pointer<T>(s.k_weight),
-                       s.cos.data<float>(),
-                       s.sin.data<float>(),
-                       s.slot_mapping.data<std::int32_t>(),
-                       pointer<T>(cache.data),
-                       s.q.row_stride(),
-                       s.k.row_stride(),
-                       s.v.row_stride(),
-                       s.cos.row_stride(),
-                       s.sin.row_stride(),
-                       cache.data.row_stride(),
-                       static_cast<int>(s.q.dim(1)),
-                       static_cast<int>(cache.kv_heads_per_rank),
-                       static_cast<int>(cache.head_dim),
-                       static_cast<int>(cache.block_size),
-                       lanes,
-                       s.eps};
-    const Shape one_row{1, cache.head_dim};
-    const bool vectors = takes_vectors(cache.head_dim, s.q, s.k, s.v, cache.data, s.cos, s.sin,
-                                       s.q_weight.reshape(one_row), s.k_weight.reshape(one_row));
-    const std::int64_t all = (s.q.dim(1) + 2 * cache.kv_heads_per_rank) * lanes;
-    const auto threads = std::min<std::int64_t>(round_up(all, 32), kBlock);
-    const Grid grid{s.q.dim(0), ceil_div(all, threads)};
-    if (vectors)
-      launch(ctx, norm_rope_kv_write_kernel<T, true>, grid, static_cast<int>(threads), 0, step);
+    if (cache.is_fp8())
+      launch_step<T>(ctx, s, cache, e4m3_cache(cache).blocks);
     else
-      launch(ctx, norm_rope_kv_write_kernel<T, false>, grid, static_cast<int>(threads), 0, step);
+      launch_step<T>(ctx, s, cache, pointer<T>(cache.data));
   });
 }
 

@@ -1,6 +1,10 @@
 #include "layers/kernels/cuda/attention_tile.h"
+#include "layers/kernels/cuda/elements.h"
+#include "layers/kernels/cuda/kv_e4m3.h"
 #include "layers/kernels/cuda/launch.h"
 #include "layers/ops/paged_attention.h"
+
+#include <type_traits>
 
 namespace retinue::ops::detail {
 namespace {
@@ -8,10 +12,11 @@ namespace {
 using namespace retinue::cuda;
 
 /// A KV block of one KV head: its keys [block_size, head_dim], then its values, row-major.
+template <class Kept>
 struct Operands {
   const __nv_bfloat16* q;
   std::int64_t q_stride;
-  const __nv_bfloat16* pages;
+  Kept* pages;
   std::int64_t kv_block_stride;
   const std::int32_t* block_table;
   std::int64_t table_stride;
@@ -31,14 +36,30 @@ struct Operands {
     return partials +
            ((static_cast<std::int64_t>(sequence) * heads + head) * splits + split) * (head_dim + 2);
   }
+  /// Where the key that `table` names, and its value, lie.
+  __device__ __forceinline__ auto key_value(const std::int32_t* table, int kv_head, int key) const {
+    const std::int64_t values = static_cast<std::int64_t>(block_size) * head_dim;
+    if constexpr (std::is_same_v<Kept, Float8E4M3>) {
+      const E4m3Cache cache{pages, kv_block_stride, block_size, head_dim};
+      Float8E4M3* const first = cache.keys(table[key / block_size], kv_head);
+      const Float8E4M3* const at = first + key % block_size * head_dim;
+      const float* const scales = cache.scales(first) + key % block_size;
+      return E4m3KeyAndValue{at, at + values, scales, scales + block_size};
+    } else {
+      const __nv_bfloat16* const at = pages + table[key / block_size] * kv_block_stride +
+                                      2 * kv_head * values + key % block_size * head_dim;
+      return KeyAndValue{at, at + values};
+    }
+  }
 };
 
 /// A thread block has one KV head and a tile of rows; a row is a token and one of the heads that
 /// share the KV head, so that in decode the rows are the heads. Where rows are few, each split of a
 /// sequence with one token has a thread block of its own. One function, because all parts share the
 /// state in registers.
-template <int kDim>
-__global__ void __launch_bounds__(kAttentionThreads) paged_attention_kernel(const Operands o) {
+template <int kDim, class Kept>
+__global__ void __launch_bounds__(kAttentionThreads)
+    paged_attention_kernel(const Operands<Kept> o) {
   const int kv_head = static_cast<int>(blockIdx.y), block = static_cast<int>(blockIdx.x);
   const bool one_split = block < o.split_blocks;
   AttentionTilePlace place;
@@ -70,7 +91,6 @@ __global__ void __launch_bounds__(kAttentionThreads) paged_attention_kernel(cons
     if (work.first_key >= work.end_key) return;
   }
   const std::int32_t* const table = o.block_table + place.sequence * o.table_stride;
-  const std::int64_t values = static_cast<std::int64_t>(o.block_size) * o.head_dim;
   const auto head_of = [&](int row) {
     return kv_head * o.group + (place.first_row + row) % o.group;
   };
@@ -80,12 +100,7 @@ __global__ void __launch_bounds__(kAttentionThreads) paged_attention_kernel(cons
   AttentionState<kDim> result;
   attend<kDim>(
       work, [&](int row) { return o.q + token_of(row) * o.q_stride + head_of(row) * o.head_dim; },
-      [&](int key) {
-        const __nv_bfloat16* const at = o.pages + table[key / o.block_size] * o.kv_block_stride +
-                                        2 * kv_head * values + key % o.block_size * o.head_dim;
-        return KeyAndValue{at, at + values};
-      },
-      row_keys, result);
+      [&](int key) { return o.key_value(table, kv_head, key); }, row_keys, result);
   if (!one_split) {
     for_each_output(work, result, [&](int row, int channel, int h, float value) {
       o.y[token_of(row) * o.y_stride + head_of(row) * o.head_dim + channel] =
@@ -102,7 +117,8 @@ __global__ void __launch_bounds__(kAttentionThreads) paged_attention_kernel(cons
 }
 
 /// A thread block per head and sequence with one token; a thread has a channel.
-__global__ void merge_splits_kernel(const Operands o) {
+template <class Kept>
+__global__ void merge_splits_kernel(const Operands<Kept> o) {
   const int sequence = static_cast<int>(blockIdx.x), head = static_cast<int>(blockIdx.y);
   const int channel = static_cast<int>(threadIdx.x);
   const int token = o.cu_seqlens[sequence];
@@ -119,13 +135,31 @@ __global__ void merge_splits_kernel(const Operands o) {
   o.y[token * o.y_stride + head * o.head_dim + channel] = __float2bfloat16(__fdiv_rn(out, sum));
 }
 
+template <class Kept>
+void launch_all(Context& ctx, const Operands<Kept>& o, std::int64_t tokens, std::int64_t kv_heads) {
+  using From = std::conditional_t<std::is_same_v<Kept, Float8E4M3>, E4m3KeyAndValue, KeyAndValue>;
+  const Grid grid{o.split_blocks + attention_tiles(tokens * o.group, o.seqs), kv_heads};
+  const auto run = [&]<int kDim>() {
+    launch(ctx, paged_attention_kernel<kDim, Kept>, grid, kAttentionThreads,
+           kAttentionSharedBytes<kDim, From>, o);
+  };
+  if (o.head_dim <= 64)
+    run.template operator()<64>();
+  else if (o.head_dim <= 128)
+    run.template operator()<128>();
+  else
+    run.template operator()<256>();  // correct, not fast: spills registers
+  if (o.splits > 0)
+    launch(ctx, merge_splits_kernel<Kept>, Grid{o.seqs, o.heads},
+           static_cast<int>(round_up(o.head_dim, 32)), 0, o);
+}
+
 }  // namespace
 
 void paged_attention(Cuda, Context& ctx, ConstTensorView q, const KvView& cache,
                      ConstTensorView block_table, ConstTensorView cu_seqlens,
                      ConstTensorView seq_lens, float scale, TensorView y, std::byte* scratch) {
   check(q.dtype() == DType::kBF16, "paged_attention on CUDA computes bf16");
-  check(!cache.is_fp8(), "paged_attention: caches of f8_e4m3 are for CPUs");
   const std::int64_t tokens = q.dim(0), heads = q.dim(1), head_dim = q.dim(2);
   const std::int64_t seqs = seq_lens.numel(), kv_heads = cache.kv_heads_per_rank;
   if (tokens == 0 || seqs == 0) return;
@@ -133,42 +167,36 @@ void paged_attention(Cuda, Context& ctx, ConstTensorView q, const KvView& cache,
   const std::int64_t splits =
       paged_attention_splits(seqs, heads, block_table.dim(1) * cache.block_size);
   const std::int64_t split_blocks = seqs * ceil_div(group, kAttentionRows) * splits;
-  const Operands operands{
-      reinterpret_cast<const __nv_bfloat16*>(q.data<BFloat16>()),
-      q.row_stride(),
-      reinterpret_cast<const __nv_bfloat16*>(cache.data.data<BFloat16>()),
-      cache.data.row_stride(),
-      block_table.data<std::int32_t>(),
-      block_table.row_stride(),
-      cu_seqlens.data<std::int32_t>(),
-      seq_lens.data<std::int32_t>(),
-      reinterpret_cast<__nv_bfloat16*>(y.data<BFloat16>()),
-      y.row_stride(),
-      reinterpret_cast<float*>(scratch),
-      static_cast<int>(seqs),
-      static_cast<int>(heads),
-      static_cast<int>(group),
-      static_cast<int>(cache.block_size),
-      static_cast<int>(head_dim),
-      static_cast<int>(splits),
-      static_cast<int>(split_blocks),
-      scale * kLog2E,
-      rows_are_vectors(q, head_dim) && rows_are_vectors(cache.data, head_dim),
+  const auto run = [&](auto* pages, bool aligned) {
+    using Kept = std::remove_pointer_t<decltype(pages)>;
+    launch_all(ctx,
+               Operands<Kept>{reinterpret_cast<const __nv_bfloat16*>(q.data<BFloat16>()),
+                              q.row_stride(),
+                              pages,
+                              cache.data.row_stride(),
+                              block_table.data<std::int32_t>(),
+                              block_table.row_stride(),
+                              cu_seqlens.data<std::int32_t>(),
+                              seq_lens.data<std::int32_t>(),
+                              reinterpret_cast<__nv_bfloat16*>(y.data<BFloat16>()),
+                              y.row_stride(),
+                              reinterpret_cast<float*>(scratch),
+                              static_cast<int>(seqs),
+                              static_cast<int>(heads),
+                              static_cast<int>(group),
+                              static_cast<int>(cache.block_size),
+                              static_cast<int>(head_dim),
+                              static_cast<int>(splits),
+                              static_cast<int>(split_blocks),
+                              scale * kLog2E,
+                              aligned},
+               tokens, kv_heads);
   };
-  const Grid grid{split_blocks + attention_tiles(tokens * group, seqs), kv_heads};
-  const auto run = [&]<int kDim>() {
-    launch(ctx, paged_attention_kernel<kDim>, grid, kAttentionThreads, kAttentionSharedBytes<kDim>,
-           operands);
-  };
-  if (head_dim <= 64)
-    run.template operator()<64>();
-  else if (head_dim <= 128)
-    run.template operator()<128>();
+  const bool q_aligned = rows_are_vectors(q, head_dim);
+  if (cache.is_fp8())
+    run(e4m3_cache(cache).blocks, q_aligned);
   else
-    run.template operator()<256>();  // correct, not fast: spills registers
-  if (splits > 0)
-    launch(ctx, merge_splits_kernel, Grid{seqs, heads}, static_cast<int>(round_up(head_dim, 32)), 0,
-           operands);
+    run(pointer<__nv_bfloat16>(cache.data), q_aligned && rows_are_vectors(cache.data, head_dim));
 }
 
 }  // namespace retinue::ops::detail

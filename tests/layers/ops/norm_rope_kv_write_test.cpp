@@ -118,11 +118,8 @@ TEST_P(NormRopeKvWrite, HasTheBitsOfTheFiveOpsThatItReplaces) {
 TEST_P(NormRopeKvWrite, HasThoseBitsOverFp8) {
   for_dtype(GetParam().dtype, [&](auto element) {
     using T = decltype(element);
-    for (const CpuIsa isa : cpu_isas()) {
-      SCOPED_TRACE(std::string(name(isa)));
-      TestContext ctx(4, isa);
-      has_the_bits_of_the_five<T, Float8E4M3>(ctx, GetParam().shape);
-    }
+    for_each_isa(
+        [&](Context& ctx) { has_the_bits_of_the_five<T, Float8E4M3>(ctx, GetParam().shape); }, 4);
   });
 }
 

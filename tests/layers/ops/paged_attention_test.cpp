@@ -60,17 +60,6 @@ class Cache {
   std::int64_t free_;
 };
 
-/// Runs body(ctx) wherever the cache is served.
-template <class Kept, class Body>
-void for_each_isa_of(const Body& body) {
-  if constexpr (!std::is_same_v<Kept, Float8E4M3>) return for_each_isa(body);
-  for (const CpuIsa isa : cpu_isas()) {
-    SCOPED_TRACE(std::string(name(isa)));
-    TestContext ctx(2, isa);
-    body(static_cast<Context&>(ctx));
-  }
-}
-
 /// Advances sequences: writes their next tokens and attends, a whole step in one call.
 template <class T, class Kept = T>
 class Stepper {
@@ -228,7 +217,7 @@ void matches_reference(const Layout& l) {
         head_of(l, s.q, h), kept_as(head_of(l, s.k, kv), l.head_dim, kFp8),
         kept_as(head_of(l, s.v, kv), l.head_dim, kFp8), row_keys, l.head_dim, scale));
   }
-  for_each_isa_of<Kept>([&](Context& ctx) {
+  for_each_isa([&](Context& ctx) {
     Cache<Kept> cache(l.tokens / l.block_size + 2, l.block_size, l.kv_heads, l.head_dim);
     Stepper<T, Kept>(ctx, cache, {&s}, scale).run(l.tokens);
     for (std::int64_t h = 0; h < l.heads; ++h)
@@ -267,13 +256,31 @@ class PagedAttentionBits : public testing::Test {};
 using Elements = testing::Types<float, BFloat16>;
 TYPED_TEST_SUITE(PagedAttentionBits, Elements);
 
+/// Of one token attention gives the value, exactly: each number of e4m3 beside the largest, which
+/// makes the scale 1.
+TYPED_TEST(PagedAttentionBits, ReadEachNumberOfE4m3) {
+  constexpr std::int64_t kHeadDim = 256;
+  for_each_isa([&](Context& ctx) {
+    Sequence<TypeParam> s(1, 1, 1, kHeadDim, 1);
+    std::vector<double> want;
+    for (int bits = 0; bits < kHeadDim; ++bits) {
+      const double number = as_double(Float8E4M3{static_cast<std::uint8_t>(bits)});
+      want.push_back(std::isnan(number) ? 448 : number);
+      s.v.at(0, bits) = from_double<TypeParam>(want.back());
+    }
+    Cache<Float8E4M3> cache(1, 16, 1, kHeadDim);
+    Stepper<TypeParam, Float8E4M3>(ctx, cache, {&s}, 0.0625F).run(1);
+    EXPECT_EQ(s.y.doubles(), want);
+  });
+}
+
 /// Chunks of the prompt, size of KV blocks, threads and other sequences change no bit of a row.
 template <class T, class Kept>
 void depend_on_the_sequence_alone() {
   constexpr std::int64_t kHeads = 4, kKvHeads = 2, kHeadDim = 32;
   constexpr float kScale = 0.1767767F;
   const std::vector<std::int64_t> lengths = {530, 1, 77, 513, 128};
-  for_each_isa_of<Kept>([&](Context& ctx) {
+  for_each_isa([&](Context& ctx) {
     std::vector<Sequence<T>> want;
     for (std::size_t i = 0; i < lengths.size(); ++i) {
       want.emplace_back(lengths[i], kHeads, kKvHeads, kHeadDim, i + 1);
@@ -314,7 +321,7 @@ TYPED_TEST(PagedAttentionBits, DependOnTheSequenceAlone) {
 /// Some sequences prefill while others decode, and some join late.
 template <class T, class Kept>
 void do_not_depend_on_mixed_steps() {
-  for_each_isa_of<Kept>([&](Context& ctx) {
+  for_each_isa([&](Context& ctx) {
     Sequence<T> a(150, 6, 3, 16, 1), b(40, 6, 3, 16, 2), a_alone(150, 6, 3, 16, 1),
         b_alone(40, 6, 3, 16, 2);
     Cache<Kept> one(20, 16, 3, 16), two(20, 16, 3, 16), both(20, 16, 3, 16);
@@ -337,7 +344,7 @@ TYPED_TEST(PagedAttentionBits, DoNotDependOnMixedSteps) {
 /// Every unwritten slot is NaN here (see Cache), and so is the whole of another sequence.
 template <class T, class Kept>
 void do_not_let_nan_of_others_in() {
-  for_each_isa_of<Kept>([&](Context& ctx) {
+  for_each_isa([&](Context& ctx) {
     Sequence<T> bad(90, 2, 1, 32, 1), good(61, 2, 1, 32, 2);
     bad.q.for_each([](T& x) { x = from_double<T>(NAN); });
     bad.k.for_each([](T& x) { x = from_double<T>(NAN); });

@@ -112,9 +112,6 @@ void choose_computation(const RunOptions& options, ModelFiles& model) {
   if (gpu && model.dtype != DType::kBF16)
     throw UsageError(
         "[--dtype] is float32, which is for CPUs. Use --dtype bfloat16 with --device cuda.");
-  if (gpu && model.kv_dtype)
-    throw UsageError(
-        "[--kv-cache-dtype] fp8 is for CPUs. Use --kv-cache-dtype auto with --device cuda.");
   if constexpr (build::kCuda)
     for (int i = 0; gpu && model.config.fp8 && i < cuda::availability().devices; ++i)
       check_fp8_on(cuda::device_facts(i));

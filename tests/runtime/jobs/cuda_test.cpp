@@ -17,6 +17,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 #include <set>
 
 namespace retinue::runtime {
@@ -55,6 +56,9 @@ class CudaTrace : public testing::TestWithParam<std::tuple<std::string, std::str
   std::string trace(int ranks, int tensor, Reduce reduce = Reduce::kOrdered) {
     TraceOptions options;
     options.ask.run = on_cuda(config_, tensor, reduce);
+    return trace(ranks, options);
+  }
+  std::string trace(int ranks, TraceOptions options) {
     options.ask.messages =
         test::golden_root(config_) + "cases/" + config_ + "/" + std::get<1>(GetParam()) + ".json";
     options.output = path();
@@ -63,6 +67,14 @@ class CudaTrace : public testing::TestWithParam<std::tuple<std::string, std::str
         test::run_job(ranks, [&](const Session& session) { return run_trace(session, options); }),
         0);
     return testing::internal::GetCapturedStdout();
+  }
+  /// A stage that the last trace wrote.
+  std::vector<float> stage(const std::string& name) {
+    const layers::SafetensorsFile file(path());
+    const layers::StoredTensor& stored = file.tensors().at(name);
+    std::vector<float> values(stored.bytes.size() / sizeof(float));
+    std::memcpy(values.data(), stored.bytes.data(), stored.bytes.size());
+    return values;
   }
   [[nodiscard]] std::string path() const { return folder_.path("trace.safetensors"); }
 
@@ -73,9 +85,7 @@ class CudaTrace : public testing::TestWithParam<std::tuple<std::string, std::str
     const layers::SafetensorsFile file(path());
     for (const auto& [name, reference] : golden.stages) {
       ASSERT_TRUE(file.tensors().contains(name)) << name;
-      const layers::StoredTensor& stored = file.tensors().at(name);
-      std::vector<float> values(stored.bytes.size() / sizeof(float));
-      std::memcpy(values.data(), stored.bytes.data(), stored.bytes.size());
+      std::vector<float> values = stage(name);
       ASSERT_GE(values.size(), reference.size()) << name;
       if (name == "logits" || config_.starts_with("fp8-"))
         values.erase(values.begin(), values.end() - static_cast<std::ptrdiff_t>(reference.size()));
@@ -135,6 +145,42 @@ INSTANTIATE_TEST_SUITE_P(Fp8, CudaTrace,
                                           testing::ValuesIn(capabilities())),
                          case_name);
 
+/// With a KV cache of e4m3, which every GPU may have. Tests with FP8 in their names need 8.0.
+class CudaTraceOverE4m3Cache : public CudaTrace {
+ protected:
+  std::string trace_on(DeviceType device, int tensor) {
+    TraceOptions options;
+    options.ask.run = on_cuda(config_, tensor);
+    options.ask.run.device = device;
+    options.ask.run.kv_cache_dtype = DType::kF8E4M3;
+    return trace(tensor, options);
+  }
+};
+
+/// CUDA and CPU add in other orders. Each may err by 1.5 times the reference's own error, as above.
+TEST_P(CudaTraceOverE4m3Cache, LogitsAreThoseOfCpusWithinTheErrorOfBoth) {
+  trace_on(DeviceType::kCpu, 1);
+  const std::vector<float> on_cpu = stage("logits");
+  trace_on(DeviceType::kCuda, 1);
+  const std::vector<float> with_e4m3 = stage("logits");
+  const auto golden = test::load_golden_case(config_, std::get<1>(GetParam()));
+  const double bound = 2 * 1.5 * golden.error.at("logits");
+  EXPECT_LE(test::relative_l2(with_e4m3, on_cpu), bound);
+  trace(1, 1);
+  EXPECT_GT(test::relative_l2(with_e4m3, stage("logits")), bound) << "a cache of bf16 is another";
+}
+
+TEST_P(CudaTraceOverE4m3Cache, OrderedSumsGiveTheSameLogitsOnEveryMesh) {
+  const std::string digest = trace_on(DeviceType::kCuda, 1);
+  EXPECT_EQ(trace_on(DeviceType::kCuda, 2), digest);
+  EXPECT_EQ(trace_on(DeviceType::kCuda, 4), digest);
+}
+
+INSTANTIATE_TEST_SUITE_P(, CudaTraceOverE4m3Cache,
+                         testing::Combine(testing::ValuesIn(test::golden_configs()),
+                                          testing::Values("mixed"), testing::Values("")),
+                         case_name);
+
 class CudaCaption : public testing::Test {
  protected:
   /// The captions of ten items of the golden data, and with a model of random weights.
@@ -146,6 +192,7 @@ class CudaCaption : public testing::Test {
     options.run = on_cuda(config_, tensor);
     options.run.max_sequences = max_sequences;
     options.run.max_batch_tokens = max_batch_tokens;
+    options.run.kv_cache_dtype = kv_cache_dtype_;
     options.sampling.max_new_tokens = 9;
     options.sampling.temperature = temperature;
     options.input = {manifest()};
@@ -211,6 +258,7 @@ class CudaCaption : public testing::Test {
   }
 
   std::string config_ = "gqa8-tied";
+  std::optional<DType> kv_cache_dtype_;
   int runs_ = 0;
   std::int64_t exchanged_bytes_ = 0;  ///< of weights, by the last captions_of_checkpoint()
   test::TemporaryFolder folder_;
@@ -223,6 +271,25 @@ TEST_F(CudaCaption, IsTheSameOnEveryMeshAndInEveryBatch) {
   EXPECT_GT(report["stages"]["replayed_steps"], 0) << "steps that only decode are recorded";
   EXPECT_EQ(captions(1, 1, 1, 64), one) << "alone";
   EXPECT_EQ(captions(1, 1, 3, 37), one) << "in small chunks";
+  for (const auto& [data, tensor] :
+       {std::pair{2, 1}, std::pair{1, 2}, std::pair{2, 2}, std::pair{1, 4}})
+    EXPECT_EQ(captions(data, tensor, 8, 256), one) << data << " x " << tensor;
+}
+
+TEST_F(CudaCaption, OverE4m3CacheIsTheSameInEveryBatch) {
+  kv_cache_dtype_ = DType::kF8E4M3;
+  const std::string one = captions(1, 1, 8, 256);
+  EXPECT_EQ(std::ranges::count(one, '\n'), 10);
+  const Json report = Json::parse(test::read_text(folder_.path("1x1.0/report.json")));
+  EXPECT_EQ(report["kv_cache_dtype"], "f8_e4m3");
+  EXPECT_GT(report["stages"]["replayed_steps"], 0) << "steps that only decode are recorded";
+  EXPECT_EQ(captions(1, 1, 1, 64), one) << "alone";
+  EXPECT_EQ(captions(1, 1, 3, 37), one) << "in small chunks";
+}
+
+TEST_F(CudaCaption, OverE4m3CacheIsTheSameOnEveryMesh) {
+  kv_cache_dtype_ = DType::kF8E4M3;
+  const std::string one = captions(1, 1, 8, 256);
   for (const auto& [data, tensor] :
        {std::pair{2, 1}, std::pair{1, 2}, std::pair{2, 2}, std::pair{1, 4}})
     EXPECT_EQ(captions(data, tensor, 8, 256), one) << data << " x " << tensor;

@@ -290,10 +290,11 @@ class Bench {
   }
   /// The last `tokens` tokens of each of `seqs` sequences of `length`, with blocks in mixed order.
   void causal_attention(const char* what, std::int64_t seqs, std::int64_t length,
-                        std::int64_t tokens) {
+                        std::int64_t tokens, DType kept = DType::kBF16) {
     const std::int64_t heads = 64, kv_heads = 8, head_dim = 128, block = 64;
     const std::int64_t blocks = (length + block - 1) / block;
-    Tensor data = tensor({seqs * blocks, kv_heads, 2 * block * head_dim});
+    const std::int64_t head_numel = ops::KvView::block_numel(kept, block, 1, head_dim);
+    Tensor data = tensor({seqs * blocks, kv_heads, head_numel}, kept);
     const ops::KvView cache{data, block, kv_heads, head_dim};
     Tensor q = tensor({seqs * tokens, heads, head_dim});
     Tensor y = tensor({seqs * tokens, heads * head_dim});
@@ -306,8 +307,10 @@ class Bench {
                                                              static_cast<std::int32_t>(length)));
     const double keys = static_cast<double>(tokens) *
                         (static_cast<double>(length) - static_cast<double>(tokens - 1) / 2);
+    const double bytes_per_key = static_cast<double>(head_numel) / static_cast<double>(block) *
+                                 static_cast<double>(size_bytes(kept));
     measure(fmt::format("{} {} x {} of {}, heads 64/8 of 128", what, seqs, tokens, length),
-            4.0 * static_cast<double>(seqs * length * kv_heads * head_dim) +
+            bytes_per_key * static_cast<double>(seqs * length * kv_heads) +
                 4.0 * static_cast<double>(seqs * tokens * heads * head_dim),
             4.0 * static_cast<double>(seqs * heads * head_dim) * keys, [&] {
               ops::paged_attention(ctx_, q, cache, block_table, cu_seqlens, lengths, 0.0884F, y);
@@ -324,6 +327,10 @@ class Bench {
     causal_attention("decode", many(64), many(1152), 1);
     causal_attention("decode", many(256), many(1152), 1);
     causal_attention("decode", 1, many(32768), 1);
+    causal_attention("fp8 cache, prefill", 4, many(1088), many(1088), DType::kF8E4M3);
+    causal_attention("fp8 cache, decode", many(64), many(1152), 1, DType::kF8E4M3);
+    causal_attention("fp8 cache, decode", many(256), many(1152), 1, DType::kF8E4M3);
+    causal_attention("fp8 cache, decode", 1, many(32768), 1, DType::kF8E4M3);
   }
 
   void rows() {

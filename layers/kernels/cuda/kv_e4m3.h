@@ -3,10 +3,10 @@
 // Tested through tests/layers/ops/kv_write_test.cpp and paged_attention_test.cpp.
 
 #include "layers/kernels/cuda/elements.h"
+#include "layers/kernels/cuda/fp8_widen.h"
 #include "layers/ops/kv_view.h"
 
 #include <cstdint>
-#include <cstring>
 #include <cuda_bf16.h>
 #include <cuda_fp8.h>
 
@@ -89,23 +89,12 @@ __device__ __forceinline__ void store_e4m3(const E4m3Cache& cache, std::int64_t 
   if (first == 0) cache.scales(keys)[(is_value ? cache.block_size : 0) + place] = run.scale;
 }
 
-/// Eight numbers of e4m3 as bf16, in order; exact. Exponents move to the bits of those of bf16, and
-/// a product makes up for the other bias, also where e4m3 is subnormal.
+/// Eight numbers of e4m3 as bf16, in order; exact.
 __device__ __forceinline__ uint4 widened(uint2 bytes) {
-  const auto pair = [](std::uint32_t high_bytes) {
-    const std::uint32_t moved = (high_bytes & 0x80008000U) | ((high_bytes & 0x7F007F00U) >> 4);
-    constexpr std::uint32_t kTwoTo120 = 0x7B807B80U;
-    __nv_bfloat162 small, factor;
-    memcpy(&small, &moved, sizeof small);
-    memcpy(&factor, &kTwoTo120, sizeof factor);
-    const __nv_bfloat162 wide = __hmul2(small, factor);
-    std::uint32_t bits;
-    memcpy(&bits, &wide, sizeof bits);
-    return bits;
-  };
-  // Each byte becomes the upper one of 16 bits.
-  return {pair(__byte_perm(bytes.x, 0, 0x1404)), pair(__byte_perm(bytes.x, 0, 0x3424)),
-          pair(__byte_perm(bytes.y, 0, 0x1404)), pair(__byte_perm(bytes.y, 0, 0x3424))};
+  std::uint32_t low[2], high[2];
+  widen_e4m3(bytes.x, low);
+  widen_e4m3(bytes.y, high);
+  return {low[0], low[1], high[0], high[1]};
 }
 
 }  // namespace retinue::cuda

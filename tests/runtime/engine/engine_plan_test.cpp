@@ -79,7 +79,7 @@ class Capacities : public testing::TestWithParam<Capacity> {};
 // Weights of 32.76e9 (text, over the axis) and 0.595e9 (vision, on every rank) times two bytes, a
 // token of 256 KiB over the axis, and 2.5 GB beside them, of 97 % of what the driver of an 80 GB
 // and of a 141 GB GPU reports. With FP8, 31.2e9 of the weights take one byte; their scales take 8 MB.
-// A GPU of 48 GB (46068 MiB) has room for them, and for a few sequences.
+// A GPU of 48 GB (46068 MiB) has room for them, and for 27 sequences of 1216 tokens.
 TEST_P(Capacities, OfThe32BAreWithinThreePercentOfArithmeticOnPaper) {
   const Capacity& c = GetParam();
   layers::ModelConfig config = config_of(k32B);
@@ -100,7 +100,9 @@ INSTANTIATE_TEST_SUITE_P(
     });
 INSTANTIATE_TEST_SUITE_P(
     Fp8, Capacities,
-    testing::Values(Capacity{1, 81559, 171e3, true}, Capacity{2, 81559, 390 * 1216.0, true},
+    testing::Values(Capacity{1, 46068, 33.75e3, true}, Capacity{2, 46068, 198.4e3, true},
+                    Capacity{4, 46068, 527.7e3, true}, Capacity{8, 46068, 1.186e6, true},
+                    Capacity{1, 81559, 171e3, true}, Capacity{2, 81559, 390 * 1216.0, true},
                     Capacity{4, 81559, 887 * 1216.0, true}, Capacity{8, 81559, 1882 * 1216.0, true},
                     Capacity{1, 143771, 413e3, true}, Capacity{2, 143771, 787 * 1216.0, true},
                     Capacity{4, 143771, 1681 * 1216.0, true},

@@ -33,6 +33,7 @@ const std::map<std::string, std::string> kRunning = {
     {"tensor-parallel", "smallest power of two whose memory plan fits; 1 on CPU"},
     {"device", "auto"},
     {"dtype", "auto"},
+    {"kv-cache-dtype", "auto"},
     {"reduce", "ordered on CPU; retinue info names it on CUDA"},
     {"threads", "cores / ranks of the host"},
     {"max-batch-tokens", "from the memory plan"},

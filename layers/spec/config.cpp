@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -214,6 +216,27 @@ DType read_dtype(const ConfigSection& owner) {
   owner.fail("dtype", fmt::format("is \"{}\", wanted bfloat16, float16 or float32", dtype));
 }
 
+/// quantization_config is at the top or, where there is none, in text_config.
+void read_quantization(const ConfigSection& top, ModelConfig& config) {
+  const ConfigSection text = top.object("text_config");
+  const bool at_top = top.has("quantization_config") && !top.raw("quantization_config").empty();
+  config.fp8 = read_fp8_weights(at_top ? top : text);
+  // Other methods are refused wherever they are.
+  if (at_top) (void)read_fp8_weights(text);
+  (void)read_fp8_weights(top.object("vision_config"));
+  if (!config.fp8) return;
+  check_fp8(top, config);
+  const auto covers = [&](const char* part) {
+    return config.fp8->covers_in_some_layer(part, config.text.num_hidden_layers);
+  };
+  // A list of all modules leaves nothing in FP8.
+  if (std::ranges::none_of(
+          std::array{"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
+                     "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"},
+          covers))
+    config.fp8.reset();
+}
+
 }  // namespace
 
 ModelConfig parse_model_config(std::string_view text, const std::string& where) {
@@ -228,8 +251,7 @@ ModelConfig parse_model_config(std::string_view text, const std::string& where) 
   config.vision = read_vision(top.object("vision_config"));
   config.dtype_at_top = names_dtype(top);
   config.dtype = read_dtype(config.dtype_at_top ? top : text_section);
-  config.fp8 = read_fp8_weights(top.has("quantization_config") ? top : text_section);
-  if (config.fp8) check_fp8(top, config);
+  read_quantization(top, config);
   config.image_token_id = top.id("image_token_id");
   config.video_token_id = top.id("video_token_id");
   config.vision_start_token_id = top.id("vision_start_token_id");

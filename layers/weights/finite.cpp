@@ -1,5 +1,9 @@
 #include "layers/weights/finite.h"
 
+#include "parallel/base/check.h"
+
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -46,6 +50,22 @@ std::optional<std::size_t> first_not_finite(StoredType type, std::span<const std
     case StoredType::kU8:
       return std::nullopt;
   }
+  return std::nullopt;
+}
+
+void check_finite(const std::string& path, const std::string& tensor, StoredType type,
+                  std::int64_t offset, std::span<const std::byte> bytes) {
+  if (const auto at = first_not_finite(type, bytes))
+    throw UsageError(fmt::format(
+        "[checkpoint] {}: element {} of tensor {} is NaN or infinite, wanted a finite number. The "
+        "file is damaged, or was saved so: download it or convert it again",
+        path, static_cast<std::uint64_t>(offset) / size_bytes(type) + *at, tensor));
+}
+
+std::optional<std::size_t> first_negative(StoredType type, std::span<const std::byte> bytes) {
+  const std::size_t size = size_bytes(type);
+  for (std::size_t last = size - 1; last < bytes.size(); last += size)
+    if ((bytes[last] & std::byte{0x80}) != std::byte{0}) return last / size;
   return std::nullopt;
 }
 

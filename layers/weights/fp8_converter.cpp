@@ -1,6 +1,7 @@
 #include "layers/weights/fp8_converter.h"
 
 #include "layers/spec/config.h"
+#include "layers/weights/finite.h"
 #include "layers/weights/safetensors_stream.h"
 #include "layers/weights/weight_source.h"
 #include "parallel/base/check.h"
@@ -17,6 +18,7 @@
 #include <fstream>
 #include <map>
 #include <set>
+#include <sys/stat.h>
 #include <thread>
 #include <utility>
 
@@ -81,7 +83,8 @@ void quantize_rows(const float* from, std::int64_t rows, std::int64_t columns, F
     for (std::int64_t r = 0; r < rows; ++r)
       for (std::int64_t c = first; c < last; ++c)
         most = std::max(most, std::abs(from[r * columns + c]));
-    const float scale = most > 0 ? most / kMaxFloat8E4M3 : 1.0F;
+    // Below the least float a quotient is zero, and so are the values.
+    const float scale = most / kMaxFloat8E4M3 > 0 ? most / kMaxFloat8E4M3 : 1.0F;
     scales[first / kFp8Block] = scale;
     for (std::int64_t r = 0; r < rows; ++r)
       for (std::int64_t c = first; c < last; ++c)
@@ -153,7 +156,7 @@ class Converter {
   Fp8Conversion run() {
     done_.kept = choice_.kept;
     for (const auto& [path, names] : by_file_) write_shard(path, names);
-    if (by_file_.size() > 1) write_index();
+    if (weight_map_.begin()->second != "model.safetensors" || by_file_.size() > 1) write_index();
     copy_small_files();
     write_config();
     return std::move(done_);
@@ -212,6 +215,7 @@ class Converter {
       const std::int64_t count = std::min(size - at, static_cast<std::int64_t>(buffer.size()));
       const std::span<std::byte> part(buffer.data(), static_cast<std::size_t>(count));
       checkpoint_.file_of(name).read(name, at, part);
+      check_finite(checkpoint_.file_of(name).path(), name, checkpoint_.find(name)->type, at, part);
       stream.write(part);
       at += count;
     }
@@ -242,6 +246,12 @@ class Converter {
     Json config = Json::parse(*read_file(from_ + "/config.json", "[quantize]"));
     if (config["text_config"].contains("quantization_config"))
       config["text_config"].erase("quantization_config");
+    // FP8 is multiplied with bfloat16 activations, whatever type the other tensors have.
+    for (const char* section : {"text_config", "vision_config"})
+      for (const char* key : {"dtype", "torch_dtype"}) {
+        if (config.contains(key)) config[key] = "bfloat16";
+        if (config[section].contains(key)) config[section][key] = "bfloat16";
+      }
     std::vector<std::string> skipped = {"lm_head"};
     // In both spellings: transformers looks for parts of paths, vLLM compares whole names.
     std::set<std::string> visual;
@@ -296,6 +306,32 @@ class Converter {
   Fp8Conversion done_;
 };
 
+std::string without_slash(std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return path;
+}
+
+/// The folder that will be renamed to the output, behind all links.
+/// Throws: UsageError where it is not empty, or cannot be put there.
+fs::path output_folder(const std::string& to) {
+  std::error_code error;
+  const fs::path target = fs::weakly_canonical(fs::absolute(without_slash(to)), error);
+  const auto refuse = [&](const char* why) {
+    throw UsageError(fmt::format("[quantize] {} {}. Choose another --output.", to, why));
+  };
+  if (fs::is_symlink(target, error)) refuse("is a link to nothing");
+  if (!fs::exists(target, error)) return target;
+  if (!fs::is_directory(target, error) || !fs::is_empty(target, error))
+    refuse("exists and is no empty folder");
+  if (target == fs::current_path(error)) refuse("is the current folder, which cannot be replaced");
+  struct stat inside {
+  }, above{};
+  if (::stat(target.c_str(), &inside) == 0 && ::stat(target.parent_path().c_str(), &above) == 0 &&
+      inside.st_dev != above.st_dev)
+    refuse("is the root of a file system, which cannot be replaced: name a new folder in it");
+  return target;
+}
+
 }  // namespace
 
 Fp8Conversion convert_to_fp8(const std::string& from, const std::string& to, int threads,
@@ -309,23 +345,19 @@ Fp8Conversion convert_to_fp8(const std::string& from, const std::string& to, int
         from, config.text.hidden_size, config.text.intermediate_size,
         config.text.num_attention_heads * config.text.head_dim));
   std::error_code error;
-  // Without a slash at its end.
-  const fs::path target = (fs::path(to) / ".").lexically_normal().parent_path();
-  if (fs::exists(target, error) &&
-      !(fs::is_directory(target, error) && fs::is_empty(target, error)))
-    throw UsageError(
-        fmt::format("[quantize] {} exists and is no empty folder. Choose another --output.", to));
+  const fs::path target = output_folder(to);
   const fs::path part = target.string() + ".part";
   if (fs::exists(part, error))
     throw UsageError(
-        fmt::format("[quantize] {} exists: an earlier conversion did not end. Remove it first.",
+        fmt::format("[quantize] {} exists: another conversion is at work there, or an earlier one "
+                    "did not end. Remove it first.",
                     part.string()));
   fs::create_directories(part, error);
   if (error)
     throw SystemError(
         fmt::format("[quantize] {} cannot be made: {}", part.string(), error.message()));
   try {
-    Fp8Conversion done = Converter(from, part, threads, progress).run();
+    Fp8Conversion done = Converter(without_slash(from), part, threads, progress).run();
     fs::remove(target, error);  // an empty folder
     fs::rename(part, target, error);
     if (error)

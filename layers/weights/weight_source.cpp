@@ -118,12 +118,14 @@ void CheckpointSource::read_bytes(const std::string& name, std::int64_t offset,
   checkpoint_.file_of(name).read(name, offset, to);
   read_bytes_ += static_cast<std::int64_t>(to.size());
   const StoredType type = checkpoint_.find(name)->type;
-  if (const auto at = first_not_finite(type, to))
-    throw UsageError(fmt::format(
-        "[checkpoint] {}: element {} of tensor {} is NaN or infinite, wanted a finite number. The "
-        "file is damaged, or was saved so: download it or convert it again",
-        checkpoint_.file_of(name).path(),
-        static_cast<std::uint64_t>(offset) / size_bytes(type) + *at, name));
+  check_finite(checkpoint_.file_of(name).path(), name, type, offset, to);
+  if (!name.ends_with(kScaleSuffix)) return;
+  if (const auto at = first_negative(type, to))
+    throw UsageError(
+        fmt::format("[checkpoint] {}: element {} of tensor {} is negative, and a scale is not. The "
+                    "file is damaged: download it or convert it again",
+                    checkpoint_.file_of(name).path(),
+                    static_cast<std::uint64_t>(offset) / size_bytes(type) + *at, name));
 }
 
 const StoredTensor& CheckpointSource::checked(const std::string& name, const Shape& shape,
@@ -140,7 +142,7 @@ const StoredTensor& CheckpointSource::checked(const std::string& name, const Sha
   const bool fp8 = tensor->type == StoredType::kF8E4M3;
   if (fp8 != (dtype == DType::kF8E4M3))
     throw UsageError(fmt::format(
-        "[checkpoint] {}: tensor {} is {}, quantization_config of config.json says that it is {}. "
+        "[checkpoint] {}: tensor {} is {}, by the quantization_config of config.json it is {}. "
         "Do config.json and the weights belong together?",
         checkpoint_.file_of(name).path(), name, to_string(tensor->type),
         fp8 ? "not quantised" : "F8_E4M3"));

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <fstream>
+#include <utility>
 
 namespace retinue::layers {
 namespace {
@@ -72,8 +73,24 @@ TEST(Fp8Weights, OtherSpellingsOfTheSameAreRead) {
 
 TEST(Fp8Weights, AnEmptyObjectIsNone) {
   json config = wide();
-  config["quantization_config"] = json::object();
+  const json settings = std::exchange(config["quantization_config"], json::object());
   EXPECT_FALSE(parse(config).fp8);
+  config["text_config"]["quantization_config"] = settings;
+  EXPECT_TRUE(parse(config).fp8) << "it hides no other";
+}
+
+TEST(Fp8Weights, AListOfAllModulesIsNone) {
+  json config = wide();
+  config["quantization_config"]["modules_to_not_convert"] = {"model.", "lm_head"};
+  EXPECT_FALSE(parse(config).fp8);
+}
+
+TEST(Fp8Weights, OtherMethodsAreRefusedInEachSection) {
+  for (const char* section : {"text_config", "vision_config"}) {
+    json config = wide();
+    config[section]["quantization_config"] = {{"quant_method", "awq"}};
+    EXPECT_THAT(refusal(config), HasSubstr("awq")) << section;
+  }
 }
 
 TEST(Fp8Weights, OtherMethodsAreRefusedByTheirNames) {

@@ -116,6 +116,11 @@ TEST_F(Fp8Checkpoint, AScaleThatIsNotFiniteIsNamed) {
   EXPECT_THAT(refusal(), AllOf(HasSubstr("element 2 of tensor " + kScales), HasSubstr("NaN")));
 }
 
+TEST_F(Fp8Checkpoint, ANegativeScaleIsNamed) {
+  tensors_.at(kScales).bytes[5] |= std::byte{0x80};
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("element 2 of tensor " + kScales), HasSubstr("negative")));
+}
+
 TEST_F(Fp8Checkpoint, AWeightThatIsNoNumberIsNamed) {
   tensors_.at(kModule + ".weight").bytes[300] = std::byte{0xFF};
   EXPECT_THAT(refusal(), HasSubstr("element 300 of tensor " + kModule + ".weight"));

@@ -164,6 +164,60 @@ TEST(Fp8Converter, WhatCannotBeConvertedIsRefusedAndLeavesNothing) {
   EXPECT_THAT(refusal(kCaptioner, folder.path("old")), HasSubstr("Remove it first"));
 }
 
+/// A copy of the captioner whose only shard has a name of its own, and whose configuration says
+/// float32.
+void write_one_shard(const std::string& folder) {
+  fs::copy(kCaptioner, folder);
+  fs::rename(folder + "/model.safetensors", folder + "/model-00001-of-00001.safetensors");
+  nlohmann::json index;
+  for (const std::string& name : Checkpoint(kCaptioner).names())
+    index["weight_map"][name] = "model-00001-of-00001.safetensors";
+  std::ofstream(folder + "/model.safetensors.index.json") << index;
+  nlohmann::json config = json_of(kCaptioner + "/config.json");
+  config["dtype"] = "float32", config["text_config"]["torch_dtype"] = "float32";
+  std::ofstream(folder + "/config.json") << config;
+}
+
+TEST(Fp8Converter, OneShardWithANameOfItsOwnKeepsItsIndex) {
+  const test::TemporaryFolder folder;
+  write_one_shard(folder.path("from"));
+  EXPECT_EQ(refusal(folder.path("from") + "/", folder.path("to")), "");
+  EXPECT_NE(Checkpoint(folder.path("to")).find(kDown + ".weight_scale_inv"), nullptr);
+}
+
+TEST(Fp8Converter, AnotherDtypeBecomesBfloat16WithWhichFp8IsMultiplied) {
+  const test::TemporaryFolder folder;
+  write_one_shard(folder.path("from"));
+  ASSERT_EQ(load_model_config(folder.path("from")).dtype, DType::kF32);
+  EXPECT_EQ(refusal(folder.path("from"), folder.path("to")), "");
+  EXPECT_EQ(load_model_config(folder.path("to")).dtype, DType::kBF16);
+}
+
+TEST(Fp8Converter, FilesOfTheSourceAreKnownBehindASlash) {
+  const test::TemporaryFolder folder;
+  EXPECT_TRUE(
+      convert_to_fp8(kCaptioner + "//", folder.path("to"), 1, [](auto, auto) {}).left_out.empty());
+}
+
+TEST(Fp8Converter, ALinkToAnEmptyFolderIsFollowedAndOneToNothingRefused) {
+  const test::TemporaryFolder folder;
+  fs::create_directory(folder.path("real"));
+  fs::create_symlink(folder.path("real"), folder.path("link"));
+  fs::create_symlink(folder.path("gone"), folder.path("dangling"));
+  EXPECT_EQ(refusal(kCaptioner, folder.path("link")), "");
+  EXPECT_TRUE(fs::is_symlink(folder.path("link")));
+  EXPECT_TRUE(fs::exists(folder.path("real") + "/config.json"));
+  EXPECT_THAT(refusal(kCaptioner, folder.path("dangling")), HasSubstr("link to nothing"));
+}
+
+TEST(Fp8Converter, AFolderThatCannotBeReplacedIsRefusedFirst) {
+  const test::TemporaryFolder folder;
+  const fs::path before = fs::current_path();
+  fs::current_path(folder.path());
+  EXPECT_THAT(refusal(kCaptioner, "."), HasSubstr("current folder"));
+  fs::current_path(before);
+}
+
 TEST(Fp8Converter, AFolderThatCannotBeMadeIsASystemError) {
   EXPECT_THROW(convert_to_fp8(kCaptioner, "/proc/fp8", 1, [](auto, auto) {}), SystemError);
 }

@@ -11,6 +11,7 @@
 #include <array>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 namespace retinue::layers {
 
@@ -179,6 +180,18 @@ std::vector<std::string> unquantized_modules(const ModelConfig& config) {
   return modules;
 }
 
+/// The projections of a layer of the decoder and their inputs.
+std::array<std::pair<const char*, std::int64_t>, 7> projections(const TextConfig& text) {
+  const std::int64_t heads_width = text.num_attention_heads * text.head_dim;
+  return {{{"self_attn.q_proj", text.hidden_size},
+           {"self_attn.k_proj", text.hidden_size},
+           {"self_attn.v_proj", text.hidden_size},
+           {"self_attn.o_proj", heads_width},
+           {"mlp.gate_proj", text.hidden_size},
+           {"mlp.up_proj", text.hidden_size},
+           {"mlp.down_proj", text.intermediate_size}}};
+}
+
 /// FP8 serves the decoder's layers, whose groups of 128 inputs must be whole.
 void check_fp8(const ConfigSection& top, const ModelConfig& config) {
   for (const std::string& module : unquantized_modules(config))
@@ -188,13 +201,7 @@ void check_fp8(const ConfigSection& top, const ModelConfig& config) {
                            "checkpoint whose vision tower and lm_head are bfloat16.",
                            module));
   const TextConfig& text = config.text;
-  const std::int64_t heads_width = text.num_attention_heads * text.head_dim;
-  for (const auto& [module, inputs] :
-       {std::pair{"self_attn.q_proj", text.hidden_size},
-        std::pair{"self_attn.k_proj", text.hidden_size},
-        std::pair{"self_attn.v_proj", text.hidden_size}, std::pair{"self_attn.o_proj", heads_width},
-        std::pair{"mlp.gate_proj", text.hidden_size}, std::pair{"mlp.up_proj", text.hidden_size},
-        std::pair{"mlp.down_proj", text.intermediate_size}})
+  for (const auto& [module, inputs] : projections(text))
     if (inputs % kFp8Block != 0 && config.fp8->covers_in_some_layer(module, text.num_hidden_layers))
       top.fail("quantization_config.modules_to_not_convert",
                fmt::format("does not hold {}, whose {} inputs are no multiple of {}", module,
@@ -226,14 +233,10 @@ void read_quantization(const ConfigSection& top, ModelConfig& config) {
   (void)read_fp8_weights(top.object("vision_config"));
   if (!config.fp8) return;
   check_fp8(top, config);
-  const auto covers = [&](const char* part) {
-    return config.fp8->covers_in_some_layer(part, config.text.num_hidden_layers);
-  };
   // A list of all modules leaves nothing in FP8.
-  if (std::ranges::none_of(
-          std::array{"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
-                     "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"},
-          covers))
+  if (std::ranges::none_of(projections(config.text), [&](const auto& projection) {
+        return config.fp8->covers_in_some_layer(projection.first, config.text.num_hidden_layers);
+      }))
     config.fp8.reset();
 }
 

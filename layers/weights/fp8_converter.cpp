@@ -247,11 +247,9 @@ class Converter {
     if (config["text_config"].contains("quantization_config"))
       config["text_config"].erase("quantization_config");
     // FP8 is multiplied with bfloat16 activations, whatever type the other tensors have.
-    for (const char* section : {"text_config", "vision_config"})
-      for (const char* key : {"dtype", "torch_dtype"}) {
-        if (config.contains(key)) config[key] = "bfloat16";
-        if (config[section].contains(key)) config[section][key] = "bfloat16";
-      }
+    for (Json* section : {&config, &config["text_config"], &config["vision_config"]})
+      for (const char* key : {"dtype", "torch_dtype"})
+        if (section->contains(key)) (*section)[key] = "bfloat16";
     std::vector<std::string> skipped = {"lm_head"};
     // In both spellings: transformers looks for parts of paths, vLLM compares whole names.
     std::set<std::string> visual;
@@ -324,8 +322,8 @@ fs::path output_folder(const std::string& to) {
   if (!fs::is_directory(target, error) || !fs::is_empty(target, error))
     refuse("exists and is no empty folder");
   if (target == fs::current_path(error)) refuse("is the current folder, which cannot be replaced");
-  struct stat inside {
-  }, above{};
+  struct stat inside = {};
+  struct stat above = {};
   if (::stat(target.c_str(), &inside) == 0 && ::stat(target.parent_path().c_str(), &above) == 0 &&
       inside.st_dev != above.st_dev)
     refuse("is the root of a file system, which cannot be replaced: name a new folder in it");

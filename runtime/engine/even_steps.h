@@ -15,8 +15,8 @@ struct EvenSteps {
   /// Rows of the next step, at most `limit`. Where all sequences are alike, each step has
   /// running · prompt_tokens / new_tokens rows of prompts, so that one begins when one ends. That is
   /// rounded down to whole tiles, since more steps above the ridge cost nothing, and is never less
-  /// than the ridge. A sequence that runs alone holds up no other: its prompt fills steps. Where several
-  /// began and ended together, full steps would let them do so again and again.
+  /// than the ridge. A sequence that runs alone holds up no other: its prompt fills steps. Several
+  /// that begin together in full steps would end together, and so would the next ones.
   ///   decodes        rows that decode
   ///   running        sequences, those that decode included
   ///   prompt_tokens  of all of these, without cached ones

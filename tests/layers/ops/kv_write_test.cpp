@@ -1,5 +1,6 @@
 #include "layers/ops/kv_write.h"
 
+#include "tests/support/kv_words.h"
 #include "tests/support/op_test.h"
 
 #include <gtest/gtest.h>
@@ -32,14 +33,9 @@ class Fp8Cache {
       : head_dim_(head_dim),
         step_(step),
         head_numel_(ops::KvView::block_numel(DType::kF8E4M3, kBlockSize, 1, head_dim)),
-        words_({kBlocks, kKvHeads * head_numel_ / 4}, 8) {}
+        words_(kv_words_shape<Float8E4M3>(kBlocks, kKvHeads, kBlockSize, head_dim), 8) {}
 
-  ops::KvView view() {
-    const TensorView words = words_.view();
-    return {TensorView(words.bytes(), DType::kF8E4M3, {kBlocks, kKvHeads, head_numel_},
-                       words.row_stride() * 4),
-            kBlockSize, kKvHeads, head_dim_};
-  }
+  ops::KvView view() { return kv_view<Float8E4M3>(words_, kBlockSize, head_dim_); }
   bool intact() { return words_.intact(); }
 
   /// Reads from the layout of ops/kv_view.h: panels on CPU, rows on CUDA.

@@ -3,6 +3,7 @@
 #include "layers/ops/kv_write.h"
 #include "layers/ops/rms_norm.h"
 #include "layers/ops/rope.h"
+#include "tests/support/kv_words.h"
 #include "tests/support/op_test.h"
 
 #include <gtest/gtest.h>
@@ -26,12 +27,9 @@ struct Heads {
 /// A step's tensors; queries, keys and values are parts of one projection's rows.
 template <class T, class Kept = T>
 struct Step {
-  /// e4m3 lie among their scales, which are floats.
-  using Word = std::conditional_t<std::is_same_v<Kept, Float8E4M3>, float, Kept>;
-  static constexpr std::int64_t kKeptPerWord = sizeof(Word) / sizeof(Kept);
   Heads h;
   Guarded<T> qkv, q_weight, k_weight;
-  Guarded<Word> kv_blocks;
+  Guarded<KvWord<Kept>> kv_blocks;
   Guarded<float> cos, sin;
   Guarded<std::int32_t> slots;
 
@@ -40,7 +38,8 @@ struct Step {
         qkv(Guarded<T>::random({h.tokens, (h.heads + 2 * h.kv_heads) * h.head_dim}, 1, 3, 4)),
         q_weight(Guarded<T>::random({h.head_dim}, 2)),
         k_weight(Guarded<T>::random({h.head_dim}, 3)),
-        kv_blocks(Guarded<Word>::random({blocks(), h.kv_heads, head_numel() / kKeptPerWord}, 4)),
+        kv_blocks(Guarded<KvWord<Kept>>::random(
+            kv_words_shape<Kept>(blocks(), h.kv_heads, h.block_size, h.head_dim), 4)),
         cos(Guarded<float>::random({h.tokens, h.head_dim / 2}, 5, 3)),
         sin(Guarded<float>::random({h.tokens, h.head_dim / 2}, 6, 1)),
         slots({h.tokens}) {
@@ -72,15 +71,7 @@ struct Step {
   TensorView q() { return part(0, h.heads); }
   TensorView k() { return part(h.heads, h.kv_heads); }
   TensorView v() { return part(h.heads + h.kv_heads, h.kv_heads); }
-  [[nodiscard]] std::int64_t head_numel() const {
-    return ops::KvView::block_numel(dtype_of<Kept>(), h.block_size, 1, h.head_dim);
-  }
-  ops::KvView cache() {
-    const TensorView words = kv_blocks.view();
-    return {TensorView(words.bytes(), dtype_of<Kept>(), {blocks(), h.kv_heads, head_numel()},
-                       words.row_stride() * kKeptPerWord),
-            h.block_size, h.kv_heads, h.head_dim};
-  }
+  ops::KvView cache() { return kv_view<Kept>(kv_blocks, h.block_size, h.head_dim); }
   ops::QkvStep fused() { return {q(), k(), v(), q_weight, k_weight, kEps, cos, sin, slots}; }
   bool intact() {
     return qkv.intact() && q_weight.intact() && k_weight.intact() && kv_blocks.intact() &&

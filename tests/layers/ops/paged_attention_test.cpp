@@ -1,6 +1,7 @@
 #include "layers/ops/paged_attention.h"
 
 #include "layers/ops/kv_write.h"
+#include "tests/support/kv_words.h"
 #include "tests/support/op_test.h"
 #include "tests/support/reference.h"
 
@@ -34,28 +35,17 @@ template <class Kept>
 class Cache {
  public:
   Cache(std::int64_t blocks, std::int64_t block_size, std::int64_t kv_heads, std::int64_t head_dim)
-      : data_(words(blocks, kv_heads,
-                    ops::KvView::block_numel(dtype_of<Kept>(), block_size, 1, head_dim))),
-        free_(blocks) {
-    const TensorView words = data_.view();
-    view_ = {
-        TensorView(words.bytes(), dtype_of<Kept>(), {blocks, kv_heads, words.dim(2) * kKeptPerWord},
-                   words.row_stride() * kKeptPerWord),
-        block_size, kv_heads, head_dim};
-  }
+      : data_(Guarded<KvWord<Kept>>::filled(
+            kv_words_shape<Kept>(blocks, kv_heads, block_size, head_dim),
+            from_double<KvWord<Kept>>(NAN))),
+        view_(kv_view<Kept>(data_, block_size, head_dim)),
+        free_(blocks) {}
   [[nodiscard]] const ops::KvView& view() const { return view_; }
   std::int32_t take() { return static_cast<std::int32_t>(--free_); }
   [[nodiscard]] bool intact() { return data_.intact(); }
 
  private:
-  /// e4m3 lie among their scales, which are floats.
-  using Word = std::conditional_t<std::is_same_v<Kept, Float8E4M3>, float, Kept>;
-  static constexpr std::int64_t kKeptPerWord = sizeof(Word) / sizeof(Kept);
-  static Guarded<Word> words(std::int64_t blocks, std::int64_t kv_heads, std::int64_t head_numel) {
-    return Guarded<Word>::filled({blocks, kv_heads, head_numel / kKeptPerWord},
-                                 from_double<Word>(NAN));
-  }
-  Guarded<Word> data_;
+  Guarded<KvWord<Kept>> data_;
   ops::KvView view_;
   std::int64_t free_;
 };

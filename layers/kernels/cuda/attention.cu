@@ -1,4 +1,4 @@
-#include "layers/kernels/cuda/attention_tile.h"
+#include "layers/kernels/cuda/attention_tile.cuh"
 #include "layers/kernels/cuda/launch.h"
 #include "layers/ops/attention.h"
 

@@ -1,5 +1,5 @@
 // Element-wise ops: activations, the residual, casts.
-#include "layers/kernels/cuda/elements.h"
+#include "layers/kernels/cuda/elements.cuh"
 #include "layers/ops/add.h"
 #include "layers/ops/cast.h"
 #include "layers/ops/gelu.h"

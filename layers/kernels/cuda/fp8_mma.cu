@@ -1,10 +1,10 @@
-#include "layers/kernels/cuda/elements.h"
+#include "layers/kernels/cuda/elements.cuh"
 #include "layers/kernels/cuda/fp8_mma.h"
 #include "layers/kernels/cuda/fp8_quantize.h"
 #include "layers/kernels/cuda/fp8_scratch.h"
-#include "layers/kernels/cuda/fp8_widen.h"
+#include "layers/kernels/cuda/fp8_widen.cuh"
 #include "layers/kernels/cuda/layout.h"
-#include "layers/kernels/cuda/ptx.h"
+#include "layers/kernels/cuda/ptx.cuh"
 #include "layers/ops/fp8_matmul.h"
 #include "parallel/base/reduce_tree.h"
 

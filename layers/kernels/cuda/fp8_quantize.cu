@@ -1,6 +1,6 @@
-#include "layers/kernels/cuda/elements.h"
+#include "layers/kernels/cuda/elements.cuh"
 #include "layers/kernels/cuda/fp8_quantize.h"
-#include "layers/kernels/cuda/fp8_widen.h"
+#include "layers/kernels/cuda/fp8_widen.cuh"
 #include "layers/ops/fp8_matmul.h"
 
 #include <cuda_fp8.h>

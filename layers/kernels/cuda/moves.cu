@@ -1,6 +1,6 @@
 // Ops that move rows: gathers, scatters, the embedding, the cache.
-#include "layers/kernels/cuda/elements.h"
-#include "layers/kernels/cuda/kv_e4m3.h"
+#include "layers/kernels/cuda/elements.cuh"
+#include "layers/kernels/cuda/kv_e4m3.cuh"
 #include "layers/kernels/cuda/layout.h"
 #include "layers/ops/embedding.h"
 #include "layers/ops/gather_rows.h"

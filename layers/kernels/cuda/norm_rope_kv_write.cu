@@ -1,7 +1,7 @@
 // All steps between the projection and attention. A group of lanes, a power of two, computes a
 // head: each lane holds a run of kVector channels, so that a head is read once, into registers.
-#include "layers/kernels/cuda/elements.h"
-#include "layers/kernels/cuda/kv_e4m3.h"
+#include "layers/kernels/cuda/elements.cuh"
+#include "layers/kernels/cuda/kv_e4m3.cuh"
 #include "layers/ops/norm_rope_kv_write.h"
 
 #include <cstring>

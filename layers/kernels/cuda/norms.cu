@@ -1,7 +1,7 @@
 // rms_norm and layer_norm, alone or after a residual: a warp per short row (a head), a thread block
 // per long one. A thread sums runs of kVector neighbours, and the threads' sums meet in a fixed
 // tree. The order depends on the width alone, not on whether the row allows vector loads.
-#include "layers/kernels/cuda/elements.h"
+#include "layers/kernels/cuda/elements.cuh"
 #include "layers/ops/add_layer_norm.h"
 #include "layers/ops/add_rms_norm.h"
 #include "layers/ops/layer_norm.h"

@@ -1,6 +1,6 @@
-#include "layers/kernels/cuda/attention_tile.h"
-#include "layers/kernels/cuda/elements.h"
-#include "layers/kernels/cuda/kv_e4m3.h"
+#include "layers/kernels/cuda/attention_tile.cuh"
+#include "layers/kernels/cuda/elements.cuh"
+#include "layers/kernels/cuda/kv_e4m3.cuh"
 #include "layers/kernels/cuda/launch.h"
 #include "layers/ops/paged_attention.h"
 

@@ -1,5 +1,5 @@
 // Ops on positions: rotary tables and rotations, the interpolated position embedding.
-#include "layers/kernels/cuda/elements.h"
+#include "layers/kernels/cuda/elements.cuh"
 #include "layers/ops/interpolate.h"
 #include "layers/ops/patch_positions.h"
 #include "layers/ops/rope.h"

@@ -1,4 +1,4 @@
-#include "layers/kernels/cuda/elements.h"
+#include "layers/kernels/cuda/elements.cuh"
 #include "layers/ops/random_fill.h"
 
 #include <cuda_fp8.h>

@@ -1,7 +1,7 @@
 // A thread block per row, a thread per run of neighbouring ids. Every sum is of integers (counts,
 // and probabilities in units: layers/ops/sample.h), so the order of adding does not show. Cuts are
 // found digit by digit of the values' order (a radix select), not by sorting.
-#include "layers/kernels/cuda/elements.h"
+#include "layers/kernels/cuda/elements.cuh"
 #include "layers/ops/sample.h"
 
 namespace retinue::ops::detail {

@@ -1,4 +1,4 @@
-#include "layers/kernels/cuda/elements.h"
+#include "layers/kernels/cuda/elements.cuh"
 #include "layers/ops/top_k.h"
 
 namespace retinue::ops::detail {

@@ -1,5 +1,5 @@
 #include "cuda_emulator/simt.h"
-#include "layers/kernels/cuda/ptx.h"
+#include "layers/kernels/cuda/ptx.cuh"
 
 #include <bit>
 #include <cstring>

@@ -1,4 +1,4 @@
-#include "layers/kernels/cuda/ptx.h"
+#include "layers/kernels/cuda/ptx.cuh"
 #include "tests/support/cuda_emulator/tests/launch.h"
 
 #include <gtest/gtest.h>

@@ -2,7 +2,7 @@
 
 // Tested through tests/layers/ops/attention_test.cpp.
 
-#include "layers/kernels/cuda/ptx.h"
+#include "layers/kernels/cuda/ptx.cuh"
 #include "layers/ops/paged_attention.h"
 
 #include <cstdint>

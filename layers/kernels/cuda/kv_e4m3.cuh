@@ -2,8 +2,8 @@
 
 // Tested through tests/layers/ops/kv_write_test.cpp and paged_attention_test.cpp.
 
-#include "layers/kernels/cuda/elements.h"
-#include "layers/kernels/cuda/fp8_widen.h"
+#include "layers/kernels/cuda/elements.cuh"
+#include "layers/kernels/cuda/fp8_widen.cuh"
 #include "layers/ops/kv_view.h"
 
 #include <cstdint>

@@ -2,9 +2,9 @@
 
 // Tested through tests/layers/ops/paged_attention_test.cpp.
 
-#include "layers/kernels/cuda/attention_warp.h"
-#include "layers/kernels/cuda/kv_e4m3.h"
-#include "layers/kernels/cuda/ptx.h"
+#include "layers/kernels/cuda/attention_warp.cuh"
+#include "layers/kernels/cuda/kv_e4m3.cuh"
+#include "layers/kernels/cuda/ptx.cuh"
 
 #include <cstdint>
 #include <cuda_bf16.h>

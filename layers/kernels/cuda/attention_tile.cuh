@@ -2,9 +2,9 @@
 
 // Tested through tests/layers/ops/attention_test.cpp.
 
-#include "layers/kernels/cuda/attention_stages.h"
-#include "layers/kernels/cuda/attention_warp.h"
-#include "layers/kernels/cuda/ptx.h"
+#include "layers/kernels/cuda/attention_stages.cuh"
+#include "layers/kernels/cuda/attention_warp.cuh"
+#include "layers/kernels/cuda/ptx.cuh"
 #include "parallel/device/tensor.h"
 
 #include <cstdint>

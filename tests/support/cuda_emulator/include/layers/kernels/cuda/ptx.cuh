@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstdint>
 
-/// The emulator's version of layers/kernels/cuda/ptx.h, which documents these functions.
+/// The emulator's version of layers/kernels/cuda/ptx.cuh, which documents these functions.
 ///
 /// Numerics: mma_bf16_16x8x16 adds the 16 products to d one by one, k ascending, each sum rounded
 /// to f32.

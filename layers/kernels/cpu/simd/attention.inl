@@ -36,10 +36,8 @@ void write_token(const TokenToBlock<T>& t) {
     if constexpr (kStep == 1) {
       store(to, value);
     } else {  // load() leaves a bf16 in the upper half of its lane
-      Vu pair;
-      std::memcpy(&pair, to, sizeof pair);
-      pair = t.key % 2 == 0 ? as_bits(value) >> 16 : (pair & 0xFFFFU) | as_bits(value);
-      std::memcpy(to, &pair, sizeof pair);
+      const Vu bits = as_bits(value);
+      store_bits(to, t.key % 2 == 0 ? bits >> 16 : (load_bits<Vu>(to) & 0xFFFFU) | bits);
     }
   }
 }
@@ -172,7 +170,7 @@ class AttentionRows {
   /// Scales, masks, updates maximum and sum; probabilities_ = e^(score - maximum).
   void softmax(std::int64_t key, std::int64_t count) {
     const std::int64_t vectors = (count + kPanel - 1) / kPanel;
-    const Vi lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const Vi lane = numbers_from<Vi>();
     Vf found = splat(kNone);
     for (int r = 0; r < rows; ++r) {
       const std::int64_t seen = b_.row_keys[first_ + r] - key;
@@ -190,7 +188,7 @@ class AttentionRows {
     }
     // From here on, lane r is row r.
     const Vf after = max(found, partial_.largest);
-    const Vf base = select(after == kNone, Vf{}, after);  // nothing seen: e^(-inf - 0) is 0
+    Vf base = select(after == kNone, Vf{}, after);  // nothing seen: e^(-inf - 0) is 0
     shrink_ = exp(partial_.largest - base);
     partial_.largest = after;
     Vf sums{};
@@ -253,8 +251,8 @@ class AttentionRows {
         for (std::int64_t p = 0; p < value_panels_; ++p) total_.out[r][p] = partial_.out[r][p];
       return;
     }
-    const Vf after = max(partial_.largest, total_.largest);
-    const Vf keep = exp(total_.largest - after), add = exp(partial_.largest - after);
+    Vf after = max(partial_.largest, total_.largest);
+    Vf keep = exp(total_.largest - after), add = exp(partial_.largest - after);
     for (int r = 0; r < rows; ++r) {
       if (begin >= b_.row_keys[first_ + r]) continue;
       total_.largest[r] = after[r];

@@ -53,18 +53,19 @@ RETINUE_INLINE Vu widen(__m256i bytes) {
 RETINUE_INLINE Vu widen(const Float8E4M3* p) { return widen(load_bytes(p)); }
 #else
 RETINUE_INLINE Vu widen(const Float8E4M3* p) {
-  using Bytes = std::uint8_t __attribute__((vector_size(32)));
-  using Words = std::uint16_t __attribute__((vector_size(64)));
-  Bytes bytes;
-  std::memcpy(&bytes, p, sizeof bytes);
-  const Words words = __builtin_convertvector(bytes, Words);
-  const Words magnitude = words & 0x7F, mantissa = words & 7;
-  const Words normal = (magnitude << 4) | kExponentBits;
+  using Bytes = Vector<std::uint8_t, 2 * kLanes>;
+  using Words = Vector<std::uint16_t, 2 * kLanes>;
+  using U16 = std::uint16_t;
+  const Words words = convert<Words>(load_bits<Bytes>(p));
+  const Words magnitude = words & U16{0x7F}, mantissa = words & U16{7};
+  const Words normal = (magnitude << 4) | U16{kExponentBits};
   // Subnormal e4m3 are normal in bf16: 0 to 7 times 2⁻⁹.
-  const Words four = 0x3800 | ((mantissa & 3) << 5), two = 0x3780 | ((mantissa & 1) << 6);
-  const Words zero = words & 0, one = zero + 0x3700;
-  const Words subnormal = mantissa > 3 ? four : (mantissa > 1 ? two : (mantissa > 0 ? one : zero));
-  return reinterpret_cast<Vu>((magnitude > 7 ? normal : subnormal) | ((words & 0x80) << 8));
+  const Words four = ((mantissa & U16{3}) << 5) | U16{0x3800};
+  const Words two = ((mantissa & U16{1}) << 6) | U16{0x3780};
+  const Words zero{}, one = zero + U16{0x3700};
+  const Words subnormal = select(
+      mantissa > U16{3}, four, select(mantissa > U16{1}, two, select(mantissa > U16{0}, one, zero)));
+  return bits_as<Vu>(select(magnitude > U16{7}, normal, subnormal) | ((words & U16{0x80}) << 8));
 }
 #endif
 
@@ -73,10 +74,7 @@ RETINUE_INLINE Vu widen(const Float8E4M3* p) {
 template <class T>
 inline constexpr float kMakesUp = kPair<T> == 2 ? kWidenedScale : 1.0F;
 RETINUE_INLINE void widen_all(const Float8E4M3* from, std::int64_t n, BFloat16* to) {
-  for (std::int64_t i = 0; i < n; i += 2 * kLanes) {
-    const Vu pairs = widen(from + i);
-    std::memcpy(to + i, &pairs, sizeof pairs);
-  }
+  for (std::int64_t i = 0; i < n; i += 2 * kLanes) store_bits(to + i, widen(from + i));
 }
 RETINUE_INLINE void widen_all(const Float8E4M3* from, std::int64_t n, float* to) {
   for (std::int64_t i = 0; i < n; i += 2 * kLanes) {
@@ -88,13 +86,13 @@ RETINUE_INLINE void widen_all(const Float8E4M3* from, std::int64_t n, float* to)
 }
 
 /// Rounds |y| ≤ 448 to the nearest e4m3, halves to even.
-RETINUE_INLINE Vf round_to_e4m3(Vf y) {
+RETINUE_INLINE Vf round_to_e4m3(const Vf& y) {
   const Vu bits = as_bits(y);
   const Vf normal = as_float((bits + 0x7FFFFU + ((bits >> 20) & 1U)) & 0xFFF00000U);
   // From 2¹⁴ to 2¹⁵, half of which stays on either side of 1.5 · 2¹⁴, floats are multiples of 2⁻⁹.
   const Vf subnormal = (y + 0x1.8p14F) - 0x1.8p14F;
   const Vu magnitude = bits & 0x7FFFFFFFU;
-  return select(reinterpret_cast<Vi>(magnitude) < 0x3C800000, subnormal, normal);  // 2⁻⁶
+  return select(bits_as<Vi>(magnitude) < 0x3C800000, subnormal, normal);  // 2⁻⁶
 }
 
 /// max |x| / 448 over n elements, n a multiple of 16. NaN counts as more than infinity, and that as
@@ -104,11 +102,10 @@ RETINUE_INLINE float e4m3_scale(const T* x, std::int64_t n) {
   Vi most{};
   for (std::int64_t i = 0; i < n; i += kLanes) {
     // As integers these magnitudes are ordered so.
-    const Vi magnitude = reinterpret_cast<Vi>(as_bits(load(x + i)) & 0x7FFFFFFFU);
-    most = magnitude > most ? magnitude : most;
+    most = max(bits_as<Vi>(as_bits(load(x + i)) & 0x7FFFFFFFU), most);
   }
-  std::int32_t largest = 0;
-  for (int i = 0; i < kLanes; ++i) largest = most[i] > largest ? most[i] : largest;
+  const std::int32_t largest =
+      combine_lanes(most, [](const auto& a, const auto& b) { return max(a, b); });
   return std::bit_cast<float>(largest) / kMaxFloat8E4M3;
 }
 /// Sixteen x / scale, rounded to e4m3, as floats. A scale of 0 means that all x are 0.
@@ -118,15 +115,12 @@ RETINUE_INLINE Vf divided_to_e4m3(const T* x, float scale) {
   return round_to_e4m3(min(max(y, splat(-kMaxFloat8E4M3)), splat(kMaxFloat8E4M3)));
 }
 /// Sixteen results of round_to_e4m3.
-RETINUE_INLINE void store_e4m3(Float8E4M3* p, Vf y) {
-  using Bytes = std::uint8_t __attribute__((vector_size(16)));
+RETINUE_INLINE void store_e4m3(Float8E4M3* p, const Vf& y) {
   const Vu magnitude = as_bits(y) & 0x7FFFFFFFU;
   const Vu normal = (magnitude >> 20) - (120U << 3);
-  const Vu subnormal =
-      reinterpret_cast<Vu>(__builtin_convertvector(as_float(magnitude) * 0x1p9F, Vi));
-  const Vu bits = magnitude < 0x3C800000U ? subnormal : normal;  // 2⁻⁶
-  const Bytes bytes = __builtin_convertvector(bits | (as_bits(y) >> 24 & 0x80U), Bytes);
-  std::memcpy(p, &bytes, sizeof bytes);
+  const Vu subnormal = bits_as<Vu>(convert<Vi>(as_float(magnitude) * 0x1p9F));
+  const Vu bits = select(magnitude < 0x3C800000U, subnormal, normal);  // 2⁻⁶
+  store_bits(p, convert<Vector<std::uint8_t>>(bits | (as_bits(y) >> 24 & 0x80U)));
 }
 
 }  // namespace

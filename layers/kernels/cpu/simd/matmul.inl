@@ -13,12 +13,12 @@ namespace retinue::ops::simd {
 namespace {
 
 /// acc + Σ over the pair of x · w, for sixteen outputs. `x` is one packed operand of a row.
-RETINUE_INLINE Vf dot_step(Vf acc, const float* w, const float* x) {
+RETINUE_INLINE Vf dot_step(const Vf& acc, const float* w, const float* x) {
   return fma(splat(*x), load(w), acc);
 }
 
 /// The same for bf16; `w` has sixteen pairs.
-RETINUE_INLINE Vf dot_step(Vf acc, Vu w, const BFloat16* x) {
+RETINUE_INLINE Vf dot_step(const Vf& acc, const Vu& w, const BFloat16* x) {
 #if defined(__AVX512BF16__)
   std::int32_t pair;
   std::memcpy(&pair, x, sizeof pair);
@@ -26,14 +26,12 @@ RETINUE_INLINE Vf dot_step(Vf acc, Vu w, const BFloat16* x) {
       reinterpret_cast<__m512>(acc), reinterpret_cast<__m512bh>(w),
       reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair))));
 #else
-  acc = fma(splat(to_float(x[1])), as_float(w & 0xFFFF0000U), acc);
-  return fma(splat(to_float(x[0])), as_float(w << 16), acc);
+  const Vf first = fma(splat(to_float(x[1])), as_float(w & 0xFFFF0000U), acc);
+  return fma(splat(to_float(x[0])), as_float(w << 16), first);
 #endif
 }
-RETINUE_INLINE Vf dot_step(Vf acc, const BFloat16* w, const BFloat16* x) {
-  Vu operand;
-  std::memcpy(&operand, w, sizeof operand);
-  return dot_step(acc, operand, x);
+RETINUE_INLINE Vf dot_step(const Vf& acc, const BFloat16* w, const BFloat16* x) {
+  return dot_step(acc, load_bits<Vu>(w), x);
 }
 
 /// How many accumulators of sixteen lanes the registers hold, how many rows share a tile, and how

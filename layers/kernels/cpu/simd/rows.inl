@@ -132,7 +132,7 @@ RETINUE_INLINE void layer_norm_row(const T* x, const T* weight, const T* bias, f
   const float mean =
       sum_row(n, [&](std::int64_t i, std::int64_t count) { return first(i, count); }) /
       static_cast<float>(n);
-  const Vi lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const Vi lane = numbers_from<Vi>();
   const float squares = sum_row(n, [&](std::int64_t i, std::int64_t count) {
     const Vf centred = load_lanes(x + i, count) - mean;
     if (count == kLanes) return centred * centred;
@@ -158,7 +158,8 @@ RETINUE_INLINE Vf add_at(T* x, const Branch* branch, std::int64_t i, std::int64_
 }
 
 /// NaN counts as infinity: that keeps the order strict, and the largest value shows it.
-RETINUE_INLINE Vf order_key(Vf x) { return select(x == x, x, splat(__builtin_inff())); }
+RETINUE_INLINE Vf order_key(const Vf& x) { return select(x == x, x, splat(__builtin_inff())); }
+RETINUE_INLINE float order_key(float x) { return x == x ? x : __builtin_inff(); }
 
 template <class T>
 std::int64_t largest(const T* x, std::int64_t n) {
@@ -166,7 +167,7 @@ std::int64_t largest(const T* x, std::int64_t n) {
   constexpr std::int64_t kBlock = 64 * kLanes;
   float most = -__builtin_inff();
   std::int64_t block = 0;
-  const auto key = [&](std::int64_t i) { return order_key(splat(to_float(x[i])))[0]; };
+  const auto key = [&](std::int64_t i) { return order_key(to_float(x[i])); };
   for (std::int64_t begin = 0; begin < n; begin += kBlock) {
     const std::int64_t end = begin + kBlock < n ? begin + kBlock : n;
     const std::int64_t whole = end - (end - begin) % kLanes;

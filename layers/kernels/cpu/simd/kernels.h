@@ -13,9 +13,9 @@ namespace retinue::ops::simd {
 ///   panel n/16, then k / pair, then n%16, then k%pair      pair = 1 for f32, else 2
 /// so that one load brings the next operand(s) of sixteen outputs, for one row as for many.
 inline constexpr int kPanel = 16;
-/// In a block of several tiles of rows, every tile starts at a multiple of this, under every
+/// In a block of several tiles of rows, a tile starts at every multiple of this, under every
 /// instruction set.
-inline constexpr int kTileRowsMultiple = 8;
+inline constexpr int kTileRowsMultiple = 24;
 template <class T>
 inline constexpr int kPair = sizeof(T) == 4 ? 1 : 2;
 

@@ -19,15 +19,17 @@ RETINUE_INLINE Vf dot_step(const Vf& acc, const float* w, const float* x) {
 
 /// The same for bf16; `w` has sixteen pairs.
 RETINUE_INLINE Vf dot_step(const Vf& acc, const Vu& w, const BFloat16* x) {
-#if defined(__AVX512BF16__)
-  std::int32_t pair;
+  std::uint32_t pair;
   std::memcpy(&pair, x, sizeof pair);
-  return reinterpret_cast<Vf>(_mm512_dpbf16_ps(
-      reinterpret_cast<__m512>(acc), reinterpret_cast<__m512bh>(w),
-      reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair))));
+  Vu pairs = splat(pair);
+#if defined(__AVX512BF16__)
+  return reinterpret_cast<Vf>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(acc),
+                                               reinterpret_cast<__m512bh>(w),
+                                               reinterpret_cast<__m512bh>(pairs)));
 #else
-  const Vf first = fma(splat(to_float(x[1])), as_float(w & 0xFFFF0000U), acc);
-  return fma(splat(to_float(x[0])), as_float(w << 16), first);
+  stay_vector(pairs);
+  const Vf second = fma(as_float(pairs & 0xFFFF0000U), as_float(w & 0xFFFF0000U), acc);
+  return fma(as_float(pairs << 16), as_float(w << 16), second);
 #endif
 }
 RETINUE_INLINE Vf dot_step(const Vf& acc, const BFloat16* w, const BFloat16* x) {
@@ -41,9 +43,9 @@ inline constexpr int kAccumulators = 24;
 inline constexpr int kTileRows = 8;
 inline constexpr int kOnlyTileRows = 16;
 #elif defined(__AVX2__)
-inline constexpr int kAccumulators = 4;
-inline constexpr int kTileRows = 4;
-inline constexpr int kOnlyTileRows = 4;
+inline constexpr int kAccumulators = 6;
+inline constexpr int kTileRows = 6;
+inline constexpr int kOnlyTileRows = 6;
 #else
 inline constexpr int kAccumulators = 2;
 inline constexpr int kTileRows = 2;

@@ -24,20 +24,18 @@ inline constexpr __mmask16 kAll = 0xFFFF;
 #endif
 
 template <class V = Vf>
-RETINUE_INLINE V splat(float x) {
+RETINUE_INLINE V splat(Element<V> x) {
   if constexpr (kIsHalves<V>) {
     const auto half = splat<decltype(V::low)>(x);
     return {half, half};
   } else {
-#if defined(__AVX512F__)
-    return reinterpret_cast<V>(_mm512_set1_ps(x));
-#elif defined(__AVX2__)
-    return reinterpret_cast<V>(_mm256_set1_ps(x));
-#else
-    return V{x, x, x, x};
-#endif
+    return [x]<int... i>(std::integer_sequence<int, i...>) {
+      return V{(static_cast<void>(i), x)...};
+    }
+    (std::make_integer_sequence<int, sizeof(V) / sizeof x>());
   }
 }
+RETINUE_INLINE Vu splat(std::uint32_t x) { return splat<Vu>(x); }
 RETINUE_INLINE Vu as_bits(const Vf& x) { return bits_as<Vu>(x); }
 RETINUE_INLINE Vf as_float(const Vu& x) { return bits_as<Vf>(x); }
 

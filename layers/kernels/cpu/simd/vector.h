@@ -152,6 +152,17 @@ RETINUE_INLINE void store_bits(void* p, const V& x) {
   }
 }
 
+/// Keeps g++ from taking a vector of equal elements back to a scalar, computing with that, and filling
+/// a vector with each result.
+template <class V>
+RETINUE_INLINE void stay_vector(V& x) {
+  if constexpr (kIsHalves<V>) {
+    stay_vector(x.low);
+    x.high = x.low;
+  } else {
+    asm("" : "+x"(x));
+  }
+}
 /// first, first + 1, ...
 template <class V, int first = 0>
 RETINUE_INLINE V numbers_from() {

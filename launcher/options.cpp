@@ -64,6 +64,11 @@ Table model_table(RunOptions& options) {
                .help = "how row-parallel sums are combined; ordered: the same bits for every "
                        "layout",
                .target = by_name(options.reduce, runtime::kReduceNames)},
+              {.name = "leaves",
+               .type = "8|4|2|1",
+               .help = "parts of each ordered sum, at most; --tensor-parallel divides them; fewer "
+                       "take less time on a GPU; another number gives other bits",
+               .target = by_name(options.leaves, runtime::kLeavesNames)},
               {.name = "threads",
                .type = "N",
                .fallback = "cores / ranks of the host",

@@ -1,16 +1,12 @@
 #include "layers/model/qwen3_vl.h"
 
-#include "layers/spec/numerics.h"
-
 namespace retinue::layers {
 
 namespace {
 
-DType kv_dtype(const ModelOptions& options) { return options.kv_dtype.value_or(options.dtype); }
-
 std::int64_t block_numel(const ModelConfig& config, const TensorAxis& axis,
                          const ModelOptions& options) {
-  return ops::KvView::block_numel(kv_dtype(options), options.kv_block_size,
+  return ops::KvView::block_numel(options.computation.kept_dtype(), options.kv_block_size,
                                   DecoderAttention::kv_heads_per_rank(config.text, axis),
                                   config.text.head_dim);
 }
@@ -31,7 +27,7 @@ TensorView place(Tensor& owner, bool planning, MemoryLedger& ledger, const Strea
 std::int64_t Qwen3Vl::kv_block_bytes(const ModelConfig& config, const TensorAxis& axis,
                                      const ModelOptions& options) {
   return config.text.num_hidden_layers * block_numel(config, axis, options) *
-         static_cast<std::int64_t>(size_bytes(kv_dtype(options)));
+         static_cast<std::int64_t>(size_bytes(options.computation.kept_dtype()));
 }
 
 Qwen3Vl::Qwen3Vl(Context& ctx, MemoryLedger& ledger, const ModelConfig& config,
@@ -39,12 +35,14 @@ Qwen3Vl::Qwen3Vl(Context& ctx, MemoryLedger& ledger, const ModelConfig& config,
     : config_(config),
       axis_(axis),
       options_(options),
-      store_(ctx, ledger, source, options.dtype, config_.fp8 ? &*config_.fp8 : nullptr) {
-  axis_.leaves = options.ordered ? reduction_leaves(config) : axis.size;
+      store_(ctx, ledger, source, options.computation.dtype,
+             config_.fp8 ? &*config_.fp8 : nullptr) {
+  const int leaves = reduction_leaves(config, options.computation.most_leaves);
+  axis_.leaves = options.computation.ordered ? leaves : axis.size;
   check_tensor_size(axis.size, config.text.num_attention_heads, config.text.num_key_value_heads,
                     config.text.intermediate_size, config.text.vocab_size,
                     // Of FP8 a rank has whole groups, in any order of sums.
-                    config.fp8 ? reduction_leaves(config) : axis_.leaves);
+                    config.fp8 ? leaves : axis_.leaves);
   vision_ = std::make_unique<VisionTower>(store_, config.vision, options.pixel_values);
   decoder_ = std::make_unique<Decoder>(store_, config.text, axis_);
   if (source != nullptr) source->finish();
@@ -53,14 +51,15 @@ Qwen3Vl::Qwen3Vl(Context& ctx, MemoryLedger& ledger, const ModelConfig& config,
   const std::int64_t kv_heads = DecoderAttention::kv_heads_per_rank(config.text, axis_);
   const std::int64_t layers = config.text.num_hidden_layers,
                      block = block_numel(config, axis_, options);
-  const TensorView kv = place(kv_, source == nullptr, ledger, ctx.stream(), kv_dtype(options),
-                              Shape{layers, options.kv_blocks, block}, MemoryTag::kKv);
+  const TensorView kv =
+      place(kv_, source == nullptr, ledger, ctx.stream(), options.computation.kept_dtype(),
+            Shape{layers, options.kv_blocks, block}, MemoryTag::kKv);
   kv_bytes_ = static_cast<std::int64_t>(kv.size_bytes());
   for (std::int64_t i = 0; i < layers; ++i)
     caches_.push_back({kv.rows(i, 1).reshape({options.kv_blocks, kv_heads, block / kv_heads}),
                        options.kv_block_size, kv_heads, config.text.head_dim});
   features_view_ =
-      place(features_, source == nullptr, ledger, ctx.stream(), options.dtype,
+      place(features_, source == nullptr, ledger, ctx.stream(), options.computation.dtype,
             Shape{options.feature_rows, config.vision.feature_width()}, MemoryTag::kFeatures);
   feature_bytes_ = static_cast<std::int64_t>(features_view_.size_bytes());
 }
@@ -69,7 +68,7 @@ void Qwen3Vl::encode(Context& ctx, ConstTensorView patches, std::span<const Grid
                      std::span<const ExchangedImage> images) {
   Frame frame(ctx);
   const std::int64_t visual_tokens = patches.dim(0) / config_.vision.merge_unit();
-  TensorView encoded = ctx.alloc({visual_tokens, config_.vision.feature_width()}, options_.dtype);
+  TensorView encoded = ctx.alloc({visual_tokens, config_.vision.feature_width()}, dtype());
   if (visual_tokens > 0) vision_->forward(ctx, patches, mine, encoded);
   exchange_features(ctx, axis_, images, encoded, features_view_);
 }

@@ -4,6 +4,7 @@
 
 #include "layers/decoder/decoder.h"
 #include "layers/model/feature_exchange.h"
+#include "layers/spec/numerics.h"
 #include "layers/vision/vision_tower.h"
 
 #include <memory>
@@ -15,13 +16,10 @@ namespace retinue::layers {
 
 /// Fixed when a model is built.
 struct ModelOptions {
-  DType dtype = DType::kBF16;
-  std::optional<DType> kv_dtype;    ///< of keys and values: f8_e4m3, or none for `dtype`
+  Computation computation;
   std::int64_t kv_blocks = 0;       ///< KV blocks in the cache
   std::int64_t kv_block_size = 32;  ///< tokens per KV block
   std::int64_t feature_rows = 0;    ///< visual tokens whose features are held at once
-  bool ordered = true;  ///< row-parallel sums in the fixed tree; else one partial per rank, for a
-                        ///< communicator that adds in an order of its own
   std::vector<float> pixel_values;  ///< [channels, 256]: the value of each byte
 };
 
@@ -51,7 +49,7 @@ class Qwen3Vl {
   [[nodiscard]] std::span<const WeightStore::Product> products() const { return store_.products(); }
   [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] const TensorAxis& axis() const { return axis_; }
-  [[nodiscard]] DType dtype() const { return options_.dtype; }
+  [[nodiscard]] DType dtype() const { return options_.computation.dtype; }
   [[nodiscard]] const ModelOptions& options() const { return options_; }
   [[nodiscard]] std::int64_t first_id() const { return decoder_->first_id(); }
   [[nodiscard]] std::int64_t vocab_per_rank() const { return decoder_->vocab_per_rank(); }

@@ -2,14 +2,13 @@
 
 #include "parallel/base/build_config.h"
 #include "parallel/base/hash.h"
-#include "parallel/base/reduce_tree.h"
 #include "parallel/device/cuda/runtime.h"
 
 #include <fmt/format.h>
 
 namespace retinue::layers {
 
-int reduction_leaves(const ModelConfig& config) {
+int reduction_leaves(const ModelConfig& config, int most) {
   const TextConfig& text = config.text;
   const auto block = [&](const char* module, std::int64_t otherwise) {
     return config.fp8 && config.fp8->covers_in_some_layer(module, text.num_hidden_layers)
@@ -18,7 +17,7 @@ int reduction_leaves(const ModelConfig& config) {
   };
   const std::int64_t heads_block = block("self_attn.o_proj", 1),
                      mlp_block = block("mlp.down_proj", 32);
-  int leaves = kMaxLeaves;
+  int leaves = most;
   while (leaves > 1 && (text.num_attention_heads % leaves != 0 ||
                         text.num_attention_heads * text.head_dim % (leaves * heads_block) != 0 ||
                         text.intermediate_size % (leaves * mlp_block) != 0))
@@ -56,19 +55,21 @@ std::vector<std::pair<std::string, std::string>> numerics_constants(const Contex
           {"dtypes", cpu ? "bfloat16, float32" : "bfloat16"}};
 }
 
-Numerics numerics(const ModelConfig& config, DType dtype, const Context& ctx, bool ordered,
-                  std::optional<DType> kv_dtype) {
+Numerics numerics(const ModelConfig& config, const Computation& computation, const Context& ctx) {
   Numerics n;
   for (const auto& [constant, value] : numerics_constants(ctx))
     n.description += fmt::format("{} {}; ", constant, value);
-  n.description += fmt::format("dtype {}; ", name(dtype));
+  n.description += fmt::format("dtype {}; ", name(computation.dtype));
   if (config.fp8)
     n.description += fmt::format("weights {} in blocks of {}, activations in groups of {}; ",
                                  name(DType::kF8E4M3), kFp8Block, kFp8Block);
-  if (kv_dtype && *kv_dtype != dtype)
-    n.description += fmt::format("keys and values {}, a scale for each head; ", name(*kv_dtype));
-  n.description += ordered ? fmt::format("leaves {} in a binary tree", reduction_leaves(config))
-                           : std::string("sums between ranks in the order of NCCL");
+  if (computation.kept_dtype() != computation.dtype)
+    n.description +=
+        fmt::format("keys and values {}, a scale for each head; ", name(computation.kept_dtype()));
+  n.description += computation.ordered
+                       ? fmt::format("leaves {} in a binary tree",
+                                     reduction_leaves(config, computation.most_leaves))
+                       : std::string("sums between ranks in the order of NCCL");
   n.fingerprint = sha256_hex(n.description);
   return n;
 }

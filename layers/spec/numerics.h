@@ -1,7 +1,9 @@
 #pragma once
 
 #include "layers/spec/config.h"
+#include "parallel/base/reduce_tree.h"
 #include "parallel/device/context.h"
+#include "parallel/device/dtype.h"
 
 #include <cstdint>
 #include <optional>
@@ -11,10 +13,21 @@
 
 namespace retinue::layers {
 
-/// Parts of every row-parallel sum: 8, or the largest power of two below 8 that divides the heads
-/// and the intermediate size in blocks of 32 columns; with FP8 weights, both in groups of 128. The
-/// size of the tensor axis divides it.
-int reduction_leaves(const ModelConfig& config);
+/// What a job chooses that decides bits.
+struct Computation {
+  DType dtype = DType::kBF16;
+  std::optional<DType> kv_dtype = {};  ///< of keys and values: f8_e4m3, or none for `dtype`
+  bool ordered = true;  ///< row-parallel sums in the fixed tree; else one partial per rank, for a
+                        ///< communicator that adds in an order of its own
+  int most_leaves = kMaxLeaves;  ///< of the fixed tree: 1, 2, 4 or 8
+
+  [[nodiscard]] DType kept_dtype() const { return kv_dtype.value_or(dtype); }
+};
+
+/// Parts of every row-parallel sum: `most`, or the largest power of two below it that divides the
+/// heads and the intermediate size in blocks of 32 columns; with FP8 weights, both in groups of 128.
+/// The size of the tensor axis divides it.
+int reduction_leaves(const ModelConfig& config, int most = kMaxLeaves);
 
 /// The facts that decide bits on a device, whatever the model: "kernels" → "cpu avx512-bf16", …
 std::vector<std::pair<std::string, std::string>> numerics_constants(const Context& ctx);
@@ -27,8 +40,6 @@ struct Numerics {
   std::string description;
   std::string fingerprint;
 };
-///   kv_dtype  as in ModelOptions
-Numerics numerics(const ModelConfig& config, DType dtype, const Context& ctx, bool ordered = true,
-                  std::optional<DType> kv_dtype = {});
+Numerics numerics(const ModelConfig& config, const Computation& computation, const Context& ctx);
 
 }  // namespace retinue::layers

@@ -51,19 +51,17 @@ void encode_most(Context& on, layers::Qwen3Vl& model, const EngineLimits& limits
 }
 
 /// Runs the largest steps that the limits allow through a planned model and returns its peaks.
-EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device, int tensor,
-                   int threads, const EngineSizing& sizing, const EngineLimits& limits) {
-  const Reduce reduce = sizing.reduce;
+EnginePlan measure(const layers::ModelConfig& config, const layers::Computation& computation,
+                   Device device, int tensor, int threads, const EngineLimits& limits) {
   const bool beside = device.type != DeviceType::kCpu;
   Context ctx = Context::plan(device, threads), vision = Context::plan(device, threads);
   MemoryLedger ledger;
   layers::TensorAxis axis;
   axis.size = tensor;
   layers::ModelOptions options;
-  options.dtype = dtype, options.kv_dtype = sizing.kv_dtype;
+  options.computation = computation;
   options.kv_blocks = limits.kv_blocks, options.kv_block_size = limits.kv_block_tokens;
   options.feature_rows = limits.feature_rows;
-  options.ordered = reduce == Reduce::kOrdered;
   options.pixel_values.resize(static_cast<std::size_t>(config.vision.in_channels * 256));
   layers::Qwen3Vl model(ctx, ledger, config, axis, nullptr, options);
 
@@ -71,7 +69,8 @@ EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device
   {
     Frame frame(ctx);
     const StepBlock block(StepSizes::largest(limits));
-    const TensorView logits = ctx.alloc({block.sizes().logit_rows, model.vocab_per_rank()}, dtype);
+    const TensorView logits =
+        ctx.alloc({block.sizes().logit_rows, model.vocab_per_rank()}, model.dtype());
     const std::byte* const at = upload(ctx, nullptr, block.size_bytes());
     model.forward(ctx, block.views(at), logits);
   }
@@ -84,13 +83,15 @@ EnginePlan measure(const layers::ModelConfig& config, DType dtype, Device device
   plan.scratch_bytes = static_cast<std::int64_t>(ctx.peak_scratch_bytes());
   plan.vision_activation_bytes = static_cast<std::int64_t>(vision.arena().peak_bytes());
   plan.vision_scratch_bytes = static_cast<std::int64_t>(vision.peak_scratch_bytes());
-  plan.staging_bytes = EngineRank::staging_bytes(limits, config, dtype, device, tensor);
+  plan.staging_bytes = EngineRank::staging_bytes(limits, config, computation.dtype, device, tensor);
   plan.device = device.type;
   if (device.type == DeviceType::kCuda) {
     plan.driver_bytes = kDriverBytes;
     if (tensor > 1)
-      plan.communication_bytes = static_cast<std::int64_t>(nccl_scratch_bytes(tensor, reduce)) +
-                                 kNcclCommunicators * kNcclBytes;
+      plan.communication_bytes =
+          static_cast<std::int64_t>(nccl_scratch_bytes(
+              tensor, computation.ordered ? Reduce::kOrdered : Reduce::kLibrary)) +
+          kNcclCommunicators * kNcclBytes;
   }
   return plan;
 }
@@ -145,16 +146,18 @@ std::int64_t EnginePlan::total_bytes() const {
   return total;
 }
 
-EnginePlan plan_engine(const layers::ModelConfig& config, DType dtype, Device device, int tensor,
-                       int threads, std::int64_t memory_bytes, const EngineSizing& sizing) {
+EnginePlan plan_engine(const layers::ModelConfig& config, const layers::Computation& computation,
+                       Device device, int tensor, int threads, std::int64_t memory_bytes,
+                       const EngineSizing& sizing) {
   layers::check_tensor_size(tensor, config.text.num_attention_heads,
                             config.text.num_key_value_heads, config.text.intermediate_size,
-                            config.text.vocab_size, layers::reduction_leaves(config));
+                            config.text.vocab_size,
+                            layers::reduction_leaves(config, computation.most_leaves));
   EngineLimits limits = limits_of(config, device, tensor, sizing);
   layers::TensorAxis axis;
   axis.size = tensor;
   layers::ModelOptions options;
-  options.dtype = dtype, options.kv_dtype = sizing.kv_dtype;
+  options.computation = computation;
   options.kv_block_size = limits.kv_block_tokens;
   const std::int64_t block_bytes = layers::Qwen3Vl::kv_block_bytes(config, axis, options);
   const std::int64_t one = longest_blocks(limits);
@@ -165,7 +168,7 @@ EnginePlan plan_engine(const layers::ModelConfig& config, DType dtype, Device de
     limits.max_sequences = sequences;
     limits.max_logit_rows = std::max(sizing.max_logit_rows, sequences);
     limits.kv_blocks = one;
-    fixed = measure(config, dtype, device, tensor, threads, sizing, limits);
+    fixed = measure(config, computation, device, tensor, threads, limits);
     left = memory_bytes - (fixed.total_bytes() - fixed.kv_bytes);
     given = sizing.kv_memory_gib ? static_cast<std::int64_t>(*sizing.kv_memory_gib * 1073741824.0)
                                  : left;
@@ -187,7 +190,7 @@ EnginePlan plan_engine(const layers::ModelConfig& config, DType dtype, Device de
     throw UsageError(refusal(memory_bytes, fixed, one * block_bytes));
   limits.max_sequence_tokens =
       std::min(limits.max_sequence_tokens, limits.kv_blocks * limits.kv_block_tokens);
-  return measure(config, dtype, device, tensor, threads, sizing, limits);
+  return measure(config, computation, device, tensor, threads, limits);
 }
 
 }  // namespace retinue::runtime

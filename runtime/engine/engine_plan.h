@@ -1,6 +1,7 @@
 #pragma once
 
 #include "layers/spec/config.h"
+#include "layers/spec/numerics.h"
 #include "parallel/comm/nccl/nccl_communicator.h"
 #include "parallel/device/device.h"
 #include "runtime/engine/engine.h"
@@ -16,13 +17,11 @@ namespace retinue::runtime {
 struct EngineSizing {
   std::optional<std::int64_t> max_batch_tokens, max_sequences, kv_block_tokens;
   std::optional<double> kv_memory_gib;
-  std::optional<DType> kv_dtype;  ///< as in ModelOptions
   std::int64_t max_new_tokens = 256;
   std::int64_t max_image_patches = 0;   ///< of one image or video
   std::int64_t max_items = 1;           ///< most images and videos in one prompt
   std::int64_t max_logit_rows = 0;      ///< 0: one per sequence; trace wants one per prompt token
   std::int64_t max_text_tokens = 2048;  ///< in one prompt
-  Reduce reduce = Reduce::kOrdered;     ///< on the tensor axis, on CUDA
 };
 
 /// Memory of a GPU beside our own allocations, per rank: context, kernels and their local memory,
@@ -81,7 +80,8 @@ struct EnginePlan {
 /// rows, as many run as the cache holds with one image and max_new_tokens each, and at most one
 /// per row of a step. (Seven parameters: no two belong together elsewhere.)
 /// Throws: UsageError when the model does not split over `tensor` ranks, or no sequence fits.
-EnginePlan plan_engine(const layers::ModelConfig& config, DType dtype, Device device, int tensor,
-                       int threads, std::int64_t memory_bytes, const EngineSizing& sizing);
+EnginePlan plan_engine(const layers::ModelConfig& config, const layers::Computation& computation,
+                       Device device, int tensor, int threads, std::int64_t memory_bytes,
+                       const EngineSizing& sizing);
 
 }  // namespace retinue::runtime

@@ -100,25 +100,31 @@ namespace {
 
 /// --device, --dtype and --reduce, which depend on each other.
 void choose_computation(const RunOptions& options, ModelFiles& model) {
-  model.dtype = options.dtype ? *options.dtype : own_dtype(options, model.config);
-  if (model.config.fp8 && model.dtype != DType::kBF16)
+  model.computation.dtype = options.dtype ? *options.dtype : own_dtype(options, model.config);
+  if (model.config.fp8 && model.computation.dtype != DType::kBF16)
     throw UsageError(
         "[--dtype] is float32, and this checkpoint has FP8 weights, which are multiplied with "
         "bfloat16 activations. Use --dtype bfloat16 or auto.");
-  const DeviceChoice choice = choose_device(options.device, model.dtype);
+  const DeviceChoice choice = choose_device(options.device, model.computation.dtype);
   if (!choice.missing.empty())
     throw UsageError(fmt::format("[--device] cuda: {}. Use --device cpu.", choice.missing));
   const bool gpu = choice.type == DeviceType::kCuda;
-  if (gpu && model.dtype != DType::kBF16)
+  if (gpu && model.computation.dtype != DType::kBF16)
     throw UsageError(
         "[--dtype] is float32, which is for CPUs. Use --dtype bfloat16 with --device cuda.");
   if constexpr (build::kCuda)
     for (int i = 0; gpu && model.config.fp8 && i < cuda::availability().devices; ++i)
       check_fp8_on(cuda::device_facts(i));
   model.device = Device{choice.type, 0};
-  model.ordered = options.reduce == Reduce::kOrdered;
-  if (!model.ordered && !gpu)
+  model.computation.kv_dtype = options.kv_cache_dtype;
+  model.computation.ordered = options.reduce == Reduce::kOrdered;
+  if (!model.computation.ordered && !gpu)
     throw UsageError("[--reduce] nccl: this device is a CPU. Use --reduce ordered.");
+  model.computation.most_leaves = options.leaves;
+  if (!model.computation.ordered && options.leaves != kMaxLeaves)
+    throw UsageError(fmt::format(
+        "[--leaves] is {}, and with --reduce nccl a rank's sum is not cut. Use --reduce ordered.",
+        options.leaves));
 }
 
 void apply_pixel_flags(const RunOptions& options, VisionProcessorSpec& spec) {
@@ -198,10 +204,8 @@ ModelFiles load_model_files(const RunOptions& options) {
   Tokenizer tokenizer = Tokenizer::load(folder + "/tokenizer.json");
   Detokenizer detokenizer(tokenizer.token_bytes(), tokenizer.special_flags());
   ModelFiles model{.config = layers::load_model_config(folder),
-                   .dtype = {},
-                   .kv_dtype = options.kv_cache_dtype,
+                   .computation = {},
                    .device = {},
-                   .ordered = true,
                    .processor = load_processor_spec(folder),
                    .image = {},
                    .tokenizer = std::move(tokenizer),

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "layers/spec/config.h"
+#include "layers/spec/numerics.h"
 #include "parallel/device/cuda/runtime.h"
 #include "runtime/dataset/item.h"
 #include "runtime/engine/request.h"
@@ -23,11 +24,9 @@ namespace retinue::runtime {
 /// before any collective.
 struct ModelFiles {
   layers::ModelConfig config;
-  DType dtype = DType::kBF16;
-  std::optional<DType> kv_dtype;  ///< of the KV cache; none: dtype
-  Device device;                  ///< its type; RankShare has the GPU that a rank takes
-  bool ordered = true;            ///< --reduce ordered
-  VisionProcessorSpec processor;  ///< with --min-pixels and --max-pixels
+  layers::Computation computation;  ///< by --dtype, --kv-cache-dtype, --reduce and --leaves
+  Device device;                    ///< its type; RankShare has the GPU that a rank takes
+  VisionProcessorSpec processor;    ///< with --min-pixels and --max-pixels
   ImageOptions image;
   Tokenizer tokenizer;
   Detokenizer detokenizer;

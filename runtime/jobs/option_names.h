@@ -21,6 +21,8 @@ inline constexpr auto kKvCacheDtypeNames =
     std::to_array<Named<std::optional<DType>>>({{"auto", std::nullopt}, {"fp8", DType::kF8E4M3}});
 inline constexpr auto kReduceNames =
     std::to_array<Named<Reduce>>({{"ordered", Reduce::kOrdered}, {"nccl", Reduce::kLibrary}});
+inline constexpr auto kLeavesNames =
+    std::to_array<Named<int>>({{"8", 8}, {"4", 4}, {"2", 2}, {"1", 1}});
 inline constexpr auto kAlphaNames =
     std::to_array<Named<Alpha>>({{"white", Alpha::kWhite}, {"drop", Alpha::kDrop}});
 inline constexpr auto kExifNames = std::to_array<Named<ExifOrientation>>(

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "parallel/base/reduce_tree.h"
 #include "parallel/comm/nccl/nccl_communicator.h"
 #include "parallel/device/device.h"
 #include "parallel/device/dtype.h"
@@ -62,6 +63,7 @@ struct RunOptions {
   std::optional<DType> dtype;           ///< none: the checkpoint's
   std::optional<DType> kv_cache_dtype;  ///< none: the compute type
   Reduce reduce = Reduce::kOrdered;
+  int leaves = kMaxLeaves;    ///< of an ordered sum, at most
   bool share_device = false;  ///< several ranks on one GPU; for tests
   int threads = 0;            ///< 0: cores / ranks of this host
   std::optional<std::int64_t> max_batch_tokens, max_sequences, kv_block_tokens;

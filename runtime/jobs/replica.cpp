@@ -113,10 +113,8 @@ EngineSizing sizing_for(const RunOptions& options, const ModelFiles& model,
   sizing.max_sequences = options.max_sequences;
   sizing.kv_block_tokens = options.kv_block_tokens;
   sizing.kv_memory_gib = options.kv_memory_gib;
-  sizing.kv_dtype = model.kv_dtype;
   sizing.max_new_tokens = std::max(
       max_new_tokens, std::min(items.max_new_tokens, model.config.text.max_position_embeddings));
-  sizing.reduce = options.reduce;
   sizing.max_items = items.max_media;
   sizing.max_text_tokens = std::max(sizing.max_text_tokens, items.max_text_bytes);
   if (items.images > 0) sizing.max_image_patches = most_image_patches(model.processor);
@@ -140,12 +138,12 @@ Communicator* loaders(const Session& session, const RunOptions& options, Communi
 Replica::Replica(const ReplicaParts& parts) {
   const Device device = parts.share.device;
   const std::int64_t memory = common_budget(parts.mesh.tensor(), parts.share.memory_bytes);
-  plan_ = plan_engine(parts.model.config, parts.model.dtype, device, parts.mesh.shape().tensor,
-                      parts.share.threads, memory, parts.sizing);
+  plan_ = plan_engine(parts.model.config, parts.model.computation, device,
+                      parts.mesh.shape().tensor, parts.share.threads, memory, parts.sizing);
   const layers::TensorAxis axis = connect(parts);
   make_contexts(parts.share);
   load(parts, axis);
-  if (device.type == DeviceType::kCuda && !parts.model.ordered) tune();
+  if (device.type == DeviceType::kCuda && !parts.model.computation.ordered) tune();
   engine_ = std::make_unique<Engine>(EngineParts{.ctx = *ctx_,
                                                  .vision = vision_.get(),
                                                  .ledger = ledger_,
@@ -166,7 +164,7 @@ layers::TensorAxis Replica::connect(const ReplicaParts& parts) {
   const double begin_s = parts.clock.now_s();
   if constexpr (build::kCuda)
     if (device.type == DeviceType::kCuda && axis.size > 1) {
-      const Reduce reduce = parts.model.ordered ? Reduce::kOrdered : Reduce::kLibrary;
+      const Reduce reduce = parts.model.computation.ordered ? Reduce::kOrdered : Reduce::kLibrary;
       const double deadline_s = parts.share.deadline_s;
       reduce_ = make_nccl(tensor, device, reduce, "tensor", deadline_s);
       // It reduces nothing, so it needs no scratch.
@@ -199,11 +197,10 @@ void Replica::make_contexts(const RankShare& share) {
 void Replica::load(const ReplicaParts& parts, const layers::TensorAxis& axis) {
   const ModelFiles& model = parts.model;
   layers::ModelOptions options;
-  options.dtype = model.dtype, options.kv_dtype = model.kv_dtype;
+  options.computation = model.computation;
   options.kv_blocks = plan_.limits.kv_blocks;
   options.kv_block_size = plan_.limits.kv_block_tokens;
   options.feature_rows = plan_.limits.feature_rows;
-  options.ordered = model.ordered;
   options.pixel_values = pixel_values(model.config.vision);
   const double begin_s = parts.clock.now_s();
   const auto source = open_weights(parts.options, model.config, parts.loaders);
@@ -262,10 +259,10 @@ std::vector<std::string> start_block(const RunOptions& options, const ModelFiles
                   build::kRevision, build::kBuildType, to_string(replica.ctx().device()),
                   name(replica.ctx().cpu_isa()), replica.ctx().threads()),
       fmt::format("model {} ({:.12}), {}{}{}; {} rank(s) = data {} x tensor {}; numerics {:.12}",
-                  options.model, model.identity, name(model.dtype),
+                  options.model, model.identity, name(model.computation.dtype),
                   model.config.fp8 ? ", projections in FP8" : "",
-                  model.kv_dtype ? ", KV cache in FP8" : "", shape.size(), shape.data, shape.tensor,
-                  numerics_of(model).fingerprint),
+                  model.computation.kv_dtype ? ", KV cache in FP8" : "", shape.size(), shape.data,
+                  shape.tensor, numerics_of(model).fingerprint),
       fmt::format("memory per rank, GiB: {}; {} sequences of at most {} tokens, {} tokens per step",
                   memory, plan.limits.max_sequences, plan.limits.max_sequence_tokens,
                   plan.limits.max_batch_tokens)};
@@ -274,8 +271,7 @@ std::vector<std::string> start_block(const RunOptions& options, const ModelFiles
 }
 
 layers::Numerics numerics_of(const ModelFiles& model) {
-  return layers::numerics(model.config, model.dtype, Context::plan(model.device, 1), model.ordered,
-                          model.kv_dtype);
+  return layers::numerics(model.config, model.computation, Context::plan(model.device, 1));
 }
 
 }  // namespace retinue::runtime

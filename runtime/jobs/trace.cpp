@@ -99,7 +99,7 @@ void finish(SafetensorsWriter& file, const TraceOptions& options, const ModelFil
   const std::int64_t vocab = model.config.text.vocab_size;
   const std::string digest = sha256_hex(completion.prompt_logits);
   file.add("logits", Shape{completion.prompt_tokens, vocab},
-           to_floats(completion.prompt_logits, model.dtype));
+           to_floats(completion.prompt_logits, model.computation.dtype));
   if (options.decode > 0)
     file.add("output_ids", Shape{static_cast<std::int64_t>(completion.ids.size())},
              to_i64(completion.ids));
@@ -109,8 +109,8 @@ void finish(SafetensorsWriter& file, const TraceOptions& options, const ModelFil
   file.add_metadata("compiler", std::string(build::kCompiler));
   file.add_metadata("numerics", numerics.description);
   file.add_metadata("fingerprint", numerics.fingerprint);
-  file.add_metadata("dtype", std::string(name(model.dtype)));
-  file.add_metadata("kv_cache_dtype", std::string(name(model.kv_dtype.value_or(model.dtype))));
+  file.add_metadata("dtype", std::string(name(model.computation.dtype)));
+  file.add_metadata("kv_cache_dtype", std::string(name(model.computation.kept_dtype())));
   file.add_metadata("mesh", fmt::format("data={} tensor={}", mesh.data, mesh.tensor));
   file.add_metadata("model", model.identity);
   file.add_metadata("finish_reason", name(completion.finish_reason));

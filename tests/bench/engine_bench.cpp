@@ -409,7 +409,7 @@ int run(int rounds, const std::string& only, const std::string& json) {
       {"captioner", test::captioner_engine_model()},
       {"scaled",
        {.config = bench::scaled_model(kScale),
-        .dtype = DType::kBF16,
+        .computation = {},
         .weights = [] { return std::make_unique<layers::RandomSource>(1); },
         .pixel_values = {}}}};
   for (const Subject& subject : subjects) {

@@ -85,7 +85,7 @@ class Model {
              Buffer(ledger_, Device{}, std::size_t{1} << 30, MemoryTag::kActivations),
              Buffer(ledger_, Device{}, std::size_t{1} << 28, MemoryTag::kScratch)),
         source_(1) {
-    options_.dtype = DType::kBF16;
+    options_.computation.dtype = DType::kBF16;
     options_.kv_blocks = (prompt + 1024) / 32;
     options_.feature_rows = prompt;
     for (int i = 0; i < 768; ++i)

@@ -97,7 +97,7 @@ class TaskPixels final : public runtime::PixelSource {
 EngineModel golden_engine_model(const std::string& config, DType dtype) {
   return {.config = layers::load_model_config(std::string(RETINUE_SOURCE_DIR) +
                                               "/tests/golden/model/configs/" + config),
-          .dtype = dtype,
+          .computation = {.dtype = dtype},
           .weights = [] { return std::make_unique<layers::RandomSource>(kGoldenSeed); },
           .pixel_values = {}};
 }
@@ -105,7 +105,7 @@ EngineModel golden_engine_model(const std::string& config, DType dtype) {
 EngineModel captioner_engine_model() {
   const std::string folder = std::string(RETINUE_SOURCE_DIR) + "/configs/models/emoji-captioner";
   return {.config = layers::load_model_config(folder),
-          .dtype = DType::kBF16,
+          .computation = {},
           .weights = [folder] { return std::make_unique<layers::CheckpointSource>(folder); },
           .pixel_values = {}};
 }
@@ -128,10 +128,10 @@ struct EngineRanks::Rank {
 
 EngineRanks::EngineRanks(const EngineModel& model, int ranks, const runtime::EngineSizing& most)
     : group_(make_local_group(ranks, "tensor", 120)),
-      plan_(runtime::plan_engine(model.config, model.dtype, Device{}, ranks, 1,
+      plan_(runtime::plan_engine(model.config, model.computation, Device{}, ranks, 1,
                                  std::int64_t{4} << 30, most)) {
   layers::ModelOptions options;
-  options.dtype = model.dtype, options.kv_dtype = most.kv_dtype;
+  options.computation = model.computation;
   options.kv_blocks = plan_.limits.kv_blocks;
   options.kv_block_size = plan_.limits.kv_block_tokens;
   options.feature_rows = plan_.limits.feature_rows;

@@ -17,7 +17,7 @@ namespace retinue::test {
 /// A model for the engine: its shape, and where each rank gets its weights from.
 struct EngineModel {
   layers::ModelConfig config;
-  DType dtype = DType::kF32;
+  layers::Computation computation{.dtype = DType::kF32};
   std::function<std::unique_ptr<layers::WeightSource>()> weights;
   /// [channels, 256] the value of each byte of a pixel; empty: bytes map to [-1, 1].
   std::vector<float> pixel_values;

@@ -155,7 +155,7 @@ TinyModel::TinyModel(const std::string& config, DType dtype, Communicator* tenso
                                    Buffer(*ledger_, Device{}, 16 << 20, MemoryTag::kScratch));
   if (tensor != nullptr) axis_ = {tensor->rank(), tensor->size(), tensor, 1};
   layers::ModelOptions options;
-  options.dtype = dtype;
+  options.computation.dtype = dtype;
   options.kv_block_size = block_size;
   options.kv_blocks = 512 / block_size;
   options.feature_rows = 256;
@@ -258,11 +258,12 @@ std::vector<float> TinyModel::step(std::span<const std::int32_t> ids,
   inputs.logit_rows = view<std::int32_t>(all, Shape{tokens});
 
   Frame frame(*ctx_);
-  TensorView logits = ctx_->alloc({tokens, model_->vocab_per_rank()}, options.dtype);
+  TensorView logits = ctx_->alloc({tokens, model_->vocab_per_rank()}, options.computation.dtype);
   model_->forward(*ctx_, inputs, logits);
   if (axis_.size == 1) return to_floats(logits);
   // Ranks hold columns: assemble the rows.
-  TensorView gathered = ctx_->alloc({axis_.size * tokens, model_->vocab_per_rank()}, options.dtype);
+  TensorView gathered =
+      ctx_->alloc({axis_.size * tokens, model_->vocab_per_rank()}, options.computation.dtype);
   const std::vector<std::int64_t> counts(static_cast<std::size_t>(axis_.size), tokens);
   axis_.comm->all_gather(ctx_->stream(), logits, gathered, counts);
   const std::vector<float> by_rank = to_floats(gathered);

@@ -82,6 +82,22 @@ TEST_P(Layouts, TraceGivesOneDigest) {
     EXPECT_EQ(digest(layout), alone) << layout.ranks << " ranks, tensor " << layout.tensor;
 }
 
+// A rank has at least one leaf. One leaf is another sum than two: in f32 it shows.
+TEST(Leaves, GiveOneDigestOnAllRanksThatTheyAllow) {
+  const test::TemporaryFolder folder;
+  const auto trace = [&](int ranks, int leaves) {
+    return shell(kRetinue + " trace" + model_flags("float32") + flags({ranks, ranks, 1}) +
+                 "--leaves " + std::to_string(leaves) + " --prompt 'What is it?' --output " +
+                 folder.path("trace.safetensors"))
+        .text;
+  };
+  const std::string two = trace(1, 2);
+  EXPECT_THAT(two, testing::HasSubstr("logits_sha256"));
+  EXPECT_EQ(trace(2, 2), two);
+  EXPECT_NE(trace(1, 1), two);
+  EXPECT_THAT(trace(4, 2), testing::HasSubstr("reduction leaves 2: not divisible by"));
+}
+
 TEST_P(Layouts, CaptionsAreTheSameBytes) {
   const std::string alone = captions({1, 1, 1}, 1);
   EXPECT_EQ(captions({1, 1, 2}, 16), alone);

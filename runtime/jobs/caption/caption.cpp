@@ -39,7 +39,7 @@ StatusPublisher start_publishing(const Session& session, const CaptionJob& job, 
   auto board = std::make_unique<StatusBoard>(
       JobStatus::Job{.model = job.options.run.model,
                      .output = job.options.output,
-                     .dtype = std::string(name(job.model.dtype)),
+                     .dtype = std::string(name(job.model.computation.dtype)),
                      .device = std::string(name_in(kDeviceNames, job.options.run.device)),
                      .input = job.options.input,
                      .mesh = mesh.shape()},

@@ -120,9 +120,11 @@ Json signature_of(const CaptionJob& job) {
           read_file(job.options.run.model + "/processor_config.json", "[processor]"))
     json["processor_config"] = sha256_hex(*processor);
   json["weights"] = job.options.run.weights.text();
-  json["dtype"] = name(job.model.dtype);
-  if (job.model.kv_dtype)
+  json["dtype"] = name(job.model.computation.dtype);
+  if (job.model.computation.kv_dtype)
     json["kv_cache_dtype"] = name_in(kKvCacheDtypeNames, job.options.run.kv_cache_dtype);
+  if (job.model.computation.most_leaves != kMaxLeaves)
+    json["leaves"] = job.model.computation.most_leaves;
   json["prompt"] = job.prompt.prompt;
   json["system"] = job.prompt.system;
   json["sampling"] = to_json(job.sampling);

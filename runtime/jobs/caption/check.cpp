@@ -36,8 +36,8 @@ Chosen choose(const CaptionJob& job, int ranks, std::int64_t memory, const Engin
   const int threads = thread_count(run, ranks);
   const auto plan_for = [&](int tensor) {
     const MeshShape mesh = mesh_shape(ranks, tensor);
-    return Chosen{mesh, plan_engine(job.model.config, job.model.dtype, job.model.device, tensor,
-                                    threads, memory, sizing)};
+    return Chosen{mesh, plan_engine(job.model.config, job.model.computation, job.model.device,
+                                    tensor, threads, memory, sizing)};
   };
   if (run.tensor_parallel > 0 || job.model.device.type == DeviceType::kCpu)
     return plan_for(choose_mesh(run, ranks).tensor);
@@ -139,7 +139,7 @@ void print_plan(const CaptionJob& job, const Chosen& chosen, std::int64_t memory
       fmt::format("{} sequences, {} tokens per step, {} tokens per sequence", limits.max_sequences,
                   limits.max_batch_tokens, limits.max_sequence_tokens));
   const std::int64_t tap_bytes = job.model.config.vision.feature_width() *
-                                 static_cast<std::int64_t>(size_bytes(job.model.dtype));
+                                 static_cast<std::int64_t>(size_bytes(job.model.computation.dtype));
   const std::int64_t reduces = 2 * text.num_hidden_layers + 1;
   say(out, "communication",
       tensor == 1 ? "none between ranks"
@@ -166,9 +166,9 @@ int run_check(const CaptionOptions& options, int ranks, int ranks_per_node, doub
   say(out, "model", fmt::format("{} ({})", options.run.model, job.model.identity.substr(0, 16)));
   say(out, "device", cuda ? "cuda" : "cpu");
   say(out, "dtype",
-      fmt::format("{}{}{}", name(job.model.dtype),
+      fmt::format("{}{}{}", name(job.model.computation.dtype),
                   job.model.config.fp8 ? ", projections of the decoder in FP8" : "",
-                  job.model.kv_dtype ? ", KV cache in FP8" : ""));
+                  job.model.computation.kv_dtype ? ", KV cache in FP8" : ""));
   say(out, "pixels",
       fmt::format("{} to {} per image, at most {} per video", job.model.processor.image.min_pixels,
                   job.model.processor.image.max_pixels, job.model.processor.video.max_pixels));

@@ -69,8 +69,8 @@ Json report_of(const CaptionJob& job, const MeshShape& mesh, const Counts& count
                       {"reused_tokens", scheduler.reused_tokens},
                       {"encoded_items", scheduler.encoded_images}};
   json["mesh"] = {{"ranks", mesh.size()}, {"data", mesh.data}, {"tensor", mesh.tensor}};
-  json["dtype"] = name(job.model.dtype);
-  json["kv_cache_dtype"] = name(job.model.kv_dtype.value_or(job.model.dtype));
+  json["dtype"] = name(job.model.computation.dtype);
+  json["kv_cache_dtype"] = name(job.model.computation.kept_dtype());
   json["versions"] = {{"retinue", build::kVersion},
                       {"revision", build::kRevision},
                       {"build", build::kBuildType},

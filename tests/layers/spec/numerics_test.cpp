@@ -21,6 +21,7 @@ TEST(Numerics, LeavesDivideHeadsAndTheIntermediateSize) {
   EXPECT_EQ(reduction_leaves(config), 8);
   config.text.num_attention_heads = 12;
   EXPECT_EQ(reduction_leaves(config), 4);
+  EXPECT_EQ(reduction_leaves(config, 2), 2);
   config.text.intermediate_size = 32 * 3;
   EXPECT_EQ(reduction_leaves(config), 1);
 }
@@ -40,22 +41,24 @@ TEST(Numerics, LeavesOfFp8AreWholeGroups) {
 
 TEST(Numerics, TheFingerprintIsTheHashOfItsDescription) {
   const Context ctx = Context::plan(Device{}, 1);
-  const Numerics n = numerics(config_32b(), DType::kBF16, ctx);
+  const Numerics n = numerics(config_32b(), {}, ctx);
   EXPECT_EQ(n.fingerprint, sha256_hex(n.description));
 }
 
 TEST(Numerics, FingerprintsDifferWhereBitsMayAndNotWithThreads) {
   const Context one = Context::plan(Device{}, 1), many = Context::plan(Device{}, 7);
   const auto fingerprint = [](const Context& ctx, DType dtype) {
-    return numerics(config_32b(), dtype, ctx).fingerprint;
+    return numerics(config_32b(), {.dtype = dtype}, ctx).fingerprint;
   };
   EXPECT_EQ(fingerprint(one, DType::kBF16), fingerprint(many, DType::kBF16));
   EXPECT_NE(fingerprint(one, DType::kBF16), fingerprint(one, DType::kF32));
   ModelConfig fp8 = config_32b();
   fp8.fp8.emplace();
-  EXPECT_NE(fingerprint(one, DType::kBF16), numerics(fp8, DType::kBF16, one).fingerprint);
+  EXPECT_NE(fingerprint(one, DType::kBF16), numerics(fp8, {}, one).fingerprint);
   EXPECT_NE(fingerprint(one, DType::kBF16),
-            numerics(config_32b(), DType::kBF16, one, true, DType::kF8E4M3).fingerprint);
+            numerics(config_32b(), {.kv_dtype = DType::kF8E4M3}, one).fingerprint);
+  EXPECT_NE(fingerprint(one, DType::kBF16),
+            numerics(config_32b(), {.most_leaves = 4}, one).fingerprint);
   Context narrow = Context::plan(Device{}, 1);
   narrow.set_cpu_isa(CpuIsa::kBaseline);
   if (detect_cpu_isa() != CpuIsa::kBaseline) {

@@ -66,7 +66,7 @@ int allocations(int tensor, int threads, int steps) {
   sizing.max_new_tokens = 200;
   sizing.max_image_patches = 512;
   const EnginePlan plan =
-      plan_engine(config, DType::kBF16, Device{}, tensor, threads, std::int64_t{1} << 30, sizing);
+      plan_engine(config, {}, Device{}, tensor, threads, std::int64_t{1} << 30, sizing);
   auto group = make_local_group(tensor, "tensor", 60);
   std::vector<std::jthread> ranks;
   for (int r = 0; r < tensor; ++r)

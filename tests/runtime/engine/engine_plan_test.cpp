@@ -63,8 +63,9 @@ EngineSizing captions() {
 }
 
 EnginePlan plan(const Size& size, int tensor, std::int64_t memory_mib,
-                const EngineSizing& sizing = captions()) {
-  return plan_engine(config_of(size), DType::kBF16, kCuda, tensor, 1,
+                const EngineSizing& sizing = captions(),
+                const layers::Computation& computation = {}) {
+  return plan_engine(config_of(size), computation, kCuda, tensor, 1,
                      gpu_budget_bytes(memory_mib * kMib), sizing);
 }
 
@@ -84,7 +85,7 @@ TEST_P(Capacities, OfThe32BAreWithinThreePercentOfArithmeticOnPaper) {
   const Capacity& c = GetParam();
   layers::ModelConfig config = config_of(k32B);
   if (c.fp8) config.fp8 = layers::Fp8Weights{{"lm_head", "visual"}};
-  const EnginePlan found = plan_engine(config, DType::kBF16, kCuda, c.tensor, 1,
+  const EnginePlan found = plan_engine(config, {}, kCuda, c.tensor, 1,
                                        gpu_budget_bytes(c.memory_mib * kMib), captions());
   EXPECT_NEAR(static_cast<double>(found.kv_tokens()) / c.kv_tokens, 1, 0.03);
 }
@@ -113,11 +114,11 @@ INSTANTIATE_TEST_SUITE_P(
 
 // A token's 256 KiB become 132: a byte for each of the 128 channels, and four for their scale.
 TEST(Fp8, ACacheOfItHoldsAlmostTwiceAsManyTokens) {
-  EngineSizing sizing = captions();
-  const double before = static_cast<double>(plan(k32B, 2, 81559, sizing).kv_tokens());
-  sizing.kv_dtype = DType::kF8E4M3;
-  EXPECT_NEAR(static_cast<double>(plan(k32B, 2, 81559, sizing).kv_tokens()) / before, 256.0 / 132,
-              0.02);
+  const auto tokens = [](std::optional<DType> kv_dtype) {
+    return static_cast<double>(
+        plan(k32B, 2, 81559, captions(), {.kv_dtype = kv_dtype}).kv_tokens());
+  };
+  EXPECT_NEAR(tokens(DType::kF8E4M3) / tokens({}), 256.0 / 132, 0.02);
 }
 
 // At eight ranks each has one of eight heads of keys; 64 of its outputs are half a block.
@@ -126,8 +127,7 @@ TEST(Fp8, PartsOfBlocksAreRefusedInAPlanForGpus) {
   config.fp8 = layers::Fp8Weights{{"lm_head", "visual"}};
   config.text.head_dim = 64;
   try {
-    (void)plan_engine(config, DType::kBF16, kCuda, 8, 1, gpu_budget_bytes(81559 * kMib),
-                      captions());
+    (void)plan_engine(config, {}, kCuda, 8, 1, gpu_budget_bytes(81559 * kMib), captions());
     FAIL() << "wanted a UsageError";
   } catch (const UsageError& error) {
     EXPECT_THAT(error.what(), HasSubstr("64 of the 512 outputs of"));
@@ -142,7 +142,7 @@ TEST(Fp8, EachPublishedSizeHasWholeBlocksOnEveryMesh) {
       SCOPED_TRACE(fmt::format("{}, tensor {}", size.name, tensor));
       layers::ModelConfig config = config_of(size);
       config.fp8 = layers::Fp8Weights{{"lm_head", "visual"}};
-      EXPECT_NO_THROW((void)plan_engine(config, DType::kBF16, kCuda, tensor, 1,
+      EXPECT_NO_THROW((void)plan_engine(config, {}, kCuda, tensor, 1,
                                         gpu_budget_bytes(143771 * kMib), captions()));
     }
 }
@@ -191,9 +191,8 @@ TEST(GpuPlan, OnlySeveralRanksCommunicate) {
   EXPECT_EQ(plan(k8B, 1, 81559).communication_bytes, 0);
   EXPECT_EQ(plan(k8B, 4, 81559).communication_bytes,
             2 * kNcclBytes + static_cast<std::int64_t>(nccl_scratch_bytes(4, Reduce::kOrdered)));
-  EngineSizing library = captions();
-  library.reduce = Reduce::kLibrary;
-  EXPECT_EQ(plan(k8B, 4, 81559, library).communication_bytes, 2 * kNcclBytes);
+  EXPECT_EQ(plan(k8B, 4, 81559, captions(), {.ordered = false}).communication_bytes,
+            2 * kNcclBytes);
 }
 
 TEST(GpuPlan, AskedForFewSequencesItTakesNoMoreCacheThanTheyCanFill) {
@@ -253,8 +252,8 @@ TEST_P(Allocations, AreThoseOfThePlanTagByTag) {
   EngineSizing sizing;
   sizing.max_image_patches = 256;
   sizing.max_text_tokens = 64, sizing.max_new_tokens = 32, sizing.max_batch_tokens = 128;
-  const EnginePlan planned = plan_engine(config, DType::kBF16, built.device, built.tensor, 1,
-                                         std::int64_t{4} << 30, sizing);
+  const EnginePlan planned =
+      plan_engine(config, {}, built.device, built.tensor, 1, std::int64_t{4} << 30, sizing);
   MemoryLedger ledger;
   Context ctx(built.device, 1,
               Buffer(ledger, built.device, static_cast<std::size_t>(planned.activation_bytes),

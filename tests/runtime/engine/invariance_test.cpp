@@ -32,8 +32,7 @@ constexpr test::TaskShape kShape{.prefix_tokens = 135,
 
 struct Shard {
   std::string model;
-  DType dtype;
-  std::optional<DType> kv_dtype;
+  layers::Computation computation;
   std::uint64_t first_seed;
 
   friend std::ostream& operator<<(std::ostream& out, const Shard& shard) {
@@ -42,8 +41,11 @@ struct Shard {
 };
 
 test::EngineModel load(const Shard& shard) {
-  return shard.model == "captioner" ? test::captioner_engine_model()
-                                    : test::golden_engine_model(shard.model, shard.dtype);
+  test::EngineModel model = shard.model == "captioner"
+                                ? test::captioner_engine_model()
+                                : test::golden_engine_model(shard.model, shard.computation.dtype);
+  model.computation = shard.computation;
+  return model;
 }
 
 /// One way to run the tasks, from a seed.
@@ -88,7 +90,6 @@ class EngineInvariance : public testing::TestWithParam<Shard> {
     if (found == nullptr) {
       EngineSizing most = test::sizing_for(kShape);
       most.max_batch_tokens = 256, most.max_sequences = 12, most.kv_block_tokens = block_tokens;
-      most.kv_dtype = GetParam().kv_dtype;
       found = std::make_unique<test::EngineRanks>(model_, ranks, most);
     }
     return *found;
@@ -98,7 +99,7 @@ class EngineInvariance : public testing::TestWithParam<Shard> {
     Random random(seed);
     Schedule s;
     // In turns, so that a shard has every pair of them.
-    s.ranks = std::array{1, 2, 4, 1}[seed % 4];
+    s.ranks = std::min(std::array{1, 2, 4, 1}[seed % 4], GetParam().computation.most_leaves);
     s.block_tokens = std::array{16, 32, 64, 128}[seed / 4 % 4];
     EngineLimits& limits = s.how.limits;
     limits = ranks(s.ranks, s.block_tokens).limits();
@@ -188,8 +189,10 @@ TEST_P(EngineInvariance, LogitsDoNotDependOnTheSchedule) {
              kTasks, line, preempted, reused_tokens);
   // The schedules cover what they are meant to cover.
   for (const char* kind : {"chunked", "preempted", "reused blocks", "sharing off", "pixels late",
-                           "planned ahead", "encoded beside", "on 2 rank(s)", "on 4 rank(s)"})
+                           "planned ahead", "encoded beside"})
     EXPECT_GT(kinds[kind], 0) << kind;
+  for (int count = 1; count <= std::min(4, GetParam().computation.most_leaves); count *= 2)
+    EXPECT_GT(kinds[fmt::format("on {} rank(s)", count)], 0);
 }
 
 TEST_P(EngineInvariance, LogitsDoNotDependOnBeingPreemptedForBlocks) {
@@ -203,6 +206,7 @@ TEST_P(EngineInvariance, LogitsDoNotDependOnBeingPreemptedForBlocks) {
     blocks += static_cast<std::int64_t>(task.request.ids.size()) / 16 + 1;
   }
   for (const int count : {1, 2, 4}) {
+    if (count > GetParam().computation.most_leaves) continue;
     test::EngineConditions how{.limits = ranks(count, 16).limits(),
                                .options = {.share = false, .check_accounts = true}};
     how.limits.kv_blocks = std::max(blocks, longest_ / 16 + 1);
@@ -217,20 +221,25 @@ std::vector<Shard> shards() {
   std::uint64_t seed = 0;
   const auto add = [&](const std::string& model, DType dtype) {
     for (int half = 0; half < 2; ++half, seed += kSchedulesPerShard)
-      all.push_back({model, dtype, {}, seed});
+      all.push_back({model, {.dtype = dtype}, seed});
   };
   for (const std::string& config : test::golden_configs())
     for (const DType dtype : {DType::kF32, DType::kBF16}) add(config, dtype);
   add("captioner", DType::kBF16);
-  all.push_back({"captioner", DType::kBF16, DType::kF8E4M3, seed});
-  return all;  // 15 times 16 schedules: 240
+  all.push_back({"captioner", {.kv_dtype = DType::kF8E4M3}, seed});
+  for (const int leaves : {1, 2}) all.push_back({"captioner", {.most_leaves = leaves}, seed});
+  return all;  // 17 times 16 schedules: 272
 }
 
 INSTANTIATE_TEST_SUITE_P(, EngineInvariance, testing::ValuesIn(shards()), [](const auto& instance) {
   const Shard& shard = instance.param;
+  const layers::Computation& computation = shard.computation;
   std::string text =
-      fmt::format("{}_{}{}_from_seed_{}", shard.model, shard.dtype == DType::kF32 ? "f32" : "bf16",
-                  shard.kv_dtype ? "_fp8_cache" : "", shard.first_seed);
+      fmt::format("{}_{}{}", shard.model, computation.dtype == DType::kF32 ? "f32" : "bf16",
+                  computation.kv_dtype ? "_fp8_cache" : "");
+  if (computation.most_leaves != kMaxLeaves)
+    text += fmt::format("_leaves_{}", computation.most_leaves);
+  text += fmt::format("_from_seed_{}", shard.first_seed);
   std::ranges::replace(text, '-', '_');
   return text;
 });

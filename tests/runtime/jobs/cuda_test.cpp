@@ -114,6 +114,20 @@ TEST_P(CudaTrace, OrderedSumsGiveTheSameLogitsOnEveryMesh) {
   expect_reference();
 }
 
+TEST_P(CudaTrace, FewerLeavesAreWithinTheSameErrorAndGiveOneDigest) {
+  TraceOptions options;
+  options.ask.run = on_cuda(config_, 1);
+  options.ask.run.leaves = 1;
+  trace(1, options);
+  expect_reference();
+  options.ask.run.leaves = 2;
+  const std::string digest = trace(1, options);
+  options.ask.run.tensor_parallel = 2;
+  EXPECT_EQ(trace(2, options), digest);
+  options.ask.run.reduce = Reduce::kLibrary;
+  EXPECT_THROW(load_model_files(options.ask.run), UsageError) << "nothing is cut there";
+}
+
 TEST_P(CudaTrace, SumsInTheOrderOfTheLibraryAreWithinTheSameError) {
   // What is timed at the start is kept there.
   setenv("XDG_CACHE_HOME", folder_.path("cache").c_str(), 1);
@@ -325,7 +339,7 @@ TEST(CudaJob, DevicesWithOtherKernelsOfFp8HaveAnotherFingerprint) {
   for (const std::string& capability : capabilities()) {
     const ClaimedCapability claimed(capability);
     const Context ctx = Context::plan({DeviceType::kCuda, 0}, 1);
-    fingerprints.insert(layers::numerics(config, DType::kBF16, ctx).fingerprint);
+    fingerprints.insert(layers::numerics(config, {}, ctx).fingerprint);
   }
   EXPECT_EQ(fingerprints.size(), capabilities().size());
 }

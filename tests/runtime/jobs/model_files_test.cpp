@@ -106,22 +106,22 @@ class ModelFolder : public testing::Test {
 
 TEST_F(ModelFolder, TheDtypeIsTheTopLevelsThenThatOfTheWeights) {
   change_config([](nlohmann::json& config) { config["dtype"] = "float32"; });
-  EXPECT_EQ(load_model_files(run_).dtype, DType::kF32);
+  EXPECT_EQ(load_model_files(run_).computation.dtype, DType::kF32);
   change_config([](nlohmann::json& config) {
     config.erase("dtype");
     config["text_config"]["dtype"] = "float32";
   });
-  EXPECT_EQ(load_model_files(run_).dtype, DType::kBF16) << "the weights are BF16";
+  EXPECT_EQ(load_model_files(run_).computation.dtype, DType::kBF16) << "the weights are BF16";
   run_.weights.random = true;
-  EXPECT_EQ(load_model_files(run_).dtype, DType::kF32) << "there are no weights";
+  EXPECT_EQ(load_model_files(run_).computation.dtype, DType::kF32) << "there are no weights";
   run_.dtype = DType::kBF16;
-  EXPECT_EQ(load_model_files(run_).dtype, DType::kBF16) << "the flag wins";
+  EXPECT_EQ(load_model_files(run_).computation.dtype, DType::kBF16) << "the flag wins";
 }
 
 TEST(ModelFiles, AnFp8CheckpointIsMultipliedInBfloat16Alone) {
   RunOptions run;
   run.model = std::string(RETINUE_SOURCE_DIR) + "/tests/golden/fp8/configs/fp8-quantiser";
-  EXPECT_EQ(load_model_files(run).dtype, DType::kBF16);
+  EXPECT_EQ(load_model_files(run).computation.dtype, DType::kBF16);
   run.dtype = DType::kF32;
   try {
     (void)load_model_files(run);

@@ -353,6 +353,9 @@ TEST_F(Caption, AnotherJobSignatureInTheSameFolderIsRefused) {
   other = asked;
   other.sampling.seed = 5;
   EXPECT_THROW(run(other), UsageError);
+  other = asked;
+  other.run.leaves = 1;
+  EXPECT_THAT(refusal(other, 1), HasSubstr("leaves"));
   manifest(3);
   const std::string other_items = refusal(asked, 2);
   EXPECT_THAT(other_items, HasSubstr("items.count was 2, now 3"));

@@ -53,14 +53,14 @@ Qwen3Vl::Qwen3Vl(Context& ctx, MemoryLedger& ledger, const ModelConfig& config,
   const std::int64_t kv_heads = DecoderAttention::kv_heads_per_rank(config.text, axis_);
   const std::int64_t layers = config.text.num_hidden_layers,
                      block = block_numel(config, axis_, options);
-  const TensorView kv = place(kv_, source == nullptr, ledger, ctx.stream(), kv_dtype(options),
+  const TensorView kv = place(kv_, ctx.planning(), ledger, ctx.stream(), kv_dtype(options),
                               Shape{layers, options.kv_blocks, block}, MemoryTag::kKv);
   kv_bytes_ = static_cast<std::int64_t>(kv.size_bytes());
   for (std::int64_t i = 0; i < layers; ++i)
     caches_.push_back({kv.rows(i, 1).reshape({options.kv_blocks, kv_heads, block / kv_heads}),
                        options.kv_block_size, kv_heads, config.text.head_dim});
   features_view_ =
-      place(features_, source == nullptr, ledger, ctx.stream(), options.dtype,
+      place(features_, ctx.planning(), ledger, ctx.stream(), options.dtype,
             Shape{options.feature_rows, config.vision.feature_width()}, MemoryTag::kFeatures);
   feature_bytes_ = static_cast<std::int64_t>(features_view_.size_bytes());
 }

@@ -160,8 +160,9 @@ TEST(Fp8Converter, WhatCannotBeConvertedIsRefusedAndLeavesNothing) {
   EXPECT_THAT(refusal(folder.path("other"), folder.path("none")),
               AllOf(HasSubstr("mlp.down_proj.weight"), HasSubstr("[192, 1024]")));
   EXPECT_FALSE(fs::exists(folder.path("none.part")));
-  fs::create_directory(folder.path("old.part"));
-  EXPECT_THAT(refusal(kCaptioner, folder.path("old")), HasSubstr("Remove it first"));
+  folder.write("old.part/photo.png", "mine");
+  EXPECT_THAT(refusal(kCaptioner, folder.path("old")), HasSubstr("Remove it, or choose another"));
+  EXPECT_TRUE(fs::exists(folder.path("old.part/photo.png")));
 }
 
 /// A copy of the captioner whose only shard has a name of its own, and whose configuration says
@@ -216,6 +217,38 @@ TEST(Fp8Converter, AFolderThatCannotBeReplacedIsRefusedFirst) {
   fs::current_path(folder.path());
   EXPECT_THAT(refusal(kCaptioner, "."), HasSubstr("current folder"));
   fs::current_path(before);
+}
+
+TEST(Fp8Converter, WhatEndsItLeavesNothing) {
+  const test::TemporaryFolder folder;
+  const std::string to = folder.path("fp8");
+  const auto stop_half_way = [](std::int64_t read, std::int64_t all) {
+    if (2 * read > all) throw SystemError("stopped");
+  };
+  EXPECT_THROW(convert_to_fp8(kCaptioner, to, 1, stop_half_way), SystemError);
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+}
+
+TEST(Fp8Converter, WhatAKilledConversionLeftIsReplaced) {
+  const test::TemporaryFolder folder;
+  folder.write("fp8.part/lock", "");
+  folder.write("fp8.part/model.safetensors.part", "half");
+  folder.write("fp8.part/old/file", "old");
+  EXPECT_EQ(refusal(kCaptioner, folder.path("fp8")), "");
+  for (const char* left : {"fp8.part", "fp8/lock", "fp8/model.safetensors.part", "fp8/old"})
+    EXPECT_FALSE(fs::exists(folder.path(left))) << left;
+  EXPECT_TRUE(load_model_config(folder.path("fp8")).fp8);
+}
+
+TEST(Fp8Converter, TwoConversionsDoNotWriteToOneFolder) {
+  const test::TemporaryFolder folder;
+  const std::string to = folder.path("fp8");
+  std::string second;
+  convert_to_fp8(kCaptioner, to, 1, [&](auto, auto) {
+    if (second.empty()) second = refusal(kCaptioner, to);
+  });
+  EXPECT_THAT(second, HasSubstr("another conversion writes to " + to + ".part"));
+  EXPECT_TRUE(load_model_config(to).fp8);
 }
 
 TEST(Fp8Converter, AFolderThatCannotBeMadeIsASystemError) {

@@ -1,6 +1,7 @@
-// `ask` and `check`.
+// `ask`, `check` and `quantize`.
 #include "runtime/jobs/job.h"
 #include "runtime/jobs/prepared_request.h"
+#include "runtime/jobs/stop_signal.h"
 #include "tests/support/job_ranks.h"
 #include "tests/support/source_folder.h"
 
@@ -8,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -283,6 +285,34 @@ TEST_F(Check, RefusesWhatWouldNotRun) {
   asked = options();
   asked.run.kv_memory_gib = 1e6;
   EXPECT_THROW(check_of(asked, 1), UsageError);
+}
+
+class Quantize : public testing::Test {
+ protected:
+  QuantizeOptions options() {
+    return {.model = test::source_folder() + "/configs/models/emoji-captioner",
+            .output = folder_.path("fp8"),
+            .threads = 1};
+  }
+  std::string printed(const QuantizeOptions& asked) {
+    const std::string path = folder_.path("out.txt");
+    std::FILE* out = std::fopen(path.c_str(), "w");
+    EXPECT_EQ(run_quantize(asked, out), 0);
+    std::fclose(out);
+    return test::read_text(path);
+  }
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(Quantize, ASignalEndsItAndTheSameCommandBeginsAgain) {
+  for (const int number : {SIGTERM, SIGINT}) {
+    StopSignal outer(false);
+    outer.set_in_flight(true);
+    ASSERT_EQ(std::raise(number), 0);
+    EXPECT_THROW(run_quantize(options(), stdout), SystemError);
+    EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
+  }
+  EXPECT_NE(printed(options()), "");
 }
 
 TEST(AssumedRate, IsNamedForListsOfFramesThatHaveNone) {

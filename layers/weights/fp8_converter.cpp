@@ -14,10 +14,11 @@
 #include <atomic>
 #include <cerrno>
 #include <cmath>
+#include <cstdio>
+#include <cstring>
 #include <exception>
 #include <fcntl.h>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <set>
 #include <sys/file.h>
@@ -138,6 +139,21 @@ std::string without_suffix(const std::string& name) {
              : "";
 }
 
+/// Throws: SystemError with the reason of the disk, which a stream of C++ does not have.
+void write_file(const fs::path& path, const std::string& bytes) {
+  std::FILE* file = std::fopen(path.c_str(), "wb");
+  const bool ok = file != nullptr &&
+                  std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size() &&
+                  std::fflush(file) == 0 && ::fsync(::fileno(file)) == 0;
+  const int error = errno;
+  if (file != nullptr) std::fclose(file);
+  if (!ok)
+    throw SystemError(
+        fmt::format("[quantize] {} cannot be written: {}. Make room or mend the disk, then run the "
+                    "same command again.",
+                    path.string(), std::strerror(error)));
+}
+
 class Converter {
  public:
   Converter(const std::string& from, const fs::path& to, int threads,
@@ -232,11 +248,7 @@ class Converter {
   }
 
   void write_json(const char* name, const Json& json) const {
-    const fs::path path = to_ / name;
-    std::ofstream file(path, std::ios::binary);
-    file << json.dump(2) << "\n";
-    file.close();
-    if (!file) throw SystemError(fmt::format("[quantize] {} cannot be written", path.string()));
+    write_file(to_ / name, json.dump(2) + "\n");
   }
 
   void write_index() const {
@@ -289,9 +301,7 @@ class Converter {
         done_.left_out.push_back(name);
         continue;
       }
-      if (!fs::copy_file(entry.path(), to_ / name, error))
-        throw SystemError(fmt::format("[quantize] {} cannot be copied to {}: {}",
-                                      entry.path().string(), to_.string(), error.message()));
+      write_file(to_ / name, *read_file(entry.path().string(), "[quantize]"));
     }
     std::ranges::sort(done_.left_out);
   }

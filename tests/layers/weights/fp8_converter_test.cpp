@@ -251,6 +251,22 @@ TEST(Fp8Converter, TwoConversionsDoNotWriteToOneFolder) {
   EXPECT_TRUE(load_model_config(to).fp8);
 }
 
+TEST(Fp8Converter, AFullDiskIsNamedForEverySmallFile) {
+  for (const char* name : {"tokenizer.json", "config.json"}) {
+    const test::TemporaryFolder folder;
+    const std::string to = folder.path("fp8");
+    try {
+      convert_to_fp8(kCaptioner, to, 1, [&](auto, auto) {
+        std::error_code exists;
+        fs::create_symlink("/dev/full", to + ".part/" + name, exists);
+      });
+      FAIL() << "wanted a SystemError";
+    } catch (const SystemError& error) {
+      EXPECT_THAT(error.what(), AllOf(HasSubstr(name), HasSubstr("No space left on device")));
+    }
+  }
+}
+
 TEST(Fp8Converter, AFolderThatCannotBeMadeIsASystemError) {
   EXPECT_THROW(convert_to_fp8(kCaptioner, "/proc/fp8", 1, [](auto, auto) {}), SystemError);
 }

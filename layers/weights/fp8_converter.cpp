@@ -296,7 +296,8 @@ class Converter {
       std::error_code error;
       const bool weights = name.ends_with(".safetensors") || name.ends_with(".bin") ||
                            name.ends_with(".pth") || name.ends_with(".gguf");
-      if (weights || !entry.is_regular_file(error) ||
+      // A model card says which types its weights have, and would be wrong.
+      if (name == "README.md" || weights || !entry.is_regular_file(error) ||
           entry.file_size(error) > kSmall) {
         done_.left_out.push_back(name);
         continue;

@@ -20,8 +20,9 @@ struct Fp8Conversion {
 /// blocks of 128 x 128, as transformers' FineGrainedFP8Config reads it: a block's scale is
 /// its largest absolute value / 448, or 1 where all are zero; weights are rounded to nearest after
 /// the division. Projections whose blocks would not be whole, or not for all of q, k and v, or of
-/// gate and up, stay as they are. Every other tensor and the small files are copied, config.json
-/// gets its quantization_config. Shards keep their names.
+/// gate and up, stay as they are. Every other tensor and the small files are copied, but for the
+/// model card (README.md), which describes the source; config.json gets its quantization_config.
+/// Shards keep their names.
 ///   to        must not exist, or be an empty folder; it appears when it is complete. Until then
 ///             `to`.part is there; what a killed conversion left in it is removed
 ///   progress  called with the bytes read so far, and all, after each projection and each 4 MiB of

@@ -111,7 +111,7 @@ TEST(Fp8Converter, TheOtherTensorsAndTheSmallFilesAreCopies) {
   EXPECT_EQ(result.read_bytes, all);
   EXPECT_EQ(result.modules, 8) << "o_proj and down_proj of four layers";
   EXPECT_EQ(result.kept.size(), 20U) << "192 inputs are no whole blocks";
-  EXPECT_THAT(result.left_out, testing::ElementsAre("pytorch_model.bin"));
+  EXPECT_THAT(result.left_out, testing::ElementsAre("README.md", "pytorch_model.bin"));
   const Checkpoint before(folder.path("from")), after(folder.path("to"));
   for (const std::string& name : before.names()) {
     if (name.find("o_proj") != name.npos || name.find("down_proj") != name.npos) continue;
@@ -196,8 +196,8 @@ TEST(Fp8Converter, AnotherDtypeBecomesBfloat16WithWhichFp8IsMultiplied) {
 
 TEST(Fp8Converter, FilesOfTheSourceAreKnownBehindASlash) {
   const test::TemporaryFolder folder;
-  EXPECT_TRUE(
-      convert_to_fp8(kCaptioner + "//", folder.path("to"), 1, [](auto, auto) {}).left_out.empty());
+  EXPECT_THAT(convert_to_fp8(kCaptioner + "//", folder.path("to"), 1, [](auto, auto) {}).left_out,
+              testing::ElementsAre("README.md"));
 }
 
 TEST(Fp8Converter, ALinkToAnEmptyFolderIsFollowedAndOneToNothingRefused) {
@@ -217,6 +217,13 @@ TEST(Fp8Converter, AFolderThatCannotBeReplacedIsRefusedFirst) {
   fs::current_path(folder.path());
   EXPECT_THAT(refusal(kCaptioner, "."), HasSubstr("current folder"));
   fs::current_path(before);
+}
+
+TEST(Fp8Converter, TheModelCardOfTheSourceIsLeftOut) {
+  const test::TemporaryFolder folder;
+  ASSERT_TRUE(fs::exists(kCaptioner + "/README.md"));
+  EXPECT_EQ(refusal(kCaptioner, folder.path("to")), "");
+  EXPECT_FALSE(fs::exists(folder.path("to/README.md")));
 }
 
 TEST(Fp8Converter, WhatEndsItLeavesNothing) {

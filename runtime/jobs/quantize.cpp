@@ -57,6 +57,7 @@ int run_quantize(const QuantizeOptions& options, std::FILE* out) {
                           options.output));
         progress(read, all);
       });
+  if (options.quiet) return kExitDone;
   fmt::print(out,
              "{}: {} projections of the decoder are FP8, {:.2f} GB of tensors from {:.2f} GB, in "
              "{:.1f} s\n",

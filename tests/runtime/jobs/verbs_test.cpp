@@ -304,6 +304,13 @@ class Quantize : public testing::Test {
   test::TemporaryFolder folder_;
 };
 
+TEST_F(Quantize, QuietItPrintsNothing) {
+  QuantizeOptions asked = options();
+  EXPECT_THAT(printed(asked), HasSubstr("8 projections of the decoder are FP8"));
+  asked.output = folder_.path("quiet"), asked.quiet = true;
+  EXPECT_EQ(printed(asked), "");
+}
+
 TEST_F(Quantize, ASignalEndsItAndTheSameCommandBeginsAgain) {
   for (const int number : {SIGTERM, SIGINT}) {
     StopSignal outer(false);

@@ -41,8 +41,7 @@ Qwen3Vl::Qwen3Vl(Context& ctx, MemoryLedger& ledger, const ModelConfig& config,
       options_(options),
       store_(ctx, ledger, source, options.dtype, config_.fp8 ? &*config_.fp8 : nullptr) {
   axis_.leaves = options.ordered ? reduction_leaves(config) : axis.size;
-  check_tensor_size(axis.size, config.text.num_attention_heads, config.text.num_key_value_heads,
-                    config.text.intermediate_size, config.text.vocab_size,
+  check_tensor_size(axis.size, config,
                     // Of FP8 a rank has whole groups, in any order of sums.
                     config.fp8 ? reduction_leaves(config) : axis_.leaves);
   vision_ = std::make_unique<VisionTower>(store_, config.vision, options.pixel_values);

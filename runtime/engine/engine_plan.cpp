@@ -147,9 +147,7 @@ std::int64_t EnginePlan::total_bytes() const {
 
 EnginePlan plan_engine(const layers::ModelConfig& config, DType dtype, Device device, int tensor,
                        int threads, std::int64_t memory_bytes, const EngineSizing& sizing) {
-  layers::check_tensor_size(tensor, config.text.num_attention_heads,
-                            config.text.num_key_value_heads, config.text.intermediate_size,
-                            config.text.vocab_size, layers::reduction_leaves(config));
+  layers::check_tensor_size(tensor, config, layers::reduction_leaves(config));
   EngineLimits limits = limits_of(config, device, tensor, sizing);
   layers::TensorAxis axis;
   axis.size = tensor;

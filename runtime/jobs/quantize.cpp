@@ -48,7 +48,7 @@ int run_quantize(const QuantizeOptions& options, std::FILE* out) {
                           : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   StopSignal signal(true);
   signal.set_in_flight(true);
-  Progress progress(options.quiet);
+  Progress progress(options.quiet || options.no_progress);
   const layers::Fp8Conversion done = layers::convert_to_fp8(
       options.model, options.output, threads, [&](std::int64_t read, std::int64_t all) {
         if (signal.raised())

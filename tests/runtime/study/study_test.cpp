@@ -149,6 +149,21 @@ TEST_F(RunStudy, RunsEveryCellAndLeavesReportTableAndNoRunFolders) {
               HasSubstr("captions identical in all layouts: yes"));
 }
 
+TEST(Table, WhatRoundsToZeroHasNoMinus) {
+  EXPECT_EQ(decimal(-0.04, 1), "0.0");
+  EXPECT_EQ(decimal(-0.06, 1), "-0.1");
+  EXPECT_EQ(decimal(-0.0, 0), "0");
+  EXPECT_EQ(decimal(-10, 0), "-10");
+  EXPECT_EQ(percent(-0.004), "0 %");
+  EXPECT_EQ(percent(-0.006), "-1 %");
+  EXPECT_EQ(percent({}), "-");
+  Summary summary;
+  summary.drift = -0.0004;
+  EXPECT_THAT(table({}, summary, "x"), HasSubstr("baseline at the end +0.0 %."));
+  summary.drift = -0.0006;
+  EXPECT_THAT(table({}, summary, "x"), HasSubstr("baseline at the end -0.1 %."));
+}
+
 TEST_F(RunStudy, PredictsTheMakespanOfRunsFromTheirSteps) {
   EXPECT_EQ(run(options()), 0);
   const Summary summary = summarize(study_);

@@ -70,6 +70,7 @@ Json report_of(const CaptionJob& job, const MeshShape& mesh, const Counts& count
                       {"encoded_items", scheduler.encoded_images}};
   json["mesh"] = {{"ranks", mesh.size()}, {"data", mesh.data}, {"tensor", mesh.tensor}};
   json["dtype"] = name(job.model.dtype);
+  json["projections_dtype"] = name(job.model.config.fp8 ? DType::kF8E4M3 : job.model.dtype);
   json["kv_cache_dtype"] = name(job.model.kv_dtype.value_or(job.model.dtype));
   json["versions"] = {{"retinue", build::kVersion},
                       {"revision", build::kRevision},

@@ -352,12 +352,13 @@ class PartFolder {
   /// Throws: UsageError where another conversion is at work, or where other things are.
   explicit PartFolder(fs::path path) : path_(std::move(path)) {
     std::error_code error;
-    fs::create_directories(path_, error);
-    if (error) fail("made", error);
-    if (!fs::is_empty(path_, error) && !fs::exists(lock(), error))
+    if (fs::exists(path_, error) && !fs::exists(lock(), error) &&
+        !(fs::is_directory(path_, error) && fs::is_empty(path_, error)))
       throw UsageError(fmt::format(
           "[quantize] {} exists, and no conversion made it. Remove it, or choose another --output.",
           path_.string()));
+    fs::create_directories(path_, error);
+    if (error) fail("made", error);
     lock_ = ::open(lock().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (lock_ < 0 || ::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
       const int reason = errno;

@@ -163,6 +163,8 @@ TEST(Fp8Converter, WhatCannotBeConvertedIsRefusedAndLeavesNothing) {
   folder.write("old.part/photo.png", "mine");
   EXPECT_THAT(refusal(kCaptioner, folder.path("old")), HasSubstr("Remove it, or choose another"));
   EXPECT_TRUE(fs::exists(folder.path("old.part/photo.png")));
+  folder.write("file.part", "mine");
+  EXPECT_THAT(refusal(kCaptioner, folder.path("file")), HasSubstr("Remove it, or choose another"));
 }
 
 /// A copy of the captioner whose only shard has a name of its own, and whose configuration says

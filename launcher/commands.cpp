@@ -212,6 +212,7 @@ int quantize(const Command& command) {
   if (command.environment.rank != 0) return kExitDone;
   runtime::QuantizeOptions options = command.options.quantize;
   options.quiet = command.options.launch.quiet;
+  options.no_progress = command.options.launch.no_progress;
   return runtime::run_quantize(options, stdout);
 }
 

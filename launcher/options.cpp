@@ -641,9 +641,11 @@ std::vector<Table> doctor_tables(CommandOptions& options) {
 }
 
 std::vector<Table> quantize_tables(CommandOptions& options) {
-  Table logging = launch_table(options.launch);
-  std::erase_if(logging.options, [](const Option& option) { return option.name != "quiet"; });
-  return {quantize_table(options.quantize), logging};
+  Table others = launch_table(options.launch);
+  std::erase_if(others.options, [](const Option& option) {
+    return option.name != "config" && option.name != "quiet" && option.name != "no-progress";
+  });
+  return {quantize_table(options.quantize), others};
 }
 
 std::vector<Table> info_tables(CommandOptions& options) { return {info_table(options.info)}; }

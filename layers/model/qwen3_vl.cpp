@@ -39,8 +39,7 @@ Qwen3Vl::Qwen3Vl(Context& ctx, MemoryLedger& ledger, const ModelConfig& config,
              config_.fp8 ? &*config_.fp8 : nullptr) {
   const int leaves = reduction_leaves(config, options.computation.most_leaves);
   axis_.leaves = options.computation.ordered ? leaves : axis.size;
-  check_tensor_size(axis.size, config.text.num_attention_heads, config.text.num_key_value_heads,
-                    config.text.intermediate_size, config.text.vocab_size,
+  check_tensor_size(axis.size, config,
                     // Of FP8 a rank has whole groups, in any order of sums.
                     config.fp8 ? leaves : axis_.leaves);
   vision_ = std::make_unique<VisionTower>(store_, config.vision, options.pixel_values);
@@ -52,14 +51,14 @@ Qwen3Vl::Qwen3Vl(Context& ctx, MemoryLedger& ledger, const ModelConfig& config,
   const std::int64_t layers = config.text.num_hidden_layers,
                      block = block_numel(config, axis_, options);
   const TensorView kv =
-      place(kv_, source == nullptr, ledger, ctx.stream(), options.computation.kept_dtype(),
+      place(kv_, ctx.planning(), ledger, ctx.stream(), options.computation.kept_dtype(),
             Shape{layers, options.kv_blocks, block}, MemoryTag::kKv);
   kv_bytes_ = static_cast<std::int64_t>(kv.size_bytes());
   for (std::int64_t i = 0; i < layers; ++i)
     caches_.push_back({kv.rows(i, 1).reshape({options.kv_blocks, kv_heads, block / kv_heads}),
                        options.kv_block_size, kv_heads, config.text.head_dim});
   features_view_ =
-      place(features_, source == nullptr, ledger, ctx.stream(), options.computation.dtype,
+      place(features_, ctx.planning(), ledger, ctx.stream(), options.computation.dtype,
             Shape{options.feature_rows, config.vision.feature_width()}, MemoryTag::kFeatures);
   feature_bytes_ = static_cast<std::int64_t>(features_view_.size_bytes());
 }

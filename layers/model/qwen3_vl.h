@@ -27,7 +27,8 @@ struct ModelOptions {
 /// cache and the features of the images in flight.  HF Qwen3VLForConditionalGeneration.
 class Qwen3Vl {
  public:
-  /// `source` null: a planned model without memory.
+  /// In a context that plans the model has no memory; `source` may then be null, else it is only
+  /// asked for names, shapes and types.
   /// Throws: UsageError when config and weights do not fit, SystemError when memory is short.
   Qwen3Vl(Context& ctx, MemoryLedger& ledger, const ModelConfig& config, const TensorAxis& axis,
           WeightSource* source, const ModelOptions& options);

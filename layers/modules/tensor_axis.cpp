@@ -1,5 +1,6 @@
 #include "layers/modules/tensor_axis.h"
 
+#include "layers/spec/numerics.h"
 #include "parallel/base/reduce_tree.h"
 
 #include <fmt/format.h>
@@ -8,21 +9,45 @@
 
 namespace retinue::layers {
 
-void check_tensor_size(int tensor, std::int64_t heads, std::int64_t kv_heads,
-                       std::int64_t intermediate, std::int64_t vocab, int leaves) {
-  const auto fits = [&](int t) {
-    return is_tree_size(t) && leaves % t == 0 && heads % t == 0 && intermediate % t == 0 &&
-           vocab_slice(vocab, t - 1, t).count > 0 && (kv_heads % t == 0 || t % kv_heads == 0);
-  };
-  if (tensor >= 1 && fits(tensor)) return;
+namespace {
+
+bool fits(int tensor, const TextConfig& text, int leaves) {
+  const std::int64_t kv_heads = text.num_key_value_heads;
+  return is_tree_size(tensor) && leaves % tensor == 0 && text.num_attention_heads % tensor == 0 &&
+         text.intermediate_size % tensor == 0 &&
+         vocab_slice(text.vocab_size, tensor - 1, tensor).count > 0 &&
+         (kv_heads % tensor == 0 || tensor % kv_heads == 0);
+}
+
+/// The cause where the same model without FP8 weights would split so; else nothing.
+std::string fp8_cause(int tensor, const ModelConfig& config) {
+  ModelConfig plain = config;
+  plain.fp8.reset();
+  if (!config.fp8 || fits(tensor, config.text, reduction_leaves(config)) ||
+      !fits(tensor, config.text, reduction_leaves(plain)))
+    return "";
+  return fmt::format(
+      " The cause is FP8, whose weights have groups of {} inputs: each rank takes as many whole "
+      "groups of the {} inputs of o_proj and of the {} of down_proj. In bfloat16 {} ranks share "
+      "this model.",
+      kFp8Block, config.text.num_attention_heads * config.text.head_dim,
+      config.text.intermediate_size, tensor);
+}
+
+}  // namespace
+
+void check_tensor_size(int tensor, const ModelConfig& config, int leaves) {
+  const TextConfig& text = config.text;
+  if (tensor >= 1 && fits(tensor, text, leaves)) return;
   std::string sizes;
   for (int t = 1; t <= leaves; t *= 2)
-    if (fits(t)) sizes += fmt::format("{}{}", sizes.empty() ? "" : ", ", t);
-  throw UsageError(
-      fmt::format("[mesh] num_attention_heads is {}, num_key_value_heads {}, intermediate_size {}, "
-                  "vocab_size {}, reduction leaves {}: not "
-                  "divisible by tensor={}. Use {} (--tensor-parallel).",
-                  heads, kv_heads, intermediate, vocab, leaves, tensor, sizes));
+    if (fits(t, text, leaves)) sizes += fmt::format("{}{}", sizes.empty() ? "" : ", ", t);
+  throw UsageError(fmt::format(
+      "[mesh] num_attention_heads is {}, num_key_value_heads {}, intermediate_size {}, "
+      "vocab_size {}, reduction leaves {}: not "
+      "divisible by tensor={}.{} Use {} (--tensor-parallel).",
+      text.num_attention_heads, text.num_key_value_heads, text.intermediate_size, text.vocab_size,
+      leaves, tensor, tensor >= 1 ? fp8_cause(tensor, config) : "", sizes));
 }
 
 }  // namespace retinue::layers

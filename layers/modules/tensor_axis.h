@@ -1,5 +1,6 @@
 #pragma once
 
+#include "layers/spec/config.h"
 #include "parallel/comm/communicator.h"
 #include "parallel/mesh/shard.h"
 
@@ -36,9 +37,9 @@ inline Slice vocab_slice(std::int64_t vocab, int rank, int ranks) {
   return {begin, most < vocab - begin ? most : vocab - begin};
 }
 
-/// Throws: UsageError when the model does not split over `tensor` ranks, naming the dimension and
+///   leaves  of a row-parallel sum
+/// Throws: UsageError when the model does not split over `tensor` ranks, naming the dimensions and
 /// the sizes that fit.
-void check_tensor_size(int tensor, std::int64_t heads, std::int64_t kv_heads,
-                       std::int64_t intermediate, std::int64_t vocab, int leaves);
+void check_tensor_size(int tensor, const ModelConfig& config, int leaves);
 
 }  // namespace retinue::layers

@@ -17,10 +17,12 @@ constexpr const char* kKey = "quantization_config";
 
 void refuse_other_method(const ConfigSection& owner, const std::string& method) {
   if (method == "fp8") return;
+  const std::string named = method.empty() ? "no quant_method, or an empty one"
+                                           : fmt::format("quant_method \"{}\"", method);
   owner.fail(kKey,
-             fmt::format("has quant_method \"{}\", and only fp8 (e4m3 in blocks of 128 x 128) "
+             fmt::format("has {}, and only fp8 (e4m3 in blocks of 128 x 128) "
                          "is served. Use the FP8 or the bfloat16 checkpoint of the same size.",
-                         method));
+                         named));
 }
 
 void refuse_other_settings(const ConfigSection& config) {

@@ -12,14 +12,19 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cmath>
+#include <cstdio>
+#include <cstring>
 #include <exception>
+#include <fcntl.h>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <set>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 
 namespace retinue::layers {
@@ -134,6 +139,21 @@ std::string without_suffix(const std::string& name) {
              : "";
 }
 
+/// Throws: SystemError with the reason of the disk, which a stream of C++ does not have.
+void write_file(const fs::path& path, const std::string& bytes) {
+  std::FILE* file = std::fopen(path.c_str(), "wb");
+  const bool ok = file != nullptr &&
+                  std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size() &&
+                  std::fflush(file) == 0 && ::fsync(::fileno(file)) == 0;
+  const int error = errno;
+  if (file != nullptr) std::fclose(file);
+  if (!ok)
+    throw SystemError(
+        fmt::format("[quantize] {} cannot be written: {}. Make room or mend the disk, then run the "
+                    "same command again.",
+                    path.string(), std::strerror(error)));
+}
+
 class Converter {
  public:
   Converter(const std::string& from, const fs::path& to, int threads,
@@ -205,7 +225,7 @@ class Converter {
     stream.write(std::as_bytes(std::span(matrix.values)));
     stream.write(std::as_bytes(std::span(matrix.scales)));
     ++done_.modules;
-    has_read(name);
+    has_read(static_cast<std::int64_t>(checkpoint_.find(name)->bytes.size()));
   }
 
   void copy(const std::string& name, SafetensorsStream& stream) {
@@ -218,21 +238,17 @@ class Converter {
       check_finite(checkpoint_.file_of(name).path(), name, checkpoint_.find(name)->type, at, part);
       stream.write(part);
       at += count;
+      has_read(count);
     }
-    has_read(name);
   }
 
-  void has_read(const std::string& name) {
-    done_.read_bytes += static_cast<std::int64_t>(checkpoint_.find(name)->bytes.size());
+  void has_read(std::int64_t bytes) {
+    done_.read_bytes += bytes;
     progress_(done_.read_bytes, all_bytes_);
   }
 
   void write_json(const char* name, const Json& json) const {
-    const fs::path path = to_ / name;
-    std::ofstream file(path, std::ios::binary);
-    file << json.dump(2) << "\n";
-    file.close();
-    if (!file) throw SystemError(fmt::format("[quantize] {} cannot be written", path.string()));
+    write_file(to_ / name, json.dump(2) + "\n");
   }
 
   void write_index() const {
@@ -280,13 +296,13 @@ class Converter {
       std::error_code error;
       const bool weights = name.ends_with(".safetensors") || name.ends_with(".bin") ||
                            name.ends_with(".pth") || name.ends_with(".gguf");
-      if (weights || !entry.is_regular_file(error) || entry.file_size(error) > kSmall) {
+      // A model card says which types its weights have, and would be wrong.
+      if (name == "README.md" || weights || !entry.is_regular_file(error) ||
+          entry.file_size(error) > kSmall) {
         done_.left_out.push_back(name);
         continue;
       }
-      if (!fs::copy_file(entry.path(), to_ / name, error))
-        throw SystemError(fmt::format("[quantize] {} cannot be copied to {}: {}",
-                                      entry.path().string(), to_.string(), error.message()));
+      write_file(to_ / name, *read_file(entry.path().string(), "[quantize]"));
     }
     std::ranges::sort(done_.left_out);
   }
@@ -330,6 +346,68 @@ fs::path output_folder(const std::string& to) {
   return target;
 }
 
+/// The folder in which a conversion works. Its lock ends with the process, even when that is killed.
+class PartFolder {
+ public:
+  /// Throws: UsageError where another conversion is at work, or where other things are.
+  explicit PartFolder(fs::path path) : path_(std::move(path)) {
+    std::error_code error;
+    if (fs::exists(path_, error) && !fs::exists(lock(), error) &&
+        !(fs::is_directory(path_, error) && fs::is_empty(path_, error)))
+      throw UsageError(fmt::format(
+          "[quantize] {} exists, and no conversion made it. Remove it, or choose another --output.",
+          path_.string()));
+    fs::create_directories(path_, error);
+    if (error) fail("made", error);
+    lock_ = ::open(lock().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (lock_ < 0 || ::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+      const int reason = errno;
+      if (lock_ >= 0) ::close(lock_);
+      if (reason == EWOULDBLOCK)
+        throw UsageError(fmt::format(
+            "[quantize] another conversion writes to {}. Wait for it, or choose another --output.",
+            path_.string()));
+      fail("locked", {reason, std::generic_category()});
+    }
+    remove_all_but(lock());
+  }
+  ~PartFolder() {
+    std::error_code ignored;
+    if (!path_.empty()) fs::remove_all(path_, ignored);
+    ::close(lock_);
+  }
+  PartFolder(const PartFolder&) = delete;
+  PartFolder& operator=(const PartFolder&) = delete;
+
+  /// Takes the place of `target`, which is absent or empty.
+  void become(const fs::path& target) {
+    std::error_code error;
+    fs::remove(lock(), error);
+    fs::remove(target, error);
+    fs::rename(path_, target, error);
+    if (error) fail("renamed", error);
+    path_.clear();
+  }
+
+ private:
+  [[nodiscard]] fs::path lock() const { return path_ / "lock"; }
+  [[noreturn]] void fail(const char* what, const std::error_code& error) const {
+    throw SystemError(
+        fmt::format("[quantize] {} cannot be {}: {}", path_.string(), what, error.message()));
+  }
+  /// Removes what a killed conversion left.
+  void remove_all_but(const fs::path& kept) const {
+    std::error_code error;
+    for (const fs::directory_entry& entry : fs::directory_iterator(path_, error)) {
+      if (entry.path() != kept) fs::remove_all(entry.path(), error);
+      if (error) fail("emptied", error);
+    }
+  }
+
+  fs::path path_;
+  int lock_ = -1;
+};
+
 }  // namespace
 
 Fp8Conversion convert_to_fp8(const std::string& from, const std::string& to, int threads,
@@ -342,30 +420,12 @@ Fp8Conversion convert_to_fp8(const std::string& from, const std::string& to, int
         "intermediate_size {}, num_attention_heads * head_dim {}",
         from, config.text.hidden_size, config.text.intermediate_size,
         config.text.num_attention_heads * config.text.head_dim));
-  std::error_code error;
   const fs::path target = output_folder(to);
   const fs::path part = target.string() + ".part";
-  if (fs::exists(part, error))
-    throw UsageError(
-        fmt::format("[quantize] {} exists: another conversion is at work there, or an earlier one "
-                    "did not end. Remove it first.",
-                    part.string()));
-  fs::create_directories(part, error);
-  if (error)
-    throw SystemError(
-        fmt::format("[quantize] {} cannot be made: {}", part.string(), error.message()));
-  try {
-    Fp8Conversion done = Converter(without_slash(from), part, threads, progress).run();
-    fs::remove(target, error);  // an empty folder
-    fs::rename(part, target, error);
-    if (error)
-      throw SystemError(
-          fmt::format("[quantize] {} cannot be renamed: {}", part.string(), error.message()));
-    return done;
-  } catch (...) {
-    fs::remove_all(part, error);
-    throw;
-  }
+  PartFolder folder(part);
+  Fp8Conversion done = Converter(without_slash(from), part, threads, progress).run();
+  folder.become(target);
+  return done;
 }
 
 }  // namespace retinue::layers

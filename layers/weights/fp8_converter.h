@@ -20,12 +20,16 @@ struct Fp8Conversion {
 /// blocks of 128 x 128, as transformers' FineGrainedFP8Config reads it: a block's scale is
 /// its largest absolute value / 448, or 1 where all are zero; weights are rounded to nearest after
 /// the division. Projections whose blocks would not be whole, or not for all of q, k and v, or of
-/// gate and up, stay as they are. Every other tensor and the small files are copied, config.json
-/// gets its quantization_config. Shards keep their names.
-///   to        must not exist, or be an empty folder; it appears when it is complete
-///   progress  called with the bytes read so far, and all
+/// gate and up, stay as they are. Every other tensor and the small files are copied, but for the
+/// model card (README.md), which describes the source; config.json gets its quantization_config.
+/// Shards keep their names.
+///   to        must not exist, or be an empty folder; it appears when it is complete. Until then
+///             `to`.part is there; what a killed conversion left in it is removed
+///   progress  called with the bytes read so far, and all, after each projection and each 4 MiB of
+///             the others; what it throws ends the conversion, of which nothing is left
 /// Throws: UsageError for a checkpoint that cannot be read, that is quantised already, or of which
-///         nothing can be converted; SystemError naming the file that cannot be written.
+///         nothing can be converted, and where another conversion writes to `to`; SystemError naming
+///         the file that cannot be written.
 Fp8Conversion convert_to_fp8(const std::string& from, const std::string& to, int threads,
                              const std::function<void(std::int64_t, std::int64_t)>& progress);
 

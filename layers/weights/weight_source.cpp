@@ -72,6 +72,20 @@ void check_slice(const Shape& shape, const WeightSlice& slice, TensorView to) {
         "a weight slice lies inside its tensor");
 }
 
+/// Explains missing scales of blocks by scales of another layout; empty when there are none.
+std::string other_scales(const Checkpoint& checkpoint, const std::string& wanted) {
+  if (!wanted.ends_with(kScaleSuffix)) return "";
+  const std::string other = wanted.substr(0, wanted.size() - kScaleSuffix.size()) + ".weight_scale";
+  const StoredTensor* found = checkpoint.find(other);
+  if (found == nullptr) return "";
+  return fmt::format(
+      ". The weights have {} instead, with shape {}: scales per tensor or per output, as "
+      "compressed-tensors and others write them. Only FP8 with a scale per block of 128 x 128 is "
+      "served. Use such a checkpoint, or make one from the bfloat16 checkpoint of the same size: "
+      "retinue quantize",
+      other, found->shape.to_string());
+}
+
 /// Explains a missing tensor by one that has its name behind or after another prefix; empty when
 /// there is none.
 std::string other_spelling(const Checkpoint& checkpoint, const std::string& wanted) {
@@ -132,9 +146,9 @@ const StoredTensor& CheckpointSource::checked(const std::string& name, const Sha
                                               DType dtype) const {
   const StoredTensor* tensor = checkpoint_.find(name);
   if (tensor == nullptr)
-    throw UsageError(
-        fmt::format("[checkpoint] tensor {} is missing; config.json asks for it with shape {}{}",
-                    name, shape.to_string(), other_spelling(checkpoint_, name)));
+    throw UsageError(fmt::format(
+        "[checkpoint] tensor {} is missing; config.json asks for it with shape {}{}{}", name,
+        shape.to_string(), other_scales(checkpoint_, name), other_spelling(checkpoint_, name)));
   if (tensor->shape != shape)
     throw UsageError(fmt::format("[checkpoint] {}: tensor {} has shape {}, config.json asks for {}",
                                  checkpoint_.file_of(name).path(), name, tensor->shape.to_string(),

@@ -39,14 +39,14 @@ void check_whole_blocks(const std::vector<MatrixPart>& parts) {
 
 TensorView WeightStore::allocate(const Shape& shape, DType dtype) {
   bytes_ += shape.numel() * static_cast<std::int64_t>(size_bytes(dtype));
-  if (source_ == nullptr) return {nullptr, dtype, shape};
+  if (!fills_) return {nullptr, dtype, shape};
   return tensors_.emplace_back(ledger_, ctx_.device(), dtype, shape, MemoryTag::kWeights).view();
 }
 
 void WeightStore::order(Order order) {
   if (source_ == nullptr) return;
   source_->require(order.name, order.shape, order.dtype);
-  orders_.push_back(std::move(order));
+  if (fills_) orders_.push_back(std::move(order));
 }
 
 ConstTensorView WeightStore::vector(const std::string& name, std::int64_t size, std::int64_t first,
@@ -100,9 +100,9 @@ ops::PackedMatrix WeightStore::matrix(const std::vector<MatrixPart>& parts,
     w.scales = allocate(Shape{ops::packed_scales_numel(ctx_.device(), w.outputs, w.inputs, leaves)},
                         DType::kF32);
   // Padding must be zero. Without padding every element is written anyway.
-  if (source_ != nullptr && w.data.numel() != w.outputs * w.inputs)
+  if (fills_ && w.data.numel() != w.outputs * w.inputs)
     ctx_.stream().zero(w.data.bytes(), w.data.size_bytes());
-  if (source_ != nullptr && fp8) ctx_.stream().zero(w.scales.bytes(), w.scales.size_bytes());
+  if (fills_ && fp8) ctx_.stream().zero(w.scales.bytes(), w.scales.size_bytes());
   std::int64_t output = 0;
   for (const MatrixPart& part : parts) {
     order({part.name,
@@ -171,7 +171,7 @@ void WeightStore::make(const Order& order, const ops::RandomRule& rule, Buffer& 
 }
 
 void WeightStore::load() {
-  if (source_ == nullptr) return;
+  if (!fills_) return;
   std::vector<WeightNeed> needs;
   std::vector<const Order*> orders;  // of each need
   Buffer staging;

@@ -27,10 +27,11 @@ struct MatrixPart {
 
 /// Owns a rank's weights on its device; outlives the modules, which hold views. Modules ask for
 /// tensors by Hugging Face's names while they are built; load() then fills all of them, and each
-/// rank reads only its slices. Without a source it plans: it counts bytes and allocates nothing.
+/// rank reads only its slices. In a context that plans it counts bytes, allocates and reads nothing,
+/// and a source only checks that it has the tensors.
 class WeightStore {
  public:
-  ///   source  null: plan
+  ///   source  may be null where the context plans
   ///   dtype   of the weights on the device
   ///   fp8     which projections are f8_e4m3 there and in the source; null: none. Outlives the store
   WeightStore(Context& ctx, MemoryLedger& ledger, WeightSource* source, DType dtype,
@@ -113,6 +114,7 @@ class WeightStore {
   Context& ctx_;
   MemoryLedger& ledger_;
   WeightSource* source_;
+  bool fills_ = source_ != nullptr && !ctx_.planning();
   DType dtype_;
   const Fp8Weights* fp8_;
   std::vector<Product> products_;

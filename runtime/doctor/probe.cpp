@@ -75,9 +75,8 @@ Room room_of(const std::string& path) {
 void add_model(const Session& session, const RunOptions& options, RankFacts& facts) {
   facts.model = options.model;
   try {
-    load_model_files(options);
+    check_weights(options, load_model_files(options));
     if (!options.weights.random) {
-      // Opens every shard and checks its header against its length.
       const layers::Checkpoint checkpoint(options.model);
       facts.weights_bytes = 0;
       for (const std::string& name : checkpoint.names())
@@ -87,7 +86,7 @@ void add_model(const Session& session, const RunOptions& options, RankFacts& fac
     facts.model_error = error.what();
   }
   facts.model_identity = model_identity(options);
-  if (!options.weights.random)
+  if (!options.weights.random && facts.model_error.empty())
     facts.read =
         read_rate(options.model, session.world.rank(), session.world.size(), session.clock);
 }

@@ -149,9 +149,7 @@ std::int64_t EnginePlan::total_bytes() const {
 EnginePlan plan_engine(const layers::ModelConfig& config, const layers::Computation& computation,
                        Device device, int tensor, int threads, std::int64_t memory_bytes,
                        const EngineSizing& sizing) {
-  layers::check_tensor_size(tensor, config.text.num_attention_heads,
-                            config.text.num_key_value_heads, config.text.intermediate_size,
-                            config.text.vocab_size,
+  layers::check_tensor_size(tensor, config,
                             layers::reduction_leaves(config, computation.most_leaves));
   EngineLimits limits = limits_of(config, device, tensor, sizing);
   layers::TensorAxis axis;

@@ -5,6 +5,7 @@
 #include "runtime/jobs/model_warnings.h"
 #include "runtime/jobs/prepared_request.h"
 #include "runtime/jobs/replica.h"
+#include "runtime/jobs/stop_signal.h"
 #include "runtime/text/output_text.h"
 
 #include <fmt/format.h>
@@ -43,6 +44,7 @@ int answer_on_leader(Engine& engine, PreparedRequest prepared, OutputText& text)
 }  // namespace
 
 int run_ask(const Session& session, const AskOptions& options) {
+  const StopSignal signal(session.world.rank() == 0);
   const ModelFiles model = load_model_files(options.run);
   if (session.world.rank() == 0)
     for (const std::string& line : model_warnings(options.run)) session.log.warning(line);

@@ -133,6 +133,7 @@ struct QuantizeOptions {
   std::string model;
   std::string output;
   int threads = 0;  ///< 0: one per core
+  bool no_progress = false;
   bool quiet = false;
 };
 

@@ -2,6 +2,7 @@
 #include "parallel/base/check.h"
 #include "parallel/base/exit_code.h"
 #include "runtime/jobs/job.h"
+#include "runtime/jobs/stop_signal.h"
 
 #include <fmt/format.h>
 
@@ -45,10 +46,18 @@ int run_quantize(const QuantizeOptions& options, std::FILE* out) {
   const int threads = options.threads > 0
                           ? options.threads
                           : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  Progress progress(options.quiet);
-  const layers::Fp8Conversion done =
-      layers::convert_to_fp8(options.model, options.output, threads,
-                             [&](std::int64_t read, std::int64_t all) { progress(read, all); });
+  StopSignal signal(true);
+  signal.set_in_flight(true);
+  Progress progress(options.quiet || options.no_progress);
+  const layers::Fp8Conversion done = layers::convert_to_fp8(
+      options.model, options.output, threads, [&](std::int64_t read, std::int64_t all) {
+        if (signal.raised())
+          throw SystemError(
+              fmt::format("[stop] asked to stop: {} is not made. The same command begins again.",
+                          options.output));
+        progress(read, all);
+      });
+  if (options.quiet) return kExitDone;
   fmt::print(out,
              "{}: {} projections of the decoder are FP8, {:.2f} GB of tensors from {:.2f} GB, in "
              "{:.1f} s\n",

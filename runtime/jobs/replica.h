@@ -49,6 +49,11 @@ RankShare take_share(const Session& session, const RunOptions& options, const Mo
 /// wrapper.
 using WrapCommunicator = std::function<std::unique_ptr<Communicator>(Communicator& inner)>;
 
+/// Compares the tensors in the headers of the checkpoint's files with config.json, as a job does at
+/// its start; reads no weights. Random weights always fit.
+/// Throws: UsageError naming the tensor that is missing, unknown, or of another shape or type.
+void check_weights(const RunOptions& options, const ModelFiles& model);
+
 /// Returns `together`, over which weights are read once, or null where each rank reads its own
 /// (--weights-read). On one host the page cache reads each byte once, and faster.
 Communicator* loaders(const Session& session, const RunOptions& options, Communicator& together);

@@ -5,8 +5,9 @@ namespace retinue::runtime {
 
 /// While an object of this class exists, SIGTERM, SIGINT and SIGUSR1 stop the job. As long as items
 /// are in flight, the first one raises a flag. At any other time it ends the process at once with
-/// exit code 75, and so does a second one always; the journal survives both. SIGTERM leaves little
-/// time: mpirun kills two seconds after it. Handlers belong to the process, so ranks that are
+/// exit code 75, and so does a second one always; the journal survives both. Verbs that answer one
+/// request have no items in flight, and begin again. SIGTERM leaves little time: mpirun kills two
+/// seconds after it. Handlers belong to the process, so ranks that are
 /// threads of one test share the flag.
 class StopSignal {
  public:

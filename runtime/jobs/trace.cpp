@@ -9,6 +9,7 @@
 #include "runtime/jobs/prepared_request.h"
 #include "runtime/jobs/replica.h"
 #include "runtime/jobs/stage_record.h"
+#include "runtime/jobs/stop_signal.h"
 
 #include <fmt/format.h>
 
@@ -173,6 +174,7 @@ void check_output(const std::string& path) {
 }  // namespace
 
 int run_trace(const Session& session, const TraceOptions& options) {
+  const StopSignal signal(session.world.rank() == 0);
   check_output(options.output);
   if (options.decode < 0) throw UsageError("[--decode] wants a number of tokens, 0 for none");
   const ModelFiles model = load_model_files(options.ask.run);

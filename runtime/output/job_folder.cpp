@@ -14,21 +14,33 @@
 #include <filesystem>
 #include <sys/file.h>
 #include <unistd.h>
+#include <utility>
 
 namespace retinue::runtime {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
+/// Keys that a signature has only where their values are others than these.
+constexpr auto kUsualValues = std::to_array<std::pair<const char*, const char*>>(
+    {{"kv_cache_dtype", "auto"}, {"leaves", "8"}, {"ablation", "none"}});
+
+Json with_usual_values(Json signature) {
+  for (const auto& [key, value] : kUsualValues)
+    if (!signature.contains(key)) signature[key] = value;
+  return signature;
+}
+
 /// "sampling.seed was 0, now 7; …" for every leaf that differs; empty when none does.
 std::string differences(const Json& was, const Json& now) {
-  const Json before = was.flatten(), after = now.flatten();
+  const Json before = with_usual_values(was).flatten(), after = with_usual_values(now).flatten();
   std::string text;
   const auto add = [&](std::string key, const Json& a, const Json& b) {
     key.erase(0, 1);
     for (char& c : key)
       if (c == '/') c = '.';
-    const auto shown = [](const Json& value) {
+    const auto shown = [](const Json& value) -> std::string {
+      if (value.is_null()) return "absent";
       const std::string whole = value.dump(-1, ' ', false, Json::error_handler_t::replace);
       return whole.size() > 60 ? whole.substr(0, 57) + "…" : whole;
     };

@@ -15,7 +15,9 @@ const svg = (tag, attributes, text) => {
 };
 const whole = (n) => Math.round(n).toLocaleString("en-US");
 const brief = (n) => n >= 100 ? whole(n) : n >= 10 ? n.toFixed(1) : n.toFixed(2);
-const percent = (n) => (100 * n).toFixed(Math.abs(n) < 0.1 ? 1 : 0) + " %";
+// What rounds to zero has no minus.
+const decimal = (n, digits) => n.toFixed(digits).replace(/^-(0(\.0*)?)$/, "$1");
+const percent = (n) => decimal(100 * n, Math.abs(n) < 0.1 ? 1 : 0) + " %";
 const color = (i) => "var(--c" + i % 7 + ")";
 
 // A round step of an axis: 1, 2 or 5 times a power of ten, with at most `parts` steps up to `most`.

@@ -2,6 +2,7 @@
 
 #include "parallel/base/check.h"
 #include "parallel/base/rng.h"
+#include "runtime/study/report/table.h"
 
 #include <fmt/format.h>
 
@@ -166,9 +167,8 @@ std::string cluster_table(const ClusterJob& job, const std::vector<ClusterResult
         "{:>6} {:>5} {:>6} {:>9.1f} {:>9.1f} {:>10.2f} {:>9.3f} {:>6.3g} {:>5.0f}% {:>9} {:>9} "
         "{:>9} {:>8}\n",
         r.gpus, r.tensor, r.data, r.start_s, r.makespan_s, r.items_per_s, r.items_per_s_per_gpu,
-        r.steady_per_gpu, 100 * r.communication,
-        r.tail ? fmt::format("{:.1f}%", 100 * *r.tail) : "-", r.failures,
-        r.cost ? fmt::format("{:.2f}", *r.cost) : "-",
+        r.steady_per_gpu, 100 * r.communication, r.tail ? decimal(100 * *r.tail, 1) + "%" : "-",
+        r.failures, r.cost ? fmt::format("{:.2f}", *r.cost) : "-",
         r.cost_per_1000 ? fmt::format("{:.4f}", *r.cost_per_1000) : "-");
   if (results.empty()) text += "no tensor size divides any of the numbers of ranks\n";
   return text;

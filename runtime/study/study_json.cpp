@@ -145,6 +145,10 @@ Json to_json(const Study& study) {
   json["drift"] = optional_json(summary.drift);
   json["model_error"] = optional_json(summary.model_error);
   json["provenance"] = to_json(study.provenance);
+  const Measurement first = study.cells.empty() ? Measurement{} : study.cells.front().measurement;
+  json["job"] = {{"dtype", first.dtype},
+                 {"projections_dtype", first.projections_dtype},
+                 {"kv_cache_dtype", first.kv_cache_dtype}};
   json["cases"] = Json::array();
   for (const CaseResult& r : summary.cases) json["cases"].push_back(to_json(r));
   json["curves"] = Json::array();

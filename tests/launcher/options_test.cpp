@@ -96,6 +96,12 @@ TEST(Options, EachVerbHasItsOwn) {
   expect_has(defaults("check"), {{"input", ""}, {"output", ""}, {"gpu-memory-gib", "80"}});
   expect_has(defaults("ask"), {{"image", ""}, {"video", ""}, {"prompt", ""}, {"messages", ""}});
   expect_has(defaults("trace"), {{"image", ""}, {"output", "required"}, {"decode", "0"}});
+  expect_has(defaults("quantize"), {{"model", "required"},
+                                    {"output", "required"},
+                                    {"threads", "one per core"},
+                                    {"config", ""},
+                                    {"quiet", "off"},
+                                    {"no-progress", "off"}});
   expect_has(defaults("info"), {{"json", "off"}});
 }
 

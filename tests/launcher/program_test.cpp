@@ -1,4 +1,6 @@
 #include "tests/support/shell.h"
+#include "tests/support/source_folder.h"
+#include "tests/support/temporary_folder.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -61,6 +63,22 @@ TEST(Program, AnAnswerThatCannotBeWrittenIsAnError) {
     EXPECT_NE(retinue("help", std::string(stream) + " 2>/dev/null").exit_code, 0) << stream;
     EXPECT_NE(retinue("doctor", std::string(stream) + " 2>/dev/null").exit_code, 0) << stream;
   }
+}
+
+// The messages are a pipe, and opening its other end waits until the verb reads it.
+TEST(Program, AnInterruptedAnswerEndsWith75) {
+  const retinue::test::TemporaryFolder folder;
+  const std::string model = retinue::test::source_folder() + "/tests/golden/model/configs/sharded";
+  const std::string pipe = folder.path("messages");
+  for (const std::string& verb :
+       {std::string("ask"), "trace --output " + folder.path("trace.safetensors")})
+    for (const char* name : {"TERM", "INT"}) {
+      const ShellOutcome outcome = retinue::test::shell(
+          "rm -f " + pipe + "; mkfifo " + pipe + "; env " RETINUE_PROGRAM " " + verb + " --model " +
+          model + " --messages " + pipe + " 2>/dev/null & exec 3>" + pipe + "; kill -" + name +
+          " $!; exec 3>&-; wait $!");
+      EXPECT_EQ(outcome.exit_code, 75) << verb << " " << name;
+    }
 }
 
 TEST(Program, ADoctorOfOneRankPrintsItsVerdict) {

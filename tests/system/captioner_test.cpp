@@ -116,6 +116,9 @@ TEST_F(Captioner, AnFp8CopyIsTrueInEveryLayout) {
   ASSERT_EQ(made.exit_code, 0) << made.text;
   EXPECT_THAT(made.text, testing::HasSubstr("8 projections of the decoder are FP8"));
   const std::string output = job(fp8, "--ranks 1");
+  const auto report = nlohmann::json::parse(content_of(output + "/report.json"));
+  EXPECT_EQ(report["dtype"], "bf16");
+  EXPECT_EQ(report["projections_dtype"], "f8_e4m3");
   const Score truth = score(output);
   EXPECT_GE(truth.objects, 95.0);
   EXPECT_GE(truth.exact, 80.0);

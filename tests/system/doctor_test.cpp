@@ -145,6 +145,20 @@ TEST_F(Doctor, WeightsThatAreCutOffAreBroken) {
   EXPECT_THAT(model["found"].get<std::string>(), HasSubstr(copy + "/model.safetensors"));
 }
 
+TEST_F(Doctor, WeightsThatDoNotFitTheirConfigurationAreBrokenAndNotTimed) {
+  const std::string copy = copied_model();
+  json config = json::parse(test::shell("cat " + copy + "/config.json").text);
+  config["text_config"]["intermediate_size"] = 1024;
+  std::ofstream(copy + "/config.json") << config;
+  const ShellOutcome outcome = test::shell(kRetinue + kFlags + "--model " + copy);
+  EXPECT_EQ(outcome.exit_code, 3) << outcome.text;
+  const json report = parsed(outcome);
+  EXPECT_THAT(finding(report, "model")["found"].get<std::string>(),
+              HasSubstr("config.json asks for [1024, 192]"));
+  for (const json& one : report["findings"]) EXPECT_NE(one["what"], "reading weights");
+  EXPECT_EQ(report["ranks"][0]["model"]["read"]["seconds"], 0);
+}
+
 TEST_F(Doctor, ARankWhoseFilesHangIsNamedAndHoldsUpNoOther) {
   const std::string copy = copied_model();
   fs::remove(copy + "/config.json");

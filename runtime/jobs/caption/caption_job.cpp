@@ -124,7 +124,7 @@ Json signature_of(const CaptionJob& job) {
   if (job.model.computation.kv_dtype)
     json["kv_cache_dtype"] = name_in(kKvCacheDtypeNames, job.options.run.kv_cache_dtype);
   if (job.model.computation.most_leaves != kMaxLeaves)
-    json["leaves"] = job.model.computation.most_leaves;
+    json["leaves"] = name_in(kLeavesNames, job.options.run.leaves);
   json["prompt"] = job.prompt.prompt;
   json["system"] = job.prompt.system;
   json["sampling"] = to_json(job.sampling);

@@ -70,6 +70,8 @@ Json report_of(const CaptionJob& job, const MeshShape& mesh, const Counts& count
                       {"encoded_items", scheduler.encoded_images}};
   json["mesh"] = {{"ranks", mesh.size()}, {"data", mesh.data}, {"tensor", mesh.tensor}};
   json["dtype"] = name(job.model.computation.dtype);
+  json["projections_dtype"] =
+      name(job.model.config.fp8 ? DType::kF8E4M3 : job.model.computation.dtype);
   json["kv_cache_dtype"] = name(job.model.computation.kept_dtype());
   json["versions"] = {{"retinue", build::kVersion},
                       {"revision", build::kRevision},

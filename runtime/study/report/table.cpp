@@ -10,7 +10,14 @@ namespace retinue::study {
 namespace {
 
 std::string number(const std::optional<double>& value, int digits = 2) {
-  return value ? fmt::format("{:.{}f}", *value, digits) : "-";
+  return value ? decimal(*value, digits) : "-";
+}
+
+/// "+3 %", "-3 %", "+0 %".
+std::string change(const std::optional<double>& value, int digits) {
+  if (!value) return "-";
+  const std::string text = decimal(100 * *value, digits);
+  return fmt::format("{}{} %", text.starts_with('-') ? "" : "+", text);
 }
 
 std::string label(const CaseResult& r) {
@@ -23,8 +30,14 @@ std::string label(const CaseResult& r) {
 
 }  // namespace
 
+std::string decimal(double value, int digits) {
+  std::string text = fmt::format("{:.{}f}", value, digits);
+  if (text.starts_with('-') && text.find_first_not_of("-0.") == text.npos) text.erase(0, 1);
+  return text;
+}
+
 std::string percent(const std::optional<double>& value) {
-  return value ? fmt::format("{:.0f} %", 100 * *value) : "-";
+  return value ? decimal(100 * *value, 0) + " %" : "-";
 }
 
 std::string table(const Study& study, const Summary& summary, const std::string& folder) {
@@ -54,8 +67,7 @@ std::string table(const Study& study, const Summary& summary, const std::string&
         label(r), r.items_per_s.median, r.items_per_s.median / r.what.layout.ranks(),
         r.tokens_per_s_per_rank, r.efficiency, percent(r.mfu), percent(r.mbu), two(r.communication),
         two(r.feed), percent(r.tail), number(r.joules_per_item), number(r.cost_per_1000, 4),
-        r.makespan_s.median, number(r.predicted_s),
-        r.model_error() ? fmt::format("{:+.0f} %", 100 * *r.model_error()) : "-"));
+        r.makespan_s.median, number(r.predicted_s), change(r.model_error(), 0)));
   }
   const auto best = std::ranges::max_element(summary.cases, {}, [](const CaseResult& r) {
     return r.what.scaling == Scaling::kStrong ? r.items_per_s.median : 0.0;
@@ -63,14 +75,14 @@ std::string table(const Study& study, const Summary& summary, const std::string&
   if (best != summary.cases.end())
     add(fmt::format("best: {}, {:.2f} images/s", label(*best), best->items_per_s.median));
   for (const CaseResult& r : summary.cases) {
-    std::string serial = r.serial ? fmt::format("; serial fraction {:.2f}", *r.serial) : "";
+    std::string serial = r.serial ? "; serial fraction " + decimal(*r.serial, 2) : "";
     add(fmt::format("  {:<16} {}{}; load balance {:.2f}, start {:.1f} s", label(r), r.verdict,
                     serial, r.load_balance, r.start_s));
   }
   for (const Curve& curve : curves_of(summary))
     if (curve.fit)
-      add(fmt::format("  {}: contention {:.3f}, coherency {:.4f}{}", curve.name,
-                      curve.fit->contention, curve.fit->coherency,
+      add(fmt::format("  {}: contention {}, coherency {}{}", curve.name,
+                      decimal(curve.fit->contention, 3), decimal(curve.fit->coherency, 4),
                       curve.fit->peak() ? fmt::format(", largest at {:.0f} times the baseline",
                                                       *curve.fit->peak())
                                         : ", grows on"));
@@ -78,7 +90,7 @@ std::string table(const Study& study, const Summary& summary, const std::string&
       fmt::format("predicted and measured: median error {}; baseline at the end {}.  Details: "
                   "{}/index.html",
                   summary.model_error ? fmt::format("{:.1f} %", 100 * *summary.model_error) : "-",
-                  summary.drift ? fmt::format("{:+.1f} %", 100 * *summary.drift) : "-", folder));
+                  change(summary.drift, 1), folder));
   for (const std::string& remark : summary.remarks) add("NOTE: " + remark);
   return text;
 }

@@ -13,6 +13,9 @@ std::string table(const Study& study, const Summary& summary, const std::string&
 /// A line of figures per run; the first line names the columns.
 std::string csv(const Study& study);
 
+/// A number with so many digits after the point. One that rounds to zero has no minus.
+std::string decimal(double value, int digits);
+
 /// "31 %", or "-" for none.
 std::string percent(const std::optional<double>& value);
 

@@ -162,6 +162,12 @@ void add_replica(const ReplicaFiles& ranks, const Cell& cell, Measurement& m) {
   add_records(ranks[0], m, cell.kind == CellKind::kWarmUp);
 }
 
+/// Reports and cells of earlier versions lack them.
+void read_types(const Json& json, Measurement& m) {
+  m.dtype = json.value("dtype", ""), m.kv_cache_dtype = json.value("kv_cache_dtype", "");
+  m.projections_dtype = json.value("projections_dtype", "");
+}
+
 }  // namespace
 
 Measurement read_run(const std::string& folder, const Cell& cell) {
@@ -178,6 +184,7 @@ Measurement read_run(const std::string& folder, const Cell& cell) {
     m.version = report.at("versions").at("retinue");
     m.revision = report.at("versions").at("revision");
     m.fingerprint = report.at("numerics").at("fingerprint");
+    read_types(report, m);
     const int tensor = cell.layout.tensor, data = cell.layout.data;
     for (int replica = 0; replica < data; ++replica) {
       ReplicaFiles ranks;
@@ -252,6 +259,8 @@ Json to_json(const Measurement& m) {
   json["threads"] = m.threads, json["device"] = m.device;
   json["version"] = m.version, json["revision"] = m.revision;
   json["fingerprint"] = m.fingerprint;
+  json["dtype"] = m.dtype, json["projections_dtype"] = m.projections_dtype;
+  json["kv_cache_dtype"] = m.kv_cache_dtype;
   json["energy_j"] = m.energy_j ? Json(*m.energy_j) : Json();
   json["captions"] = {{"sha256", m.captions.sha256},
                       {"compared", m.captions.compared},
@@ -293,6 +302,7 @@ Measurement measurement_from(const Json& json) {
   m.limits = parse_limits(json.at("limits"));
   read("threads", m.threads), read("device", m.device), read("version", m.version);
   read("revision", m.revision), read("fingerprint", m.fingerprint);
+  read_types(json, m);
   m.energy_j = maybe("energy_j");
   const Json& captions = json.at("captions");
   captions.at("sha256").get_to(m.captions.sha256);

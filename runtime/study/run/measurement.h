@@ -46,6 +46,8 @@ struct Measurement {
   SimulatedLimits limits;
   int threads = 1;  ///< per rank
   std::string device = {}, version = {}, revision = {}, fingerprint = {};
+  /// The types of the job, as in its report.json; empty in files of earlier versions.
+  std::string dtype = {}, kv_cache_dtype = {}, projections_dtype = {};
   [[nodiscard]] bool on_gpu() const { return device != "cpu"; }
   std::optional<double> energy_j = {};
   CaptionProof captions = {};

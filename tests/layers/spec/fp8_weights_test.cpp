@@ -102,6 +102,15 @@ TEST(Fp8Weights, OtherMethodsAreRefusedByTheirNames) {
   }
 }
 
+TEST(Fp8Weights, AMethodThatIsAbsentOrEmptyIsCalledSo) {
+  json config = wide();
+  for (const json& settings :
+       {json{{"quant_method", ""}}, json{{"quant_method", nullptr}}, json{{"fmt", "e4m3"}}}) {
+    config["quantization_config"] = settings;
+    EXPECT_THAT(refusal(config), HasSubstr("has no quant_method, or an empty one, and only fp8"));
+  }
+}
+
 TEST(Fp8Weights, SettingsThatChangeTheResultAreRefusedByName) {
   const json official = wide();
   for (const auto& [key, value] : {std::pair<const char*, json>{"fmt", "e5m2"},

@@ -103,6 +103,19 @@ TEST_F(Fp8Checkpoint, MissingScalesAreNamed) {
   EXPECT_THAT(refusal(), AllOf(HasSubstr(kScales), HasSubstr("is missing")));
 }
 
+TEST_F(Fp8Checkpoint, ScalesPerTensorAreExplained) {
+  for (const Shape& shape : {Shape{1}, Shape{256, 1}}) {
+    Tensor& other = tensors_[kModule + ".weight_scale"];
+    other.type = StoredType::kBF16, other.shape = shape;
+    other.bytes.resize(static_cast<std::size_t>(2 * shape.numel()));
+    tensors_.erase(kScales);
+    EXPECT_THAT(refusal(),
+                AllOf(HasSubstr(kScales + " is missing"),
+                      HasSubstr(kModule + ".weight_scale instead, with shape " + shape.to_string()),
+                      HasSubstr("scale per block of 128 x 128"), HasSubstr("retinue quantize")));
+  }
+}
+
 TEST_F(Fp8Checkpoint, ScalesOfAnotherShapeAreNamedWithBothShapes) {
   Tensor& scales = tensors_.at(kScales);
   scales.shape = Shape{4, 1};

@@ -111,7 +111,7 @@ TEST(Fp8Converter, TheOtherTensorsAndTheSmallFilesAreCopies) {
   EXPECT_EQ(result.read_bytes, all);
   EXPECT_EQ(result.modules, 8) << "o_proj and down_proj of four layers";
   EXPECT_EQ(result.kept.size(), 20U) << "192 inputs are no whole blocks";
-  EXPECT_THAT(result.left_out, testing::ElementsAre("pytorch_model.bin"));
+  EXPECT_THAT(result.left_out, testing::ElementsAre("README.md", "pytorch_model.bin"));
   const Checkpoint before(folder.path("from")), after(folder.path("to"));
   for (const std::string& name : before.names()) {
     if (name.find("o_proj") != name.npos || name.find("down_proj") != name.npos) continue;
@@ -160,8 +160,11 @@ TEST(Fp8Converter, WhatCannotBeConvertedIsRefusedAndLeavesNothing) {
   EXPECT_THAT(refusal(folder.path("other"), folder.path("none")),
               AllOf(HasSubstr("mlp.down_proj.weight"), HasSubstr("[192, 1024]")));
   EXPECT_FALSE(fs::exists(folder.path("none.part")));
-  fs::create_directory(folder.path("old.part"));
-  EXPECT_THAT(refusal(kCaptioner, folder.path("old")), HasSubstr("Remove it first"));
+  folder.write("old.part/photo.png", "mine");
+  EXPECT_THAT(refusal(kCaptioner, folder.path("old")), HasSubstr("Remove it, or choose another"));
+  EXPECT_TRUE(fs::exists(folder.path("old.part/photo.png")));
+  folder.write("file.part", "mine");
+  EXPECT_THAT(refusal(kCaptioner, folder.path("file")), HasSubstr("Remove it, or choose another"));
 }
 
 /// A copy of the captioner whose only shard has a name of its own, and whose configuration says
@@ -195,8 +198,8 @@ TEST(Fp8Converter, AnotherDtypeBecomesBfloat16WithWhichFp8IsMultiplied) {
 
 TEST(Fp8Converter, FilesOfTheSourceAreKnownBehindASlash) {
   const test::TemporaryFolder folder;
-  EXPECT_TRUE(
-      convert_to_fp8(kCaptioner + "//", folder.path("to"), 1, [](auto, auto) {}).left_out.empty());
+  EXPECT_THAT(convert_to_fp8(kCaptioner + "//", folder.path("to"), 1, [](auto, auto) {}).left_out,
+              testing::ElementsAre("README.md"));
 }
 
 TEST(Fp8Converter, ALinkToAnEmptyFolderIsFollowedAndOneToNothingRefused) {
@@ -216,6 +219,61 @@ TEST(Fp8Converter, AFolderThatCannotBeReplacedIsRefusedFirst) {
   fs::current_path(folder.path());
   EXPECT_THAT(refusal(kCaptioner, "."), HasSubstr("current folder"));
   fs::current_path(before);
+}
+
+TEST(Fp8Converter, TheModelCardOfTheSourceIsLeftOut) {
+  const test::TemporaryFolder folder;
+  ASSERT_TRUE(fs::exists(kCaptioner + "/README.md"));
+  EXPECT_EQ(refusal(kCaptioner, folder.path("to")), "");
+  EXPECT_FALSE(fs::exists(folder.path("to/README.md")));
+}
+
+TEST(Fp8Converter, WhatEndsItLeavesNothing) {
+  const test::TemporaryFolder folder;
+  const std::string to = folder.path("fp8");
+  const auto stop_half_way = [](std::int64_t read, std::int64_t all) {
+    if (2 * read > all) throw SystemError("stopped");
+  };
+  EXPECT_THROW(convert_to_fp8(kCaptioner, to, 1, stop_half_way), SystemError);
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+}
+
+TEST(Fp8Converter, WhatAKilledConversionLeftIsReplaced) {
+  const test::TemporaryFolder folder;
+  folder.write("fp8.part/lock", "");
+  folder.write("fp8.part/model.safetensors.part", "half");
+  folder.write("fp8.part/old/file", "old");
+  EXPECT_EQ(refusal(kCaptioner, folder.path("fp8")), "");
+  for (const char* left : {"fp8.part", "fp8/lock", "fp8/model.safetensors.part", "fp8/old"})
+    EXPECT_FALSE(fs::exists(folder.path(left))) << left;
+  EXPECT_TRUE(load_model_config(folder.path("fp8")).fp8);
+}
+
+TEST(Fp8Converter, TwoConversionsDoNotWriteToOneFolder) {
+  const test::TemporaryFolder folder;
+  const std::string to = folder.path("fp8");
+  std::string second;
+  convert_to_fp8(kCaptioner, to, 1, [&](auto, auto) {
+    if (second.empty()) second = refusal(kCaptioner, to);
+  });
+  EXPECT_THAT(second, HasSubstr("another conversion writes to " + to + ".part"));
+  EXPECT_TRUE(load_model_config(to).fp8);
+}
+
+TEST(Fp8Converter, AFullDiskIsNamedForEverySmallFile) {
+  for (const char* name : {"tokenizer.json", "config.json"}) {
+    const test::TemporaryFolder folder;
+    const std::string to = folder.path("fp8");
+    try {
+      convert_to_fp8(kCaptioner, to, 1, [&](auto, auto) {
+        std::error_code exists;
+        fs::create_symlink("/dev/full", to + ".part/" + name, exists);
+      });
+      FAIL() << "wanted a SystemError";
+    } catch (const SystemError& error) {
+      EXPECT_THAT(error.what(), AllOf(HasSubstr(name), HasSubstr("No space left on device")));
+    }
+  }
 }
 
 TEST(Fp8Converter, AFolderThatCannotBeMadeIsASystemError) {

@@ -1,12 +1,16 @@
-// `ask` and `check`.
+// `ask`, `check` and `quantize`.
 #include "runtime/jobs/job.h"
 #include "runtime/jobs/prepared_request.h"
+#include "runtime/jobs/stop_signal.h"
 #include "tests/support/job_ranks.h"
+#include "tests/support/source_folder.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <csignal>
+#include <filesystem>
 #include <fstream>
 
 namespace retinue::runtime {
@@ -211,6 +215,66 @@ TEST_F(Check, PlansFp8ForGpusAndRefusesPartsOfBlocks) {
   }
 }
 
+/// Replaces the first `was` of a file, where it is.
+void replace_in(const std::string& path, const std::string& was, const std::string& now) {
+  std::string text = test::read_text(path);
+  const std::size_t at = text.find(was);
+  if (at == text.npos) return;
+  test::write_text(path, text.replace(at, was.size(), now));
+}
+
+struct Misfit {
+  const char* name;
+  const char* model;      ///< in the source folder
+  const char *was, *now;  ///< texts of its files
+  const char* refusal;    ///< part of the message
+};
+class CheckedCheckpoint : public Check, public testing::WithParamInterface<Misfit> {};
+
+TEST_P(CheckedCheckpoint, IsRefusedAsAskRefusesIt) {
+  const Misfit& misfit = GetParam();
+  const std::string model = folder_.path("model");
+  std::filesystem::copy(test::source_folder() + "/" + misfit.model, model);
+  for (const auto& entry : std::filesystem::directory_iterator(model))
+    replace_in(entry.path().string(), misfit.was, misfit.now);
+  const auto refusal = [&](const auto& run) -> std::string {
+    try {
+      run();
+    } catch (const UsageError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  CaptionOptions checked = options();
+  AskOptions asked;
+  checked.run.model = model, checked.run.dtype = {}, checked.run.weights = {};
+  asked.run = checked.run, asked.prompt = "What is this?";
+  const std::string of_ask = refusal(
+      [&] { test::run_job(1, [&](const Session& session) { return run_ask(session, asked); }); });
+  EXPECT_THAT(of_ask, HasSubstr(misfit.refusal));
+  EXPECT_EQ(refusal([&] { check_of(checked, 1); }), of_ask);
+  checked.run.device = DeviceType::kCuda;
+  EXPECT_EQ(refusal([&] { check_of(checked, 1, 80); }), of_ask);
+}
+
+constexpr const char* kQuantised = "tests/golden/fp8/configs/fp8-quantiser";
+INSTANTIATE_TEST_SUITE_P(
+    Fp8, CheckedCheckpoint,
+    testing::Values(
+        Misfit{"a_config_that_says_nothing", kQuantised, R"("quantization_config")", R"("other")",
+               "by the quantization_config of config.json it is not quantised"},
+        Misfit{"a_config_that_says_fp8", "configs/models/emoji-captioner", R"("architectures")",
+               R"("quantization_config": {"quant_method": "fp8", "modules_to_not_convert":
+                  ["head", "visual", "q_p", "k_p", "v_p", "gate", "up"]}, "architectures")",
+               "by the quantization_config of config.json it is F8_E4M3"},
+        Misfit{"a_missing_scale", kQuantised, "up_proj.weight_scale_inv",
+               "up_proj.weight_scale_xyz", "up_proj.weight_scale_inv is missing"},
+        Misfit{"a_scale_of_another_shape", kQuantised,
+               R"(mlp.up_proj.weight_scale_inv":{"dtype":"BF16","shape":[2,2])",
+               R"(mlp.up_proj.weight_scale_inv":{"dtype":"BF16","shape":[4,1])",
+               "has shape [4, 1], config.json asks for [2, 2]"}),
+    [](const auto& misfit) { return misfit.param.name; });
+
 TEST_F(Check, RefusesWhatWouldNotRun) {
   CaptionOptions asked = options();
   asked.run.tensor_parallel = 3;
@@ -221,6 +285,41 @@ TEST_F(Check, RefusesWhatWouldNotRun) {
   asked = options();
   asked.run.kv_memory_gib = 1e6;
   EXPECT_THROW(check_of(asked, 1), UsageError);
+}
+
+class Quantize : public testing::Test {
+ protected:
+  QuantizeOptions options() {
+    return {.model = test::source_folder() + "/configs/models/emoji-captioner",
+            .output = folder_.path("fp8"),
+            .threads = 1};
+  }
+  std::string printed(const QuantizeOptions& asked) {
+    const std::string path = folder_.path("out.txt");
+    std::FILE* out = std::fopen(path.c_str(), "w");
+    EXPECT_EQ(run_quantize(asked, out), 0);
+    std::fclose(out);
+    return test::read_text(path);
+  }
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(Quantize, QuietItPrintsNothing) {
+  QuantizeOptions asked = options();
+  EXPECT_THAT(printed(asked), HasSubstr("8 projections of the decoder are FP8"));
+  asked.output = folder_.path("quiet"), asked.quiet = true;
+  EXPECT_EQ(printed(asked), "");
+}
+
+TEST_F(Quantize, ASignalEndsItAndTheSameCommandBeginsAgain) {
+  for (const int number : {SIGTERM, SIGINT}) {
+    StopSignal outer(false);
+    outer.set_in_flight(true);
+    ASSERT_EQ(std::raise(number), 0);
+    EXPECT_THROW(run_quantize(options(), stdout), SystemError);
+    EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
+  }
+  EXPECT_NE(printed(options()), "");
 }
 
 TEST(AssumedRate, IsNamedForListsOfFramesThatHaveNone) {

@@ -3,10 +3,12 @@
 #include "parallel/base/check.h"
 #include "tests/support/job_ranks.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <array>
 #include <filesystem>
 
 namespace retinue::runtime {
@@ -34,8 +36,25 @@ TEST(JobFolder, IsForOneJobSignature) {
   EXPECT_THAT(refusal(folder.path("job"), other), HasSubstr("sampling.seed was 1, now 2"));
   other = signature;
   other["dtype"] = "f32";
-  EXPECT_THAT(refusal(folder.path("job"), other), HasSubstr("dtype was null, now \"f32\""));
+  EXPECT_THAT(refusal(folder.path("job"), other), HasSubstr("dtype was absent, now \"f32\""));
   EXPECT_EQ(refusal(folder.path("job"), signature), "");
+}
+
+TEST(JobFolder, NamesTheUsualValueOfAKeyThatOnlyOtherValuesHave) {
+  for (const auto& [key, usual, other] :
+       {std::array{"kv_cache_dtype", "auto", "fp8"}, {"ablation", "none", "text-only"}}) {
+    const test::TemporaryFolder folder;
+    const Json plain = {{"prompt", "a"}};
+    Json changed = plain;
+    changed[key] = other;
+    EXPECT_EQ(refusal(folder.path("plain"), plain), "");
+    EXPECT_THAT(refusal(folder.path("plain"), changed),
+                HasSubstr(fmt::format("{} was \"{}\", now \"{}\"", key, usual, other)));
+    EXPECT_EQ(refusal(folder.path("changed"), changed), "");
+    EXPECT_THAT(refusal(folder.path("changed"), plain),
+                HasSubstr(fmt::format("{} was \"{}\", now \"{}\"", key, other, usual)));
+    EXPECT_EQ(refusal(folder.path("plain"), plain), "");
+  }
 }
 
 TEST(JobFolder, OfAnEarlierVersionIsCompletedAndThenCompared) {

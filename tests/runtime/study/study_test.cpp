@@ -37,6 +37,9 @@ void write_run(const RunRequest& request, std::int64_t items, const std::string&
       {"schema_version", 1},
       {"items", {{"all", items}, {"done", items}, {"failed", 0}}},
       {"this_run", {{"media", items}, {"prompt_tokens", 20 * items}, {"completion_tokens", items}}},
+      {"dtype", "bf16"},
+      {"projections_dtype", "f8_e4m3"},
+      {"kv_cache_dtype", "bf16"},
       {"versions", {{"retinue", "1"}, {"revision", "r"}}},
       {"numerics", {{"fingerprint", "f"}}}};
   std::ofstream(request.folder + "/report.json") << report;
@@ -147,6 +150,30 @@ TEST_F(RunStudy, RunsEveryCellAndLeavesReportTableAndNoRunFolders) {
   EXPECT_TRUE(fs::is_empty(folder + "/runs"));
   EXPECT_THAT(table(study_, summarize(study_), folder),
               HasSubstr("captions identical in all layouts: yes"));
+}
+
+TEST_F(RunStudy, NamesTheTypesOfItsJobs) {
+  EXPECT_EQ(run(options()), 0);
+  const Json json = Json::parse(text_of(folder_.path("study/study.json")));
+  const Json types = {
+      {"dtype", "bf16"}, {"projections_dtype", "f8_e4m3"}, {"kv_cache_dtype", "bf16"}};
+  EXPECT_EQ(json["job"], types);
+  EXPECT_EQ(load_study(folder_.path("study")).cells[3].measurement.projections_dtype, "f8_e4m3");
+}
+
+TEST(Table, WhatRoundsToZeroHasNoMinus) {
+  EXPECT_EQ(decimal(-0.04, 1), "0.0");
+  EXPECT_EQ(decimal(-0.06, 1), "-0.1");
+  EXPECT_EQ(decimal(-0.0, 0), "0");
+  EXPECT_EQ(decimal(-10, 0), "-10");
+  EXPECT_EQ(percent(-0.004), "0 %");
+  EXPECT_EQ(percent(-0.006), "-1 %");
+  EXPECT_EQ(percent({}), "-");
+  Summary summary;
+  summary.drift = -0.0004;
+  EXPECT_THAT(table({}, summary, "x"), HasSubstr("baseline at the end +0.0 %."));
+  summary.drift = -0.0006;
+  EXPECT_THAT(table({}, summary, "x"), HasSubstr("baseline at the end -0.1 %."));
 }
 
 TEST_F(RunStudy, PredictsTheMakespanOfRunsFromTheirSteps) {

@@ -355,7 +355,7 @@ TEST_F(Caption, AnotherJobSignatureInTheSameFolderIsRefused) {
   EXPECT_THROW(run(other), UsageError);
   other = asked;
   other.run.leaves = 1;
-  EXPECT_THAT(refusal(other, 1), HasSubstr("leaves"));
+  EXPECT_THAT(refusal(other, 1), HasSubstr("leaves was \"8\", now \"1\""));
   manifest(3);
   const std::string other_items = refusal(asked, 2);
   EXPECT_THAT(other_items, HasSubstr("items.count was 2, now 3"));

@@ -330,9 +330,10 @@ std::string without_slash(std::string path) {
 fs::path output_folder(const std::string& to) {
   std::error_code error;
   const fs::path target = fs::weakly_canonical(fs::absolute(without_slash(to)), error);
-  const auto refuse = [&](const char* why) {
+  const auto refuse = [&](const std::string& why) {
     throw UsageError(fmt::format("[quantize] {} {}. Choose another --output.", to, why));
   };
+  if (error) refuse(fmt::format("cannot be reached: {}", error.message()));
   if (fs::is_symlink(target, error)) refuse("is a link to nothing");
   if (!fs::exists(target, error)) return target;
   if (!fs::is_directory(target, error) || !fs::is_empty(target, error))
@@ -346,7 +347,8 @@ fs::path output_folder(const std::string& to) {
   return target;
 }
 
-/// The folder in which a conversion works. Its lock ends with the process, even when that is killed.
+/// The folder in which a conversion works. Its lock, whose name no other folder has, shows that a
+/// conversion made it, and ends with the process, even when that is killed.
 class PartFolder {
  public:
   /// Throws: UsageError where another conversion is at work, or where other things are.
@@ -382,15 +384,16 @@ class PartFolder {
   /// Takes the place of `target`, which is absent or empty.
   void become(const fs::path& target) {
     std::error_code error;
-    fs::remove(lock(), error);
     fs::remove(target, error);
     fs::rename(path_, target, error);
     if (error) fail("renamed", error);
+    path_ = target;
+    fs::remove(lock(), error);  // the last step: without it, this would be nobody's folder
     path_.clear();
   }
 
  private:
-  [[nodiscard]] fs::path lock() const { return path_ / "lock"; }
+  [[nodiscard]] fs::path lock() const { return path_ / ".retinue-quantize"; }
   [[noreturn]] void fail(const char* what, const std::error_code& error) const {
     throw SystemError(
         fmt::format("[quantize] {} cannot be {}: {}", path_.string(), what, error.message()));
@@ -414,6 +417,12 @@ Fp8Conversion convert_to_fp8(const std::string& from, const std::string& to, int
                              const std::function<void(std::int64_t, std::int64_t)>& progress) {
   const ModelConfig config = load_model_config(from);
   if (config.fp8) throw UsageError(fmt::format("[quantize] {} is an FP8 checkpoint already", from));
+  for (const std::string& name : Checkpoint(without_slash(from)).names())
+    if (name.ends_with("_scale_inv"))
+      throw UsageError(fmt::format(
+          "[quantize] {} holds {}, a scale of FP8, and its config.json has no quantization_config. "
+          "Name the folder of the bfloat16 model.",
+          from, name));
   if (choose(config.text).converted.empty())
     throw UsageError(fmt::format(
         "[quantize] {}: no projection of the decoder has whole blocks of 128: hidden_size is {}, "

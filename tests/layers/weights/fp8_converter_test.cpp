@@ -161,8 +161,11 @@ TEST(Fp8Converter, WhatCannotBeConvertedIsRefusedAndLeavesNothing) {
               AllOf(HasSubstr("mlp.down_proj.weight"), HasSubstr("[192, 1024]")));
   EXPECT_FALSE(fs::exists(folder.path("none.part")));
   folder.write("old.part/photo.png", "mine");
+  folder.write("old.part/lock", "that of a job");
   EXPECT_THAT(refusal(kCaptioner, folder.path("old")), HasSubstr("Remove it, or choose another"));
   EXPECT_TRUE(fs::exists(folder.path("old.part/photo.png")));
+  fs::create_symlink(folder.path("loop"), folder.path("loop"));
+  EXPECT_THAT(refusal(kCaptioner, folder.path("loop")), HasSubstr("cannot be reached"));
   folder.write("file.part", "mine");
   EXPECT_THAT(refusal(kCaptioner, folder.path("file")), HasSubstr("Remove it, or choose another"));
 }
@@ -240,13 +243,22 @@ TEST(Fp8Converter, WhatEndsItLeavesNothing) {
 
 TEST(Fp8Converter, WhatAKilledConversionLeftIsReplaced) {
   const test::TemporaryFolder folder;
-  folder.write("fp8.part/lock", "");
+  folder.write("fp8.part/.retinue-quantize", "");
   folder.write("fp8.part/model.safetensors.part", "half");
   folder.write("fp8.part/old/file", "old");
   EXPECT_EQ(refusal(kCaptioner, folder.path("fp8")), "");
-  for (const char* left : {"fp8.part", "fp8/lock", "fp8/model.safetensors.part", "fp8/old"})
+  for (const char* left :
+       {"fp8.part", "fp8/.retinue-quantize", "fp8/model.safetensors.part", "fp8/old"})
     EXPECT_FALSE(fs::exists(folder.path(left))) << left;
   EXPECT_TRUE(load_model_config(folder.path("fp8")).fp8);
+}
+
+TEST(Fp8Converter, ScalesWithoutAConfigurationOfFp8AreRefused) {
+  const test::TemporaryFolder folder;
+  EXPECT_EQ(refusal(kCaptioner, folder.path("fp8")), "");
+  fs::copy_file(kCaptioner + "/config.json", folder.path("fp8/config.json"),
+                fs::copy_options::overwrite_existing);
+  EXPECT_THAT(refusal(folder.path("fp8"), folder.path("again")), HasSubstr("a scale of FP8"));
 }
 
 TEST(Fp8Converter, TwoConversionsDoNotWriteToOneFolder) {

@@ -71,12 +71,6 @@ void read_generation(const std::string& folder, ModelFiles& model) {
       model.eos_ids = read_ids((*at)["eos_token_id"], config_path);
 }
 
-void check_options(const RunOptions& options) {
-  if (options.model.empty()) throw UsageError("[--model] names no checkpoint folder");
-  if (options.tensor_parallel < 0)
-    throw UsageError("[--tensor-parallel] wants a number of ranks, 0 to choose");
-}
-
 /// What --dtype auto is.
 DType own_dtype(const RunOptions& options, const layers::ModelConfig& config) {
   if (config.dtype_at_top || options.weights.random || config.fp8) return config.dtype;
@@ -121,10 +115,6 @@ void choose_computation(const RunOptions& options, ModelFiles& model) {
   if (!model.computation.ordered && !gpu)
     throw UsageError("[--reduce] nccl: this device is a CPU. Use --reduce ordered.");
   model.computation.most_leaves = options.leaves;
-  if (!model.computation.ordered && options.leaves != kMaxLeaves)
-    throw UsageError(fmt::format(
-        "[--leaves] is {}, and with --reduce nccl a rank's sum is not cut. Use --reduce ordered.",
-        options.leaves));
 }
 
 void apply_pixel_flags(const RunOptions& options, VisionProcessorSpec& spec) {
@@ -193,6 +183,22 @@ std::string model_identity(const RunOptions& options) {
   std::sort(weights.begin(), weights.end());
   for (const std::string& line : weights) all += line;
   return sha256_hex(all);
+}
+
+void check_options(const RunOptions& options) {
+  if (options.model.empty()) throw UsageError("[--model] names no checkpoint folder");
+  if (options.tensor_parallel < 0)
+    throw UsageError("[--tensor-parallel] wants a number of ranks, 0 to choose");
+  if (options.leaves == kMaxLeaves) return;
+  if (options.reduce != Reduce::kOrdered)
+    throw UsageError(fmt::format(
+        "[--leaves] is {}, and with --reduce nccl a rank's sum is not cut. Use --reduce ordered.",
+        options.leaves));
+  if (options.tensor_parallel > options.leaves)
+    throw UsageError(fmt::format(
+        "[--leaves] is {}, and each of {} ranks of --tensor-parallel has at least one leaf. Use "
+        "more --leaves, or --tensor-parallel {}.",
+        options.leaves, options.tensor_parallel, options.leaves));
 }
 
 ModelFiles load_model_files(const RunOptions& options) {

@@ -38,6 +38,8 @@ struct ModelFiles {
   std::string identity;
 };
 
+/// Throws: UsageError for options that are out of range or exclude each other, whatever the model.
+void check_options(const RunOptions& options);
 /// Throws: UsageError, naming the flag or file that is missing, ill-formed or not served.
 ModelFiles load_model_files(const RunOptions& options);
 

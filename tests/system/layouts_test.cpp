@@ -95,7 +95,7 @@ TEST(Leaves, GiveOneDigestOnAllRanksThatTheyAllow) {
   EXPECT_THAT(two, testing::HasSubstr("logits_sha256"));
   EXPECT_EQ(trace(2, 2), two);
   EXPECT_NE(trace(1, 1), two);
-  EXPECT_THAT(trace(4, 2), testing::HasSubstr("reduction leaves 2: not divisible by"));
+  EXPECT_THAT(trace(4, 2), testing::HasSubstr("Use more --leaves"));
 }
 
 TEST_P(Layouts, CaptionsAreTheSameBytes) {

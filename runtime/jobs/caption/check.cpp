@@ -151,6 +151,7 @@ void print_plan(const CaptionJob& job, const Chosen& chosen, std::int64_t memory
 
 int run_check(const CaptionOptions& options, int ranks, int ranks_per_node, double gpu_memory_gib,
               std::FILE* out) {
+  check_options(options.run);
   // A plan for GPUs needs no GPU.
   const bool cuda = options.run.device == DeviceType::kCuda;
   CaptionOptions on_host = options;
@@ -163,6 +164,7 @@ int run_check(const CaptionOptions& options, int ranks, int ranks_per_node, doub
     if (options.run.dtype == DType::kF32)
       throw UsageError("[--dtype] float32 is for CPUs. Use bfloat16 with --device cuda.");
     job.model.device = Device{DeviceType::kCuda, 0};
+    job.model.computation.ordered = options.run.reduce == Reduce::kOrdered;
   }
   say(out, "model", fmt::format("{} ({})", options.run.model, job.model.identity.substr(0, 16)));
   say(out, "device", cuda ? "cuda" : "cpu");

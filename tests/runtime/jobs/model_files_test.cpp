@@ -45,6 +45,10 @@ TEST_F(ModelFlags, MessagesNameTheFlag) {
   EXPECT_THAT(refusal([](Run& r, Sample&) { r.device = DeviceType::kCuda; }),
               HasSubstr("--device"));
   EXPECT_THAT(refusal([](Run& r, Sample&) { r.reduce = Reduce::kLibrary; }), HasSubstr("--reduce"));
+  EXPECT_THAT(refusal([](Run& r, Sample&) { r.reduce = Reduce::kLibrary, r.leaves = 4; }),
+              HasSubstr("[--leaves] is 4, and with --reduce nccl"));
+  EXPECT_THAT(refusal([](Run& r, Sample&) { r.tensor_parallel = 4, r.leaves = 2; }),
+              HasSubstr("Use more --leaves, or --tensor-parallel 2."));
   EXPECT_THAT(refusal([](Run& r, Sample&) { r.max_pixels = 100; }), HasSubstr("pixels"));
   EXPECT_THAT(refusal([](Run& r, Sample&) { r.min_pixels = 0; }), HasSubstr("--min-pixels"));
   EXPECT_THAT(refusal([](Run&, Sample& s) { s.temperature = -1; }), HasSubstr("--temperature"));

@@ -388,7 +388,7 @@ class PartFolder {
     fs::rename(path_, target, error);
     if (error) fail("renamed", error);
     path_ = target;
-    fs::remove(lock(), error);  // the last step: without it, this would be nobody's folder
+    fs::remove(lock(), error);  // last, so that the folder always shows who made it
     path_.clear();
   }
 

@@ -168,6 +168,11 @@ class Converter {
     for (const auto& [module, shape] : choice_.converted)
       source_.require(module + kWeightSuffix, shape, DType::kF32);
     for (const std::string& name : checkpoint_.names()) {
+      if (name.ends_with("_scale_inv"))
+        throw UsageError(
+            fmt::format("[quantize] {} holds {}, a scale of FP8, and its config.json has no "
+                        "quantization_config. Name the folder of the bfloat16 model.",
+                        from, name));
       by_file_[checkpoint_.file_of(name).path()].push_back(name);
       all_bytes_ += static_cast<std::int64_t>(checkpoint_.find(name)->bytes.size());
     }
@@ -417,12 +422,6 @@ Fp8Conversion convert_to_fp8(const std::string& from, const std::string& to, int
                              const std::function<void(std::int64_t, std::int64_t)>& progress) {
   const ModelConfig config = load_model_config(from);
   if (config.fp8) throw UsageError(fmt::format("[quantize] {} is an FP8 checkpoint already", from));
-  for (const std::string& name : Checkpoint(without_slash(from)).names())
-    if (name.ends_with("_scale_inv"))
-      throw UsageError(fmt::format(
-          "[quantize] {} holds {}, a scale of FP8, and its config.json has no quantization_config. "
-          "Name the folder of the bfloat16 model.",
-          from, name));
   if (choose(config.text).converted.empty())
     throw UsageError(fmt::format(
         "[quantize] {}: no projection of the decoder has whole blocks of 128: hidden_size is {}, "

@@ -67,7 +67,7 @@ Table model_table(RunOptions& options) {
               {.name = "leaves",
                .type = "8|4|2|1",
                .help = "parts of each ordered sum, at most; --tensor-parallel divides them; fewer "
-                       "take less time on a GPU; another number gives other bits",
+                       "pass less through the memory of a GPU; another number gives other bits",
                .target = by_name(options.leaves, runtime::kLeavesNames)},
               {.name = "threads",
                .type = "N",

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #if defined(__AVX2__)
@@ -34,7 +35,7 @@ template <class V>
 using Element = std::remove_cvref_t<decltype(std::declval<V&>()[0])>;
 
 /// A vector in several registers. g++ keeps a built-in vector that is wider than a register in memory:
-/// products ran at an eighth of the speed.
+/// products of bf16 then ran at about 1 % of what the registers allow (BENCHMARKS.md).
 template <class Half>
 struct Halves {
   Half low, high;
@@ -163,6 +164,7 @@ RETINUE_INLINE void stay_vector(V& x) {
     asm("" : "+x"(x));
   }
 }
+
 /// first, first + 1, ...
 template <class V, int first = 0>
 RETINUE_INLINE V numbers_from() {

@@ -165,8 +165,6 @@ class Converter {
         checkpoint_(from),
         source_(from),
         choice_(choose(load_model_config(from).text)) {
-    for (const auto& [module, shape] : choice_.converted)
-      source_.require(module + kWeightSuffix, shape, DType::kF32);
     for (const std::string& name : checkpoint_.names()) {
       if (name.ends_with("_scale_inv"))
         throw UsageError(
@@ -176,6 +174,8 @@ class Converter {
       by_file_[checkpoint_.file_of(name).path()].push_back(name);
       all_bytes_ += static_cast<std::int64_t>(checkpoint_.find(name)->bytes.size());
     }
+    for (const auto& [module, shape] : choice_.converted)
+      source_.require(module + kWeightSuffix, shape, DType::kF32);
   }
 
   Fp8Conversion run() {

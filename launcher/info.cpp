@@ -3,7 +3,7 @@
 #include "launcher/build_libraries.h"
 #include "launcher/environment.h"
 #include "layers/kernels/cuda/cublaslt_version.h"
-#include "layers/spec/numerics.h"
+#include "layers/model/numerics.h"
 #include "parallel/base/build_config.h"
 #include "parallel/base/hash.h"
 #include "parallel/comm/mpi/mpi_version.h"

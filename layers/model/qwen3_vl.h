@@ -4,7 +4,7 @@
 
 #include "layers/decoder/decoder.h"
 #include "layers/model/feature_exchange.h"
-#include "layers/spec/numerics.h"
+#include "layers/spec/computation.h"
 #include "layers/vision/vision_tower.h"
 
 #include <memory>

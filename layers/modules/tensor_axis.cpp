@@ -1,6 +1,6 @@
 #include "layers/modules/tensor_axis.h"
 
-#include "layers/spec/numerics.h"
+#include "layers/spec/computation.h"
 #include "parallel/base/reduce_tree.h"
 
 #include <fmt/format.h>

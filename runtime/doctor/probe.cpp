@@ -1,6 +1,6 @@
 #include "runtime/doctor/probe.h"
 
-#include "layers/spec/numerics.h"
+#include "layers/model/numerics.h"
 #include "layers/weights/checkpoint.h"
 #include "parallel/base/build_config.h"
 #include "parallel/base/hash.h"

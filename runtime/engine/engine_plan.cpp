@@ -1,6 +1,6 @@
 #include "runtime/engine/engine_plan.h"
 
-#include "layers/spec/numerics.h"
+#include "layers/spec/computation.h"
 #include "parallel/device/staging.h"
 #include "runtime/engine/rank.h"
 #include "runtime/engine/step_block.h"

@@ -1,7 +1,7 @@
 #pragma once
 
+#include "layers/spec/computation.h"
 #include "layers/spec/config.h"
-#include "layers/spec/numerics.h"
 #include "parallel/comm/nccl/nccl_communicator.h"
 #include "parallel/device/device.h"
 #include "runtime/engine/engine.h"

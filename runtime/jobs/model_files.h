@@ -1,7 +1,7 @@
 #pragma once
 
+#include "layers/spec/computation.h"
 #include "layers/spec/config.h"
-#include "layers/spec/numerics.h"
 #include "parallel/device/cuda/runtime.h"
 #include "runtime/dataset/item.h"
 #include "runtime/engine/request.h"

@@ -3,7 +3,7 @@
 
 #include "layers/model/qwen3_vl.h"
 #include "layers/ops/matmul_tuning.h"
-#include "layers/spec/numerics.h"
+#include "layers/model/numerics.h"
 #include "parallel/base/clock.h"
 #include "parallel/comm/communicator.h"
 #include "parallel/mesh/mesh.h"

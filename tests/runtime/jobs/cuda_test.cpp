@@ -1,6 +1,6 @@
 // Jobs on CUDA devices, from files to captions: within the reference's own error, and the same bits
 // whatever shares the work. Ranks are threads with a device each, so that one process tests all.
-#include "layers/spec/numerics.h"
+#include "layers/model/numerics.h"
 #include "layers/weights/safetensors.h"
 #include "parallel/base/build_config.h"
 #include "parallel/base/hash.h"

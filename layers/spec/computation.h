@@ -2,14 +2,9 @@
 
 #include "layers/spec/config.h"
 #include "parallel/base/reduce_tree.h"
-#include "parallel/device/context.h"
 #include "parallel/device/dtype.h"
 
-#include <cstdint>
 #include <optional>
-#include <string>
-#include <utility>
-#include <vector>
 
 namespace retinue::layers {
 
@@ -28,18 +23,5 @@ struct Computation {
 /// heads and the intermediate size in blocks of 32 columns; with FP8 weights, both in groups of 128.
 /// The size of the tensor axis divides it.
 int reduction_leaves(const ModelConfig& config, int most = kMaxLeaves);
-
-/// The facts that decide bits on a device, whatever the model: "kernels" → "cpu avx512-bf16", …
-std::vector<std::pair<std::string, std::string>> numerics_constants(const Context& ctx);
-
-/// Everything that decides bits, as text, and its SHA-256: leaves, tiles, splits, dtype, FP8 weights
-/// and the groups of their activations (ops/fp8_matmul.h), dtype of the KV cache, kernel path, device type, revision of the
-/// contract. Equal fingerprints promise equal bits, whatever the size of the tensor axis, the batch
-/// and the number of replicas; sums that are not `ordered` promise nothing.
-struct Numerics {
-  std::string description;
-  std::string fingerprint;
-};
-Numerics numerics(const ModelConfig& config, const Computation& computation, const Context& ctx);
 
 }  // namespace retinue::layers

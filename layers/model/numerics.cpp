@@ -1,4 +1,4 @@
-#include "layers/spec/numerics.h"
+#include "layers/model/numerics.h"
 
 #include "parallel/base/build_config.h"
 #include "parallel/base/hash.h"
@@ -8,27 +8,10 @@
 
 namespace retinue::layers {
 
-int reduction_leaves(const ModelConfig& config, int most) {
-  const TextConfig& text = config.text;
-  const auto block = [&](const char* module, std::int64_t otherwise) {
-    return config.fp8 && config.fp8->covers_in_some_layer(module, text.num_hidden_layers)
-               ? kFp8Block
-               : otherwise;
-  };
-  const std::int64_t heads_block = block("self_attn.o_proj", 1),
-                     mlp_block = block("mlp.down_proj", 32);
-  int leaves = most;
-  while (leaves > 1 && (text.num_attention_heads % leaves != 0 ||
-                        text.num_attention_heads * text.head_dim % (leaves * heads_block) != 0 ||
-                        text.intermediate_size % (leaves * mlp_block) != 0))
-    leaves /= 2;
-  return leaves;
-}
-
 namespace {
 
 /// Which kernels run: bits differ between kinds of devices. The compute capability alone decides
-/// between kernels (ops::fp8_kernel).
+/// between kernels of our own (ops::fp8_kernel).
 std::string kernels_of(const Context& ctx) {
   if (ctx.device().type == DeviceType::kCpu) return fmt::format("cpu {}", name(ctx.cpu_isa()));
   if constexpr (build::kCuda)

@@ -1,5 +1,6 @@
 #include "layers/model/numerics.h"
 
+#include "layers/ops/matmul_tuning.h"
 #include "parallel/base/build_config.h"
 #include "parallel/base/hash.h"
 #include "parallel/device/cuda/runtime.h"
@@ -17,8 +18,8 @@ std::string kernels_of(const Context& ctx) {
   if constexpr (build::kCuda)
     if (ctx.device().index < cuda::availability().devices) {
       const cuda::DeviceFacts facts = cuda::device_facts(ctx.device().index);
-      return fmt::format("cuda sm_{}{}, runtime {}", facts.major, facts.minor,
-                         cuda::runtime_version());
+      return fmt::format("cuda sm_{}{}, runtime {}; products by {}", facts.major, facts.minor,
+                         cuda::runtime_version(), ops::matmul_library(ctx.device()));
     }
   return "cuda, planned";
 }

@@ -3,6 +3,7 @@
 #include "layers/ops/dispatch.h"
 #include "parallel/base/rng.h"
 #include "parallel/base/statistics.h"
+#include "parallel/device/cuda/runtime.h"
 
 #include <fmt/format.h>
 
@@ -146,27 +147,31 @@ MatmulTimer event_timer(Context& ctx) {
   };
 }
 
-void tune_matmul(Context& ctx, const PackedMatrix& w, int leaves, bool bias, DType y,
-                 std::int64_t max_rows, const MatmulTimer& timer, MatmulTuning& tuning) {
-  check(max_rows >= 1 && leaves >= 1 && w.inputs % leaves == 0,
+void tune_matmul(Context& ctx, const TunedProduct& product, const MatmulTimer& timer,
+                 MatmulTuning& tuning) {
+  check(product.max_rows >= 1 && product.leaves >= 1 && product.w.inputs % product.leaves == 0,
         "tune_matmul: rows and leaves of a product");
-  check(y == DType::kBF16 || y == DType::kF32, "tune_matmul: y is bf16 or f32");
-  if (w.data.dtype() == DType::kF8E4M3) return;
-  const MatmulKind kind{w.inputs, w.outputs, leaves, bias, y};
-  on_backend(ctx, "tune_matmul", [&](auto backend) {
-    detail::tune_matmul(backend, ctx, w, kind, max_rows, timer, tuning);
-  });
+  check(product.y == DType::kBF16 || product.y == DType::kF32, "tune_matmul: y is bf16 or f32");
+  if (product.w.data.dtype() == DType::kF8E4M3) return;
+  on_backend(ctx, "tune_matmul",
+             [&](auto backend) { detail::tune_matmul(backend, ctx, product, timer, tuning); });
+}
+
+std::string matmul_library(Device device) {
+  if constexpr (build::kCuda)
+    if (device.type == DeviceType::kCuda) return detail::matmul_library_on_cuda(device);
+  return "cpu";
 }
 
 std::string matmul_machine(Device device) {
   if constexpr (build::kCuda)
-    if (device.type == DeviceType::kCuda) return detail::matmul_machine_on_cuda(device);
-  return "cpu";
+    if (device.type == DeviceType::kCuda)
+      return fmt::format("{}, driver {}", matmul_library(device), cuda::driver_version());
+  return matmul_library(device);
 }
 
 namespace detail {
-void tune_matmul(Cpu, Context&, const PackedMatrix&, const MatmulKind&, std::int64_t,
-                 const MatmulTimer&, MatmulTuning&) {}
+void tune_matmul(Cpu, Context&, const TunedProduct&, const MatmulTimer&, MatmulTuning&) {}
 }  // namespace detail
 
 }  // namespace retinue::ops

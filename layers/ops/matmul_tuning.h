@@ -21,9 +21,8 @@ struct MatmulKind {
   friend auto operator<=>(const MatmulKind&, const MatmulKind&) = default;
 };
 
-/// The vendor library's fastest algorithm per kind of product and bucket of rows, for contexts
-/// whose bits may depend on shapes. `tune_matmul` fills it at start, a file keeps it between
-/// starts, and products only read it.
+/// The vendor library's fastest algorithm per kind of product and bucket of rows. `tune_matmul`
+/// fills it at start, a file keeps it between starts, and products only read it.
 class MatmulTuning {
  public:
   /// An algorithm as the library serialises it; valid for one GPU, driver and library.
@@ -51,8 +50,7 @@ class MatmulTuning {
   std::map<std::pair<MatmulKind, std::int64_t>, Algorithm> algorithms_;
 };
 
-/// The tuning that products on `ctx` go by, where bits may depend on shapes; null: one algorithm
-/// serves every shape.
+/// The tuning that products on `ctx` go by; null: one algorithm serves every shape.
 const MatmulTuning* matmul_tuning(const Context& ctx);
 /// `tuning` outlives the context.
 void set_matmul_tuning(Context& ctx, const MatmulTuning* tuning);
@@ -62,23 +60,47 @@ using MatmulTimer = std::function<double(const std::function<void()>& work)>;
 /// Takes the median of five, by events on the stream of `ctx`, which outlives the timer.
 MatmulTimer event_timer(Context& ctx);
 
-/// Times the library's algorithms for products with `w` and up to `max_rows` rows, and puts the
-/// fastest into each bucket that `tuning` lacks. Does nothing on CPU, nor for f8_e4m3, whose products
-/// have one algorithm each.
+/// Which algorithms a tuning may take.
+enum class TunedBits {
+  kAny,   ///< all: the bits of a row depend on the number of rows, too
+  kEqual  ///< those that give the bits of the algorithm that serves every shape
+};
+
+/// What `tune_matmul` times.
+struct TunedProduct {
+  PackedMatrix w;
+  int leaves = 1;
+  bool bias = false;
+  DType y = DType::kBF16;
+  std::int64_t max_rows = 1;
+  TunedBits bits = TunedBits::kAny;
+
+  [[nodiscard]] MatmulKind kind() const { return {w.inputs, w.outputs, leaves, bias, y}; }
+};
+
+/// Times the library's algorithms for a product of up to `max_rows` rows, and puts the fastest into
+/// each bucket that `tuning` lacks. For equal bits an algorithm must not split sums, and is
+/// compared with the one that serves every shape, byte by byte, on a million results at least whose
+/// inputs have random signs and exponents; where that many are not to be had, or the weight is so
+/// small that a launch takes longer than the product, that one stays. Does nothing on CPU, nor for
+/// f8_e4m3, whose products have one algorithm each.
 /// Order:    enqueues and waits: for the start only, never in a capture. Takes the activations and
 ///           the scratch of such a product.
 /// Throws:   SystemError when the library offers nothing.
-void tune_matmul(Context& ctx, const PackedMatrix& w, int leaves, bool bias, DType y,
-                 std::int64_t max_rows, const MatmulTimer& timer, MatmulTuning& tuning);
+void tune_matmul(Context& ctx, const TunedProduct& product, const MatmulTimer& timer,
+                 MatmulTuning& tuning);
 
-/// GPU, driver and library in one line.
+/// The library that multiplies and what its choice of the algorithm for every shape goes by: "cublasLt
+/// 13.1.0 on NVIDIA H100 80GB HBM3 with 132 multiprocessors"; "cpu".
+std::string matmul_library(Device device);
+/// The same, and the driver.
 std::string matmul_machine(Device device);
 
 namespace detail {
-void tune_matmul(Cpu, Context& ctx, const PackedMatrix& w, const MatmulKind& kind,
-                 std::int64_t max_rows, const MatmulTimer& timer, MatmulTuning& tuning);
-void tune_matmul(Cuda, Context& ctx, const PackedMatrix& w, const MatmulKind& kind,
-                 std::int64_t max_rows, const MatmulTimer& timer, MatmulTuning& tuning);
-std::string matmul_machine_on_cuda(Device device);
+void tune_matmul(Cpu, Context& ctx, const TunedProduct& product, const MatmulTimer& timer,
+                 MatmulTuning& tuning);
+void tune_matmul(Cuda, Context& ctx, const TunedProduct& product, const MatmulTimer& timer,
+                 MatmulTuning& tuning);
+std::string matmul_library_on_cuda(Device device);
 }  // namespace detail
 }  // namespace retinue::ops

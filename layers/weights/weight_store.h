@@ -69,6 +69,7 @@ class WeightStore {
     ops::PackedMatrix weight;
     bool bias = false;
     DType y = DType::kBF16;
+    int leaves = 1;  ///< see matmul_tree()
   };
   void will_multiply(const Product& product) { products_.push_back(product); }
   [[nodiscard]] std::span<const Product> products() const { return products_; }

@@ -154,7 +154,8 @@ Replica::Replica(const ReplicaParts& parts) {
   const layers::TensorAxis axis = connect(parts);
   make_contexts(parts.share);
   load(parts, axis);
-  if (device.type == DeviceType::kCuda && !parts.model.computation.ordered) tune();
+  if (device.type == DeviceType::kCuda)
+    tune(parts.model.computation.ordered ? ops::TunedBits::kEqual : ops::TunedBits::kAny);
   engine_ = std::make_unique<Engine>(EngineParts{.ctx = *ctx_,
                                                  .vision = vision_.get(),
                                                  .ledger = ledger_,
@@ -225,8 +226,9 @@ void Replica::load(const ReplicaParts& parts, const layers::TensorAxis& axis) {
   for (const StartUp& rank : ranks) start_up_ += rank;
 }
 
-void Replica::tune() {
-  const std::string machine = ops::matmul_machine(ctx_->device());
+void Replica::tune(ops::TunedBits bits) {
+  std::string machine = ops::matmul_machine(ctx_->device());
+  if (bits == ops::TunedBits::kEqual) machine += ", equal bits";
   const std::string path = ops::MatmulTuning::default_path(machine);
   std::string why_not = "neither XDG_CACHE_HOME nor HOME is set";
   if (!path.empty()) tuning_ = ops::MatmulTuning::load(path, machine, why_not);
@@ -240,12 +242,14 @@ void Replica::tune() {
         static_cast<std::int64_t>(ctx.arena().capacity_bytes() / 2) / row_bytes;
     const std::int64_t most =
         product.bias ? plan_.limits.encode_patches : plan_.limits.max_batch_tokens;
-    ops::tune_matmul(ctx, product.weight, 1, product.bias, product.y,
-                     std::clamp<std::int64_t>(fit, 1, std::max<std::int64_t>(most, 1)),
+    ops::tune_matmul(ctx,
+                     {product.weight, product.leaves, product.bias, product.y,
+                      std::clamp<std::int64_t>(fit, 1, std::max<std::int64_t>(most, 1)), bits},
                      ops::event_timer(ctx), tuning_);
   }
   ops::set_matmul_tuning(*ctx_, &tuning_);
   if (vision_ != nullptr) ops::set_matmul_tuning(*vision_, &tuning_);
+  if (tuning_.size() == 0) return;  // none is worth it
   tuning_text_ = fmt::format("{} products timed, {} known before ({})", tuning_.size(),
                              known.size(), known.size() > 0 ? path : why_not);
   if (tuning_ == known || path.empty()) return;

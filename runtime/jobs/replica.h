@@ -1,9 +1,9 @@
 #pragma once
 // Tested through tests/runtime/jobs/greedy_test.cpp.
 
+#include "layers/model/numerics.h"
 #include "layers/model/qwen3_vl.h"
 #include "layers/ops/matmul_tuning.h"
-#include "layers/model/numerics.h"
 #include "parallel/base/clock.h"
 #include "parallel/comm/communicator.h"
 #include "parallel/mesh/mesh.h"
@@ -89,7 +89,7 @@ class Replica {
   [[nodiscard]] const EnginePlan& plan() const { return plan_; }
   /// The start-up of all ranks of the tensor axis.
   [[nodiscard]] const StartUp& start_up() const { return start_up_; }
-  /// The products that were tuned, for the log. Empty with --reduce ordered, which does not tune.
+  /// The products that were tuned, for the log; empty: none was.
   [[nodiscard]] const std::string& tuning() const { return tuning_text_; }
 
  private:
@@ -97,7 +97,7 @@ class Replica {
   layers::TensorAxis connect(const ReplicaParts& parts);
   void make_contexts(const RankShare& share);
   void load(const ReplicaParts& parts, const layers::TensorAxis& axis);
-  void tune();
+  void tune(ops::TunedBits bits);
 
   EnginePlan plan_;
   MemoryLedger ledger_;

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <set>
 #include <sstream>
 
 namespace retinue::test {
@@ -111,8 +112,8 @@ TEST(TuneMatmul, TakesTheFastestOfTheOfferedAlgorithms) {
       for (const int favourite : {0, 1, 2}) {
         MatmulTuning tuning;
         int calls = 0;
-        ops::tune_matmul(ctx, w.matrix(), way.leaves, way.bias, DType::kBF16, 1,
-                         favouring(favourite, calls), tuning);
+        ops::tune_matmul(ctx, {w.matrix(), way.leaves, way.bias}, favouring(favourite, calls),
+                         tuning);
         if (ctx.device().type == DeviceType::kCpu) {
           EXPECT_EQ(calls, 0);
           EXPECT_EQ(tuning.size(), 0U);
@@ -145,16 +146,72 @@ TEST(TuneMatmul, TakesTheFastestOfTheOfferedAlgorithms) {
   });
 }
 
+TEST(TuneMatmul, TakesNoAlgorithmOfOtherBitsWhereTheyMustBeEqual) {
+  constexpr std::int64_t kInputs = 32, kOutputs = 32768, kRows = 1;
+  for_each_isa([&](Context& ctx) {
+    if (ctx.device().type == DeviceType::kCpu) return;
+    auto x = Guarded<BFloat16>::random({kRows, kInputs}, 1);
+    auto rows = Guarded<BFloat16>::random({kOutputs, kInputs}, 2);
+    auto bias = Guarded<BFloat16>::random({kOutputs}, 3);
+    Packed<BFloat16> w(ctx, rows, kOutputs, kInputs);
+    for (const Way way : {Way{1, false}, Way{1, true}, Way{4, false}}) {
+      const auto product = [&](const MatmulTuning* tuning) {
+        ops::set_matmul_tuning(ctx, tuning);
+        Guarded<BFloat16> y({kRows, kOutputs});
+        if (way.leaves == 1)
+          ops::matmul(ctx, x, w.matrix(),
+                      way.bias ? ConstTensorView(bias.view()) : ConstTensorView{}, y);
+        else
+          ops::matmul_tree(ctx, x, w.matrix(), way.leaves, y);
+        ops::set_matmul_tuning(ctx, nullptr);
+        return y.doubles();
+      };
+      const Doubles want = product(nullptr);
+      ops::TunedProduct timed{w.matrix(), way.leaves, way.bias};
+      std::set<MatmulTuning::Algorithm> taken_equal, taken_any;
+      int calls = 1;
+      for (int favourite = 0; favourite < calls; ++favourite) {
+        timed.bits = ops::TunedBits::kEqual;
+        MatmulTuning equal, any;
+        calls = 0;
+        ops::tune_matmul(ctx, timed, favouring(favourite, calls), equal);
+        EXPECT_EQ(equal.size(), 1U);
+        taken_equal.insert(*equal.find(timed.kind(), kRows));
+        EXPECT_EQ(product(&equal), want) << "favourite " << favourite;
+        timed.bits = ops::TunedBits::kAny;
+        int ignored = 0;
+        ops::tune_matmul(ctx, timed, favouring(favourite, ignored), any);
+        taken_any.insert(*any.find(timed.kind(), kRows));
+      }
+      if (!build::kCudaEmulated) continue;  // a GPU's library may offer algorithms of one kind only
+      EXPECT_GT(taken_equal.size(), 1U) << "no other algorithm has these bits";
+      EXPECT_GT(taken_any.size(), taken_equal.size()) << "no algorithm has other bits";
+    }
+  });
+}
+
+TEST(TuneMatmul, LeavesSmallWeightsToTheAlgorithmOfEveryShape) {
+  for_each_isa([&](Context& ctx) {
+    auto rows = Guarded<BFloat16>::random({16, 32}, 2);
+    Packed<BFloat16> w(ctx, rows, 16, 32);
+    MatmulTuning tuning;
+    ops::tune_matmul(ctx, {.w = w.matrix(), .max_rows = 5, .bits = ops::TunedBits::kEqual},
+                     ops::event_timer(ctx), tuning);
+    EXPECT_EQ(tuning.size(), 0U);
+  });
+}
+
 TEST(TuneMatmul, TimesEachBucketOnce) {
   for_each_isa([&](Context& ctx) {
     if (ctx.device().type == DeviceType::kCpu) return;
     auto rows = Guarded<BFloat16>::random({16, 32}, 2);
     Packed<BFloat16> w(ctx, rows, 16, 32);
     MatmulTuning tuning;
-    ops::tune_matmul(ctx, w.matrix(), 1, false, DType::kBF16, 5, ops::event_timer(ctx), tuning);
+    const ops::TunedProduct product{.w = w.matrix(), .max_rows = 5};
+    ops::tune_matmul(ctx, product, ops::event_timer(ctx), tuning);
     EXPECT_EQ(tuning.size(), 4U);  // 1, 2, 4 and 8
     ops::tune_matmul(
-        ctx, w.matrix(), 1, false, DType::kBF16, 5,
+        ctx, product,
         [](const std::function<void()>&) {
           ADD_FAILURE() << "timed again";
           return 1.0;

@@ -11,6 +11,10 @@ constexpr MatmulAlgorithm kAlgorithms[] = {
     {66, 1, 16, true, CUBLASLT_MATMUL_TILE_128x128},
     {67, 2, 16, true, CUBLASLT_MATMUL_TILE_64x128},
     {21, 4, 16, true, CUBLASLT_MATMUL_TILE_64x64},
+    // With the bits of the three above, in other tiles.
+    {68, 1, 16, true, CUBLASLT_MATMUL_TILE_64x64},
+    {69, 2, 16, true, CUBLASLT_MATMUL_TILE_128x128},
+    {22, 4, 16, true, CUBLASLT_MATMUL_TILE_64x128},
     {13, 1, 2, false, CUBLASLT_MATMUL_TILE_128x64},  // for alignments that the others refuse
 };
 constexpr std::uint32_t kMaxSplits = 16;

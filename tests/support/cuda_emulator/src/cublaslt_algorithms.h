@@ -7,7 +7,7 @@
 
 namespace cuda_emulator {
 
-/// One of the emulated algorithms. They split sums differently, so their bits differ.
+/// One of the emulated algorithms. Those that split sums differently have other bits.
 struct MatmulAlgorithm {
   int id;
   int slices;               // of k, before split-k

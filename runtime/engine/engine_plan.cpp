@@ -19,6 +19,10 @@ constexpr std::int64_t kCpuSequences = 32;
 /// By their data sheets H100 and H200 multiply 170 to 270 rows in the time in which they read the
 /// weights. Their products have tiles of 128 rows.
 constexpr EvenSteps kGpuSteps{.ridge_rows = 256, .tile_rows = 128};
+/// Rows of a step where the job says nothing: at least so many that a prompt passes in few steps, and
+/// at most so many that what a step costs beside its rows (reading weights, waiting for other
+/// ranks) is a few percent of it.
+constexpr std::int64_t kFewestRows = 2048, kMostRows = 4096;
 /// Features are held for one prompt's images, and beyond these for at most this many visual tokens.
 constexpr std::int64_t kSharedFeatureRows = 16384;
 
@@ -110,7 +114,8 @@ EngineLimits limits_of(const layers::ModelConfig& config, Device device, int ten
   if (limits.max_sequences < 1) throw UsageError("[engine] --max-sequences must be at least 1");
   // On CPUs arithmetic bounds all steps but those of a few rows: even steps gain nothing.
   if (device.type == DeviceType::kCuda) limits.even = kGpuSteps;
-  limits.max_batch_tokens = std::max(sizing.max_batch_tokens.value_or(2048), limits.max_sequences);
+  limits.max_batch_tokens =
+      std::max(sizing.max_batch_tokens.value_or(kFewestRows), limits.max_sequences);
   limits.max_item_patches = sizing.max_image_patches / merge_unit * merge_unit;
   limits.encode_patches = limits.max_item_patches;
   const std::int64_t item_rows = limits.max_item_patches / merge_unit;
@@ -121,6 +126,17 @@ EngineLimits limits_of(const layers::ModelConfig& config, Device device, int ten
   limits.feature_rows = std::max(item_rows * std::max<std::int64_t>(sizing.max_items, 2),
                                  std::min(item_rows * (tensor + 1), kSharedFeatureRows));
   return limits;
+}
+
+/// Most rows of a step where the job says nothing: enough that so many sequences begin as end, each
+/// with one item and an answer of half the tokens that it may have.
+std::int64_t rows_for(std::int64_t sequences, const EngineLimits& limits,
+                      std::int64_t visual_tokens, std::int64_t max_new_tokens) {
+  const std::int64_t answer = std::max<std::int64_t>(max_new_tokens / 2, 1);
+  const std::int64_t even =
+      limits.even.ridge_rows == 0 ? sequences : sequences + sequences * visual_tokens / answer;
+  const std::int64_t tile = limits.even.tile_rows;
+  return std::max(std::clamp(even / tile * tile, kFewestRows, kMostRows), sequences);
 }
 
 std::string refusal(std::int64_t memory_bytes, const EnginePlan& fixed,
@@ -159,11 +175,14 @@ EnginePlan plan_engine(const layers::ModelConfig& config, const layers::Computat
   options.kv_block_size = limits.kv_block_tokens;
   const std::int64_t block_bytes = layers::Qwen3Vl::kv_block_bytes(config, axis, options);
   const std::int64_t one = longest_blocks(limits);
+  const std::int64_t visual_tokens = limits.max_item_patches / config.vision.merge_unit();
   EnginePlan fixed;
   std::int64_t given = 0, left = 0;
   // Measures the plan of so many sequences; returns the KV blocks that the rest of it leaves.
   const auto blocks_beside = [&](std::int64_t sequences) {
     limits.max_sequences = sequences;
+    if (!sizing.max_batch_tokens)
+      limits.max_batch_tokens = rows_for(sequences, limits, visual_tokens, sizing.max_new_tokens);
     limits.max_logit_rows = std::max(sizing.max_logit_rows, sequences);
     limits.kv_blocks = one;
     fixed = measure(config, computation, device, tensor, threads, limits);
@@ -176,11 +195,11 @@ EnginePlan plan_engine(const layers::ModelConfig& config, const layers::Computat
   if (device.type == DeviceType::kCuda && !sizing.max_sequences) {
     // As many sequences of the usual length as the cache holds. Logits of more sequences leave
     // less cache, so the first result is slightly too many; the second is not.
-    const std::int64_t usual =
-        limits.max_item_patches / config.vision.merge_unit() + sizing.max_new_tokens;
+    const std::int64_t usual = visual_tokens + sizing.max_new_tokens;
+    const std::int64_t most = sizing.max_batch_tokens.value_or(kMostRows);
     for (int round = 0; round < 2; ++round)
-      blocks = blocks_beside(std::clamp<std::int64_t>(blocks * limits.kv_block_tokens / usual, 1,
-                                                      limits.max_batch_tokens));
+      blocks =
+          blocks_beside(std::clamp<std::int64_t>(blocks * limits.kv_block_tokens / usual, 1, most));
   }
   // Blocks for every sequence at its longest are the most that can be used.
   limits.kv_blocks = std::min(blocks, one * limits.max_sequences);

@@ -78,7 +78,8 @@ struct EnginePlan {
 /// `memory_bytes` is the memory that one rank may use; on CUDA gpu_budget_bytes(). On CPU 32
 /// sequences run at once. On CUDA, where reading weights bounds steps of fewer than hundreds of
 /// rows, as many run as the cache holds with one image and max_new_tokens each, and at most one
-/// per row of a step. (Seven parameters: no two belong together elsewhere.)
+/// per row of a step. A step has 2048 rows, on CUDA more where so many sequences run that others
+/// would end faster than new ones begin. (Seven parameters: no two belong together elsewhere.)
 /// Throws: UsageError when the model does not split over `tensor` ranks, or no sequence fits.
 EnginePlan plan_engine(const layers::ModelConfig& config, const layers::Computation& computation,
                        Device device, int tensor, int threads, std::int64_t memory_bytes,

@@ -165,7 +165,7 @@ TEST_P(Sizes, TakeWhatTheyMayAndNoMore) {
         EXPECT_GT(found.total_bytes() + page, budget);
       }
       // A caption of one item's 1024 visual tokens and the 256 of its answer.
-      EXPECT_EQ(limits.max_sequences, std::min<std::int64_t>(2048, found.kv_tokens() / 1280));
+      EXPECT_EQ(limits.max_sequences, std::min<std::int64_t>(4096, found.kv_tokens() / 1280));
       EXPECT_EQ(limits.max_logit_rows, limits.max_sequences);
       EXPECT_GE(found.kv_tokens(), limits.max_sequence_tokens);
       EXPECT_GE(limits.feature_rows, std::max(2, tensor) * limits.max_item_patches / 4);
@@ -193,6 +193,22 @@ TEST(GpuPlan, OnlySeveralRanksCommunicate) {
             2 * kNcclBytes + static_cast<std::int64_t>(nccl_scratch_bytes(4, Reduce::kOrdered)));
   EXPECT_EQ(plan(k8B, 4, 81559, captions(), {.ordered = false}).communication_bytes,
             2 * kNcclBytes);
+}
+
+// 32B in bf16 on one GPU of 80 GB: 40 sequences of 1024 + 256 tokens, 40 + 40 · 1024 / 128 rows.
+// On eight of 141 GB: 3,000, of which 23 end in each step where an answer has 128 tokens.
+TEST(GpuPlan, AStepHasRowsToKeepItsSequencesRunning) {
+  EXPECT_EQ(plan(k32B, 1, 81559).limits.max_batch_tokens, 2048);
+  const EngineLimits many = plan(k32B, 8, 143771).limits;
+  EXPECT_GT(many.max_sequences, 3000);
+  EXPECT_EQ(many.max_batch_tokens, 4096);
+  const EngineLimits some = plan(k32B, 1, 143771).limits;
+  EXPECT_EQ(some.max_batch_tokens,
+            std::max<std::int64_t>(2048, (some.max_sequences * (1 + 1024 / 128)) / 128 * 128));
+  EngineSizing sizing = captions();
+  sizing.max_batch_tokens = 1024;
+  EXPECT_EQ(plan(k32B, 8, 143771, sizing).limits.max_batch_tokens, 1024);
+  EXPECT_EQ(plan(k32B, 8, 143771, sizing).limits.max_sequences, 1024);
 }
 
 TEST(GpuPlan, AskedForFewSequencesItTakesNoMoreCacheThanTheyCanFill) {

@@ -28,7 +28,7 @@ std::string kernels_of(const Context& ctx) {
 
 std::vector<std::pair<std::string, std::string>> numerics_constants(const Context& ctx) {
   // The revision of the contract: raised when a kernel changes the order of a sum or a rounding.
-  constexpr int kContract = 1;
+  constexpr int kContract = 2;
   const bool cpu = ctx.device().type == DeviceType::kCpu;
   return {{"contract", std::to_string(kContract)},
           {"kernels", kernels_of(ctx)},

@@ -1,10 +1,9 @@
 #pragma once
 
-// Tested through tests/runtime/engine/sample_op_test.cpp.
-
 #include "parallel/device/context.h"
 
 #include <cstdint>
+#include <span>
 
 namespace retinue::ops {
 
@@ -20,8 +19,8 @@ struct SampleRow {
 inline constexpr std::int64_t kSampleRowWords = sizeof(SampleRow) / sizeof(std::int64_t);
 static_assert(sizeof(SampleRow) % sizeof(std::int64_t) == 0);
 
-/// Draws one id per row: temperature, top-k, top-p, min-p, softmax, draw, as runtime/engine's
-/// sampler does. The caller has applied penalties to the logits.
+/// Draws one id per row: temperature, top-k, top-p, min-p, softmax, draw. The caller has applied
+/// penalties to the logits.  HF GenerationMixin, in its order.
 ///   logits    [rows, vocab]            f32 | bf16   vocab < 2^18
 ///   params    [rows, kSampleRowWords]  i64          each row the bytes of a SampleRow
 ///   ids       [rows]                   i32
@@ -33,6 +32,14 @@ static_assert(sizeof(SampleRow) % sizeof(std::int64_t) == 0);
 ///           counts as -inf; ties go to the lower id; an infinite largest logit is the id drawn.
 void sample(Context& ctx, ConstTensorView logits, ConstTensorView params, TensorView ids,
             TensorView logprobs);
+
+struct DrawnToken {
+  std::int32_t id = 0;
+  float logprob = 0;  ///< as sample()'s
+};
+/// One row on the host, by the same rules and with the bits of sample() on CPU.
+///   logits  [vocab]   vocab < 2^18
+DrawnToken sample_row(std::span<const float> logits, const SampleRow& row);
 
 namespace detail {
 /// Units that the largest probability has.

@@ -68,6 +68,16 @@ class Engine::Leader {
       }
       append(rows.argmax[i], {result.largest_ids[i], 0});
     }
+    for (std::size_t i = 0; i < rows.drawn.size(); ++i) {
+      Sequence* sequence = rows.drawn[i].sequence;
+      if (sequence == nullptr) continue;
+      --sequence->awaited;
+      if (!std::isfinite(result.largest[rows.argmax.size() + i])) {
+        poison(sequence);
+        continue;
+      }
+      append(rows.drawn[i], result.drawn[i]);
+    }
     const auto vocab = static_cast<std::size_t>(model_.config().text.vocab_size);
     const std::size_t row_bytes = vocab * size_bytes(model_.dtype());
     for (std::size_t i = 0; i < rows.whole.size(); ++i) {
@@ -120,7 +130,7 @@ class Engine::Leader {
   [[nodiscard]] const SchedulerStats& stats() const { return scheduler_.stats(); }
 
  private:
-  void append(const LogitRow& row, const Sampled& token) {
+  void append(const LogitRow& row, const ops::DrawnToken& token) {
     Sequence* s = row.sequence;
     const Request& request = s->request;
     Completion& completion = s->completion;

@@ -2,6 +2,7 @@
 
 #include "layers/spec/computation.h"
 #include "parallel/device/staging.h"
+#include "runtime/engine/draw.h"
 #include "runtime/engine/rank.h"
 #include "runtime/engine/step_block.h"
 
@@ -77,6 +78,10 @@ EnginePlan measure(const layers::ModelConfig& config, const layers::Computation&
         ctx.alloc({block.sizes().logit_rows, model.vocab_per_rank()}, model.dtype());
     const std::byte* const at = upload(ctx, nullptr, block.size_bytes());
     model.forward(ctx, block.views(at), logits);
+    const std::int64_t rows = logits.dim(0);
+    const auto draws = static_cast<std::size_t>(rows) * sizeof(ops::SampleRow);
+    draw(ctx, axis, config.text.vocab_size, logits,
+         Drawing(ctx, upload(ctx, nullptr, draws), rows));
   }
   EnginePlan plan;
   plan.limits = limits;

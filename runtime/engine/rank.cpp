@@ -1,6 +1,7 @@
 #include "runtime/engine/rank.h"
 
 #include "layers/ops/top_k.h"
+#include "runtime/engine/draw.h"
 
 #include <algorithm>
 #include <cmath>
@@ -13,15 +14,19 @@ namespace retinue::runtime {
 
 namespace {
 
-constexpr std::int64_t kLargestBytes = sizeof(float) + sizeof(std::int32_t);
+/// The results' host copy has a column of four bytes per row each for the largest values, their ids,
+/// the drawn ids and their logprobs, then the whole rows.
+constexpr std::int64_t kColumnBytes = 4, kColumns = 4;
 
-/// Bytes of the results' host copy: largest values, their ids, whole rows. None on CPU, which reads
-/// them in place.
+/// Bytes of the results' host copy. None on CPU, which reads them in place.
 std::int64_t result_bytes(const EngineLimits& limits, std::int64_t vocab_per_rank, DType dtype,
                           Device device) {
   if (device.type == DeviceType::kCpu) return 0;
   const std::int64_t row = vocab_per_rank * static_cast<std::int64_t>(size_bytes(dtype));
-  return limits.max_logit_rows * (kLargestBytes + row);
+  return limits.max_logit_rows * (kColumns * kColumnBytes + row);
+}
+std::int64_t draws_bytes(const EngineLimits& limits) {
+  return limits.max_logit_rows * static_cast<std::int64_t>(sizeof(ops::SampleRow));
 }
 std::int64_t block_bytes(const EngineLimits& limits) {
   return static_cast<std::int64_t>(StepBlock(StepSizes::largest(limits)).size_bytes());
@@ -47,6 +52,7 @@ EngineRank::EngineRank(const EngineParts& parts)
       patch_rows_(
           parts.ledger, ctx_.device(),
           static_cast<std::size_t>(limits_.encode_patches * model_.config().vision.patch_width())),
+      draws_(parts.ledger, ctx_.device(), static_cast<std::size_t>(draws_bytes(limits_))),
       results_(
           Buffer::staging(parts.ledger, ctx_.device(),
                           static_cast<std::size_t>(result_bytes(limits_, model_.vocab_per_rank(),
@@ -58,6 +64,7 @@ std::int64_t EngineRank::staging_bytes(const EngineLimits& limits,
                                        Device device, int tensor) {
   return StagingRing::bytes(block_bytes(limits)) +
          StagingRing::bytes(limits.encode_patches * config.vision.patch_width()) +
+         StagingRing::bytes(draws_bytes(limits)) +
          result_bytes(limits, layers::vocab_slice(config.text.vocab_size, 0, tensor).count, dtype,
                       device);
 }
@@ -142,11 +149,15 @@ void EngineRank::finish(const StepPlan& plan, StepResult& result) {
   wait(ctx_.stream(), model_.axis().comm);
   const double waited = clock_.now_s();
   count_forward(plan, waited - begin);
-  if (plan.argmax_rows > 0) {
-    const auto rows = static_cast<std::size_t>(plan.argmax_rows);
+  if (plan.argmax_rows + plan.drawn_rows > 0) {
+    const auto rows = static_cast<std::size_t>(plan.argmax_rows + plan.drawn_rows);
     gather_largest({reinterpret_cast<const float*>(values_), rows},
                    {reinterpret_cast<const std::int32_t*>(ids_), rows}, result);
   }
+  if (is_leader())
+    for (std::int32_t row = 0; row < plan.drawn_rows; ++row)
+      result.drawn.push_back({reinterpret_cast<const std::int32_t*>(drawn_ids_)[row],
+                              reinterpret_cast<const float*>(drawn_logprobs_)[row]});
   if (plan.whole_rows > 0) gather_whole(whole_, plan.whole_rows, result);
   stats_.sample_s += clock_.now_s() - waited;
 }
@@ -222,20 +233,41 @@ void EngineRank::decode(const StepPlan& plan) {
       ctx_.alloc({block.sizes().logit_rows, model_.vocab_per_rank()}, model_.dtype());
   forward(plan, block, logits);
 
-  const std::int64_t argmax_rows = plan.argmax_rows, whole_rows = plan.whole_rows;
-  if (argmax_rows > 0) {
-    const Shape column{argmax_rows, 1};
+  // A drawn row's largest shows whether the row is finite.
+  const std::int64_t largest_rows = plan.argmax_rows + plan.drawn_rows;
+  if (largest_rows > 0) {
+    const Shape column{largest_rows, 1};
     const TensorView largest = ctx_.alloc(column, DType::kF32);
     const TensorView largest_ids = ctx_.alloc(column, DType::kI32);
-    ops::top_k(ctx_, logits.rows(0, argmax_rows), model_.first_id(), largest, largest_ids);
-    values_ = download(ctx_, largest, results_.data());
-    ids_ =
-        download(ctx_, largest_ids, results_.data() + limits_.max_logit_rows * kLargestBytes / 2);
+    ops::top_k(ctx_, logits.rows(0, largest_rows), model_.first_id(), largest, largest_ids);
+    values_ = download(ctx_, largest, result_column(0));
+    ids_ = download(ctx_, largest_ids, result_column(1));
   }
-  if (whole_rows > 0)
-    whole_ = download(ctx_, logits.rows(argmax_rows, whole_rows),
-                      results_.data() + limits_.max_logit_rows * kLargestBytes);
+  if (plan.drawn_rows > 0) draw_rows(plan, logits.rows(plan.argmax_rows, plan.drawn_rows));
+  if (plan.whole_rows > 0)
+    whole_ = download(ctx_, logits.rows(largest_rows, plan.whole_rows), result_column(kColumns));
   count_forward(plan, clock_.now_s() - begin);
+}
+
+void EngineRank::draw_rows(const StepPlan& plan, ConstTensorView logits) {
+  Drawing drawing;
+  if (is_leader()) {
+    const auto draws = std::as_bytes(std::span(plan.draws));
+    check(draws.size() == static_cast<std::size_t>(plan.drawn_rows) * sizeof(ops::SampleRow),
+          "a drawn row has its parameters");
+    std::byte* const staged = draws_.next();
+    std::ranges::copy(draws, staged);
+    drawing = Drawing(ctx_, upload(ctx_, staged, draws.size()), plan.drawn_rows);
+    draws_.enqueued(ctx_.stream());
+  }
+  draw(ctx_, model_.axis(), model_.config().text.vocab_size, logits, drawing);
+  if (!is_leader()) return;
+  drawn_ids_ = download(ctx_, drawing.ids, result_column(2));
+  drawn_logprobs_ = download(ctx_, drawing.logprobs, result_column(3));
+}
+
+std::byte* EngineRank::result_column(std::int64_t column) {
+  return results_.data() + column * limits_.max_logit_rows * kColumnBytes;
 }
 
 void EngineRank::wait(const Stream& stream, Communicator* comm) {

@@ -18,10 +18,11 @@ namespace retinue::runtime {
 
 /// The results of a step, at the leader.
 struct StepResult {
-  void clear() { largest_ids.clear(), largest.clear(), whole.clear(); }
+  void clear() { largest_ids.clear(), largest.clear(), drawn.clear(), whole.clear(); }
 
-  std::vector<std::int32_t> largest_ids;  ///< [argmax_rows]
-  std::vector<float> largest;             ///< [argmax_rows]
+  std::vector<std::int32_t> largest_ids;  ///< [argmax_rows + drawn_rows]
+  std::vector<float> largest;             ///< [argmax_rows + drawn_rows]
+  std::vector<ops::DrawnToken> drawn;     ///< [drawn_rows]
   std::vector<std::byte> whole;           ///< [whole_rows, vocab] in the model's dtype
 };
 
@@ -64,6 +65,10 @@ class EngineRank {
   void decode(const StepPlan& plan);
   void count_forward(const StepPlan& plan, double seconds);
   void forward(const StepPlan& plan, const StepBlock& block, TensorView logits);
+  /// Draws an id per row, of logits [rows, vocab_per_rank].
+  void draw_rows(const StepPlan& plan, ConstTensorView logits);
+  /// Where the host reads a column of the results, or, with kColumns, the whole rows.
+  std::byte* result_column(std::int64_t column);
   /// Blocks until the stream is done; where other ranks take part, no longer than their deadline.
   static void wait(const Stream& stream, Communicator* comm);
   Event& event_of(std::int64_t batch) {
@@ -83,7 +88,8 @@ class EngineRank {
   std::vector<std::uint64_t> awaited_;  ///< keys that this rank owns, without their pixels
   std::map<std::uint64_t, layers::Patches> patches_;  ///< that have arrived, by key
   /// Results of the launched step in host memory, valid after the wait.
-  const std::byte *values_ = nullptr, *ids_ = nullptr, *whole_ = nullptr;
+  const std::byte *values_ = nullptr, *ids_ = nullptr, *whole_ = nullptr, *drawn_ids_ = nullptr,
+                  *drawn_logprobs_ = nullptr;
   // Reused from step to step, so that a step allocates nothing.
   std::vector<std::int32_t> words_;
   std::vector<layers::GridThw> my_grids_;
@@ -91,7 +97,7 @@ class EngineRank {
   std::vector<std::int64_t> rows_per_rank_;
   std::vector<Candidate> mine_, candidates_;
   std::vector<std::byte> by_rank_;
-  StagingRing inputs_, patch_rows_;
+  StagingRing inputs_, patch_rows_, draws_;
   Buffer results_;
   GraphCache graphs_;
   // By batch number, modulo the batches in flight.

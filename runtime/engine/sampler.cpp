@@ -13,14 +13,8 @@ namespace retinue::runtime {
 
 namespace {
 
-constexpr float kExcluded = -std::numeric_limits<float>::infinity();
-
-std::size_t largest(std::span<const float> logits) {
-  return static_cast<std::size_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-}
-
 double log_sum_exp(std::span<const float> logits) {
-  const double top = logits[largest(logits)];
+  const double top = *std::ranges::max_element(logits);
   double sum = 0;
   for (const float x : logits) sum += std::exp(static_cast<double>(x) - top);
   return top + std::log(sum);
@@ -44,79 +38,32 @@ void penalize(std::span<float> logits, const SamplingParams& p,
   }
 }
 
-void keep_top_k(std::span<float> logits, std::int64_t k) {
-  if (k <= 0 || k >= static_cast<std::int64_t>(logits.size())) return;
-  std::vector<float> sorted(logits.begin(), logits.end());
-  std::nth_element(sorted.begin(), sorted.begin() + (k - 1), sorted.end(), std::greater<>());
-  const float last = sorted[static_cast<std::size_t>(k - 1)];
-  for (float& x : logits)
-    if (x < last) x = kExcluded;  // ties of the k-th stay, as in the reference
-}
-
-/// Softmax in f64; excluded entries get 0.
-std::vector<double> probabilities(std::span<const float> logits) {
-  std::vector<double> p(logits.size());
-  const double top = logits[largest(logits)];
-  double sum = 0;
-  for (std::size_t i = 0; i < p.size(); ++i)
-    sum += p[i] = std::exp(static_cast<double>(logits[i]) - top);
-  for (double& x : p) x /= sum;
-  return p;
-}
-
-void keep_top_p(std::span<float> logits, double top_p) {
-  if (top_p >= 1) return;
-  const std::vector<double> p = probabilities(logits);
-  std::vector<std::size_t> order(p.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return p[a] < p[b]; });
-  double cumulative = 0;
-  // From the least likely up: excluded while the sum is at most 1 - p; the most likely stays.
-  for (std::size_t i = 0; i + 1 < order.size(); ++i) {
-    cumulative += p[order[i]];
-    if (cumulative > 1 - top_p) break;
-    logits[order[i]] = kExcluded;
-  }
-}
-
-void keep_min_p(std::span<float> logits, double min_p) {
-  if (min_p <= 0) return;
-  const std::vector<double> p = probabilities(logits);
-  const double bound = min_p * *std::max_element(p.begin(), p.end());
-  for (std::size_t i = 0; i < p.size(); ++i)
-    if (p[i] < bound) logits[i] = kExcluded;
-}
-
 }  // namespace
 
-bool needs_only_argmax(const SamplingParams& p) {
-  return p.temperature <= 0 && p.repetition_penalty == 1 && p.presence_penalty == 0;
+bool needs_no_penalty(const SamplingParams& p) {
+  return p.repetition_penalty == 1 && p.presence_penalty == 0;
 }
 
-Sampled sample_token(std::span<float> logits, const SamplingParams& p,
-                     std::span<const std::int32_t> prompt, std::span<const std::int32_t> output,
-                     std::uint64_t stream) {
+ops::SampleRow sample_row_of(const SamplingParams& p, std::uint64_t stream, std::int64_t position) {
+  return {.draw = to_unit_double(
+              random_bits(sampling_key(p.seed, stream), static_cast<std::uint64_t>(position))),
+          .top_p = p.top_p,
+          .min_p = p.min_p,
+          .temperature = static_cast<float>(p.temperature),
+          .top_k = static_cast<std::int32_t>(
+              std::clamp<std::int64_t>(p.top_k, 0, std::numeric_limits<std::int32_t>::max()))};
+}
+
+ops::DrawnToken sample_token(std::span<float> logits, const SamplingParams& p,
+                             std::span<const std::int32_t> prompt,
+                             std::span<const std::int32_t> output, std::uint64_t stream) {
+  const auto row = sample_row_of(p, stream, static_cast<std::int64_t>(output.size()));
+  if (needs_no_penalty(p)) return ops::sample_row(logits, row);
   const std::vector<float> raw(logits.begin(), logits.end());
   penalize(logits, p, prompt, output);
-  std::size_t id = largest(logits);
-  if (p.temperature > 0) {
-    for (float& x : logits) x /= static_cast<float>(p.temperature);
-    keep_top_k(logits, p.top_k);
-    keep_top_p(logits, p.top_p);
-    keep_min_p(logits, p.min_p);
-    const std::vector<double> chances = probabilities(logits);
-    const double draw = to_unit_double(random_bits(sampling_key(p.seed, stream), output.size()));
-    double cumulative = 0;
-    for (std::size_t i = 0; i < chances.size(); ++i) {
-      if (chances[i] <= 0) continue;
-      id = i;  // where rounding leaves the sum below the draw, the last possible id
-      cumulative += chances[i];
-      if (cumulative > draw) break;
-    }
-  }
-  return {static_cast<std::int32_t>(id),
-          static_cast<float>(static_cast<double>(raw[id]) - log_sum_exp(raw))};
+  const std::int32_t id = ops::sample_row(logits, row).id;
+  return {id, static_cast<float>(static_cast<double>(raw[static_cast<std::size_t>(id)]) -
+                                 log_sum_exp(raw))};
 }
 
 void top_logprobs(std::span<const float> logits, std::int64_t count,

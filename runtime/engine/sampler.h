@@ -1,5 +1,6 @@
 #pragma once
 
+#include "layers/ops/sample.h"
 #include "runtime/engine/request.h"
 
 #include <cstdint>
@@ -8,23 +9,22 @@
 
 namespace retinue::runtime {
 
-struct Sampled {
-  std::int32_t id = 0;
-  float logprob = 0;  ///< natural, of the unmodified distribution
-};
+/// Whether the next token follows from a row of logits by ops::sample() alone: no penalty changes it.
+bool needs_no_penalty(const SamplingParams& params);
 
-/// Whether the largest logit is the answer: greedy, without penalties.
-bool needs_only_argmax(const SamplingParams& params);
+/// How the next token after `position` others is drawn.  HF GenerationMixin: temperature, top-k,
+/// top-p, min-p, softmax, draw. `stream` and the position key the random number.
+ops::SampleRow sample_row_of(const SamplingParams& params, std::uint64_t stream,
+                             std::int64_t position);
 
-/// Chooses the next token from one row of logits, which it changes.  HF GenerationMixin: repetition
-/// penalty, (presence penalty), temperature, top-k, top-p, min-p, softmax, draw.
+/// Chooses the next token from one row of logits, to which it applies penalties.  HF
+/// GenerationMixin: repetition penalty, (presence penalty), then as sample_row_of().
 ///   logits          [vocab]
 ///   prompt, output  ids so far; stream and output.size() key the random number
-/// Numerics: f32 logits as in the reference; sums of probabilities in f64, in the order of ids.
-///           Ties go to the lower id.
-Sampled sample_token(std::span<float> logits, const SamplingParams& params,
-                     std::span<const std::int32_t> prompt, std::span<const std::int32_t> output,
-                     std::uint64_t stream);
+/// Returns: the id and its natural logarithm of probability in the unmodified distribution.
+ops::DrawnToken sample_token(std::span<float> logits, const SamplingParams& params,
+                             std::span<const std::int32_t> prompt,
+                             std::span<const std::int32_t> output, std::uint64_t stream);
 
 /// Appends the `count` likeliest tokens of one row, likeliest first; ties in the order of ids.
 void top_logprobs(std::span<const float> logits, std::int64_t count, std::vector<TokenLogprob>& to);

@@ -52,13 +52,14 @@ void add_output_token(StepPlan& plan, Sequence& s, std::size_t token, PlanRows& 
 
 }  // namespace
 
-bool Sequence::needs_whole_logits() const {
-  return request.logprobs || request.top_logprobs > 0 || request.hash_logits ||
-         !needs_only_argmax(request.sampling);
+Sequence::Choice Sequence::choice() const {
+  if (request.top_logprobs > 0 || request.hash_logits || !needs_no_penalty(request.sampling))
+    return Choice::kWhole;
+  return request.logprobs || request.sampling.temperature > 0 ? Choice::kDrawn : Choice::kLargest;
 }
 
 void PlanRows::forget(const Sequence* ended) {
-  for (auto* rows : {&argmax, &whole})
+  for (auto* rows : {&argmax, &drawn, &whole})
     for (LogitRow& row : *rows)
       if (row.sequence == ended) row.sequence = nullptr;
   for (Awaited& row : awaited)
@@ -285,7 +286,7 @@ std::int64_t Scheduler::even_rows(std::int64_t decodes) const {
 
 void Scheduler::plan(StepPlan& plan, PlanRows& rows) {
   plan.clear();
-  rows.clear(), whole_rows_.clear();
+  rows.clear(), drawn_rows_.clear(), whole_rows_.clear();
   ++plans_;
   if (options_.preempt_every > 0 && plans_ % options_.preempt_every == 0 && running_.size() > 1)
     preempt_last();  // never a lone one, which would not come to an end
@@ -307,8 +308,10 @@ void Scheduler::plan(StepPlan& plan, PlanRows& rows) {
   plan.positions.resize(static_cast<std::size_t>(3 * tokens));
   for (const auto& [sequence, count] : chunks_) add_tokens(plan, *sequence, count, rows);
   plan.argmax_rows = static_cast<std::int32_t>(rows.argmax.size());
+  plan.drawn_rows = static_cast<std::int32_t>(rows.drawn.size());
   plan.whole_rows = static_cast<std::int32_t>(rows.whole.size());
-  plan.logit_rows.insert(plan.logit_rows.end(), whole_rows_.begin(), whole_rows_.end());
+  for (const auto* logit_rows : {&drawn_rows_, &whole_rows_})
+    plan.logit_rows.insert(plan.logit_rows.end(), logit_rows->begin(), logit_rows->end());
   stats_.waiting = static_cast<std::int64_t>(waiting_.size());
   stats_.running = static_cast<std::int64_t>(running_.size());
   stats_.kv_blocks = kv_.blocks();
@@ -516,13 +519,19 @@ void Scheduler::add_tokens(StepPlan& plan, Sequence& s, std::int64_t count, Plan
     else
       add_output_token(plan, s, static_cast<std::size_t>(at - prompt), rows);
     plan.slot_mapping.push_back(kv_.slot(s.blocks, at));
-    const bool last = at + 1 == all;
-    if ((traced && at < prompt) || (last && s.needs_whole_logits())) {
-      rows.whole.push_back({&s, last, s.admission});
-      whole_rows_.push_back(static_cast<std::int32_t>(row));
-    } else if (last) {
-      rows.argmax.push_back({&s, true, s.admission});
-      plan.logit_rows.push_back(static_cast<std::int32_t>(row));
+    const bool last = at + 1 == all, traced_row = traced && at < prompt;
+    if (!last && !traced_row) continue;
+    const LogitRow owner{&s, last, s.admission};
+    const auto logit_row = static_cast<std::int32_t>(row);
+    const Sequence::Choice choice = s.choice();
+    if (traced_row || choice == Sequence::Choice::kWhole) {
+      rows.whole.push_back(owner), whole_rows_.push_back(logit_row);
+    } else if (choice == Sequence::Choice::kDrawn) {
+      rows.drawn.push_back(owner), drawn_rows_.push_back(logit_row);
+      plan.draws.push_back(
+          sample_row_of(s.request.sampling, s.request.sampling_stream, all - prompt));
+    } else {
+      rows.argmax.push_back(owner), plan.logit_rows.push_back(logit_row);
     }
   }
   s.cached += count;

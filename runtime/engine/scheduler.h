@@ -56,7 +56,13 @@ struct Sequence {
   [[nodiscard]] std::int64_t most_tokens() const {
     return prompt_tokens() + request.max_new_tokens;
   }
-  [[nodiscard]] bool needs_whole_logits() const;
+  /// How its next token follows from a row of logits.
+  enum class Choice {
+    kLargest,  ///< it is the largest: greedy
+    kDrawn,    ///< by ops::sample()
+    kWhole     ///< the host needs the row
+  };
+  [[nodiscard]] Choice choice() const;
 };
 
 /// The owner of one of a plan's logit rows.
@@ -68,7 +74,7 @@ struct LogitRow {
 
 /// The owners of a plan's rows.
 struct PlanRows {
-  std::vector<LogitRow> argmax, whole;  ///< the plan's logit rows, in order
+  std::vector<LogitRow> argmax, drawn, whole;  ///< the plan's logit rows, in order
   struct Awaited {
     Sequence* sequence = nullptr;
     std::size_t row = 0;
@@ -78,7 +84,7 @@ struct PlanRows {
   };
   std::vector<Awaited> awaited;  ///< rows whose token the previous step produces
 
-  void clear() { argmax.clear(), whole.clear(), awaited.clear(); }
+  void clear() { argmax.clear(), drawn.clear(), whole.clear(), awaited.clear(); }
   /// Writes the awaited tokens into `plan`.
   void fill(StepPlan& plan) const;
   /// Clears the rows that belong to `ended`.
@@ -193,7 +199,7 @@ class Scheduler {
   std::vector<Chunk> chunks_;
   std::vector<std::uint64_t> dropped_;
   std::vector<std::int32_t> zero_blocks_;
-  std::vector<std::int32_t> whole_rows_;
+  std::vector<std::int32_t> drawn_rows_, whole_rows_;  ///< logit rows of the plan in the making
   std::vector<std::int64_t> encode_load_;
   std::int64_t encodes_ = 0, encodes_passed_ = 0, encodes_joined_ = 0;  ///< batches
   std::int64_t plans_ = 0;

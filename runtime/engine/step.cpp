@@ -52,11 +52,11 @@ class Reader {
 
 void StepPlan::clear() {
   stop = false;
-  prefetch.clear(), drop.clear(), encode.clear();
+  prefetch.clear(), drop.clear(), encode.clear(), draws.clear();
   for (auto* list : {&zero_blocks, &ids, &positions, &slot_mapping, &block_table, &cu_seqlens,
                      &seq_lens, &visual_sources, &visual_rows, &logit_rows})
     list->clear();
-  joined_encodes = max_blocks = argmax_rows = whole_rows = 0;
+  joined_encodes = max_blocks = argmax_rows = drawn_rows = whole_rows = 0;
 }
 
 void StepPlan::serialize(std::vector<std::int32_t>& words) const {
@@ -75,7 +75,8 @@ void StepPlan::serialize(std::vector<std::int32_t>& words) const {
   for (const auto* list : {&zero_blocks, &ids, &positions, &slot_mapping, &block_table, &cu_seqlens,
                            &seq_lens, &visual_sources, &visual_rows, &logit_rows})
     out.list(*list);
-  out.word(joined_encodes), out.word(max_blocks), out.word(argmax_rows), out.word(whole_rows);
+  out.word(joined_encodes), out.word(max_blocks);
+  out.word(argmax_rows), out.word(drawn_rows), out.word(whole_rows);
 }
 
 void StepPlan::parse(std::span<const std::int32_t> words) {
@@ -98,7 +99,7 @@ void StepPlan::parse(std::span<const std::int32_t> words) {
                      &seq_lens, &visual_sources, &visual_rows, &logit_rows})
     in.list(*list);
   joined_encodes = in.word(), max_blocks = in.word();
-  argmax_rows = in.word(), whole_rows = in.word();
+  argmax_rows = in.word(), drawn_rows = in.word(), whole_rows = in.word();
 }
 
 }  // namespace retinue::runtime

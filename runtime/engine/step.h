@@ -1,5 +1,6 @@
 #pragma once
 
+#include "layers/ops/sample.h"
 #include "layers/spec/inputs.h"
 
 #include <array>
@@ -36,9 +37,13 @@ struct StepPlan {
   // The packed batch, as in layers::StepInputs.
   std::vector<std::int32_t> ids, positions, slot_mapping, block_table, cu_seqlens, seq_lens,
       visual_sources, visual_rows, logit_rows;
-  std::int32_t max_blocks = 0;   ///< row length of block_table
-  std::int32_t argmax_rows = 0;  ///< logit rows that come first: only their largest is needed
-  std::int32_t whole_rows = 0;   ///< logit rows that follow: they go to the leader whole
+  std::int32_t max_blocks = 0;  ///< row length of block_table
+  // Logit rows come in this order.
+  std::int32_t argmax_rows = 0;  ///< only their largest is needed
+  std::int32_t drawn_rows = 0;   ///< an id is drawn for each on the leader's device
+  std::int32_t whole_rows = 0;   ///< they go to the leader's host whole
+  /// How the drawn rows are drawn. The leader's alone: it is not broadcast.
+  std::vector<ops::SampleRow> draws;
 
   [[nodiscard]] bool idle() const { return encode.empty() && ids.empty(); }
   void clear();

@@ -22,7 +22,7 @@ std::vector<float> some_logits() { return {1.0F, 3.0F, 2.0F, 3.0F, -1.0F}; }
 
 TEST(Sampler, GreedyTakesTheLowestOfEqualIds) {
   auto logits = some_logits();
-  const Sampled sampled = sample_token(logits, {}, {}, {}, 0);
+  const ops::DrawnToken sampled = sample_token(logits, {}, {}, {}, 0);
   EXPECT_EQ(sampled.id, 1);
   double sum = 0;
   for (const float x : some_logits()) sum += std::exp(static_cast<double>(x));

@@ -1,11 +1,13 @@
-// ops::sample beside the sampler of the engine, which is the definition.
+// ops::sample beside Hugging Face's order of cuts, in f64 and by sorting.
 #include "layers/ops/sample.h"
-#include "parallel/base/rng.h"
-#include "runtime/engine/sampler.h"
+
 #include "tests/support/op_test.h"
+#include "tests/support/reference.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <limits>
 #include <numeric>
 
 namespace retinue::test {
@@ -26,6 +28,65 @@ struct Case {
   }
 };
 
+/// Softmax in f64; what is -inf gets 0.
+Doubles probabilities(const Doubles& x) {
+  const double top = *std::ranges::max_element(x);
+  Doubles p;
+  for (const double value : x) p.push_back(std::exp(value - top));
+  const double sum = std::accumulate(p.begin(), p.end(), 0.0);
+  for (double& value : p) value /= sum;
+  return p;
+}
+
+/// GenerationMixin's warpers, one after the other, then a draw along the ids.
+std::int32_t drawn_id(const std::vector<float>& logits, const ops::SampleRow& row) {
+  constexpr double kCut = -std::numeric_limits<double>::infinity();
+  const auto largest = std::ranges::max_element(logits) - logits.begin();
+  if (row.temperature == 0) return static_cast<std::int32_t>(largest);
+  Doubles x;
+  for (const float logit : logits) x.push_back(logit / row.temperature);
+  if (row.top_k > 0 && static_cast<std::size_t>(row.top_k) < x.size()) {
+    Doubles sorted = x;
+    std::ranges::sort(sorted, std::greater<>());
+    const double least = sorted[static_cast<std::size_t>(row.top_k) - 1];
+    for (double& value : x)
+      if (value < least) value = kCut;
+  }
+  if (row.top_p < 1) {
+    const Doubles p = probabilities(x);
+    std::vector<std::size_t> order(p.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::ranges::stable_sort(order, {}, [&](std::size_t i) { return p[i]; });
+    double cumulative = 0;
+    for (std::size_t i = 0; i + 1 < order.size(); ++i) {
+      cumulative += p[order[i]];
+      if (cumulative > 1 - row.top_p) break;
+      x[order[i]] = kCut;
+    }
+  }
+  if (row.min_p > 0) {
+    const Doubles p = probabilities(x);
+    const double bound = row.min_p * *std::ranges::max_element(p);
+    for (std::size_t i = 0; i < p.size(); ++i)
+      if (p[i] < bound) x[i] = kCut;
+  }
+  const Doubles p = probabilities(x);
+  double cumulative = 0;
+  std::size_t id = 0;
+  for (std::size_t i = 0; i < p.size(); ++i) {
+    if (p[i] == 0) continue;
+    id = i;
+    cumulative += p[i];
+    if (cumulative > row.draw) break;
+  }
+  return static_cast<std::int32_t>(id);
+}
+
+/// The natural logarithm of the id's probability without temperature and cuts.
+double logprob_of(const std::vector<float>& logits, std::int32_t id) {
+  return std::log(probabilities({logits.begin(), logits.end()})[static_cast<std::size_t>(id)]);
+}
+
 class Sample : public testing::TestWithParam<Instance<Case>> {};
 
 Guarded<std::int64_t> params_of(const std::vector<ops::SampleRow>& rows) {
@@ -37,7 +98,7 @@ Guarded<std::int64_t> params_of(const std::vector<ops::SampleRow>& rows) {
 
 /// The bound of the contract: a draw within 2 n 2^-46 of a border may fall on its other side. Of
 /// the draws here, a few hundred, none does.
-TEST_P(Sample, DrawsTheTokenOfTheEnginesSampler) {
+TEST_P(Sample, DrawsTheTokenThatHuggingFaceWould) {
   const Case c = GetParam().shape;
   for_dtype(GetParam().dtype, [&](auto element) {
     using T = decltype(element);
@@ -45,27 +106,27 @@ TEST_P(Sample, DrawsTheTokenOfTheEnginesSampler) {
       // bf16 repeats values often: ties at every cut.
       auto logits = Guarded<T>::random({c.rows, c.vocab}, 1, 3, 8);
       std::vector<ops::SampleRow> rows;
-      std::vector<runtime::Sampled> want;
+      std::vector<std::vector<float>> values;
       for (std::int64_t r = 0; r < c.rows; ++r) {
-        const auto stream = static_cast<std::uint64_t>(r);
-        runtime::SamplingParams p;
-        p.temperature = c.temperature, p.top_p = c.top_p, p.min_p = c.min_p, p.top_k = c.top_k;
-        p.seed = 17;
-        const std::vector<std::int32_t> output(static_cast<std::size_t>(r % 3));
-        rows.push_back({to_unit_double(random_bits(sampling_key(p.seed, stream), output.size())),
-                        c.top_p, c.min_p, static_cast<float>(c.temperature), c.top_k});
-        std::vector<float> row;
+        rows.push_back({to_unit_double(random_bits(17, static_cast<std::uint64_t>(r))), c.top_p,
+                        c.min_p, static_cast<float>(c.temperature), c.top_k});
+        std::vector<float>& row = values.emplace_back();
         for (std::int64_t i = 0; i < c.vocab; ++i) row.push_back(as_float(logits.at(r, i)));
-        want.push_back(runtime::sample_token(row, p, {}, output, stream));
       }
       auto params = params_of(rows);
       Guarded<std::int32_t> ids({c.rows});
       Guarded<float> logprobs({c.rows});
       ops::sample(ctx, logits, params, ids, logprobs);
       for (std::int64_t r = 0; r < c.rows; ++r) {
-        const runtime::Sampled& expected = want[static_cast<std::size_t>(r)];
-        EXPECT_EQ(ids.at(r), expected.id) << "row " << r;
-        EXPECT_NEAR(logprobs.at(r), expected.logprob, 1e-5) << "row " << r;
+        const std::vector<float>& row = values[static_cast<std::size_t>(r)];
+        const std::int32_t want = drawn_id(row, rows[static_cast<std::size_t>(r)]);
+        EXPECT_EQ(ids.at(r), want) << "row " << r;
+        EXPECT_NEAR(logprobs.at(r), logprob_of(row, want), 1e-5) << "row " << r;
+        const ops::DrawnToken on_host = ops::sample_row(row, rows[static_cast<std::size_t>(r)]);
+        EXPECT_EQ(on_host.id, want) << "row " << r;
+        if (ctx.device().type == DeviceType::kCpu) {
+          EXPECT_EQ(on_host.logprob, logprobs.at(r)) << "row " << r;
+        }
       }
       EXPECT_TRUE(ids.intact() && logprobs.intact() && logits.intact());
     });

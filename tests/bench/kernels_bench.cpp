@@ -13,6 +13,7 @@
 #include "layers/ops/paged_attention.h"
 #include "layers/ops/rms_norm.h"
 #include "layers/ops/rope.h"
+#include "layers/ops/sample.h"
 #include "layers/ops/silu_mul.h"
 #include "parallel/base/build_config.h"
 #include "parallel/base/rng.h"
@@ -25,6 +26,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <functional>
 #include <string>
@@ -61,6 +63,7 @@ class Bench {
       if (wanted("gemv")) gemvs();
       if (wanted("attention")) attentions();
       if (wanted("rows")) rows();
+      if (wanted("sample")) samples();
     }
     if (!options_.json.empty()) {
       const nlohmann::json out = {{"schema_version", 1},
@@ -395,6 +398,31 @@ class Bench {
             [&] {
               ops::rope(ctx(), x.view().reshape({tokens, hidden / 128, 128}), cos, sin, rounding);
             });
+    }
+  }
+
+  /// Rows of a whole vocabulary, of which the likeliest are as far apart as a model's are.
+  void samples() {
+    constexpr std::int64_t kRows = 8, kVocab = 151936;
+    Tensor logits = tensor({kRows, kVocab}, 1), ids = table({kRows}, std::vector<std::int32_t>(8)),
+           logprobs = tensor({kRows}, 2, DType::kF32);
+    for (std::int64_t i = 0; i < kRows * kVocab; ++i) {
+      const double u = to_unit_double(random_bits(3, static_cast<std::uint64_t>(i)));
+      logits.view().data<BFloat16>()[i] = to_bfloat16(static_cast<float>(-3 * std::log(u + 1e-9)));
+    }
+    struct Way {
+      const char* name;
+      ops::SampleRow row;
+    };
+    for (const Way& way : {Way{"temperature 0.7, top-k 20, top-p 0.8", {0.5, 0.8, 0, 0.7F, 20}},
+                           Way{"temperature 0.7, top-p 0.9", {0.5, 0.9, 0, 0.7F, 0}},
+                           Way{"temperature 1", {0.5, 1, 0, 1, 0}}}) {
+      Tensor params(ledger_, {}, DType::kI64, {kRows, ops::kSampleRowWords}, MemoryTag::kStaging);
+      for (std::int64_t r = 0; r < kRows; ++r)
+        std::memcpy(params.view().data<std::int64_t>() + r * ops::kSampleRowWords, &way.row,
+                    sizeof way.row);
+      measure(way.name, kRows * 1e9, "rows/s",
+              [&] { ops::sample(ctx(), logits, params, ids, logprobs); }, {});
     }
   }
 

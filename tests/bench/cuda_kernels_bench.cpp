@@ -6,6 +6,7 @@
 // so that no launch delays the stream. --small: shapes that an emulator can finish, to try the
 // program.
 #include "layers/ops/add.h"
+#include "layers/ops/add_rms_norm.h"
 #include "layers/ops/attention.h"
 #include "layers/ops/cast.h"
 #include "layers/ops/embedding.h"
@@ -16,11 +17,14 @@
 #include "layers/ops/kv_write.h"
 #include "layers/ops/layer_norm.h"
 #include "layers/ops/matmul.h"
+#include "layers/ops/matmul_tuning.h"
+#include "layers/ops/norm_rope_kv_write.h"
 #include "layers/ops/paged_attention.h"
 #include "layers/ops/patch_normalize.h"
 #include "layers/ops/random_fill.h"
 #include "layers/ops/rms_norm.h"
 #include "layers/ops/rope.h"
+#include "layers/ops/sample.h"
 #include "layers/ops/scatter_add.h"
 #include "layers/ops/silu_mul.h"
 #include "layers/ops/top_k.h"
@@ -218,6 +222,29 @@ class Bench {
     Tensor w = tensor({ops::packed_numel(kDevice, DType::kBF16, n, k)});
     multiply(what, m, {w, n, k}, leaves);
   }
+  /// As a job multiplies: by the fastest algorithm of equal bits for each bucket of rows.
+  void tuned_matmuls(const char* what, std::int64_t n, std::int64_t k, int leaves) {
+    if (options_.small) n = many(n) * 8, k = many(k) * 8;
+    const std::int64_t most = many(2048);
+    Tensor w = tensor({ops::packed_numel(kDevice, DType::kBF16, n, k)});
+    const ops::TunedProduct product{.w = {w, n, k},
+                                    .leaves = leaves,
+                                    .y = leaves == 1 ? DType::kBF16 : DType::kF32,
+                                    .max_rows = most,
+                                    .bits = ops::TunedBits::kEqual};
+    ops::MatmulTuning tuning;
+    {
+      const auto bytes = static_cast<std::size_t>(most * (n + k + 64) * 4);
+      Context ctx(kDevice, 1, Buffer(ledger_, kDevice, bytes, MemoryTag::kActivations),
+                  Buffer(ledger_, kDevice, std::size_t{512} << 20, MemoryTag::kScratch));
+      ops::tune_matmul(ctx, product, ops::event_timer(ctx), tuning);
+    }
+    ops::set_matmul_tuning(ctx_, &tuning);
+    const std::string name = fmt::format("tuned {}", what);
+    for (const std::int64_t m : {1, 8, 43, 384, 411, 512, 1131, 2048})
+      if (m <= most) multiply(name.c_str(), m, product.w, leaves);
+    ops::set_matmul_tuning(ctx_, nullptr);
+  }
   void fp8_matmul(const char* what, std::int64_t m, std::int64_t n, std::int64_t k,
                   int leaves = 1) {
     if (options_.small) m = std::min<std::int64_t>(m, 64), n = many(n) * 8, k = 128 * leaves;
@@ -245,13 +272,19 @@ class Bench {
             });
   }
   void matmuls() {
-    // The 32B's decoder on one GPU; rows of decode steps and of a prefill.
-    for (const std::int64_t m : {1, 8, 64, 2048}) {
+    // The 32B's decoder on one GPU; rows of decode steps, of even steps and of a prefill.
+    for (const std::int64_t m : {1, 8, 64, 411, 2048}) {
       matmul("qkv", m, 10240, 5120);
       matmul("gate_up", m, 51200, 5120);
       matmul("o_proj", m, 5120, 8192, 8);
       matmul("down", m, 5120, 25600, 8);
     }
+    tuned_matmuls("qkv", 10240, 5120, 1);
+    tuned_matmuls("gate_up", 51200, 5120, 1);
+    tuned_matmuls("o_proj", 5120, 8192, 8);
+    tuned_matmuls("o_proj", 5120, 8192, 1);
+    tuned_matmuls("down", 5120, 25600, 8);
+    tuned_matmuls("down", 5120, 25600, 1);
     // Their limit is that of bf16: a ratio may pass 1.
     for (const std::int64_t m : {1, 8, 64, 2048}) {
       if (ops::fp8_kernel(facts_.major, facts_.minor) == ops::Fp8Kernel::kNone) break;
@@ -320,12 +353,13 @@ class Bench {
     vision_attention(many(4096), 1);
     vision_attention(many(4096 * 8), 8);
     vision_attention(many(4096 * 16), 64);
+    vision_attention(many(16384), 1);
     causal_attention("prefill", 1, many(1088), many(1088));
     causal_attention("prefill", 4, many(1088), many(1088));
     causal_attention("chunk", 1, many(8192), many(2048));
     causal_attention("decode", 1, many(1152), 1);
-    causal_attention("decode", many(64), many(1152), 1);
-    causal_attention("decode", many(256), many(1152), 1);
+    for (const std::int64_t seqs : {32, 43, 64, 256})
+      causal_attention("decode", many(seqs), many(1152), 1);
     causal_attention("decode", 1, many(32768), 1);
     causal_attention("fp8 cache, prefill", 4, many(1088), many(1088), DType::kF8E4M3);
     causal_attention("fp8 cache, decode", many(64), many(1152), 1, DType::kF8E4M3);
@@ -351,6 +385,8 @@ class Bench {
       measure(label("layer_norm"), 4 * size, 0,
               [&] { ops::layer_norm(ctx_, x, weight, bias, 1e-6F, y); });
       measure(label("add"), 6 * size, 0, [&] { ops::add(ctx_, x, z, y); });
+      measure(label("add_rms_norm"), 8 * size, 0,
+              [&] { ops::add_rms_norm(ctx_, x, z, weight, 1e-6F, y); });
       measure(label("gelu tanh"), 4 * size, 0, [&] { ops::gelu(ctx_, x, ops::Gelu::kTanh, y); });
       Tensor half = tensor({tokens, hidden / 2});
       measure(label("silu_mul"), 3 * size, 0, [&] { ops::silu_mul(ctx_, x, half); });
@@ -361,6 +397,49 @@ class Bench {
       Tensor sums(ledger_, kDevice, DType::kF32, {tokens, hidden}, MemoryTag::kActivations);
       measure(label("cast to f32"), 6 * size, 0, [&] { ops::cast(ctx_, x, sums); });
     }
+  }
+
+  /// All steps between the projection and attention, of a layer of the 32B.
+  void qkv_step(std::int64_t tokens) {
+    constexpr std::int64_t kHeads = 64, kKvHeads = 8, kHeadDim = 128;
+    Tensor qkv = tensor({tokens, (kHeads + 2 * kKvHeads) * kHeadDim});
+    Tensor weight = tensor({kHeadDim}), cos = tensor({tokens, kHeadDim / 2}, DType::kF32),
+           sin = tensor({tokens, kHeadDim / 2}, DType::kF32);
+    Tensor slots = counted(tokens, 1, tokens);
+    Tensor data = tensor({(tokens + 63) / 64, kKvHeads, 2 * 64 * kHeadDim});
+    const auto part = [&](std::int64_t first, std::int64_t heads) {
+      const TensorView columns = qkv.view().columns(first * kHeadDim, heads * kHeadDim);
+      return TensorView(columns.bytes(), DType::kBF16, {tokens, heads, kHeadDim},
+                        columns.row_stride());
+    };
+    measure(fmt::format("norm_rope_kv_write {} tokens, 64/8 of 128", tokens),
+            4.0 * static_cast<double>(qkv.view().numel()), 0, [&] {
+              ops::norm_rope_kv_write(ctx_,
+                                      {.q = part(0, kHeads),
+                                       .k = part(kHeads, kKvHeads),
+                                       .v = part(kHeads + kKvHeads, kKvHeads),
+                                       .q_weight = weight,
+                                       .k_weight = weight,
+                                       .eps = 1e-6F,
+                                       .cos = cos,
+                                       .sin = sin,
+                                       .slot_mapping = slots},
+                                      ops::KvView{data, 64, kKvHeads, kHeadDim});
+            });
+  }
+  /// Ids drawn from rows of logits that are as far apart as a model's.
+  void draws(std::int64_t rows, std::int64_t vocab) {
+    std::vector<ops::SampleRow> how(static_cast<std::size_t>(rows), {0.5, 0.8, 0, 0.7F, 20});
+    Tensor logits = tensor({rows, vocab});
+    Tensor params(ledger_, kDevice, DType::kI64, {rows, ops::kSampleRowWords},
+                  MemoryTag::kActivations);
+    ctx_.stream().copy(params.view().bytes(), how.data(), how.size() * sizeof(ops::SampleRow));
+    ctx_.stream().synchronize();
+    Tensor ids(ledger_, kDevice, DType::kI32, {rows}, MemoryTag::kActivations);
+    Tensor logprobs(ledger_, kDevice, DType::kF32, {rows}, MemoryTag::kActivations);
+    measure(fmt::format("sample {} x {}, top-k 20, top-p 0.8", rows, vocab),
+            2.0 * static_cast<double>(rows * vocab), 0,
+            [&] { ops::sample(ctx_, logits, params, ids, logprobs); });
   }
 
   void moves() {
@@ -382,6 +461,7 @@ class Bench {
             8.0 * static_cast<double>(tokens * 8 * 128), 0, [&] {
               ops::kv_write(ctx_, kv, kv, places, ops::KvView{data, 64, 8, 128});
             });
+    qkv_step(tokens);
     const std::int64_t patches = many(16384), width = 3 * 512;
     Tensor pixels = tensor({patches, width}, DType::kU8), normal = tensor({patches, width});
     const std::vector<float> values(std::size_t{3} * 256, 0.5F);
@@ -401,6 +481,7 @@ class Bench {
               2.0 * static_cast<double>(rows * vocab), 0,
               [&] { ops::top_k(ctx_, logits, 0, best, at); });
     }
+    for (const std::int64_t rows : {std::int64_t{1}, many(64)}) draws(rows, vocab);
   }
 
   Options options_;

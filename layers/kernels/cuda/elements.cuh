@@ -112,6 +112,15 @@ void on_vector(bool vectors, Body&& body) {
     body(std::integral_constant<int, 1>{});
 }
 
+/// n / d and n % d of numbers below 2^32: GPUs divide 64 bits by a call of a hundred instructions.
+struct Quotient {
+  std::int64_t whole, rest;
+};
+__device__ __forceinline__ Quotient divide(std::int64_t n, std::int64_t d) {
+  const auto short_n = static_cast<std::uint32_t>(n), short_d = static_cast<std::uint32_t>(d);
+  return {short_n / short_d, short_n % short_d};
+}
+
 template <class Op>
 __global__ void __launch_bounds__(256) over_rows_kernel(Op op, std::int64_t vectors) {
   const std::int64_t vector = static_cast<std::int64_t>(blockIdx.y) * blockDim.x + threadIdx.x;

@@ -32,11 +32,10 @@ __device__ Y rounded(float value) {
 
 template <int kLeaves, class Y>
 __global__ void add_leaves_kernel(LeafSums<Y> a) {
-  const std::int64_t groups = (a.outputs + kColumns - 1) / kColumns;
-  const std::int64_t index =
-      static_cast<std::int64_t>(blockIdx.x) * kThreads + static_cast<std::int64_t>(threadIdx.x);
-  if (index >= a.rows * groups) return;
-  const std::int64_t row = index / groups, column = index % groups * kColumns;
+  const std::int64_t row = blockIdx.x;
+  const std::int64_t column =
+      (static_cast<std::int64_t>(blockIdx.y) * kThreads + threadIdx.x) * kColumns;
+  if (column >= a.outputs) return;
   float4 leaf[kLeaves];
 #pragma unroll
   for (int i = 0; i < kLeaves; ++i)
@@ -65,7 +64,7 @@ __global__ void add_leaves_kernel(LeafSums<Y> a) {
 
 template <class Y>
 void add_leaves_as(Context& ctx, const LeafSums<Y>& a, int leaves) {
-  const Grid grid{ceil_div(a.rows * ceil_div(a.outputs, kColumns), kThreads)};
+  const Grid grid{a.rows, ceil_div(a.outputs, kThreads * kColumns)};
   switch (leaves) {
     case 1:
       return launch(ctx, add_leaves_kernel<1, Y>, grid, kThreads, 0, a);

@@ -102,10 +102,10 @@ struct WriteToken {
 
   __device__ void operator()(std::int64_t token, std::int64_t vector) const {
     const std::int64_t channel = vector * kCount;
-    const std::int64_t head = channel / head_dim, inside = channel % head_dim;
-    const std::int64_t slot = slot_mapping[token];
-    T* keys = kv_blocks + slot / block_size * kv_block_stride + head * 2 * block_size * head_dim +
-              slot % block_size * head_dim + inside;
+    const auto [head, inside] = divide(channel, head_dim);
+    const auto [block, place] = divide(slot_mapping[token], block_size);
+    T* keys = kv_blocks + block * kv_block_stride + head * 2 * block_size * head_dim +
+              place * head_dim + inside;
     store(keys, load<kCount>(k + token * k_stride + channel));
     store(keys + block_size * head_dim, load<kCount>(v + token * v_stride + channel));
   }

@@ -43,7 +43,7 @@ struct Rotate {
   std::int64_t x_stride, cos_stride, sin_stride, half;
 
   __device__ void operator()(std::int64_t token, std::int64_t vector) const {
-    const std::int64_t head = vector * kCount / half, j = vector * kCount % half;
+    const auto [head, j] = divide(vector * kCount, half);
     T* low_at = x + token * x_stride + head * 2 * half + j;
     auto low = load<kCount>(low_at), high = load<kCount>(low_at + half);
     const auto c = load<kCount>(cos_table + token * cos_stride + j);
@@ -84,9 +84,11 @@ struct Interpolate {
 
   __device__ void operator()(std::int64_t patch, std::int64_t vector) const {
     // Merge order: block row, block column, row in the block, column in the block.
-    const std::int64_t block = patch / (merge * merge), inside = patch % (merge * merge);
-    const Corner vertical(side, rows, block / (columns / merge) * merge + inside / merge);
-    const Corner horizontal(side, columns, block % (columns / merge) * merge + inside % merge);
+    const auto [block, inside] = divide(patch, merge * merge);
+    const auto [block_row, block_column] = divide(block, columns / merge);
+    const auto [row, column] = divide(inside, merge);
+    const Corner vertical(side, rows, block_row * merge + row);
+    const Corner horizontal(side, columns, block_column * merge + column);
     const float fy = vertical.fraction, fx = horizontal.fraction;
     const float weight[4] = {rounded<T>((1 - fy) * (1 - fx)), rounded<T>((1 - fy) * fx),
                              rounded<T>(fy * (1 - fx)), rounded<T>(fy * fx)};
@@ -117,10 +119,12 @@ struct PatchPosition {
   std::int64_t rows, columns, merge;
 
   __device__ void operator()(std::int64_t frame, std::int64_t patch) const {
-    const std::int64_t block = patch / (merge * merge), inside = patch % (merge * merge);
+    const auto [block, inside] = divide(patch, merge * merge);
+    const auto [block_row, block_column] = divide(block, columns / merge);
+    const auto [row, column] = divide(inside, merge);
     const std::int64_t at = frame * rows * columns + patch;
-    row_of[at] = static_cast<std::int32_t>(block / (columns / merge) * merge + inside / merge);
-    column_of[at] = static_cast<std::int32_t>(block % (columns / merge) * merge + inside % merge);
+    row_of[at] = static_cast<std::int32_t>(block_row * merge + row);
+    column_of[at] = static_cast<std::int32_t>(block_column * merge + column);
   }
 };
 

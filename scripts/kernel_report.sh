@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Reports registers, stack, spills, shared memory and tensor-core instructions of every CUDA kernel. Needs nvcc, no GPU.
+# Reports registers, stack, spills, shared memory and tensor-core instructions of every CUDA kernel, and facts of its main
+# loop. Needs nvcc, no GPU.
 #   scripts/kernel_report.sh [--arch A] [--output DIR] [--only PATTERN]
 #     --arch A        sm_80, sm_90a, sm_100a, sm_120a … (sm_90a)
 #     --output DIR    kernels.txt, a table, and kernels.json (build/kernels-A)
 #     --only PATTERN  only sources whose path matches; demands on other kernels are then ignored
-# Exits 1 when a kernel breaks a demand of scripts/gpu/hot_kernels.txt: a spill, or no mma where one is required.
-# Instructions are counted in SASS where cuobjdump is found, else in PTX; the table says which.
+# Exits 1 when a kernel breaks a demand of scripts/gpu/hot_kernels.txt: a spill, no mma where one is required, or a main
+# loop below its floors. Loops are read from SASS by cuobjdump, which is found beside nvcc, in PATH or in build/cuda-tools
+# (`pip install --target build/cuda-tools nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm`). Without it instructions are counted
+# in PTX and loops are not judged; the table says so.
 #   RETINUE_JOBS  number of compilers at once (one per core)
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -16,7 +19,7 @@ while [ $# -gt 0 ]; do
     --arch) arch=${2:?[kernels] --arch wants a name like sm_90a}; shift 2 ;;
     --output) output=${2:?[kernels] --output wants a folder}; shift 2 ;;
     --only) only=${2:?[kernels] --only wants a pattern}; shift 2 ;;
-    --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --help) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "[kernels] unknown option $1. Known: --arch --output --only" >&2; exit 2 ;;
   esac
 done
@@ -39,7 +42,8 @@ mapfile -t commands < <(sed -n 's/^ *"command": "\(.*\.cu -o .*\)",\{0,1\}$/\1/p
 [ ${#commands[@]} -gt 0 ] || { echo "[kernels] the build has no .cu that matches '$only'" >&2; exit 2; }
 nvcc=$(grep -o '[^ "]*/nvcc' <<<"${commands[0]}" | head -n 1)
 toolkit=$(dirname "$nvcc")
-disassembler=$(PATH=$PATH:$toolkit command -v cuobjdump || true)
+PATH=$PATH:$toolkit:$root/build/cuda-tools/nvidia/cu13/bin  # cuobjdump calls nvdisasm
+disassembler=$(command -v cuobjdump || true)
 counted=PTX
 if [ -n "$disassembler" ]; then counted=SASS; fi
 
@@ -57,7 +61,10 @@ report_one() {
   cat "$folder"/*.ptx >"$folder/all.txt"
   if [ -n "$disassembler" ]; then "$disassembler" -sass "$folder/object.o" >"$folder/sass.txt"; else : >"$folder/sass.txt"; fi
   awk -f scripts/gpu/kernel_facts.awk kind=ptxas "$folder/ptxas.log" kind=ptx "$folder/all.txt" \
-    kind=sass "$folder/sass.txt" >"$folder/facts"
+    kind=sass "$folder/sass.txt" >"$folder/of_kernels"
+  awk -f scripts/gpu/loop_facts.awk "$folder/sass.txt" >"$folder/of_loops"
+  awk -F'\t' 'FNR == NR { loop[$1] = substr($0, length($1) + 2); next }
+    { print $0 "\t" ($1 in loop ? loop[$1] : "-\t-\t-\t-\t-") }' "$folder/of_loops" "$folder/of_kernels" >"$folder/facts"
   cut -f1 "$folder/facts" | c++filt | awk -f scripts/gpu/short_names.awk >"$folder/names"
   cut -f2- "$folder/facts" | paste "$folder/names" - | sed "s|^|${source#"$root"/}\t|" >"$work/$number.facts"
   find "$folder" -mindepth 1 -delete
@@ -82,7 +89,7 @@ if [ "$only" != . ]; then
   awk -F'\t' '{print $2}' "$work/all" >"$work/selected"
   while read -r line; do
     case $line in '#'* | '') continue ;; esac
-    if grep -qxE -- "${line%%[[:space:]]*}" "$work/selected"; then echo "$line"; fi
+    if grep -qxE -- "${line%%  *}" "$work/selected"; then echo "$line"; fi
   done <scripts/gpu/hot_kernels.txt >"$work/demands"
   # awk finds the end of its first file by its lines (FNR == NR), so the file needs at least one.
   echo '#' >>"$work/demands"

@@ -74,39 +74,87 @@ END
 
 # judge DEMANDS < kernels
 judge() { printf '%s\n' "$1" >demands.txt; awk -f "$parts/judge_kernels.awk" demands.txt -; }
-kernel() { printf 'a.cu\t%s\t32\t0\t%d\t%d\t0\t%d\t0\t0\t0\n' "$1" "$2" "$2" "$3"; }
+# kernel NAME SPILLED MMA [LOOP]: instructions, mma, calls, local, bytes of the main loop
+kernel() {
+  printf 'a.cu\t%s\t32\t0\t%d\t%d\t0\t%d\t0\t0\t0\t%s\n' "$1" "$2" "$2" "$3" "${4:-$'-\t-\t-\t-\t-'}"
+}
+
+write_sass() {
+  cat >sass.txt <<'END'
+		Function : _Z4fastIiEvPT_
+        /*0000*/                   LDC R1, c[0x0][0x28] ;   /* 0x00000a00ff017b82 */
+                                                            /* 0x000e620000000800 */
+        /*0010*/                   LDG.E R2, [R4.64] ;
+        /*0020*/              @!P0 BRA 0x10 ;
+        /*0030*/                   LDGSTS.E.BYPASS.128 [R3], [R4.64] ;
+        /*0040*/                   HMMA.16816.F32.BF16 R4, R8, R12, R4 ;
+        /*0050*/                   HMMA.16816.F32.BF16 R4, R8, R12, R4 ;
+        /*0060*/               @P1 CALL.REL.NOINC 0x100 ;
+        /*0070*/                   STL [R1], R2 ;
+        /*0080*/               @P0 BRA 0x30 ;
+        /*0090*/                   BRA.U UP0, 0x10 ;
+        /*00a0*/                   EXIT ;
+        /*00b0*/                   BRA 0xb0 ;
+		Function : _Z8straightPf
+        /*0000*/                   LDG.E.64 R2, [R4.64] ;
+        /*0010*/                   EXIT ;
+        /*0020*/                   BRA 0x20 ;
+END
+}
+test_the_main_loop_is_the_smallest_with_the_most_mma() {
+  write_sass
+  expect_equal "$(awk -f "$parts/loop_facts.awk" sass.txt | sed -n 1p)" $'_Z4fastIiEvPT_\t6\t2\t1\t1\t16'
+}
+test_a_kernel_without_loops_counts_whole() {
+  write_sass
+  expect_equal "$(awk -f "$parts/loop_facts.awk" sass.txt | sed -n 2p)" $'_Z8straightPf\t3\t0\t0\t0\t8'
+}
+test_a_main_loop_below_its_floors_is_bad() {
+  while IFS='|' read -r loop what; do
+    judged=$(kernel k 0 8 "$(tr ' ' '\t' <<<"$loop")" | judge 'k  10%  whole  16  the hot one') && fail "$loop passed"
+    expect_match "$judged" "^BAD: $what"
+  done <<'END'
+100 9 0 0 16|9 mma among 100 instructions of the main loop, wanted 10%
+100 10 1 0 16|the main loop has 1 calls and 0 accesses to local memory
+100 10 0 2 16|the main loop has 0 calls and 2 accesses to local memory
+100 10 0 0 8|the main loop reads at most 8 bytes at once, wanted 16
+END
+  kernel k 0 8 $'100\t10\t1\t0\t16' | judge 'k  10%  calls  16  the hot one' >judged || fail 'a call that is allowed failed'
+  kernel k 0 8 $'100\t10\t0\t0\t16' | judge 'k  10%  whole  16  the hot one' >judged || fail 'a loop at its floors failed'
+  kernel k 0 8 | judge 'k  10%  whole  16  the hot one' >judged || fail 'a loop that was not read failed'
+}
 
 test_a_kernel_that_spills_is_bad() {
   judged=$(kernel k 8 0 | judge '# none') && fail 'a spill passed'
   expect_match "$judged" '^BAD: spills 8 bytes'
 }
 test_a_spill_may_be_excused_with_a_reason() {
-  judged=$(kernel 'wide<256>' 8 4 | judge 'wide<256> mma spills no model has it') || fail 'an excused spill failed'
+  judged=$(kernel 'wide<256>' 8 4 | judge 'wide<256>  mma  spills  -  no model has it') || fail 'an excused spill failed'
   expect_match "$judged" '^ok: no model has it'
 }
 test_a_kernel_without_mma_where_one_is_meant_is_bad() {
-  judged=$(kernel attention 0 0 | judge 'attention mma whole the hot one') && fail 'a missing mma passed'
+  judged=$(kernel attention 0 0 | judge 'attention  mma  whole  -  the hot one') && fail 'a missing mma passed'
   expect_match "$judged" '^BAD: no mma, though the hot one'
 }
 test_a_demand_that_names_no_kernel_is_an_error() {
-  judged=$( (kernel k 0 0 | judge 'renamed mma whole x') 2>&1) && fail 'a demand without a kernel passed'
+  judged=$( (kernel k 0 0 | judge 'renamed  mma  whole  -  x') 2>&1) && fail 'a demand without a kernel passed'
   expect_match "$judged" 'no kernel is called renamed'
 }
 test_a_malformed_line_of_demands_is_an_error() {
-  judged=$( (kernel k 0 0 | judge 'k tensor whole x') 2>&1) && fail 'a malformed line passed'
+  judged=$( (kernel k 0 0 | judge 'k  tensor  whole  -  x') 2>&1) && fail 'a malformed line passed'
   expect_match "$judged" 'demands.txt:1: wanted PATTERN'
 }
 test_every_demand_of_the_project_has_a_reason() {
   while read -r line; do
     case $line in '#'* | '') continue ;; esac
-    expect_match "$line" '^[^ ]+ +(mma|-) +(whole|spills) +[a-z]'
+    expect_match "$line" '  (mma|-|[0-9]+%) +(whole|calls|spills) +(-|[0-9]+) +[a-z]'
   done <"$parts/hot_kernels.txt"
 }
 test_table_and_json_hold_every_kernel() {
   { kernel 'a<"x">' 0 2; kernel b 0 0; } | judge '# none' >judged.tsv
   variables=(-v arch=sm_90a -v version=13.0.88 -v revision=abc -v counted=PTX)
   table=$(awk "${variables[@]}" -f "$parts/kernel_table.awk" judged.tsv)
-  expect_match "$table" 'kernels for sm_90a, nvcc 13.0.88, revision abc; instructions counted in PTX'
+  expect_match "$table" 'kernels for sm_90a, nvcc 13.0.88, revision abc; instructions counted in PTX; main loops not read'
   expect_match "$table" '^\| a: b +\| +32 \|'
   json=$(awk "${variables[@]}" -f "$parts/kernel_json.awk" judged.tsv)
   expect_match "$json" '"kernel": "a<\\"x\\">", "registers": 32'

@@ -166,11 +166,6 @@ class Converter {
         source_(from),
         choice_(choose(load_model_config(from).text)) {
     for (const std::string& name : checkpoint_.names()) {
-      if (name.ends_with("_scale_inv"))
-        throw UsageError(
-            fmt::format("[quantize] {} holds {}, a scale of FP8, and its config.json has no "
-                        "quantization_config. Name the folder of the bfloat16 model.",
-                        from, name));
       by_file_[checkpoint_.file_of(name).path()].push_back(name);
       all_bytes_ += static_cast<std::int64_t>(checkpoint_.find(name)->bytes.size());
     }

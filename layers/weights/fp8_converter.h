@@ -23,6 +23,7 @@ struct Fp8Conversion {
 /// gate and up, stay as they are. Every other tensor and the small files are copied, but for the
 /// model card (README.md), which describes the source; config.json gets its quantization_config.
 /// Shards keep their names.
+///   from      its tensors are those of its config.json: nothing here looks for others
 ///   to        must not exist, or be an empty folder; it appears when it is complete. Until then
 ///             `to`.part is there; what a killed conversion left in it is removed
 ///   progress  called with the bytes read so far, and all, after each projection and each 4 MiB of

@@ -75,7 +75,8 @@ Room room_of(const std::string& path) {
 void add_model(const Session& session, const RunOptions& options, RankFacts& facts) {
   facts.model = options.model;
   try {
-    check_weights(options, load_model_files(options));
+    const ModelFiles model = load_model_files(options);
+    check_weights(options, model.config, model.computation);
     if (!options.weights.random) {
       const layers::Checkpoint checkpoint(options.model);
       facts.weights_bytes = 0;

@@ -2,6 +2,7 @@
 #include "parallel/base/check.h"
 #include "parallel/base/exit_code.h"
 #include "runtime/jobs/job.h"
+#include "runtime/jobs/replica.h"
 #include "runtime/jobs/stop_signal.h"
 
 #include <fmt/format.h>
@@ -46,6 +47,9 @@ int run_quantize(const QuantizeOptions& options, std::FILE* out) {
   const int threads = options.threads > 0
                           ? options.threads
                           : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  RunOptions source;
+  source.model = options.model;
+  check_weights(source, layers::load_model_config(options.model), {});
   StopSignal signal(true);
   signal.set_in_flight(true);
   Progress progress(options.quiet || options.no_progress);

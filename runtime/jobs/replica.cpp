@@ -127,15 +127,16 @@ EngineSizing sizing_for(const RunOptions& options, const ModelFiles& model,
   return sizing;
 }
 
-void check_weights(const RunOptions& options, const ModelFiles& model) {
+void check_weights(const RunOptions& options, const layers::ModelConfig& config,
+                   const layers::Computation& computation) {
   // On a CPU, since a plan for GPUs judges blocks of FP8 by the parts of a mesh.
   Context ctx = Context::plan(Device{}, 1);
   MemoryLedger ledger;
   layers::ModelOptions planned;
-  planned.computation = model.computation;
-  planned.pixel_values = pixel_values(model.config.vision);
-  const auto source = open_weights(options, model.config, nullptr);
-  const layers::Qwen3Vl checked(ctx, ledger, model.config, {}, source.get(), planned);
+  planned.computation = computation;
+  planned.pixel_values = pixel_values(config.vision);
+  const auto source = open_weights(options, config, nullptr);
+  const layers::Qwen3Vl checked(ctx, ledger, config, {}, source.get(), planned);
 }
 
 Communicator* loaders(const Session& session, const RunOptions& options, Communicator& together) {

@@ -52,7 +52,8 @@ using WrapCommunicator = std::function<std::unique_ptr<Communicator>(Communicato
 /// Compares the tensors in the headers of the checkpoint's files with config.json, as a job does at
 /// its start; reads no weights. Random weights always fit.
 /// Throws: UsageError naming the tensor that is missing, unknown, or of another shape or type.
-void check_weights(const RunOptions& options, const ModelFiles& model);
+void check_weights(const RunOptions& options, const layers::ModelConfig& config,
+                   const layers::Computation& computation);
 
 /// Returns `together`, over which weights are read once, or null where each rank reads its own
 /// (--weights-read). On one host the page cache reads each byte once, and faster.

@@ -157,7 +157,7 @@ int run_check(const CaptionOptions& options, int ranks, int ranks_per_node, doub
   CaptionOptions on_host = options;
   if (cuda) on_host.run.device = DeviceType::kCpu, on_host.run.reduce = Reduce::kOrdered;
   CaptionJob job = prepare_caption(on_host);
-  check_weights(options.run, job.model);
+  check_weights(options.run, job.model.config, job.model.computation);
   if (cuda) {
     if (!(gpu_memory_gib > 0))
       throw UsageError("[--gpu-memory-gib] a plan for --device cuda wants the memory of one GPU");

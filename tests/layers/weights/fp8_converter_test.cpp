@@ -253,14 +253,6 @@ TEST(Fp8Converter, WhatAKilledConversionLeftIsReplaced) {
   EXPECT_TRUE(load_model_config(folder.path("fp8")).fp8);
 }
 
-TEST(Fp8Converter, ScalesWithoutAConfigurationOfFp8AreRefused) {
-  const test::TemporaryFolder folder;
-  EXPECT_EQ(refusal(kCaptioner, folder.path("fp8")), "");
-  fs::copy_file(kCaptioner + "/config.json", folder.path("fp8/config.json"),
-                fs::copy_options::overwrite_existing);
-  EXPECT_THAT(refusal(folder.path("fp8"), folder.path("again")), HasSubstr("a scale of FP8"));
-}
-
 TEST(Fp8Converter, TwoConversionsDoNotWriteToOneFolder) {
   const test::TemporaryFolder folder;
   const std::string to = folder.path("fp8");

@@ -12,6 +12,8 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <memory>
 
 namespace retinue::runtime {
 namespace {
@@ -229,32 +231,42 @@ struct Misfit {
   const char *was, *now;  ///< texts of its files
   const char* refusal;    ///< part of the message
 };
-class CheckedCheckpoint : public Check, public testing::WithParamInterface<Misfit> {};
-
-TEST_P(CheckedCheckpoint, IsRefusedAsAskRefusesIt) {
-  const Misfit& misfit = GetParam();
-  const std::string model = folder_.path("model");
-  std::filesystem::copy(test::source_folder() + "/" + misfit.model, model);
-  for (const auto& entry : std::filesystem::directory_iterator(model))
-    replace_in(entry.path().string(), misfit.was, misfit.now);
-  const auto refusal = [&](const auto& run) -> std::string {
+class RefusedCheckpoint : public Check {
+ protected:
+  static std::string refusal(const std::function<void()>& run) {
     try {
       run();
     } catch (const UsageError& error) {
       return error.what();
     }
     return "";
-  };
-  CaptionOptions checked = options();
-  AskOptions asked;
-  checked.run.model = model, checked.run.dtype = {}, checked.run.weights = {};
-  asked.run = checked.run, asked.prompt = "What is this?";
-  const std::string of_ask = refusal(
-      [&] { test::run_job(1, [&](const Session& session) { return run_ask(session, asked); }); });
-  EXPECT_THAT(of_ask, HasSubstr(misfit.refusal));
-  EXPECT_EQ(refusal([&] { check_of(checked, 1); }), of_ask);
-  checked.run.device = DeviceType::kCuda;
-  EXPECT_EQ(refusal([&] { check_of(checked, 1, 80); }), of_ask);
+  }
+  /// What `ask` says of the checkpoint in model_; the others must say the same.
+  std::string refusal_of_all() {
+    CaptionOptions checked = options();
+    AskOptions asked;
+    checked.run.model = model_, checked.run.dtype = {}, checked.run.weights = {};
+    asked.run = checked.run, asked.prompt = "What is this?";
+    std::string of_ask = refusal(
+        [&] { test::run_job(1, [&](const Session& session) { return run_ask(session, asked); }); });
+    EXPECT_EQ(refusal([&] { check_of(checked, 1); }), of_ask);
+    checked.run.device = DeviceType::kCuda;
+    EXPECT_EQ(refusal([&] { check_of(checked, 1, 80); }), of_ask);
+    const QuantizeOptions quantised{.model = model_, .output = folder_.path("fp8"), .threads = 1};
+    EXPECT_EQ(refusal([&] { run_quantize(quantised, stdout); }), of_ask);
+    EXPECT_FALSE(std::filesystem::exists(quantised.output));
+    return of_ask;
+  }
+  std::string model_ = folder_.path("model");
+};
+class CheckedCheckpoint : public RefusedCheckpoint, public testing::WithParamInterface<Misfit> {};
+
+TEST_P(CheckedCheckpoint, IsRefusedAsAskRefusesIt) {
+  const Misfit& misfit = GetParam();
+  std::filesystem::copy(test::source_folder() + "/" + misfit.model, model_);
+  for (const auto& entry : std::filesystem::directory_iterator(model_))
+    replace_in(entry.path().string(), misfit.was, misfit.now);
+  EXPECT_THAT(refusal_of_all(), HasSubstr(misfit.refusal));
 }
 
 constexpr const char* kQuantised = "tests/golden/fp8/configs/fp8-quantiser";
@@ -267,6 +279,9 @@ INSTANTIATE_TEST_SUITE_P(
                R"("quantization_config": {"quant_method": "fp8", "modules_to_not_convert":
                   ["head", "visual", "q_p", "k_p", "v_p", "gate", "up"]}, "architectures")",
                "by the quantization_config of config.json it is F8_E4M3"},
+        Misfit{"a_layer_that_is_not_in_the_config", "configs/models/emoji-captioner",
+               R"("num_hidden_layers": 4)", R"("num_hidden_layers": 3)",
+               "tensor(s) that this configuration does not have: model.language_model.layers.3."},
         Misfit{"a_missing_scale", kQuantised, "up_proj.weight_scale_inv",
                "up_proj.weight_scale_xyz", "up_proj.weight_scale_inv is missing"},
         Misfit{"a_scale_of_another_shape", kQuantised,

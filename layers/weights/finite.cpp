@@ -62,11 +62,4 @@ void check_finite(const std::string& path, const std::string& tensor, StoredType
         path, static_cast<std::uint64_t>(offset) / size_bytes(type) + *at, tensor));
 }
 
-std::optional<std::size_t> first_negative(StoredType type, std::span<const std::byte> bytes) {
-  const std::size_t size = size_bytes(type);
-  for (std::size_t last = size - 1; last < bytes.size(); last += size)
-    if ((bytes[last] & std::byte{0x80}) != std::byte{0}) return last / size;
-  return std::nullopt;
-}
-
 }  // namespace retinue::layers

@@ -19,7 +19,4 @@ std::optional<std::size_t> first_not_finite(StoredType type, std::span<const std
 void check_finite(const std::string& path, const std::string& tensor, StoredType type,
                   std::int64_t offset, std::span<const std::byte> bytes);
 
-/// The index of the first element with a minus, zeros included; of floating point.
-std::optional<std::size_t> first_negative(StoredType type, std::span<const std::byte> bytes);
-
 }  // namespace retinue::layers

@@ -2,6 +2,7 @@
 
 #include "layers/spec/fp8_weights.h"
 #include "layers/weights/finite.h"
+#include "layers/weights/fp8_scales.h"
 #include "parallel/base/check.h"
 #include "parallel/base/rng.h"
 
@@ -131,15 +132,7 @@ void CheckpointSource::read_bytes(const std::string& name, std::int64_t offset,
                                   std::span<std::byte> to) {
   checkpoint_.file_of(name).read(name, offset, to);
   read_bytes_ += static_cast<std::int64_t>(to.size());
-  const StoredType type = checkpoint_.find(name)->type;
-  check_finite(checkpoint_.file_of(name).path(), name, type, offset, to);
-  if (!name.ends_with(kScaleSuffix)) return;
-  if (const auto at = first_negative(type, to))
-    throw UsageError(
-        fmt::format("[checkpoint] {}: element {} of tensor {} is negative, and a scale is not. The "
-                    "file is damaged: download it or convert it again",
-                    checkpoint_.file_of(name).path(),
-                    static_cast<std::uint64_t>(offset) / size_bytes(type) + *at, name));
+  check_finite(checkpoint_.file_of(name).path(), name, checkpoint_.find(name)->type, offset, to);
 }
 
 const StoredTensor& CheckpointSource::checked(const std::string& name, const Shape& shape,
@@ -170,7 +163,7 @@ const StoredTensor& CheckpointSource::checked(const std::string& name, const Sha
 
 void CheckpointSource::require(const std::string& name, const Shape& shape, DType dtype) {
   checked(name, shape, dtype);
-  used_.insert(name);
+  if (used_.insert(name).second && name.ends_with(kScaleSuffix)) check_scales(checkpoint_, name);
 }
 
 void CheckpointSource::read(const std::string& name, const Shape& shape, const WeightSlice& slice,

@@ -50,8 +50,8 @@ class WeightSource {
  public:
   virtual ~WeightSource() = default;
   /// Announces that `name` will be read as `dtype`; its whole shape must be `shape`.
-  /// Throws: UsageError when it is missing, or of another shape, or of a type that cannot be read so:
-  ///         f8_e4m3 is only read as it is, and only as f8_e4m3.
+  /// Throws: UsageError when it is missing, of another shape, or of a type that cannot be read so:
+  ///         f8_e4m3 is only read as f8_e4m3. As check_scales() for its scales, which follow it.
   virtual void require(const std::string& /*name*/, const Shape& /*shape*/, DType /*dtype*/) {}
   /// The rule of a required tensor whose elements are computed and not read; else none.
   [[nodiscard]] virtual std::optional<ops::RandomRule> rule(const std::string& /*name*/,

@@ -50,8 +50,9 @@ RankShare take_share(const Session& session, const RunOptions& options, const Mo
 using WrapCommunicator = std::function<std::unique_ptr<Communicator>(Communicator& inner)>;
 
 /// Compares the tensors in the headers of the checkpoint's files with config.json, as a job does at
-/// its start; reads no weights. Random weights always fit.
-/// Throws: UsageError naming the tensor that is missing, unknown, or of another shape or type.
+/// its start; of their values it reads scales of FP8 alone. Random weights always fit.
+/// Throws: UsageError naming the tensor that is missing, unknown, or of another shape or type, and
+///         the scale that cannot be right.
 void check_weights(const RunOptions& options, const layers::ModelConfig& config,
                    const layers::Computation& computation);
 

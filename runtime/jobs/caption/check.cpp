@@ -172,6 +172,12 @@ int run_check(const CaptionOptions& options, int ranks, int ranks_per_node, doub
       fmt::format("{}{}{}", name(job.model.computation.dtype),
                   job.model.config.fp8 ? ", projections of the decoder in FP8" : "",
                   job.model.computation.kv_dtype ? ", KV cache in FP8" : ""));
+  say(out, "weights",
+      options.run.weights.random
+          ? options.run.weights.text()
+          : fmt::format("names, shapes{} fit config.json; values were not read: a run refuses NaN "
+                        "and infinity",
+                        job.model.config.fp8 ? ", types and scales" : " and types"));
   say(out, "pixels",
       fmt::format("{} to {} per image, at most {} per video", job.model.processor.image.min_pixels,
                   job.model.processor.image.max_pixels, job.model.processor.video.max_pixels));

@@ -8,9 +8,12 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <limits>
 #include <map>
 #include <vector>
 
@@ -124,14 +127,38 @@ TEST_F(Fp8Checkpoint, ScalesOfAnotherShapeAreNamedWithBothShapes) {
   EXPECT_THAT(refusal(), AllOf(HasSubstr(kScales), HasSubstr("[1, 2]")));
 }
 
-TEST_F(Fp8Checkpoint, AScaleThatIsNotFiniteIsNamed) {
-  tensors_.at(kScales).bytes[4] = std::byte{0xC0}, tensors_.at(kScales).bytes[5] = std::byte{0x7F};
-  EXPECT_THAT(refusal(), AllOf(HasSubstr("element 2 of tensor " + kScales), HasSubstr("NaN")));
+TEST_F(Fp8Checkpoint, AScaleThatCannotBeRightIsNamedByItsBlock) {
+  const auto refusal_of_scale = [&](float scale) {
+    const BFloat16 stored = to_bfloat16(scale);
+    std::memcpy(tensors_.at(kScales).bytes.data() + 4, &stored, 2);  // of four, in rows of two
+    return refusal();
+  };
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const float scale :
+       {std::numeric_limits<float>::quiet_NaN(), kInfinity, -kInfinity, -0.5F, 0.0F, -0.0F, 3e38F})
+    EXPECT_THAT(refusal_of_scale(scale),
+                AllOf(HasSubstr(path() + ": the scale of block [1, 0] in tensor " + kScales),
+                      HasSubstr("retinue quantize")))
+        << scale;
+  // 448 times it is the largest weight: 448 · 0x1p119 < 0x1p128 <= 448 · 0x1.8p119.
+  EXPECT_THAT(refusal_of_scale(0x1.8p119F), HasSubstr("is infinite"));
+  EXPECT_EQ(refusal_of_scale(0x1p119F), "");
+  EXPECT_EQ(refusal_of_scale(0x1p-126F), "");
 }
 
-TEST_F(Fp8Checkpoint, ANegativeScaleIsNamed) {
-  tensors_.at(kScales).bytes[5] |= std::byte{0x80};
-  EXPECT_THAT(refusal(), AllOf(HasSubstr("element 2 of tensor " + kScales), HasSubstr("negative")));
+// Some converters divide by the largest weight and save such blocks with a scale of zero.
+TEST_F(Fp8Checkpoint, AScaleOfZeroIsRightForABlockOfZeros) {
+  tensors_.at(kScales).bytes[4] = tensors_.at(kScales).bytes[5] = std::byte{0};
+  std::vector<std::byte>& weights = tensors_.at(kModule + ".weight").bytes;
+  for (std::size_t row = 128; row < 256; ++row)
+    std::fill_n(weights.begin() + static_cast<std::ptrdiff_t>(row * 256), 128,
+                row % 2 == 0 ? std::byte{0x80} : std::byte{0});
+  EXPECT_EQ(refusal(), "");
+  weights[255 * 256 + 127] = std::byte{1};
+  EXPECT_THAT(refusal(), HasSubstr("is 0, wanted a positive number, since not all weights of the "
+                                   "block are 0"));
+  weights[255 * 256 + 127] = std::byte{0x7F};  // as transformers 4.57 quantises zeros: 0 · inf
+  EXPECT_THAT(refusal(), HasSubstr("is 0, wanted a positive number"));
 }
 
 TEST_F(Fp8Checkpoint, AWeightThatIsNoNumberIsNamed) {

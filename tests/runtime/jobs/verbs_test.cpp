@@ -1,4 +1,5 @@
 // `ask`, `check` and `quantize`.
+#include "layers/weights/checkpoint.h"
 #include "runtime/jobs/job.h"
 #include "runtime/jobs/prepared_request.h"
 #include "runtime/jobs/stop_signal.h"
@@ -10,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <csignal>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -270,6 +272,32 @@ TEST_P(CheckedCheckpoint, IsRefusedAsAskRefusesIt) {
 }
 
 constexpr const char* kQuantised = "tests/golden/fp8/configs/fp8-quantiser";
+
+/// Fp8Checkpoint of the tests of weights has the other wrong scales.
+TEST_F(RefusedCheckpoint, AScaleThatIsNoNumberIsRefusedAsAskRefusesIt) {
+  std::filesystem::copy(test::source_folder() + "/" + kQuantised, model_);
+  const std::string name = "model.language_model.layers.0.mlp.up_proj.weight_scale_inv";
+  const std::string path = layers::Checkpoint(model_).file_of(name).path();
+  std::string text = test::read_text(path);
+  std::uint64_t header = 0;
+  std::memcpy(&header, text.data(), sizeof header);
+  const Json tensor = Json::parse(text.substr(sizeof header, header))[name];
+  ASSERT_EQ(tensor["dtype"], "BF16");
+  text.replace(sizeof header + header + tensor["data_offsets"][0].get<std::size_t>(), 2,
+               "\xC0\x7F");
+  test::write_text(path, text);
+  EXPECT_THAT(refusal_of_all(), HasSubstr("the scale of block [0, 0] in tensor " + name));
+}
+
+TEST_F(Check, SaysThatTheValuesOfWeightsWereNotRead) {
+  EXPECT_THAT(check_of(options(), 1), HasSubstr("random:"));
+  CaptionOptions asked = options();
+  asked.run.model = test::source_folder() + "/" + kQuantised;
+  asked.run.dtype = {}, asked.run.weights = {};
+  EXPECT_THAT(check_of(asked, 1), HasSubstr("types and scales fit config.json; values were not "
+                                            "read"));
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Fp8, CheckedCheckpoint,
     testing::Values(

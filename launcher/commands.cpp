@@ -14,6 +14,7 @@
 #include "parallel/base/exit_code.h"
 #include "parallel/base/log.h"
 #include "parallel/base/named.h"
+#include "parallel/base/path_error.h"
 #include "parallel/comm/mpi/mpi_world.h"
 #include "parallel/comm/mpi/watch.h"
 #include "parallel/device/choose_device.h"
@@ -45,9 +46,7 @@ Log::Options log_options(const LaunchOptions& launch, int tensor, const World& w
   if (!launch.log_dir.empty()) {
     std::error_code error;
     std::filesystem::create_directories(launch.log_dir, error);
-    if (error)
-      throw UsageError(fmt::format("[log] {} cannot be made: {}. Choose another --log-dir.",
-                                   launch.log_dir, error.message()));
+    if (error) fail_to_make(launch.log_dir, "[--log-dir]", error.value());
   }
   return {.rank = world.rank(),
           .place = tensor > 0

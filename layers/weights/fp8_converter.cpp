@@ -6,6 +6,7 @@
 #include "layers/weights/weight_source.h"
 #include "parallel/base/check.h"
 #include "parallel/base/file.h"
+#include "parallel/base/path_error.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -142,11 +143,11 @@ std::string without_suffix(const std::string& name) {
 /// Throws: SystemError with the reason of the disk, which a stream of C++ does not have.
 void write_file(const fs::path& path, const std::string& bytes) {
   std::FILE* file = std::fopen(path.c_str(), "wb");
-  const bool ok = file != nullptr &&
-                  std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size() &&
+  if (file == nullptr) fail_to_make(path.string(), "[quantize]", errno);
+  const bool ok = std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size() &&
                   std::fflush(file) == 0 && ::fsync(::fileno(file)) == 0;
   const int error = errno;
-  if (file != nullptr) std::fclose(file);
+  std::fclose(file);
   if (!ok)
     throw SystemError(
         fmt::format("[quantize] {} cannot be written: {}. Make room or mend the disk, then run the "
@@ -360,11 +361,12 @@ class PartFolder {
           "[quantize] {} exists, and no conversion made it. Remove it, or choose another --output.",
           path_.string()));
     fs::create_directories(path_, error);
-    if (error) fail("made", error);
+    if (error) fail_to_make(path_.string(), "[--output]", error.value());
     lock_ = ::open(lock().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (lock_ < 0 || ::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    if (lock_ < 0) fail_to_make(lock().string(), "[--output]", errno);
+    if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
       const int reason = errno;
-      if (lock_ >= 0) ::close(lock_);
+      ::close(lock_);
       if (reason == EWOULDBLOCK)
         throw UsageError(fmt::format(
             "[quantize] another conversion writes to {}. Wait for it, or choose another --output.",
@@ -394,9 +396,10 @@ class PartFolder {
 
  private:
   [[nodiscard]] fs::path lock() const { return path_ / ".retinue-quantize"; }
-  [[noreturn]] void fail(const char* what, const std::error_code& error) const {
-    throw SystemError(
-        fmt::format("[quantize] {} cannot be {}: {}", path_.string(), what, error.message()));
+  [[noreturn]] void fail(const std::string& what, const std::error_code& error) const {
+    throw SystemError(fmt::format(
+        "[quantize] {} cannot be {}: {}. Mend the disk, then run the same command again.",
+        path_.string(), what, error.message()));
   }
   /// Removes what a killed conversion left.
   void remove_all_but(const fs::path& kept) const {

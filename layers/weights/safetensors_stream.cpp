@@ -1,6 +1,7 @@
 #include "layers/weights/safetensors_stream.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/path_error.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -35,7 +36,7 @@ SafetensorsStream::SafetensorsStream(std::string path, const std::vector<Entry>&
   for (std::size_t i = 0; i < length.size(); ++i)
     length[i] = static_cast<unsigned char>((text.size() >> (8 * i)) & 0xFFU);
   file_ = std::fopen((path_ + ".part").c_str(), "wb");
-  if (file_ == nullptr) fail("cannot be made");
+  if (file_ == nullptr) fail_to_make(path_ + ".part", "[safetensors]", errno);
   if (std::fwrite(length.data(), 1, length.size(), file_) != length.size() ||
       std::fwrite(text.data(), 1, text.size(), file_) != text.size())
     fail("cannot be written");
@@ -65,7 +66,10 @@ void SafetensorsStream::fail(const char* what) {
   const std::string reason = std::strerror(errno);
   if (file_ != nullptr) std::fclose(std::exchange(file_, nullptr));
   std::remove((path_ + ".part").c_str());
-  throw SystemError(fmt::format("[safetensors] {}: {}: {}", path_, what, reason));
+  throw SystemError(
+      fmt::format("[safetensors] {} {}: {}. Make room or mend the disk, then run the same command "
+                  "again.",
+                  path_, what, reason));
 }
 
 }  // namespace retinue::layers

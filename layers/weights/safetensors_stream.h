@@ -26,7 +26,7 @@ class SafetensorsStream {
     Shape shape;
   };
   /// Begins PATH.part.
-  /// Throws (all members do): SystemError naming the file where it cannot be written.
+  /// Throws: as fail_to_make(); SystemError, as the others, where it cannot be written.
   SafetensorsStream(std::string path, const std::vector<Entry>& entries,
                     const std::map<std::string, std::string>& metadata = {});
   /// Without finish(): removes what was written.

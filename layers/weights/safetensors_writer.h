@@ -24,7 +24,7 @@ class SafetensorsWriter {
 
   /// Writes beside `path` and renames: a file of that name is complete or untouched. The bytes are
   /// on the disk when it returns.
-  /// Throws: SystemError when it cannot be written.
+  /// Throws: as SafetensorsStream.
   void write(const std::string& path) const;
 
  private:

@@ -1,13 +1,12 @@
 #include "parallel/base/log.h"
 
-#include "parallel/base/check.h"
+#include "parallel/base/path_error.h"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 
 namespace retinue {
 
@@ -15,9 +14,7 @@ Log::Log(Options options) : options_(std::move(options)) {
   if (options_.directory.empty()) return;
   const std::string path = fmt::format("{}/rank-{:04}.log", options_.directory, options_.rank);
   file_ = std::fopen(path.c_str(), "a");
-  if (file_ == nullptr)
-    throw UsageError(fmt::format("[log] {} cannot be written: {}. Choose another --log-dir.", path,
-                                 std::strerror(errno)));
+  if (file_ == nullptr) fail_to_make(path, "[--log-dir]", errno);
 }
 
 Log::~Log() {

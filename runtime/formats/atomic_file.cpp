@@ -1,6 +1,7 @@
 #include "runtime/formats/atomic_file.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/path_error.h"
 
 #include <fmt/format.h>
 
@@ -29,7 +30,10 @@ bool write_all(int fd, std::string_view text) {
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), part_(path_ + ".part") {
   fd_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd_ < 0) fail("cannot be made");
+  if (fd_ >= 0) return;
+  // The folder was there, and the same command makes it again.
+  if (errno == ENOENT) fail("cannot be made");
+  fail_to_make(part_, "[output]", errno);
 }
 
 AtomicFile::~AtomicFile() {

@@ -8,7 +8,7 @@ namespace retinue::runtime {
 /// A file that is whole or absent: written under another name, made durable, then renamed.
 class AtomicFile {
  public:
-  /// Throws: SystemError, as the others, when the disk refuses.
+  /// Throws: as fail_to_make(); SystemError, as the others, when the disk refuses.
   explicit AtomicFile(std::string path);
   /// Removes what was written, unless commit() was called.
   ~AtomicFile();

@@ -1,4 +1,5 @@
 #include "layers/decoder/mrope.h"
+#include "layers/weights/safetensors_stream.h"
 #include "layers/weights/safetensors_writer.h"
 #include "parallel/base/build_config.h"
 #include "parallel/base/exit_code.h"
@@ -169,13 +170,16 @@ void check_output(const std::string& path) {
   const auto folder = std::filesystem::path(path).parent_path();
   if (!folder.empty() && !std::filesystem::is_directory(folder, error))
     throw UsageError(fmt::format("[--output] {}: no such folder", folder.string()));
+  if (std::filesystem::is_directory(path, error))
+    throw UsageError(fmt::format("[--output] {} is a folder, wanted the name of a file", path));
+  const layers::SafetensorsStream writable(path, {});  // refused now and not after the run
 }
 
 }  // namespace
 
 int run_trace(const Session& session, const TraceOptions& options) {
   const StopSignal signal(session.world.rank() == 0);
-  check_output(options.output);
+  on_coordinator(session.world, [&] { check_output(options.output); });
   if (options.decode < 0) throw UsageError("[--decode] wants a number of tokens, 0 for none");
   const ModelFiles model = load_model_files(options.ask.run);
   Sampling sampling = resolve_sampling(options.ask.sampling, model);

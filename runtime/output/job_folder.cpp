@@ -2,6 +2,7 @@
 
 #include "parallel/base/check.h"
 #include "parallel/base/file.h"
+#include "parallel/base/path_error.h"
 #include "runtime/formats/atomic_file.h"
 
 #include <fmt/format.h>
@@ -74,21 +75,7 @@ void write_job(const std::string& path, const Json& whole) {
 JobFolder::JobFolder(std::string path) : path_(std::move(path)) {
   std::error_code error;
   std::filesystem::create_directories(path_ + "/journal", error);
-  // The path is the user's fault only where no amount of room or time would make the folder.
-  const bool wrong_path =
-      error == std::errc::permission_denied || error == std::errc::not_a_directory ||
-      error == std::errc::file_exists || error == std::errc::filename_too_long ||
-      error == std::errc::invalid_argument || error == std::errc::read_only_file_system ||
-      error == std::errc::operation_not_permitted ||
-      error == std::errc::too_many_symbolic_link_levels ||
-      error == std::errc::no_such_file_or_directory;
-  if (wrong_path)
-    throw UsageError(fmt::format("[--output] {} cannot be made: {}", path_, error.message()));
-  if (error)
-    throw SystemError(
-        fmt::format("[output] {} cannot be made: {}. Make room or mend the disk, then "
-                    "run the same command again.",
-                    path_, error.message()));
+  if (error) fail_to_make(path_, "[--output]", error.value());
   lock_ = std::make_unique<Lock>(path_);
 }
 
@@ -142,6 +129,7 @@ JobFolder::Lock::Lock(const std::string& job) {
   if (error == EWOULDBLOCK)
     throw UsageError(fmt::format(
         "[--output] {} is in use by a running job. Wait for it, or choose another folder.", job));
+  if (fd < 0) fail_to_make(path, "[--output]", error);
   throw SystemError(fmt::format("[output] {} cannot be locked: {}", path, std::strerror(error)));
 }
 

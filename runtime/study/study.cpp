@@ -2,6 +2,7 @@
 
 #include "parallel/base/check.h"
 #include "parallel/base/exit_code.h"
+#include "parallel/base/path_error.h"
 #include "parallel/base/rng.h"
 #include "runtime/formats/atomic_file.h"
 #include "runtime/study/report/page.h"
@@ -50,6 +51,7 @@ class FolderLock {
     if (error == EWOULDBLOCK)
       throw UsageError(fmt::format(
           "[--output] another study runs in {}. Wait for it, or choose another folder.", folder));
+    if (fd_ < 0) fail_to_make(path, "[--output]", error);
     throw SystemError(fmt::format("[study] {} cannot be locked: {}", path, std::strerror(error)));
   }
   ~FolderLock() { ::close(fd_); }
@@ -129,9 +131,7 @@ void make_folders(const std::string& folder) {
   std::error_code error;
   fs::create_directories(folder + "/cells", error);
   if (!error) fs::create_directories(folder + "/runs", error);
-  if (error)
-    throw UsageError(fmt::format("[--output] {} cannot be made: {}. Choose another folder.", folder,
-                                 error.message()));
+  if (error) fail_to_make(folder, "[--output]", error.value());
 }
 
 /// Runs a cell over `all` items at most and stores its measurement. None when the run fails: its

@@ -280,8 +280,13 @@ TEST(Fp8Converter, AFullDiskIsNamedForEverySmallFile) {
   }
 }
 
-TEST(Fp8Converter, AFolderThatCannotBeMadeIsASystemError) {
-  EXPECT_THROW(convert_to_fp8(kCaptioner, "/proc/fp8", 1, [](auto, auto) {}), SystemError);
+TEST(Fp8Converter, AFolderThatCanNeverBeMadeIsNamed) {
+  const test::TemporaryFolder folder;
+  const std::string longest = folder.path(std::string(250, 'a')), longer = longest + "a";
+  for (const std::string& to : {std::string("/proc/fp8"), std::string("/dev/null/fp8"), longer})
+    EXPECT_THAT(refusal(kCaptioner, to), AllOf(HasSubstr("[--output] " + to + ".part cannot be"),
+                                               HasSubstr("Choose another")));
+  EXPECT_EQ(refusal(kCaptioner, longest), "") << ".part is added";
 }
 
 }  // namespace

@@ -35,8 +35,8 @@ TEST(SafetensorsWriter, RefusesWhatDoesNotFit) {
   EXPECT_THROW(writer.add("x", Shape{2}, values), BugError);
   writer.add("x", Shape{3}, values);
   EXPECT_THROW(writer.add("x", Shape{3}, values), BugError);
-  EXPECT_THROW(writer.write("/nowhere/x.safetensors"), SystemError);
-  EXPECT_THROW(writer.write("/dev/full/x"), SystemError);
+  EXPECT_THROW(writer.write("/nowhere/x.safetensors"), UsageError);
+  EXPECT_THROW(writer.write("/dev/full/x"), UsageError);
 }
 
 }  // namespace

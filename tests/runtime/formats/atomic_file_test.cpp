@@ -1,5 +1,6 @@
 #include "runtime/formats/atomic_file.h"
 
+#include "parallel/base/check.h"
 #include "tests/support/job_ranks.h"
 
 #include <gtest/gtest.h>
@@ -24,6 +25,11 @@ TEST(AtomicFile, LeavesTheOldFileUntilItIsWhole) {
   file.write("new");
   file.commit();
   EXPECT_EQ(test::read_text(path), "new");
+}
+
+TEST(AtomicFile, AtAPathThatCanNeverBeMadeIsTheUsersFault) {
+  EXPECT_THROW(AtomicFile("/dev/null/x.json"), UsageError);
+  EXPECT_THROW(AtomicFile("/nowhere/x.json"), SystemError);
 }
 
 }  // namespace

@@ -138,6 +138,23 @@ TEST(TraceOfDamage, AnImageThatCannotBeDecodedFailsItsItemOnEveryMesh) {
   }
 }
 
+TEST(TraceOutput, ThatCannotBeMadeIsRefusedBeforeTheRun) {
+  const test::TemporaryFolder folder;
+  TraceOptions options;
+  options.ask.run = test::golden_run("gqa8-tied");
+  options.ask.prompt = "x";
+  for (const std::string& output :
+       {folder.path("none/x.safetensors"), folder.path(), std::string("/proc/x.safetensors"),
+        folder.path(std::string(252, 'a'))}) {
+    options.output = output;
+    EXPECT_THROW(
+        test::run_job(2, [&](const Session& session) { return run_trace(session, options); }),
+        UsageError)
+        << output;
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
 INSTANTIATE_TEST_SUITE_P(, Trace,
                          testing::Combine(testing::ValuesIn(test::golden_configs()),
                                           testing::ValuesIn(test::golden_cases())),

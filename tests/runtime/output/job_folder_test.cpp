@@ -40,6 +40,13 @@ TEST(JobFolder, IsForOneJobSignature) {
   EXPECT_EQ(refusal(folder.path("job"), signature), "");
 }
 
+TEST(JobFolder, ThatCannotBeWrittenIsTheUsersFault) {
+  const test::TemporaryFolder folder;
+  std::filesystem::create_directories(folder.path("job/lock"));
+  EXPECT_THAT(refusal(folder.path("job"), {}), HasSubstr("job/lock cannot be made"));
+  EXPECT_THAT(refusal("/proc/retinue", {}), HasSubstr("/proc/retinue cannot be made"));
+}
+
 TEST(JobFolder, NamesTheUsualValueOfAKeyThatOnlyOtherValuesHave) {
   for (const auto& [key, usual, other] :
        {std::array{"kv_cache_dtype", "auto", "fp8"}, {"ablation", "none", "text-only"}}) {

@@ -176,7 +176,17 @@ class Converter {
 
   Fp8Conversion run() {
     done_.kept = choice_.kept;
-    for (const auto& [path, names] : by_file_) write_shard(path, names);
+    std::map<std::string, Entries> shards;
+    for (const auto& [path, names] : by_file_)
+      shards[fs::path(path).filename().string()] = entries_of(names);
+    for (const auto& [file, entries] : shards)
+      for (const SafetensorsStream::Entry& entry : entries) {
+        weight_map_[entry.name] = file;
+        done_.written_bytes +=
+            entry.shape.numel() * static_cast<std::int64_t>(size_bytes(entry.type));
+      }
+    check_room();
+    for (const auto& [file, entries] : shards) write_shard(file, entries);
     if (weight_map_.begin()->second != "model.safetensors" || by_file_.size() > 1) write_index();
     copy_small_files();
     write_config();
@@ -184,15 +194,17 @@ class Converter {
   }
 
  private:
+  using Entries = std::vector<SafetensorsStream::Entry>;
+
   bool converts(const std::string& name) const {
     return choice_.converted.contains(without_suffix(name));
   }
 
-  void write_shard(const std::string& path, const std::vector<std::string>& names) {
-    const std::string file = fs::path(path).filename().string();
+  /// The tensors of a shard, in the order in which they are written.
+  Entries entries_of(const std::vector<std::string>& names) const {
     // Elements of four bytes stay aligned: e4m3 come in multiples of 128, then the wider ones.
     std::vector<std::string> kept;
-    std::vector<SafetensorsStream::Entry> entries;
+    Entries entries;
     for (const std::string& name : names) {
       if (!converts(name)) {
         kept.push_back(name);
@@ -209,15 +221,28 @@ class Converter {
     });
     for (const std::string& name : kept)
       entries.push_back({name, checkpoint_.find(name)->type, checkpoint_.find(name)->shape});
-    for (const SafetensorsStream::Entry& entry : entries) {
-      weight_map_[entry.name] = file;
-      done_.written_bytes +=
-          entry.shape.numel() * static_cast<std::int64_t>(size_bytes(entry.type));
-    }
+    return entries;
+  }
+
+  /// Throws: SystemError where the tensors do not fit on the disk, before hours of work.
+  void check_room() const {
+    std::error_code error;
+    const std::uintmax_t room = fs::space(to_, error).available;
+    if (!error && room < static_cast<std::uintmax_t>(done_.written_bytes))
+      throw SystemError(fmt::format(
+          "[quantize] {}: the FP8 checkpoint takes {:.2f} GB, and {:.2f} GB are free there. Make "
+          "room, then run the same command again.",
+          to_.string(), static_cast<double>(done_.written_bytes) / 1e9,
+          static_cast<double>(room) / 1e9));
+  }
+
+  void write_shard(const std::string& file, const Entries& entries) {
     SafetensorsStream stream((to_ / file).string(), entries, {{"format", "pt"}});
-    for (const std::string& name : names)
-      if (converts(name)) convert(name, stream);
-    for (const std::string& name : kept) copy(name, stream);
+    for (const SafetensorsStream::Entry& entry : entries)
+      if (converts(entry.name))
+        convert(entry.name, stream);  // and its scales, which the source does not have
+      else if (checkpoint_.find(entry.name) != nullptr)
+        copy(entry.name, stream);
     stream.finish();
   }
 

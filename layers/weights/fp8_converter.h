@@ -30,7 +30,8 @@ struct Fp8Conversion {
 ///             the others; what it throws ends the conversion, of which nothing is left
 /// Throws: UsageError for a checkpoint that cannot be read, that is quantised already, or of which
 ///         nothing can be converted, and where another conversion writes to `to`, or `to` cannot be
-///         made (fail_to_make); SystemError naming the file that cannot be written.
+///         made (fail_to_make); SystemError with both sizes where the tensors do not fit on the disk,
+///         and naming the file that cannot be written.
 Fp8Conversion convert_to_fp8(const std::string& from, const std::string& to, int threads,
                              const std::function<void(std::int64_t, std::int64_t)>& progress);
 

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
@@ -278,6 +279,64 @@ TEST(Fp8Converter, AFullDiskIsNamedForEverySmallFile) {
       EXPECT_THAT(error.what(), AllOf(HasSubstr(name), HasSubstr("No space left on device")));
     }
   }
+}
+
+TEST(Fp8Converter, AFullDiskIsNamedForTheWeights) {
+  const test::TemporaryFolder folder;
+  fs::create_directory(folder.path("from"));
+  write_sharded(folder.path("from"));
+  const std::string second = folder.path("to.part/model-00002-of-00002.safetensors");
+  EXPECT_THAT(
+      [&] {
+        convert_to_fp8(folder.path("from"), folder.path("to"), 1, [&](auto, auto) {
+          std::error_code exists;
+          fs::create_symlink("/dev/full", second + ".part", exists);
+        });
+      },
+      testing::ThrowsMessage<SystemError>(
+          AllOf(HasSubstr(second), HasSubstr("No space left on device. Make room"))));
+}
+
+// The table of embeddings is a hole in its file, and larger than the disk is free.
+TEST(Fp8Converter, ADiskThatIsTooSmallIsRefusedAtOnce) {
+  const test::TemporaryFolder folder;
+  constexpr const char* kTable = "model.language_model.embed_tokens.weight";
+  const std::string from = folder.path("from");
+  fs::create_directory(from);
+  write_sharded(from);
+  nlohmann::json config = json_of(kCaptioner + "/config.json");
+  const auto hidden = config["text_config"]["hidden_size"].get<std::uint64_t>();
+  const std::uint64_t vocab = fs::space(folder.path()).available / (2 * hidden) + 1;
+  config["text_config"]["vocab_size"] = vocab;
+  folder.write("from/config.json", config.dump());
+  nlohmann::json index = json_of(from + "/model.safetensors.index.json");
+  const std::string shard = from + "/" + index["weight_map"][kTable].get<std::string>();
+  const SafetensorsFile small(shard);
+  nlohmann::json header;
+  std::uint64_t at = 0;
+  for (const auto& [name, tensor] : small.tensors()) {
+    std::vector<std::int64_t> shape;
+    for (int i = 0; i < tensor.shape.rank(); ++i) shape.push_back(tensor.shape[i]);
+    std::uint64_t size = tensor.bytes.size();
+    if (name == kTable) shape[0] = static_cast<std::int64_t>(vocab), size = vocab * hidden * 2;
+    header[name] = {
+        {"dtype", to_string(tensor.type)}, {"shape", shape}, {"data_offsets", {at, at + size}}};
+    at += size;
+  }
+  const std::string text = header.dump();
+  std::string length(8, '\0');
+  const std::uint64_t bytes = text.size();
+  std::memcpy(length.data(), &bytes, sizeof bytes);
+  fs::remove(shard);
+  std::ofstream(shard, std::ios::binary) << length << text;
+  fs::resize_file(shard, 8 + bytes + at);
+  bool began = false;
+  EXPECT_THAT(
+      [&] { convert_to_fp8(from, folder.path("to"), 1, [&](auto, auto) { began = true; }); },
+      testing::ThrowsMessage<SystemError>(
+          AllOf(HasSubstr("the FP8 checkpoint takes "), HasSubstr(" GB are free there. Make"))));
+  EXPECT_FALSE(began);
+  EXPECT_FALSE(fs::exists(folder.path("to.part")));
 }
 
 TEST(Fp8Converter, AFolderThatCanNeverBeMadeIsNamed) {

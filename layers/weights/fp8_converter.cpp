@@ -411,9 +411,14 @@ class PartFolder {
   /// Takes the place of `target`, which is absent or empty.
   void become(const fs::path& target) {
     std::error_code error;
-    fs::remove(target, error);
-    fs::rename(path_, target, error);
-    if (error) fail("renamed", error);
+    fs::rename(path_, target, error);  // onto an empty folder, too
+    if (error == std::errc::directory_not_empty || error == std::errc::file_exists ||
+        error == std::errc::not_a_directory)
+      throw UsageError(
+          fmt::format("[quantize] {} is no empty folder any more: something else came there during "
+                      "the conversion, which is lost. Choose another --output.",
+                      target.string()));
+    if (error) fail(fmt::format("renamed to {}", target.string()), error);
     path_ = target;
     fs::remove(lock(), error);  // last, so that the folder always shows who made it
     path_.clear();

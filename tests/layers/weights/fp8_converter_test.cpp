@@ -348,5 +348,17 @@ TEST(Fp8Converter, AFolderThatCanNeverBeMadeIsNamed) {
   EXPECT_EQ(refusal(kCaptioner, longest), "") << ".part is added";
 }
 
+TEST(Fp8Converter, AnOutputThatAppearsMeanwhileIsNamedAndStays) {
+  for (const bool is_folder : {true, false}) {
+    const test::TemporaryFolder folder;
+    const std::string to = folder.path("fp8");
+    const auto appears = [&](auto, auto) { folder.write(is_folder ? "fp8/mine" : "fp8", "mine"); };
+    EXPECT_THAT([&] { convert_to_fp8(kCaptioner, to, 1, appears); },
+                testing::ThrowsMessage<UsageError>(HasSubstr(to + " is no empty folder any more")));
+    EXPECT_TRUE(fs::exists(is_folder ? to + "/mine" : to));
+    EXPECT_FALSE(fs::exists(to + ".part"));
+  }
+}
+
 }  // namespace
 }  // namespace retinue::layers

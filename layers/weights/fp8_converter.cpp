@@ -320,6 +320,7 @@ class Converter {
         continue;
       constexpr std::uintmax_t kSmall = std::uintmax_t{256} << 20;
       std::error_code error;
+      if (fs::equivalent(entry.path(), to_, error)) continue;
       const bool weights = name.ends_with(".safetensors") || name.ends_with(".bin") ||
                            name.ends_with(".pth") || name.ends_with(".gguf");
       // A model card says which types its weights have, and would be wrong.

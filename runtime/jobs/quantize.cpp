@@ -70,7 +70,8 @@ int run_quantize(const QuantizeOptions& options, std::FILE* out) {
   if (!done.kept.empty())
     fmt::print(out, "kept as they were, without whole blocks of 128: {} projections, such as {}\n",
                done.kept.size(), done.kept.front());
-  if (!done.left_out.empty()) fmt::print(out, "not copied: {}\n", fmt::join(done.left_out, ", "));
+  if (!done.left_out.empty())
+    fmt::print(out, "not copied, as a run needs none of it: {}\n", fmt::join(done.left_out, ", "));
   return kExitDone;
 }
 

@@ -360,5 +360,13 @@ TEST(Fp8Converter, AnOutputThatAppearsMeanwhileIsNamedAndStays) {
   }
 }
 
+TEST(Fp8Converter, AnOutputInsideTheSourceIsNotCopied) {
+  const test::TemporaryFolder folder;
+  fs::copy(kCaptioner, folder.path("from"));
+  EXPECT_THAT(
+      convert_to_fp8(folder.path("from"), folder.path("from/fp8"), 1, [](auto, auto) {}).left_out,
+      testing::ElementsAre("README.md"));
+}
+
 }  // namespace
 }  // namespace retinue::layers

@@ -72,6 +72,14 @@ int run_quantize(const QuantizeOptions& options, std::FILE* out) {
                done.kept.size(), done.kept.front());
   if (!done.left_out.empty())
     fmt::print(out, "not copied, as a run needs none of it: {}\n", fmt::join(done.left_out, ", "));
+  // The same command would be refused now, so that this is no reason to repeat it.
+  if (std::fflush(out) != 0 || std::ferror(out) != 0) {
+    std::clearerr(out);
+    std::fputs(fmt::format("retinue: [stdout] this summary could not be written; {} is complete.\n",
+                           options.output)
+                   .c_str(),
+               stderr);
+  }
   return kExitDone;
 }
 

@@ -354,6 +354,17 @@ TEST_F(Quantize, QuietItPrintsNothing) {
   EXPECT_EQ(printed(asked), "");
 }
 
+TEST_F(Quantize, ASummaryThatCannotBeWrittenLeavesTheCheckpoint) {
+  std::FILE* full = std::fopen("/dev/full", "w");
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(run_quantize(options(), full), 0);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("[stdout] this summary could not be written; " + options().output +
+                        " is complete"));
+  std::fclose(full);
+  EXPECT_TRUE(std::filesystem::exists(options().output + "/model.safetensors"));
+}
+
 TEST_F(Quantize, ASignalEndsItAndTheSameCommandBeginsAgain) {
   for (const int number : {SIGTERM, SIGINT}) {
     StopSignal outer(false);

@@ -23,6 +23,9 @@ static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_alw
 
 constexpr std::string_view kEnded =
     "retinue: [stop] asked to stop while no item was in flight. The same command goes on.\n";
+constexpr std::string_view kEndedTwice =
+    "retinue: [stop] asked to stop twice: ended at once. What is unfinished stays where it is; the "
+    "same command replaces it.\n";
 
 struct Handlers {
   std::mutex mutex;
@@ -37,8 +40,9 @@ Handlers& handlers() {
 void on_signal(int signal) {
   const bool first = stop_raised.exchange(signal) == 0;
   if (first && in_flight > 0) return;
-  if (first && reports_end) [[maybe_unused]]
-    const auto written = write(STDERR_FILENO, kEnded.data(), kEnded.size());
+  const std::string_view text = first ? kEnded : kEndedTwice;
+  if (reports_end) [[maybe_unused]]
+    const auto written = write(STDERR_FILENO, text.data(), text.size());
   _exit(kExitResume);
 }
 

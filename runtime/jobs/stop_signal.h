@@ -11,7 +11,7 @@ namespace retinue::runtime {
 /// threads of one test share the flag.
 class StopSignal {
  public:
-  /// `reports`: a signal that ends the process at once prints a line to stderr.
+  /// `reports`: a signal that ends the process at once prints to stderr what becomes of the work.
   explicit StopSignal(bool reports);
   ~StopSignal();
   StopSignal(const StopSignal&) = delete;

@@ -365,6 +365,17 @@ TEST_F(Quantize, ASummaryThatCannotBeWrittenLeavesTheCheckpoint) {
   EXPECT_TRUE(std::filesystem::exists(options().output + "/model.safetensors"));
 }
 
+TEST_F(Quantize, ASecondSignalSaysThatItLeavesWhatIsUnfinished) {
+  const auto interrupt_twice = [] {
+    StopSignal signal(true);
+    signal.set_in_flight(true);
+    (void)std::raise(SIGINT);
+    (void)std::raise(SIGINT);
+  };
+  EXPECT_EXIT(interrupt_twice(), testing::ExitedWithCode(75),
+              "asked to stop twice: .* the same command replaces it");
+}
+
 TEST_F(Quantize, ASignalEndsItAndTheSameCommandBeginsAgain) {
   for (const int number : {SIGTERM, SIGINT}) {
     StopSignal outer(false);

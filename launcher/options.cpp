@@ -602,11 +602,12 @@ std::vector<Table> caption_tables(CommandOptions& options) {
 }
 
 std::vector<Table> check_tables(CommandOptions& options) {
-  CaptionOptions& caption = options.check.caption;
-  return {check_table(options.check),  without_required(caption_table(caption)),
-          model_table(caption.run),    sampling_table(caption.sampling),
-          engine_table(caption.run),   launch_table(options.launch),
-          retry_table(options.launch), monitor_table(options.monitor)};
+  std::vector<Table> tables = caption_tables(options);
+  Option& output = *std::ranges::find(tables[0].options, "output", &Option::name);
+  output.required = false, output.fallback = {};
+  output.help = "folder of the job, to check that a job in it may go on";
+  tables.insert(tables.begin(), check_table(options.check));
+  return tables;
 }
 
 std::vector<Table> ask_tables(CommandOptions& options) {
@@ -662,7 +663,8 @@ const std::vector<Verb>& verbs() {
       {"trace", "one request, every stage's tensors written to a .safetensors file",
        "--model DIR [--image FILE]... [--prompt TEXT] --output FILE [--decode N]", trace_tables},
       {"check", "check configuration, mesh, memory plan and input without running the model",
-       "--model DIR [--ranks N] [--tensor-parallel N] [--input PATH]...", check_tables},
+       "--model DIR --input PATH [--input PATH ...] [--ranks N] [--tensor-parallel N]",
+       check_tables},
       {"study", "scaling study over layouts and sizes: measured, predicted, explained",
        "--model DIR --input PATH --output DIR --layouts TxD,... | --compare DIR DIR", study_tables},
       {"quantize", "write an FP8 copy of a checkpoint folder", "--model DIR --output DIR",

@@ -70,31 +70,22 @@ void write_job(const std::string& path, const Json& whole) {
   file.commit();
 }
 
-}  // namespace
-
-JobFolder::JobFolder(std::string path) : path_(std::move(path)) {
-  std::error_code error;
-  std::filesystem::create_directories(path_ + "/journal", error);
-  if (error) fail_to_make(path_, "[--output]", error.value());
-  lock_ = std::make_unique<Lock>(path_);
-}
-
-bool JobFolder::has_job() const { return std::filesystem::exists(path_ + "/job.json"); }
-
-std::string JobFolder::bind(const Json& signature, const Json& about,
-                            const std::string& note) const {
-  const std::string job = path_ + "/job.json";
-  if (!has_job()) {
+struct SameJob {
+  Json json;  ///< null: the folder has none
+  /// Keys of the signature that an earlier version did not write, and that `json` now has.
+  std::string completed;
+};
+/// The job.json of the folder `path`.   Throws: as JobFolder::bind().
+SameJob same_job(const std::string& path, const Json& signature, const std::string& note) {
+  const std::string job = path + "/job.json";
+  if (!std::filesystem::exists(job)) {
     // Answers of an unknown model must not become those of this one.
-    if (Journal(path_, 0).done_lines() > 0)
+    if (Journal(path, 0).done_lines() > 0)
       throw UsageError(fmt::format(
           "[--output] {} has a journal and no job.json: it is unknown which model and options gave "
           "its answers. Put job.json back, or choose another folder.",
-          path_));
-    Json whole = about;
-    whole["question"] = signature;
-    write_job(job, whole);
-    return "";
+          path));
+    return {};
   }
   Json before = Json::parse(read_file(job, "[output]").value_or(""), nullptr, false);
   if (!before.is_object() || !before.contains("question") || !before["question"].is_object())
@@ -111,9 +102,38 @@ std::string JobFolder::bind(const Json& signature, const Json& about,
     throw UsageError(
         fmt::format("[--output] {} holds another job: {}.{}{} Choose another folder, or "
                     "use the inputs and options of that job.",
-                    path_, what, note.empty() ? "" : " ", note));
-  if (!completed.empty()) write_job(job, before);
-  return completed;
+                    path, what, note.empty() ? "" : " ", note));
+  return {before, completed};
+}
+
+}  // namespace
+
+JobFolder::JobFolder(std::string path) : path_(std::move(path)) {
+  std::error_code error;
+  std::filesystem::create_directories(path_ + "/journal", error);
+  if (error) fail_to_make(path_, "[--output]", error.value());
+  lock_ = std::make_unique<Lock>(path_);
+}
+
+bool JobFolder::has_job() const { return std::filesystem::exists(path_ + "/job.json"); }
+
+std::string JobFolder::bind(const Json& signature, const Json& about,
+                            const std::string& note) const {
+  SameJob same = same_job(path_, signature, note);
+  if (same.json.is_null()) {
+    same.json = about;
+    same.json["question"] = signature;
+  } else if (same.completed.empty()) {
+    return "";
+  }
+  write_job(path_ + "/job.json", same.json);
+  return same.completed;
+}
+
+void refuse_other_job(const std::string& path, const Json& signature) {
+  if (std::filesystem::exists(path) && !std::filesystem::is_directory(path))
+    fail_to_make(path, "[--output]", ENOTDIR);
+  (void)same_job(path, signature, "");
 }
 
 JobFolder::Lock::~Lock() {

@@ -143,7 +143,8 @@ TEST_F(CommandLine, NamesWhatIsMissing) {
   EXPECT_THAT(refusal({"--input", "a", "--output", "o"}), HasSubstr("--model DIR is required"));
   EXPECT_THAT(refusal({"--model", "m", "--output", "o"}), HasSubstr("--input PATH is required"));
   EXPECT_THAT(refusal({"--model", "m"}, "trace"), HasSubstr("--output FILE is required"));
-  EXPECT_EQ(refusal({"--model", "m"}, "check"), "accepted");
+  EXPECT_THAT(refusal({"--model", "m"}, "check"), HasSubstr("--input PATH is required"));
+  EXPECT_EQ(refusal({"--model", "m", "--input", "a"}, "check"), "accepted");
   EXPECT_EQ(refusal({"--model", "m"}, "ask"), "accepted");
 }
 

@@ -93,7 +93,7 @@ TEST(Options, EachVerbHasItsOwn) {
                                    {"fsync-interval-ms", "50"},
                                    {"monitor", "off"},
                                    {"logprobs", "off"}});
-  expect_has(defaults("check"), {{"input", ""}, {"output", ""}, {"gpu-memory-gib", "80"}});
+  expect_has(defaults("check"), {{"input", "required"}, {"output", ""}, {"gpu-memory-gib", "80"}});
   expect_has(defaults("ask"), {{"image", ""}, {"video", ""}, {"prompt", ""}, {"messages", ""}});
   expect_has(defaults("trace"), {{"image", ""}, {"output", "required"}, {"decode", "0"}});
   expect_has(defaults("quantize"), {{"model", "required"},

@@ -34,7 +34,7 @@ TEST(Program, HelpGoesToStdout) {
 TEST(Program, UsageErrorsAreTwoAndSaidOnce) {
   for (const char* arguments :
        {"", "capton", "caption", "caption --no-such 1", "caption photo.jpg", "study",
-        "study --model m --input i --output o --layouts 2", "study --compare a",
+        "study --model m --input i --output o --layouts 2", "study --compare a", "check --model m",
         "study --simulate no-such.json", "study --gpus 8", "doctor --model m --tensor-parallel 3",
         "caption --model m --input i --output o --monitor node0",
         "caption --model m --input i --output o --device cuda",

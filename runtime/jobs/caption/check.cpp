@@ -2,6 +2,7 @@
 #include "runtime/jobs/host_memory.h"
 #include "runtime/jobs/job.h"
 #include "runtime/jobs/replica.h"
+#include "runtime/output/job_folder.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -166,6 +167,16 @@ int run_check(const CaptionOptions& options, int ranks, int ranks_per_node, doub
     job.model.device = Device{DeviceType::kCuda, 0};
     job.model.computation.ordered = options.run.reduce == Reduce::kOrdered;
   }
+  // All that may be refused comes before the first line, which would look like an answer.
+  job.items = list_table(source_options(options), std::cin, "");
+  if (!options.output.empty()) refuse_other_job(options.output, signature_of(job));
+  const std::int64_t memory =
+      cuda ? gpu_budget_bytes(static_cast<std::int64_t>(gpu_memory_gib * kGib))
+           : memory_per_rank(ranks_per_node);
+  const EngineSizing sizing =
+      sizing_for(options.run, job.model, job.items.summary(), job.sampling.max_new_tokens);
+  const Chosen chosen = choose(job, ranks, memory, sizing);
+
   say(out, "model", fmt::format("{} ({})", options.run.model, job.model.identity.substr(0, 16)));
   say(out, "device", cuda ? "cuda" : "cpu");
   say(out, "dtype",
@@ -185,16 +196,8 @@ int run_check(const CaptionOptions& options, int ranks, int ranks_per_node, doub
       nlohmann::ordered_json(job.prompt.prompt)
           .dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   say(out, "sampling", to_json(job.sampling).dump());
-  job.items = list_table(source_options(options), std::cin, "");
   print_input(job, out);
   print_time(job, out);
-
-  const std::int64_t memory =
-      cuda ? gpu_budget_bytes(static_cast<std::int64_t>(gpu_memory_gib * kGib))
-           : memory_per_rank(ranks);
-  const EngineSizing sizing =
-      sizing_for(options.run, job.model, job.items.summary(), job.sampling.max_new_tokens);
-  const Chosen chosen = choose(job, ranks, memory, sizing);
   print_plan(job, chosen, memory, out);
   if (!tensor_stays_on_node(chosen.mesh, ranks_per_node))
     say(out, "warning",

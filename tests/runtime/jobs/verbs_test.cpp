@@ -152,10 +152,11 @@ class Check : public testing::Test {
                        int ranks_per_node = 0) {
     const std::string path = folder_.path("out.txt");
     std::FILE* out = std::fopen(path.c_str(), "w");
+    const std::unique_ptr<std::FILE, decltype(&std::fclose)> closed(out, &std::fclose);
     const int code =
         run_check(options, ranks, ranks_per_node > 0 ? ranks_per_node : ranks, gpu_memory_gib, out);
-    std::fclose(out);
     EXPECT_EQ(code, 0);
+    std::fflush(out);
     return test::read_text(path);
   }
   CaptionOptions options() {
@@ -318,16 +319,38 @@ INSTANTIATE_TEST_SUITE_P(
                "has shape [4, 1], config.json asks for [2, 2]"}),
     [](const auto& misfit) { return misfit.param.name; });
 
-TEST_F(Check, RefusesWhatWouldNotRun) {
+TEST_F(Check, RefusesWhatWouldNotRunBeforeItPrints) {
+  const auto expect_refused = [&](const CaptionOptions& asked, int ranks) {
+    EXPECT_THROW(check_of(asked, ranks), UsageError);
+    EXPECT_EQ(test::read_text(folder_.path("out.txt")), "");
+  };
   CaptionOptions asked = options();
   asked.run.tensor_parallel = 3;
-  EXPECT_THROW(check_of(asked, 3), UsageError);
+  expect_refused(asked, 3);
   asked = options();
   asked.input = {folder_.path("missing")};
-  EXPECT_THROW(check_of(asked, 1), UsageError);
+  expect_refused(asked, 1);
   asked = options();
   asked.run.kv_memory_gib = 1e6;
-  EXPECT_THROW(check_of(asked, 1), UsageError);
+  expect_refused(asked, 1);
+}
+
+TEST_F(Check, RefusesAFolderOfAnotherJobAsCaptionDoes) {
+  CaptionOptions asked = options();
+  asked.input = {image("fence.png")};
+  asked.output = folder_.path("job");
+  asked.sampling.max_new_tokens = 2;
+  asked.quiet = true;
+  const auto caption = [&] {
+    return test::run_job(1, [&](const Session& session) { return run_caption(session, asked); });
+  };
+  ASSERT_EQ(caption(), 0);
+  EXPECT_THAT(check_of(asked, 1), HasSubstr("items/s of the last run there"));
+  asked.prompt = "Another.";
+  EXPECT_THAT([&] { check_of(asked, 1); },
+              testing::ThrowsMessage<UsageError>(HasSubstr("holds another job: prompt was")));
+  EXPECT_THAT(caption,
+              testing::ThrowsMessage<UsageError>(HasSubstr("holds another job: prompt was")));
 }
 
 class Quantize : public testing::Test {

@@ -40,6 +40,22 @@ TEST(JobFolder, IsForOneJobSignature) {
   EXPECT_EQ(refusal(folder.path("job"), signature), "");
 }
 
+TEST(JobFolder, OfAnotherJobIsRefusedWithoutAChangeToo) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder.path("job");
+  const Json signature = {{"prompt", "a"}}, other = {{"prompt", "b"}};
+  EXPECT_NO_THROW(refuse_other_job(path, other));
+  EXPECT_FALSE(std::filesystem::exists(path));
+  ASSERT_EQ(refusal(path, signature), "");
+  EXPECT_NO_THROW(refuse_other_job(path, signature));
+  const std::string before = test::read_text(path + "/job.json");
+  EXPECT_THAT([&] { refuse_other_job(path, other); },
+              testing::ThrowsMessage<UsageError>(HasSubstr("prompt was \"a\", now \"b\"")));
+  EXPECT_EQ(test::read_text(path + "/job.json"), before);
+  test::write_text(folder.path("file"), "x");
+  EXPECT_THROW(refuse_other_job(folder.path("file"), signature), UsageError);
+}
+
 TEST(JobFolder, ThatCannotBeWrittenIsTheUsersFault) {
   const test::TemporaryFolder folder;
   std::filesystem::create_directories(folder.path("job/lock"));

@@ -97,7 +97,9 @@ void set_from_text(const Option& option, std::string_view text, std::string_view
 void set_from_json(const Option& option, std::string_view json, std::string_view where) {
   const auto value = nlohmann::json::parse(json);
   const auto text_in = [&](const nlohmann::json& item) {
-    if (!item.is_string()) refuse(where, "a string", item.dump());
+    if (option.may_be_number && item.is_number()) return item.dump();
+    if (!item.is_string())
+      refuse(where, option.may_be_number ? "a string or a number" : "a string", item.dump());
     return item.get<std::string>();
   };
   if (is_flag(option)) {

@@ -78,6 +78,8 @@ struct Option {
   std::string_view help = {};
   Target target = {};
   bool required = false;
+  /// Of a text: a number alone is a value, too, and a file of --config may hold it as one.
+  bool may_be_number = false;
   double at_least = 0;  ///< for numbers
   /// For numbers that are no seeds. A number beyond reason is a slip of the keyboard: refused here, it
   /// overflows no product later.
@@ -100,7 +102,8 @@ std::string key_of(const Option& option);
 /// Throws: UsageError when the text is no such value.
 void set_from_text(const Option& option, std::string_view text, std::string_view where);
 /// Reads one value from a piece of JSON text, as a file of --config holds it: strings, whole and
-/// real numbers, booleans; a list, or one string, for options that take several.
+/// real numbers, booleans; a number for a text that may be one; a list, or one string, for options
+/// that take several.
 void set_from_json(const Option& option, std::string_view json, std::string_view where);
 /// Removes the values of a list.
 void clear_list(const Option& option);

@@ -68,7 +68,8 @@ Table model_table(RunOptions& options) {
                .type = "8|4|2|1",
                .help = "parts of each ordered sum, at most; --tensor-parallel divides them; fewer "
                        "pass less through the memory of a GPU; another number gives other bits",
-               .target = by_name(options.leaves, runtime::kLeavesNames)},
+               .target = by_name(options.leaves, runtime::kLeavesNames),
+               .may_be_number = true},
               {.name = "threads",
                .type = "N",
                .fallback = "cores / ranks of the host",
@@ -277,7 +278,8 @@ Table caption_table(CaptionOptions& options) {
            .type = "N|P%",
            .fallback = "no budget",
            .help = "stop with exit code 4 when more items fail",
-           .target = by_form(options.max_failures, runtime::parse_failure_budget)},
+           .target = by_form(options.max_failures, runtime::parse_failure_budget),
+           .may_be_number = true},
           {.name = "fsync-interval-ms",
            .type = "N",
            .unit = "ms",
@@ -429,7 +431,8 @@ Table monitor_table(MonitorOptions& options) {
            .fallback = "off",
            .help = "serve a live page, /metrics, /status and /healthz on rank 0's machine; a port "
                    "alone serves this machine only, 0.0.0.0:PORT every machine that reaches it",
-           .target = &options.monitor},
+           .target = &options.monitor,
+           .may_be_number = true},
       }};
 }
 
@@ -463,12 +466,14 @@ Table study_table(StudyFlags& options) {
                .type = "N,...",
                .fallback = "as --max-sequences",
                .help = "sequences that run at once; each value is a case",
-               .target = &options.batches},
+               .target = &options.batches,
+               .may_be_number = true},
               {.name = "image-pixels",
                .type = "N,...",
                .fallback = "as --max-pixels",
                .help = "largest areas that images are resized to; each value is a case",
-               .target = &options.image_pixels},
+               .target = &options.image_pixels,
+               .may_be_number = true},
               {.name = "ablations",
                .type = "LIST",
                .help = "runs that leave out a part of the work: preloaded-pixels, text-only, and "
@@ -504,7 +509,8 @@ Table study_table(StudyFlags& options) {
                .type = "N,...",
                .fallback = "from the file, or 8,64,1024",
                .help = "with --simulate: numbers of ranks",
-               .target = &options.gpus},
+               .target = &options.gpus,
+               .may_be_number = true},
               {.name = "fabric",
                .type = "US,GB",
                .fallback = "from the file, or 25,50",

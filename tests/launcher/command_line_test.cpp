@@ -172,6 +172,24 @@ TEST_F(CommandLine, FlagsReplaceAListOfTheFile) {
   EXPECT_THAT(options.check.caption.input, ElementsAre("z"));
 }
 
+TEST_F(CommandLine, ATextThatMayBeANumberIsOneInTheFileToo) {
+  parse({"--config", config(R"({"model": "m", "input": "x", "output": "o", "leaves": 2,
+                                "max_failures": 5, "monitor": 9090})")});
+  EXPECT_EQ(options.check.caption.run.leaves, 2);
+  EXPECT_EQ(options.check.caption.max_failures.text(), "5");
+  EXPECT_EQ(options.monitor.monitor, "9090");
+  parse_command_line("study", tables_of("study", options),
+                     Arguments{"--config", config(R"({"batches": 4, "image_pixels": 65536,
+                                                      "gpus": 8})")});
+  EXPECT_EQ(options.study.batches, "4");
+  EXPECT_EQ(options.study.image_pixels, "65536");
+  EXPECT_EQ(options.study.gpus, "8");
+  EXPECT_THAT(refusal({"--config", config(R"({"leaves": 3})")}), HasSubstr("8|4|2|1, got '3'"));
+  EXPECT_THAT(refusal({"--config", config(R"({"leaves": true})")}),
+              HasSubstr("a string or a number, got true"));
+  EXPECT_THAT(refusal({"--config", config(R"({"prompt": 3})")}), HasSubstr("a string, got 3"));
+}
+
 TEST_F(CommandLine, RefusesUnknownKeysAndWrongKinds) {
   EXPECT_THAT(refusal({"--config", config(R"({"max_tokens": 3})")}),
               AllOf(HasSubstr("unknown key 'max_tokens'"), HasSubstr("'max_new_tokens'")));

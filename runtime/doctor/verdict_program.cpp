@@ -40,10 +40,14 @@ void kernels(Judgement& j) {
 void model(Judgement& j) {
   if (j.facts.ranks[0].model.empty()) return;
   const auto unusable = j.which([](const RankFacts& one) { return !one.model_error.empty(); });
-  if (!unusable.empty())
-    return j.add("model", Verdict::kBroken,
-                 fmt::format("{}: {}", j.named(unusable), j.of(unusable[0]).model_error),
-                 "Copy the model folder again, or correct --model.", unusable);
+  if (!unusable.empty()) {
+    const std::string& error = j.of(unusable[0]).model_error;
+    const bool folder = !error.starts_with("[--") || error.starts_with("[--model]");
+    return j.add("model", Verdict::kBroken, fmt::format("{}: {}", j.named(unusable), error),
+                 folder ? "Copy the model folder again, or correct --model."
+                        : "Correct that option; the model folder is not the cause.",
+                 unusable);
+  }
   j.agreement(
       "model",
       [](const RankFacts& one) {

@@ -195,6 +195,18 @@ TEST_P(DoctorFault, IsNamedWithItsRankAndWhatToDo) {
   EXPECT_EQ(json["verdict"], name(GetParam().verdict));
 }
 
+TEST(Doctor, BlamesTheModelFolderForNoOtherOption) {
+  const auto advice = [](const char* error) {
+    DoctorFacts facts = healthy();
+    facts.ranks[0].model_error = error;
+    return find(judge(facts), "model")->advice;
+  };
+  EXPECT_THAT(advice("[checkpoint] x is missing"), HasSubstr("Copy the model folder again"));
+  EXPECT_THAT(advice("[--model] x: no such folder"), HasSubstr("Copy the model folder again"));
+  EXPECT_THAT(advice("[--dtype] is float32, and this checkpoint has FP8 weights"),
+              HasSubstr("Correct that option"));
+}
+
 INSTANTIATE_TEST_SUITE_P(, DoctorFault, testing::ValuesIn(kFaults),
                          [](const auto& instance) { return std::string(instance.param.name); });
 

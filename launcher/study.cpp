@@ -11,6 +11,7 @@
 #include "parallel/base/hash.h"
 #include "parallel/device/cuda/runtime.h"
 #include "runtime/formats/atomic_file.h"
+#include "runtime/jobs/job.h"
 #include "runtime/study/cluster.h"
 #include "runtime/study/compare.h"
 #include "runtime/study/model/model_work.h"
@@ -26,6 +27,8 @@
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
+#include <memory>
+#include <set>
 
 namespace retinue::launcher {
 namespace {
@@ -118,6 +121,40 @@ study::StudyOptions study_options(const Command& command, bool gpus) {
   options.provenance = provenance_of(command, gpus);
   options.provenance.arguments = quoted(run_arguments(command));
   return options;
+}
+
+/// Checks every layout and size as `retinue check` does, before the first run.
+/// Throws: UsageError as the run that would be refused.
+void check_runs(const Command& command, const study::StudyOptions& options, bool gpus) {
+  const std::unique_ptr<std::FILE, decltype(&std::fclose)> nowhere(std::fopen("/dev/null", "w"),
+                                                                   &std::fclose);
+  std::set<std::string> seen;
+  for (const study::Cell& cell : study::plan_cells(options.plan)) {
+    const std::string layout = fmt::format("{}x{}", cell.layout.tensor, cell.layout.data);
+    if (!seen.insert(fmt::format("{} {} {}", layout, cell.max_sequences, cell.max_pixels)).second)
+      continue;
+    runtime::CaptionOptions run = command.options.check.caption;
+    run.limit = options.limit;
+    run.run.tensor_parallel = cell.layout.tensor;
+    if (cell.max_sequences > 0) run.run.max_sequences = cell.max_sequences;
+    if (cell.max_pixels > 0) run.run.max_pixels = cell.max_pixels;
+    LaunchOptions flags = command.options.launch;
+    flags.ranks = cell.layout.ranks();
+    const Launch launch = plan_launch(flags);
+    const int per_host = std::min(launch.ranks, slots_per_host(launch));
+    if (run.run.threads == 0) run.run.threads = std::max(1, launch.cores.logical / per_host);
+    double gpu_memory_gib = 0;
+    if constexpr (build::kCuda)
+      if (gpus) {
+        run.run.device = DeviceType::kCuda;
+        gpu_memory_gib = static_cast<double>(cuda::device_facts(0).memory_bytes) / 1073741824.0;
+      }
+    try {
+      runtime::run_check(run, launch.ranks, per_host, gpu_memory_gib, nowhere.get());
+    } catch (const UsageError& error) {
+      throw UsageError(fmt::format("[study] layout {}: {}", layout, error.what()));
+    }
+  }
 }
 
 study::RunOutcome start_run(const Command& command, const study::RunRequest& request, bool gpus) {
@@ -224,6 +261,7 @@ int run_study(const Command& command, bool gpus) {
         "it "
         "plainly, also within a Slurm allocation, with --hosts or --hostfile for its machines.");
   const study::StudyOptions options = study_options(command, gpus);
+  check_runs(command, options, gpus);
   const bool quiet = command.options.launch.quiet;
   study::Study study;
   const int code = study::run_study(

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <filesystem>
 #include <string>
 
 namespace {
@@ -86,6 +87,18 @@ TEST(Program, ADoctorOfOneRankPrintsItsVerdict) {
   EXPECT_EQ(outcome.exit_code, 0) << outcome.text;
   EXPECT_THAT(outcome.text, HasSubstr("\nverdict: "));
   EXPECT_THAT(outcome.text, HasSubstr("not looked at: links: one rank has none"));
+}
+
+TEST(Program, AStudyChecksAllLayoutsBeforeItsFirstRun) {
+  const retinue::test::TemporaryFolder folder;
+  const std::string source = retinue::test::source_folder();
+  const ShellOutcome outcome = retinue(
+      "study --model " + source + "/configs/models/emoji-captioner --input " + source +
+          "/configs/examples/scene-000.jpg --layouts 1x1,3x1 --output " + folder.path("study"),
+      kErrors);
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_THAT(outcome.text, StartsWith("retinue: [study] layout 3x1: [mesh] "));
+  EXPECT_FALSE(std::filesystem::exists(folder.path("study")));
 }
 
 TEST(Program, InfoIsJsonOnRequest) {

@@ -12,6 +12,7 @@
 #include "parallel/device/cuda/runtime.h"
 #include "runtime/formats/atomic_file.h"
 #include "runtime/jobs/job.h"
+#include "runtime/jobs/model_files.h"
 #include "runtime/study/cluster.h"
 #include "runtime/study/compare.h"
 #include "runtime/study/model/model_work.h"
@@ -59,6 +60,12 @@ std::vector<std::string> run_arguments(const Command& command) {
   return arguments;
 }
 
+/// The type that the runs compute with, wherever their ranks are.
+DType dtype_of_runs(runtime::RunOptions run) {
+  run.device = DeviceType::kCpu, run.reduce = Reduce::kOrdered;
+  return runtime::load_model_files(run).computation.dtype;
+}
+
 study::Provenance provenance_of(const Command& command, bool gpus) {
   const StudyFlags& flags = command.options.study;
   const runtime::CaptionOptions& caption = command.options.check.caption;
@@ -79,8 +86,7 @@ study::Provenance provenance_of(const Command& command, bool gpus) {
   p.hosts = static_cast<int>(std::max<std::size_t>(1, launch.hosts.size()));
   p.cores = launch.cores.logical * p.hosts;
   p.merge_unit = model.vision.merge_unit();
-  p.work =
-      study::work_of(model, caption.run.dtype.value_or(DType::kBF16), caption.run.kv_cache_dtype);
+  p.work = study::work_of(model, dtype_of_runs(caption.run), caption.run.kv_cache_dtype);
   p.price_per_hour = flags.price_per_hour;
   std::optional<study::Peaks> known;
   if constexpr (build::kCuda)

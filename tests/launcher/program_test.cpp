@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 namespace {
@@ -99,6 +100,31 @@ TEST(Program, AStudyChecksAllLayoutsBeforeItsFirstRun) {
   EXPECT_EQ(outcome.exit_code, 2);
   EXPECT_THAT(outcome.text, StartsWith("retinue: [study] layout 3x1: [mesh] "));
   EXPECT_FALSE(std::filesystem::exists(folder.path("study")));
+}
+
+// Its mpirun ends at once, when the plan of the study is written.
+TEST(Program, AStudyCountsBytesOfTheTypeThatItsRunsTake) {
+  const retinue::test::TemporaryFolder folder;
+  const std::string source = retinue::test::source_folder(), model = folder.path("model");
+  std::filesystem::copy(source + "/configs/models/emoji-captioner", model);
+  std::ifstream file(model + "/config.json");
+  auto config = nlohmann::json::parse(file);
+  config["dtype"] = "float32";
+  folder.write("model/config.json", config.dump());
+  std::filesystem::permissions(folder.write("mpirun", "#!/bin/sh\nexit 75\n"),
+                               std::filesystem::perms::owner_all);
+  const auto weight_bytes = [&](const std::string& dtype) -> double {
+    const std::string output = folder.path(dtype);
+    const ShellOutcome outcome = retinue::test::shell(
+        "RETINUE_MPIRUN=" + folder.path("mpirun") + " " RETINUE_PROGRAM " study --model " + model +
+        " --input " + source + "/configs/examples/scene-000.jpg --layouts 1x2 --dtype " + dtype +
+        " --output " + output + " 2>/dev/null");
+    EXPECT_EQ(outcome.exit_code, 75);
+    std::ifstream plan(output + "/plan.json");
+    return nlohmann::json::parse(plan)["provenance"]["work"]["weight_bytes"].get<double>();
+  };
+  EXPECT_EQ(weight_bytes("auto"), weight_bytes("float32"));
+  EXPECT_EQ(weight_bytes("auto"), 2 * weight_bytes("bfloat16"));
 }
 
 TEST(Program, InfoIsJsonOnRequest) {

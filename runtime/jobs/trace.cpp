@@ -112,6 +112,8 @@ void finish(SafetensorsWriter& file, const TraceOptions& options, const ModelFil
   file.add_metadata("numerics", numerics.description);
   file.add_metadata("fingerprint", numerics.fingerprint);
   file.add_metadata("dtype", std::string(name(model.computation.dtype)));
+  file.add_metadata("projections_dtype",
+                    std::string(name(model.config.fp8 ? DType::kF8E4M3 : model.computation.dtype)));
   file.add_metadata("kv_cache_dtype", std::string(name(model.computation.kept_dtype())));
   file.add_metadata("mesh", fmt::format("data={} tensor={}", mesh.data, mesh.tensor));
   file.add_metadata("model", model.identity);

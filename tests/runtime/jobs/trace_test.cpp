@@ -155,6 +155,24 @@ TEST(TraceOutput, ThatCannotBeMadeIsRefusedBeforeTheRun) {
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }
 
+TEST(TraceMetadata, NamesTheTypeOfTheProjections) {
+  const test::TemporaryFolder folder;
+  TraceOptions options;
+  options.output = folder.path("x.safetensors");
+  options.ask.prompt = "x";
+  for (const auto& [config, dtype, projections] :
+       {std::tuple{"fp8-narrow", "bf16", "f8_e4m3"}, std::tuple{"gqa8-tied", "f32", "f32"}}) {
+    options.ask.run = test::golden_run(config);
+    if (std::string_view(dtype) == "bf16") options.ask.run.dtype = DType::kBF16;
+    testing::internal::CaptureStdout();
+    EXPECT_EQ(test::run_job(1, [&](const Session& session) { return run_trace(session, options); }),
+              0);
+    testing::internal::GetCapturedStdout();
+    EXPECT_EQ(metadata_of(options.output)["dtype"], dtype);
+    EXPECT_EQ(metadata_of(options.output)["projections_dtype"], projections);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(, Trace,
                          testing::Combine(testing::ValuesIn(test::golden_configs()),
                                           testing::ValuesIn(test::golden_cases())),

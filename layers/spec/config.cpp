@@ -192,6 +192,24 @@ std::array<std::pair<const char*, std::int64_t>, 7> projections(const TextConfig
            {"mlp.down_proj", text.intermediate_size}}};
 }
 
+/// Projections that are multiplied together are FP8 together.
+void check_fp8_together(const ConfigSection& top, const ModelConfig& config) {
+  const std::vector<std::vector<const char*>> together = {
+      {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
+      {"mlp.gate_proj", "mlp.up_proj"}};
+  for (std::int64_t layer = 0; layer < config.text.num_hidden_layers; ++layer)
+    for (const std::vector<const char*>& parts : together)
+      for (const char* part : parts) {
+        const std::string first = decoder_module(layer, parts.front()),
+                          other = decoder_module(layer, part);
+        if (config.fp8->covers(first) != config.fp8->covers(other))
+          top.fail("quantization_config.modules_to_not_convert",
+                   fmt::format("names only one of {} and {}, which are multiplied together. Use a "
+                               "checkpoint in which both or none are FP8.",
+                               first, other));
+      }
+}
+
 /// FP8 serves the decoder's layers, whose groups of 128 inputs must be whole.
 void check_fp8(const ConfigSection& top, const ModelConfig& config) {
   for (const std::string& module : unquantized_modules(config))
@@ -204,10 +222,14 @@ void check_fp8(const ConfigSection& top, const ModelConfig& config) {
   for (const auto& [module, inputs] : projections(text))
     if (inputs % kFp8Block != 0 && config.fp8->covers_in_some_layer(module, text.num_hidden_layers))
       top.fail("quantization_config.modules_to_not_convert",
-               fmt::format("does not hold {}, whose {} inputs are no multiple of {}", module,
-                           inputs, kFp8Block));
+               fmt::format("does not hold {}, whose {} inputs are no multiple of {}. Use a "
+                           "checkpoint in which it is bfloat16.",
+                           module, inputs, kFp8Block));
+  check_fp8_together(top, config);
   if (config.dtype != DType::kBF16)
-    top.fail("dtype", "is not bfloat16, which FP8 checkpoints are served with");
+    top.fail("dtype",
+             "is not bfloat16, with which FP8 is multiplied. Write \"bfloat16\" there; no weight "
+             "changes.");
 }
 
 bool names_dtype(const ConfigSection& section) {

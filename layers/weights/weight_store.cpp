@@ -78,11 +78,7 @@ ops::PackedMatrix WeightStore::projection(const std::vector<MatrixPart>& parts,
   };
   const bool fp8 = is_fp8(parts.front());
   for (const MatrixPart& part : parts)
-    if (is_fp8(part) != fp8)
-      throw UsageError(fmt::format(
-          "[config] quantization_config.modules_to_not_convert names only one of {} and {}, which "
-          "are multiplied together: name both or none",
-          module_of(parts.front().name), module_of(part.name)));
+    check(is_fp8(part) == fp8, "a configuration has all parts of a product in FP8 or none");
   if (fp8 && ctx_.device().type == DeviceType::kCuda) check_whole_blocks(parts);
   return matrix(parts, first_column, columns, fp8 ? DType::kF8E4M3 : dtype_, leaves);
 }

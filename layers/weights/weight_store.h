@@ -53,8 +53,8 @@ class WeightStore {
 
   /// The same for a linear layer of the decoder, which may be f8_e4m3 with scales.
   ///   leaves  of its products: see matmul_tree()
-  /// Throws: as matrix(); UsageError where only some of the parts are f8_e4m3, and on CUDA where a
-  ///         part is no whole number of blocks of scales.
+  /// Throws: as matrix(); UsageError on CUDA where one of the parts, of which all or none are
+  ///         f8_e4m3, is no whole number of blocks of scales.
   ops::PackedMatrix projection(const std::vector<MatrixPart>& parts, std::int64_t first_column,
                                std::int64_t columns, int leaves = 1);
 

@@ -14,6 +14,7 @@ namespace {
 
 using nlohmann::json;
 using testing::AllOf;
+using testing::AnyOf;
 using testing::HasSubstr;
 
 /// A model whose projections have whole blocks, FP8 as the official checkpoints say it.
@@ -102,6 +103,14 @@ TEST(Fp8Weights, OtherMethodsAreRefusedByTheirNames) {
   }
 }
 
+TEST(Fp8Weights, OtherSpellingsOfTheMethodAreCorrected) {
+  json config = wide();
+  config["quantization_config"]["quant_method"] = "FP8";
+  EXPECT_THAT(refusal(config), HasSubstr("\"FP8\", wanted \"fp8\" in small letters"));
+  config["quantization_config"] = "fp8";
+  EXPECT_THAT(refusal(config), HasSubstr("quantization_config is \"fp8\", wanted an object with"));
+}
+
 TEST(Fp8Weights, AMethodThatIsAbsentOrEmptyIsCalledSo) {
   json config = wide();
   for (const json& settings :
@@ -124,8 +133,23 @@ TEST(Fp8Weights, SettingsThatChangeTheResultAreRefusedByName) {
                                    {"modules_to_not_convert", {""}}}) {
     json config = official;
     config["quantization_config"][key] = value;
-    EXPECT_THAT(refusal(config), HasSubstr(std::string("quantization_config.") + key)) << value;
+    EXPECT_THAT(refusal(config), AllOf(HasSubstr(std::string("quantization_config.") + key),
+                                       AnyOf(HasSubstr("Use the FP8 or the bfloat16 checkpoint"),
+                                             HasSubstr("Copy config.json again"))))
+        << value;
   }
+}
+
+TEST(Fp8Weights, ProjectionsThatAreMultipliedTogetherAreFp8Together) {
+  for (const char* part : {"q_proj", "v_proj", "layers.2.mlp.up_proj"}) {
+    json config = wide();
+    config["quantization_config"]["modules_to_not_convert"] = {"lm_head", "visual", part};
+    EXPECT_THAT(refusal(config), AllOf(HasSubstr("config.json: quantization_config."),
+                                       HasSubstr(part), HasSubstr("both or none")));
+  }
+  json config = wide();
+  config["quantization_config"]["modules_to_not_convert"] = {"lm_head", "visual", "self_attn"};
+  EXPECT_EQ(refusal(config), "");
 }
 
 TEST(Fp8Weights, AQuantisedTowerOrHeadIsRefusedByItsFirstModule) {

@@ -450,11 +450,13 @@ class PartFolder {
 Fp8Conversion convert_to_fp8(const std::string& from, const std::string& to, int threads,
                              const std::function<void(std::int64_t, std::int64_t)>& progress) {
   const ModelConfig config = load_model_config(from);
-  if (config.fp8) throw UsageError(fmt::format("[quantize] {} is an FP8 checkpoint already", from));
+  if (config.fp8)
+    throw UsageError(
+        fmt::format("[quantize] {} is an FP8 checkpoint already. Use it as it is.", from));
   if (choose(config.text).converted.empty())
     throw UsageError(fmt::format(
         "[quantize] {}: no projection of the decoder has whole blocks of 128: hidden_size is {}, "
-        "intermediate_size {}, num_attention_heads * head_dim {}",
+        "intermediate_size {}, num_attention_heads * head_dim {}. Use it as it is.",
         from, config.text.hidden_size, config.text.intermediate_size,
         config.text.num_attention_heads * config.text.head_dim));
   const fs::path target = output_folder(to);

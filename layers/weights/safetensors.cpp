@@ -45,7 +45,8 @@ StoredType parse_type(const std::string& path, const std::string& tensor, const 
     if (known.name == text) return known.type;
   fail(path,
        fmt::format(
-           "tensor {} has dtype {}, which is not served (F32, F16, BF16, F8_E4M3, I64, I32, U8)",
+           "tensor {} has dtype {}, which is not served (F32, F16, BF16, F8_E4M3, I64, I32, U8 "
+           "are). Use a checkpoint that is saved in one of these.",
            tensor, text));
 }
 

@@ -165,7 +165,13 @@ class Engine::Leader {
     s->completion.error = std::move(error);
     finish(s, FinishReason::kStop, poisoned);
   }
-  void poison(Sequence* s) { fail(s, {"decode", "the logits are not finite"}, true); }
+  void poison(Sequence* s) {
+    fail(s,
+         {"decode",
+          "the logits are not finite. Where all items fail so, weights or scales of the checkpoint "
+          "are too large: download it or convert it again"},
+         true);
+  }
 
   const layers::Qwen3Vl& model_;
   Scheduler scheduler_;

@@ -150,7 +150,7 @@ TEST(Fp8Converter, WhatCannotBeConvertedIsRefusedAndLeavesNothing) {
               AllOf(HasSubstr("whole blocks"), HasSubstr("96")));
   EXPECT_EQ(refusal(kCaptioner, to), "");
   EXPECT_THAT(refusal(kCaptioner, to), HasSubstr("Choose another --output"));
-  EXPECT_THAT(refusal(to, folder.path("again")), HasSubstr("FP8 checkpoint already"));
+  EXPECT_THAT(refusal(to, folder.path("again")), HasSubstr("FP8 checkpoint already. Use it"));
   EXPECT_THROW(convert_to_fp8(folder.path(), folder.path("none"), 1, [](auto, auto) {}),
                UsageError);
   EXPECT_FALSE(fs::exists(folder.path("none")) || fs::exists(folder.path("none.part")));

@@ -330,12 +330,11 @@ TEST(Fp8Converter, ADiskThatIsTooSmallIsRefusedAtOnce) {
   fs::remove(shard);
   std::ofstream(shard, std::ios::binary) << length << text;
   fs::resize_file(shard, 8 + bytes + at);
-  bool began = false;
-  EXPECT_THAT(
-      [&] { convert_to_fp8(from, folder.path("to"), 1, [&](auto, auto) { began = true; }); },
-      testing::ThrowsMessage<SystemError>(
-          AllOf(HasSubstr("the FP8 checkpoint takes "), HasSubstr(" GB are free there. Make"))));
-  EXPECT_FALSE(began);
+  // What begins to convert ends here: it would fill the disk.
+  const auto begins = [](auto, auto) { throw UsageError("it begins"); };
+  EXPECT_THAT([&] { convert_to_fp8(from, folder.path("to"), 1, begins); },
+              testing::ThrowsMessage<SystemError>(AllOf(HasSubstr("the FP8 checkpoint takes "),
+                                                        HasSubstr(" GB are free there. Make"))));
   EXPECT_FALSE(fs::exists(folder.path("to.part")));
 }
 

@@ -62,6 +62,13 @@ bool uses_gpus(const runtime::RunOptions& run) {
   return build::kCuda && choose_device(run.device, run.dtype).type == DeviceType::kCuda;
 }
 
+/// A build with CUDA starts ranks on hosts that may have the GPUs which this one lacks.
+void refuse_missing_device(const runtime::RunOptions& run) {
+  if (const DeviceChoice choice = choose_device(run.device, run.dtype);
+      !build::kCuda && !choice.missing.empty())
+    throw UsageError(fmt::format("[--device] cuda: {}. Use --device cpu.", choice.missing));
+}
+
 using Job = std::function<int(const runtime::Session&, int threads)>;
 
 /// This process as a rank of its world: runs `job` and returns the code that all ranks leave with.
@@ -112,10 +119,7 @@ int run_rank(const Command& command, const runtime::RunOptions& run, double dead
 /// Starts ranks when this is a plain call for several; otherwise runs `job` as one of them.
 int start(const Command& command, const runtime::RunOptions& run, const Job& job,
           double deadline = deadline_s()) {
-  // A build with CUDA starts ranks on hosts that may have the GPUs which this one lacks.
-  if (const DeviceChoice choice = choose_device(run.device, run.dtype);
-      !build::kCuda && !choice.missing.empty())
-    throw UsageError(fmt::format("[--device] cuda: {}. Use --device cpu.", choice.missing));
+  refuse_missing_device(run);
   const std::int64_t retries = command.options.launch.retries;
   if (retries < 0) throw UsageError("[--retries] wants the number of new starts, 0 for none");
   if (command.environment.launched) {
@@ -221,6 +225,7 @@ int info(const Command& command) {
 }
 
 int study(const Command& command) {
+  refuse_missing_device(command.options.check.caption.run);
   return run_study(command, uses_gpus(command.options.check.caption.run));
 }
 

@@ -1,3 +1,4 @@
+#include "parallel/base/build_config.h"
 #include "tests/support/shell.h"
 #include "tests/support/source_folder.h"
 #include "tests/support/temporary_folder.h"
@@ -40,6 +41,7 @@ TEST(Program, UsageErrorsAreTwoAndSaidOnce) {
         "study --simulate no-such.json", "study --gpus 8", "doctor --model m --tensor-parallel 3",
         "caption --model m --input i --output o --monitor node0",
         "caption --model m --input i --output o --device cuda",
+        "study --model m --input i --output o --device cuda",
         "caption --model m --input i --output o --reduce nccl",
         "caption --model m --input i --output o --hosts a --hostfile b"}) {
     const ShellOutcome outcome = retinue(arguments, kErrors);
@@ -100,6 +102,10 @@ TEST(Program, AStudyChecksAllLayoutsBeforeItsFirstRun) {
   EXPECT_EQ(outcome.exit_code, 2);
   EXPECT_THAT(outcome.text, StartsWith("retinue: [study] layout 3x1: [mesh] "));
   EXPECT_FALSE(std::filesystem::exists(folder.path("study")));
+  if constexpr (!retinue::build::kCuda) {
+    EXPECT_THAT(retinue("study --model m --input i --output o --device cuda", kErrors).text,
+                StartsWith("retinue: [--device] cuda: "));
+  }
 }
 
 // Its mpirun ends at once, when the plan of the study is written.

@@ -1,5 +1,7 @@
 #include "tests/support/cuda_emulator/src/matmul_kernel.h"
 
+#include "tests/support/cuda_emulator/src/mma_order.h"
+
 #include <algorithm>
 #include <cstring>
 #include <cuda_bf16.h>
@@ -10,7 +12,8 @@ namespace cuda_emulator {
 namespace {
 
 constexpr std::int64_t kLanes = 8, kColumns = 4;
-using Vector = float __attribute__((vector_size(kLanes * sizeof(float))));
+using Vector = EightFloats;
+static_assert(sizeof(Vector) == kLanes * sizeof(float));
 
 /// Multiplies columns of b with eight rows of a: one accumulator each, k ascending. Wider
 /// instructions change no bit.
@@ -24,6 +27,26 @@ __attribute__((target_clones("avx2", "default"))) void accumulate(const float* a
     std::memcpy(&rows, a + k * kLanes, sizeof rows);
 #pragma GCC unroll 4
     for (int j = 0; j < kColumns; ++j) columns[j] += rows * b[k * kColumns + j];
+  }
+  std::memcpy(sums, columns, sizeof columns);
+}
+
+/// The same in the steps of an mma, each of which adds its products in the order.
+__attribute__((target_clones("avx2", "default"))) void accumulate_by_mma(
+    MmaOrder order, const Mma& mma, const float* a, const float* b, std::int64_t begin,
+    std::int64_t end, float* sums) {
+  Vector columns[kColumns] = {};
+  for (std::int64_t first = begin; first < end; first += mma.products) {
+    const auto count = static_cast<int>(std::min<std::int64_t>(mma.products, end - first));
+    for (int j = 0; j < kColumns; ++j) {
+      Vector products[kMmaOfE4m3.products];
+      for (int i = 0; i < count; ++i) {
+        Vector rows;
+        std::memcpy(&rows, a + (first + i) * kLanes, sizeof rows);
+        products[i] = rows * b[(first + i) * kColumns + j];
+      }
+      add_products(order, mma, products, count, columns[j]);
+    }
   }
   std::memcpy(sums, columns, sizeof columns);
 }
@@ -52,6 +75,9 @@ float rounded_to(cudaDataType_t type, float value) {
 void multiply_slices(std::int64_t m, std::int64_t n, const Slicing& slicing, const MatrixView& a,
                      const MatrixView& b, float* sums) {
   const std::int64_t k_size = slicing.k;
+  // Tensor cores do not multiply f32.
+  const MmaOrder order = a.type == CUDA_R_32F ? MmaOrder::kAscending : mma_order();
+  const Mma& mma = a.type == CUDA_R_8F_E4M3 ? kMmaOfE4m3 : kMmaOfBf16;
   std::vector<float> rows(static_cast<std::size_t>(k_size * kLanes));
   // Groups of columns of b, k by k.
   const std::int64_t groups = (n + kColumns - 1) / kColumns;
@@ -75,7 +101,12 @@ void multiply_slices(std::int64_t m, std::int64_t n, const Slicing& slicing, con
       const float* b_group = columns.data() + group * k_size * kColumns;
       for (int slice = 0; slice < slicing.slices; ++slice) {
         float block[kColumns * kLanes];
-        accumulate(rows.data(), b_group, slicing.begin(slice), slicing.begin(slice + 1), block);
+        const std::int64_t begin = slicing.begin(slice), end = slicing.begin(slice + 1);
+        if (order == MmaOrder::kAscending) {
+          accumulate(rows.data(), b_group, begin, end, block);
+        } else {
+          accumulate_by_mma(order, mma, rows.data(), b_group, begin, end, block);
+        }
         for (std::int64_t j = group * kColumns; j < std::min(n, (group + 1) * kColumns); ++j) {
           float* out = sums + (slice * n + j) * m + first;
           for (std::int64_t i = 0; i < count; ++i) out[i] = block[j % kColumns * kLanes + i];

@@ -22,7 +22,7 @@ void store_element(void* data, cudaDataType_t type, std::int64_t index, float va
 /// The value after a store to memory of that type.
 float rounded_to(cudaDataType_t type, float value);
 
-/// How a sum over k is split: `slices` runs, each accumulated in f32 with k ascending.
+/// How a sum over k is split: `slices` runs, each accumulated in f32 by one mma after the other.
 struct Slicing {
   std::int64_t k = 0;
   int slices = 1;

@@ -1,10 +1,15 @@
+#include "cuda_emulator/mma_order.h"
 #include "layers/kernels/cuda/ptx.cuh"
+#include "tests/support/cuda_emulator/src/matmul_kernel.h"
 #include "tests/support/cuda_emulator/tests/launch.h"
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cuda_bf16.h>
+#include <cuda_fp8.h>
 #include <random>
 
 namespace cuda_emulator::testing {
@@ -74,7 +79,23 @@ __global__ void multiply(const __nv_bfloat16* a, const __nv_bfloat16* b, const f
   d[(row + 8) * 8 + column + 1] = sum[3];
 }
 
+/// Sets the order of mma during its lifetime.
+class ScopedMmaOrder {
+ public:
+  explicit ScopedMmaOrder(MmaOrder wanted) { set_mma_order(wanted); }
+  ScopedMmaOrder(const ScopedMmaOrder&) = delete;
+  ScopedMmaOrder& operator=(const ScopedMmaOrder&) = delete;
+  ~ScopedMmaOrder() { set_mma_order(before_); }
+
+ private:
+  MmaOrder before_ = mma_order();
+};
+
+constexpr MmaOrder kMmaOrders[] = {MmaOrder::kAscending, MmaOrder::kPairs, MmaOrder::kTree4,
+                                   MmaOrder::kTree8, MmaOrder::kTruncated};
+
 TEST(Matrix, MultiplyAddIsTheProductWithSumsInAscendingOrder) {
+  const ScopedMmaOrder ascending(MmaOrder::kAscending);
   std::mt19937 random(7);
   std::normal_distribution<float> normal;
   std::vector<__nv_bfloat16> a(256), b(128);
@@ -94,6 +115,84 @@ TEST(Matrix, MultiplyAddIsTheProductWithSumsInAscendingOrder) {
       EXPECT_EQ(d[i * 8 + j], sum) << i << ' ' << j;
     }
   }
+}
+
+/// The accumulator `large`, to which one mma adds 16 products of `small`.
+float accumulated(float large, float small) {
+  DeviceArray<__nv_bfloat16> a(std::vector<__nv_bfloat16>(256, __float2bfloat16(small)));
+  DeviceArray<__nv_bfloat16> b(std::vector<__nv_bfloat16>(128, __float2bfloat16(1)));
+  DeviceArray<float> c(std::vector<float>(128, large)), d(128);
+  EXPECT_CUDA(launch({dim3(1), dim3(32), 1024}, multiply, a.data(), b.data(), c.data(), d.data()));
+  const std::vector<float> values = d.values();
+  for (const float value : values) EXPECT_TRUE(value == values[0] || std::isnan(values[0]));
+  return values[0];
+}
+
+/// Numbers of f32 differ by 2 above 2^24 and by 1 below it, and so on.
+TEST(Matrix, TheOrderOfAnMmaDecidesWhichSmallProductsCount) {
+  struct Case {
+    float large, small;
+    float added[5];  // to `large`, in the order of kMmaOrders
+  };
+  for (const Case& c : {Case{0x1p24F, 1, {0, 16, 16, 16, 16}}, Case{0x1p25F, 1, {0, 0, 16, 16, 16}},
+                        // Of 2^26 the bits down to 2 are kept, so that nothing of 1 is.
+                        Case{0x1p26F, 1, {0, 0, 0, 16, 0}}, Case{0x1p27F, 1, {0, 0, 0, 0, 0}},
+                        // Cut to 0.5 each.
+                        Case{0x1p24F, 0.6875F, {0, 16, 8, 12, 8}},
+                        // 2^24 + 3 lies between two numbers: the one nearer to zero.
+                        Case{0x1p24F - 1, 0.25F, {0, 1, 1, 3, 3}},
+                        Case{1 - 0x1p24F, -0.25F, {0, -1, -1, -3, -3}}}) {
+    for (int i = 0; i < 5; ++i) {
+      const ScopedMmaOrder order(kMmaOrders[i]);
+      EXPECT_EQ(accumulated(c.large, c.small), c.large + c.added[i])
+          << c.large << " + 16 x " << c.small << ", order " << i;
+    }
+  }
+}
+
+TEST(Matrix, InfinityNaNAndZeroAreTheSameInEveryOrderOfAnMma) {
+  for (const MmaOrder wanted : kMmaOrders) {
+    const ScopedMmaOrder order(wanted);
+    EXPECT_EQ(accumulated(INFINITY, 1), INFINITY);
+    EXPECT_EQ(accumulated(1, -INFINITY), -INFINITY);
+    EXPECT_TRUE(std::isnan(accumulated(INFINITY, -INFINITY)));
+    EXPECT_TRUE(std::isnan(accumulated(NAN, 1)));
+    EXPECT_EQ(accumulated(0, 0), 0);
+    EXPECT_EQ(accumulated(0, 0x1p-120F), 0x1p-116F);
+  }
+}
+
+/// The sum of large² and then small² to the end of one mma, as the emulated cuBLASLt adds it.
+template <class T>
+float cublaslt_sum(cudaDataType_t type, int products, float large, float small) {
+  std::vector<T> values(static_cast<std::size_t>(products), T(small));
+  values[0] = T(large);
+  const MatrixView row{values.data(), type, products, 1}, column{values.data(), type, 1, products};
+  float sum = 0;
+  multiply_slices(1, 1, {products, 1}, row, column, &sum);
+  return sum;
+}
+
+TEST(Matrix, ProductsOfCublasLtFollowTheOrderOfAnMma) {
+  for (const MmaOrder wanted : kMmaOrders) {
+    const ScopedMmaOrder order(wanted);
+    // Numbers of f32 differ by 2 above 2^24.
+    EXPECT_EQ(cublaslt_sum<__nv_bfloat16>(CUDA_R_16BF, 16, 0x1p12F, 1),
+              wanted == MmaOrder::kAscending ? 0x1p24F : 0x1p24F + 14);
+    // Hopper keeps 13 bits below the largest: 2^16 down to 2^3.
+    EXPECT_EQ(cublaslt_sum<__nv_fp8_e4m3>(CUDA_R_8F_E4M3, 32, 0x1p8F, 2),
+              wanted == MmaOrder::kTruncated ? 0x1p16F : 0x1p16F + 31 * 4);
+  }
+}
+
+TEST(MatrixDeathTest, AnUnknownOrderOfMmaIsRefused) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        setenv("RETINUE_EMULATOR_MMA_ORDER", "tree5", 1);
+        set_mma_order(mma_order());
+      },
+      "RETINUE_EMULATOR_MMA_ORDER is \"tree5\"; wanted ascending");
 }
 
 TEST(Bfloat16, ArithmeticRoundsEachResult) {

@@ -7,8 +7,8 @@
 
 /// The emulator's version of layers/kernels/cuda/ptx.cuh, which documents these functions.
 ///
-/// Numerics: mma_bf16_16x8x16 adds the 16 products to d one by one, k ascending, each sum rounded
-/// to f32.
+/// Numerics: mma_bf16_16x8x16 adds the 16 products to d in the order of cuda_emulator/mma_order.h, by
+/// default one by one, k ascending, each sum rounded to f32.
 ///   Hardware adds them in an order of its own.
 namespace retinue::cuda {
 

@@ -1,5 +1,6 @@
 #include "tests/support/cuda_emulator/src/block_executor.h"
 
+#include "cuda_emulator/device_warp.h"
 #include "tests/support/cuda_emulator/src/fault_handler.h"
 #include "tests/support/cuda_emulator/src/symbol_name.h"
 
@@ -38,6 +39,13 @@ BlockExecutor& executor(const char* operation) {
   return *running;
 }
 
+/// One for all launches, which run one after the other then: their blocks number its intervals.
+std::mutex races_mutex;
+RaceDetector& race_detector() {
+  static auto* detector = new RaceDetector;
+  return *detector;
+}
+
 std::mutex pool_mutex;
 std::vector<std::unique_ptr<BlockExecutor>>& pool() {
   static auto* executors = new std::vector<std::unique_ptr<BlockExecutor>>;
@@ -57,7 +65,11 @@ void run_launch(const Launch& launch) {
   }
   if (!mine) mine = std::make_unique<BlockExecutor>();
   use_fault_stack();
-  mine->run(launch);
+  {
+    std::unique_lock alone(races_mutex, std::defer_lock);
+    if (kFindsRaces) alone.lock();
+    mine->run(launch);
+  }
   std::lock_guard lock(pool_mutex);
   pool().push_back(std::move(mine));
 }
@@ -90,6 +102,10 @@ void BlockExecutor::run(const Launch& launch) {
   shared_ = shared_mapping_ + kSharedMappingBytes - (launch.dynamic_shared_bytes + 127) / 128 * 128;
   blockDim = launch.block;
   gridDim = launch.grid;
+  if (kFindsRaces) {
+    races_ = &race_detector();
+    races_->begin_launch(launch.block, {shared_, launch.dynamic_shared_bytes});
+  }
   BlockExecutor* const outer = running;
   running = this;
 
@@ -123,6 +139,7 @@ void BlockExecutor::run_block(std::uint64_t block) {
   finished_ = at_barrier_ = 0;
   barrier_count_ = 0;
   std::memset(shared_, kNaNByte, launch_->dynamic_shared_bytes);
+  if (races_ != nullptr) races_->begin_block(blockIdx);
   switch_to(&main_fiber_, choose_next());
 }
 
@@ -251,6 +268,8 @@ void BlockExecutor::warp_rendezvous(const WarpOperation& operation, std::uint32_
       }
       operation.complete(mask, chosen);
     }
+    // Of all warp operations only this one orders memory.
+    if (races_ != nullptr && &operation == &kSyncWarp) races_->sync_warp(current_ / 32, mask);
     warp.waiting &= ~mask;
     warp.runnable |= mask;
     runnable_warps_ |= 1u << (current_ / 32);
@@ -276,6 +295,7 @@ int BlockExecutor::block_barrier(BlockReduction reduction, int predicate) {
                           : static_cast<int>(barrier_count_ > 0);
     barrier_count_ = 0;
     at_barrier_ = 0;
+    if (races_ != nullptr) races_->barrier();
     for (std::uint32_t w = 0; w * 32 < thread_count_; ++w) {
       warps_[w].runnable = warps_[w].existing;
       runnable_warps_ |= 1u << w;
@@ -303,6 +323,15 @@ void BlockExecutor::yield() {
 void* BlockExecutor::dynamic_shared() {
   if (launch_->dynamic_shared_bytes == 0) fail("dynamic shared memory was not asked for at launch");
   return shared_;
+}
+
+void BlockExecutor::note_access(const void* address, std::size_t bytes, Access kind,
+                                const void* position) {
+  if (races_ != nullptr) races_->access(current_, address, bytes, kind, position);
+}
+
+void BlockExecutor::note_landing(const void* address, std::size_t bytes, const void* position) {
+  if (races_ != nullptr) races_->land(current_, address, bytes, position);
 }
 
 std::string BlockExecutor::place_of(std::uint32_t thread) const {
@@ -386,9 +415,16 @@ void yield_thread() { executor("__nanosleep()").yield(); }
 void* dynamic_shared_memory() { return executor("dynamic_shared()").dynamic_shared(); }
 std::uint32_t lane_index() { return executor("a lane's index").lane(); }
 
+void note_access(const void* address, std::size_t bytes, Access kind, const void* position) {
+  if (running != nullptr) running->note_access(address, bytes, kind, position);
+}
+
 void start_copy(void* to, const void* from, bool valid) {
   require_aligned(to, 16, "shared address of copy_async_16");
   if (valid) require_aligned(from, 16, "global address of copy_async_16");
+  const void* const position = __builtin_return_address(0);
+  if (valid) note_access(from, 16, Access::kRead, position);
+  note_access(to, 16, Access::kCopy, position);
   std::memset(to, kNaNByte, 16);
   executor("copy_async_16").current().copies.push_back({to, valid ? from : nullptr});
 }
@@ -401,16 +437,19 @@ void close_copy_group() {
 }
 
 void land_copies(int pending_groups) {
-  Thread& thread = executor("copy_async_wait").current();
+  BlockExecutor& block = executor("copy_async_wait");
+  Thread& thread = block.current();
   const auto pending = static_cast<std::size_t>(pending_groups);
   if (thread.copy_groups.size() <= pending) return;
   const auto landing = thread.copy_groups.end() - pending_groups;
   const std::size_t copies = std::accumulate(thread.copy_groups.begin(), landing, std::size_t{0});
   for (std::size_t i = 0; i < copies; ++i) {
     const PendingCopy& copy = thread.copies[i];
+    block.note_landing(copy.to, 16, __builtin_return_address(0));
     if (copy.from == nullptr) {
       std::memset(copy.to, 0, 16);
     } else {
+      block.note_access(copy.from, 16, Access::kRead, __builtin_return_address(0));
       std::memcpy(copy.to, copy.from, 16);
     }
   }

@@ -4,6 +4,7 @@
 #include "cuda_emulator/schedule.h"
 #include "cuda_emulator/simt.h"
 #include "tests/support/cuda_emulator/src/fiber.h"
+#include "tests/support/cuda_emulator/src/race_detector.h"
 
 #include <cstdint>
 #include <string>
@@ -24,6 +25,10 @@ struct Launch {
 
 /// Runs the whole launch on the calling thread. Executors are reused between launches.
 void run_launch(const Launch& launch);
+
+/// Notes for the race detector, where there is one and a kernel runs, what the running emulated thread
+/// does. `position`: the return address of the call that does it.
+void note_access(const void* address, std::size_t bytes, Access kind, const void* position);
 
 /// Describes what this thread's kernel did at an address that faults, and where; empty where no
 /// kernel runs.
@@ -66,6 +71,8 @@ class BlockExecutor {
   Thread& current() { return threads_[current_]; }
   std::uint32_t lane() const { return current_ % 32; }
   void* dynamic_shared();
+  void note_access(const void* address, std::size_t bytes, Access kind, const void* position);
+  void note_landing(const void* address, std::size_t bytes, const void* position);
 
   std::string where() const;
   /// Describes the memory at the address of a fault; empty where it is unknown.
@@ -94,6 +101,7 @@ class BlockExecutor {
   std::uint64_t random();
 
   const Launch* launch_ = nullptr;
+  RaceDetector* races_ = nullptr;  // null in builds that do not look for races
   Schedule schedule_;
   std::uint64_t random_state_ = 1;
   std::uint32_t thread_count_ = 0, current_ = kNoThread, finished_ = 0, at_barrier_ = 0;

@@ -163,6 +163,10 @@ class DeviceMemory {
 int device_count() { return DeviceMemory::get().devices; }
 std::size_t device_memory_bytes() { return DeviceMemory::get().device_bytes; }
 int device_of(const void* pointer) { return DeviceMemory::get().device_of(pointer); }
+std::span<const char> device_addresses() {
+  const auto& memory = DeviceMemory::get();
+  return {memory.base, memory.range_bytes * memory.ranges.size()};
+}
 
 std::size_t device_memory_free(int device) {
   auto& memory = DeviceMemory::get();

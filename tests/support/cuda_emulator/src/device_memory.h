@@ -3,6 +3,7 @@
 #include "cuda_emulator/error_codes.h"
 
 #include <cstddef>
+#include <span>
 
 /// Memory of the emulated devices. All of it lies in one reserved range of addresses, one part per
 /// device. It can be read or written only while it is open, that is while the emulator runs a
@@ -28,6 +29,8 @@ cudaError_t release_device_memory(void* pointer);
 Allocation find_allocation(const void* pointer);
 /// The device whose range contains an address, or -1.
 int device_of(const void* pointer);
+/// The addresses of all devices.
+std::span<const char> device_addresses();
 
 /// Keeps the memory of a device open.
 class DeviceAccess {

@@ -1,5 +1,6 @@
 #include "cuda_emulator/simt.h"
 #include "layers/kernels/cuda/ptx.cuh"
+#include "tests/support/cuda_emulator/src/block_executor.h"
 #include "tests/support/cuda_emulator/src/mma_order.h"
 
 #include <bit>
@@ -107,6 +108,7 @@ void detail::load_matrices(std::uint32_t* fragment, int matrices, bool transpose
   // With .x2 the lanes 16 to 31 name no row.
   if (matrices == 4 || cuda_emulator::lane_index() < 16) {
     cuda_emulator::require_aligned(row, 16, "a row of load_matrix");
+    cuda_emulator::note_access(row, 16, cuda_emulator::Access::kRead, __builtin_return_address(0));
   }
   LoadMatrices mine{fragment, row};
   const auto& operation = matrices == 4 ? (transposed ? kLoadX4Transposed : kLoadX4)

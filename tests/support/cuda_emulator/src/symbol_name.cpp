@@ -1,6 +1,5 @@
 #include "tests/support/cuda_emulator/src/symbol_name.h"
 
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -13,18 +12,6 @@
 
 namespace cuda_emulator {
 namespace {
-
-/// The program's load address: that of the first object that the dynamic linker lists.
-std::uintptr_t load_address() {
-  std::uintptr_t address = 0;
-  dl_iterate_phdr(
-      [](dl_phdr_info* info, std::size_t, void* out) {
-        *static_cast<std::uintptr_t*>(out) = info->dlpi_addr;
-        return 1;
-      },
-      &address);
-  return address;
-}
 
 std::string mangled_name(std::uintptr_t value) {
   std::ifstream file("/proc/self/exe", std::ios::binary);
@@ -46,6 +33,18 @@ std::string mangled_name(std::uintptr_t value) {
 }
 
 }  // namespace
+
+std::uintptr_t load_address() {
+  // That of the first object that the dynamic linker lists.
+  std::uintptr_t address = 0;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* out) {
+        *static_cast<std::uintptr_t*>(out) = info->dlpi_addr;
+        return 1;
+      },
+      &address);
+  return address;
+}
 
 std::string symbol_name(const void* function) {
   const std::string mangled =

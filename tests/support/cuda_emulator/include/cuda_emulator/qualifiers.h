@@ -17,7 +17,8 @@
 #define __cluster_dims__(...)
 
 /// The blocks of a launch run one after the other on one thread of the host. An alignment is
-/// written as `__shared__ __align__(16)` or `alignas(16) __shared__`.
-#define __shared__ static thread_local
+/// written as `__shared__ __align__(16)` or `alignas(16) __shared__`. Without constinit, arrays of
+/// classes have a guard variable, which threads would race for.
+#define __shared__ static constinit thread_local
 
 #define __builtin_assume(condition) static_cast<void>(0)

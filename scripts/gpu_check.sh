@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs every check that needs a GPU: CUDA tests, NCCL, captions of the small model, the doctor, sanitizers, benchmarks.
-#   scripts/gpu_check.sh [--output DIR] [--bin DIR] [--budget-s N] [--only NAME,NAME]
+#   scripts/gpu_check.sh [--part right|fast] [--output DIR] [--bin DIR] [--budget-s N] [--only NAME,NAME]
+#     --part P       right: whether results are right; fast: speeds, and which goals they meet (both)
 #     --output DIR   gpu_check.txt (a table), gpu_check.json, gpu_check.log (output of the steps) (runs/gpu_check)
 #     --bin DIR      programs to check (bin/ of a bundle, else build/cuda-release/bin)
 #     --budget-s N   seconds in all; a step that no longer fits is listed as NOT RUN (470)
@@ -11,18 +12,20 @@
 set -uo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 parts=$root/scripts/gpu
-output=runs/gpu_check bin='' budget_s=470 only=''
+output=runs/gpu_check bin='' budget_s=470 only='' part=both
 while [ $# -gt 0 ]; do
   case $1 in
+    --part) part=${2:?[gpu_check] --part wants right or fast}; shift 2 ;;
     --output) output=${2:?[gpu_check] --output wants a folder}; shift 2 ;;
     --bin) bin=${2:?[gpu_check] --bin wants a folder}; shift 2 ;;
     --budget-s) budget_s=${2:?[gpu_check] --budget-s wants seconds}; shift 2 ;;
     --only) only=${2:?[gpu_check] --only wants names}; shift 2 ;;
-    --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) echo "[gpu_check] unknown option $1. Known: --output --bin --budget-s --only" >&2; exit 2 ;;
+    --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "[gpu_check] unknown option $1. Known: --part --output --bin --budget-s --only" >&2; exit 2 ;;
   esac
 done
 [[ $budget_s =~ ^[0-9]+$ ]] || { echo "[gpu_check] --budget-s wants seconds, got '$budget_s'" >&2; exit 2; }
+case $part in right | fast | both) ;; *) echo "[gpu_check] --part wants right or fast, got '$part'" >&2; exit 2 ;; esac
 known=' matmul_bits ops nccl nccl_one_gpu jobs trace_bits caption_cpu caption_gpu caption_text caption_tensor2 caption_data2 caption_once2 doctor doctor2 bench memcheck racecheck '
 for name in ${only//,/ }; do
   # With a mistyped name no step would run, and none would fail.
@@ -41,7 +44,10 @@ trap 'rm -rf "$work"' EXIT
 . "$parts/find_cuda.sh"
 . "$parts/steps.sh"
 fact() { printf '%s\t%s\n' "$1" "$(tr '\t\n' '  ' <<<"$2" | sed 's/ *$//')" >>"$work/facts.tsv"; printf '%-12s %s\n' "$1" "$2"; }
-wanted() { [ -z "$only" ] || [[ ,$only, == *,"$1",* ]]; }
+wanted() {
+  case $part:$1 in fast:bench) ;; right:bench | fast:*) return 1 ;; esac
+  [ -z "$only" ] || [[ ,$only, == *,"$1",* ]]
+}
 
 # Ranks of one host, also as root, on as few cores as there are.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
@@ -269,7 +275,10 @@ sanitize racecheck racecheck "*Norm*:*Attention*:*TopK*:*PatchNormalize*:-$seque
 
 # --- the results
 fact seconds "$SECONDS"
-awk -v emulated=$emulated -f "$parts/check_table.awk" "$work/facts.tsv" "$work/steps.tsv" "$work/bench.tsv" >"$output/gpu_check.txt"
+awk -f "$parts/goals.awk" "$work/bench.json" >"$work/goals.txt"
+awk -v emulated=$emulated -f "$parts/check_table.awk" "$work/facts.tsv" "$work/steps.tsv" "$work/bench.tsv" >"$work/table.txt"
+# The verdict stays the last line.
+{ sed '$d' "$work/table.txt"; if [ -s "$work/goals.txt" ]; then cat "$work/goals.txt"; echo; fi; tail -n 1 "$work/table.txt"; } >"$output/gpu_check.txt"
 awk -v emulated=$emulated -f "$parts/check_json.awk" "$work/facts.tsv" "$work/steps.tsv" "$work/bench.json" >"$output/gpu_check.json"
 for log in "$work"/*.log; do
   printf '\n=== %s\n' "$(basename "$log" .log)"

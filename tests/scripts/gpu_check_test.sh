@@ -303,6 +303,50 @@ test_an_op_below_its_floor_is_a_failure() {
   expect_match "$table" '^bench +failed .*1 ops: 1 below their floor'
   expect_match "$table" 'BELOW FLOOR \(0.50, 0.93\)$'
 }
+# goal_rows SECONDS_OF_A_PRODUCT RATIO_OF_DECODING: all rows that goals are made of, 1e12 operations each
+goal_rows() {
+  printf '{"schema_version": 1, "machine": {"matmul_tflop_per_s": 500},\n"results": [\n'
+  local name comma=''
+  for name in 'tuned qkv M=2048 N=1' 'tuned gate_up M=2048 N=1' 'tuned o_proj M=2048 N=1 K=8 in 8 leaves' \
+    'tuned down M=2048 N=1 K=8 in 8 leaves' 'vision qkv M=4096 N=1' 'vision proj M=4096 N=1' 'vision fc1 M=4096 N=1' \
+    'vision fc2 M=4096 N=1' 'fp8 qkv M=2048 N=1' 'fp8 gate_up M=2048 N=1' 'fp8 o_proj M=2048 N=1' 'fp8 down M=2048 N=1'; do
+    printf '%s{"group":"matmul","name":"%s","us":%s,"flops":1e12,"ratio":1}' "$comma" "$name" "$1"
+    comma=$',\n'
+  done
+  for name in 32 43 64 256; do
+    printf '%s{"group":"attention","name":"decode %s x 1 of 1152, heads","us":1,"flops":1,"ratio":%s}' "$comma" "$name" "$2"
+  done
+  printf '\n]}\n'
+}
+test_the_table_says_which_goals_are_met() {
+  write_host
+  goal_rows 2000 0.91 >results/bench.json # 1e12 operations in 2 ms: the limit, and less than FP8 wants
+  check --only bench
+  expect_match "$table" '^products in bf16, 2048 rows, .* 1.000 +0.93  met$'
+  expect_match "$table" '^products in FP8, 2048 rows, .* 1.000 +1.60  not met$'
+  expect_match "$table" '^attention of 32 to 256 sequences .* 0.910 +0.90  met$'
+  expect_match "$(tail -n 1 <<<"$table")" ': all well$'
+}
+test_a_goal_of_which_rows_are_missing_is_not_shown() {
+  write_host
+  goal_rows 2000 0.91 | grep -v '"tuned down\|"decode 43' >results/bench.json
+  check --only bench
+  expect_no_match "$table" 'products in bf16|attention of 32'
+  expect_match "$table" 'products in FP8'
+}
+test_a_part_has_its_own_steps_alone() {
+  write_host
+  check --part right
+  expect_no_match "$table" '^bench '
+  expect_match "$table" '^ops +passed'
+  expect_equal "$code" 0
+  check --part fast
+  expect_match "$table" '^bench +passed'
+  expect_no_match "$table" '^(ops|doctor|caption_gpu|memcheck|trace_gqa8-tied_1) '
+  expect_equal "$code" 0
+  check --part quick
+  expect_equal "$code" 2
+}
 test_an_op_that_fails_in_the_benchmark_is_a_failure() {
   write_host
   printf '{"group":"rows","name":"add","error":"[cuda] bad"}' >results/failed

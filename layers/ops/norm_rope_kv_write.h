@@ -13,9 +13,10 @@ struct QkvStep {
   ConstTensorView q_weight;  ///< [head_dim], of the norm of each head
   ConstTensorView k_weight;
   float eps = 0;
-  ConstTensorView cos;           ///< [tokens, head_dim / 2] f32
-  ConstTensorView sin;           ///< as cos
-  ConstTensorView slot_mapping;  ///< [tokens] i32, as in kv_write
+  ConstTensorView cos;  ///< [tokens, head_dim / 2] f32
+  ConstTensorView sin;  ///< as cos
+  /// [tokens] i32, as in kv_write. A token may repeat the one before it, slot and values: padding.
+  ConstTensorView slot_mapping;
 };
 
 /// q = rope(rms_norm(q)); stores rope(rms_norm(k)) and v in their KV blocks: all steps between the

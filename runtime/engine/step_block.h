@@ -35,8 +35,8 @@ class StepBlock {
 
   [[nodiscard]] const StepSizes& sizes() const { return sizes_; }
   [[nodiscard]] std::size_t size_bytes() const { return size_bytes_; }
-  /// Writes the plan's lists. Padding rows repeat the last row: they compute the same bits and
-  /// store them in the same place.
+  /// Writes the plan's lists. Padding rows repeat the last row: they compute the same bits, and
+  /// ops::norm_rope_kv_write stores them once.
   void fill(const StepPlan& plan, std::byte* block) const;
   /// Views of the inputs in a block at this address, on host or device; null for planning.
   [[nodiscard]] layers::StepInputs views(const std::byte* block) const;

@@ -95,6 +95,9 @@ __global__ void __launch_bounds__(kBlock) norm_rope_kv_write_kernel(Step<T, Kept
     return;
   }
   const std::int64_t at = s.slot_mapping[token];
+  // Rows that pad a step repeat its last one. Two thread blocks must not store in one place, not
+  // even the same bits.
+  if (token > 0 && s.slot_mapping[token - 1] == at) return;
   if constexpr (kFp8) {
     const E4m3Cache cache{s.kv_blocks, s.kv_block_stride, s.block_size, s.head_dim};
     store_e4m3(cache, at, kv_head, !is_k, first, run_of_e4m3);

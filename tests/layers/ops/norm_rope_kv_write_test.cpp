@@ -8,6 +8,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace retinue::test {
 namespace {
 
@@ -134,6 +136,31 @@ TEST(NormRopeKvWrite, LeavesKeysAndValuesAlone) {
     for (std::int64_t t = 0; t < 6; ++t)
       for (std::int64_t i = std::int64_t{2} * 32; i < std::int64_t{6} * 32; ++i)
         EXPECT_EQ(as_float(step.qkv.at(t, i)), as_float(before.qkv.at(t, i)));
+  });
+}
+
+/// Token 5 repeats token 4.
+template <class Kept>
+void stores_a_repeated_token_once(Context& ctx) {
+  Step<BFloat16, Kept> once({5, 2, 2, 32, 16}), twice({6, 2, 2, 32, 16});
+  for (std::int64_t t = 0; t < 6; ++t)
+    twice.slots.at(t) = once.slots.at(std::min<std::int64_t>(t, 4));
+  for (std::int64_t i = 0; i < std::int64_t{6} * 32; ++i) twice.qkv.at(5, i) = twice.qkv.at(4, i);
+  for (std::int64_t i = 0; i < 16; ++i) {
+    twice.cos.at(5, i) = twice.cos.at(4, i);
+    twice.sin.at(5, i) = twice.sin.at(4, i);
+  }
+  ops::norm_rope_kv_write(ctx, once.fused(), once.cache());
+  ops::norm_rope_kv_write(ctx, twice.fused(), twice.cache());
+  EXPECT_TRUE(same_bits(once.kv_blocks, twice.kv_blocks));
+  EXPECT_TRUE(twice.intact());
+}
+
+/// Decode steps are padded so. That it is stored once shows where the emulator looks for races.
+TEST(NormRopeKvWrite, StoresOnceWhatTheNextTokenRepeats) {
+  for_each_isa([&](Context& ctx) {
+    stores_a_repeated_token_once<BFloat16>(ctx);
+    stores_a_repeated_token_once<Float8E4M3>(ctx);
   });
 }
 

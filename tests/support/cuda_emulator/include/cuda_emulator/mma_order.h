@@ -10,9 +10,9 @@ enum class MmaOrder {
   kPairs,      ///< neighbours along k are added, then their sum to the accumulator
   kTree4,      ///< the same with trees of four
   kTree8,      ///< the same with trees of eight
-  /// Products and accumulator are aligned to the largest, cut to the bits that Hopper keeps, added
-  /// exactly and rounded toward zero (Fasi et al. 2021, doi:10.7717/peerj-cs.330; Khattak &
-  /// Mikaitis 2025, arXiv:2512.07004).
+  /// Products and accumulator are aligned to the largest, cut to some bits, added exactly and rounded
+  /// toward zero: a model of Hopper after published measurements (Fasi et al. 2021,
+  /// doi:10.7717/peerj-cs.330; Khattak & Mikaitis 2025, arXiv:2512.07004), not held against a GPU.
   kTruncated,
 };
 

@@ -62,29 +62,33 @@ __device__ __forceinline__ int w_offset(int output, int piece) {
 /// Starts the copies of one group of this thread block's tile; zeros past the last row and output.
 template <int kRows, int kOutputs>
 __device__ __forceinline__ void load_group(const Product& a, int group, unsigned char* stage) {
-  constexpr int kThreads = kOutputs / kOutputsOfWarp * 32;
-  const int thread = static_cast<int>(threadIdx.x);
+  constexpr unsigned kThreads = kOutputs / kOutputsOfWarp * 32;
+  // Loops from 0 on: the compiler does not know that thread is below kThreads, and would provide
+  // for other numbers of rounds. Unsigned numbers are divided by shifts alone.
+  static_assert(kRows * kXPieces % kThreads == 0 && kOutputs * kWPieces % kThreads == 0);
+  const unsigned thread = threadIdx.x;
   const int first_row = static_cast<int>(blockIdx.x) * kRows;
   const int first_output = static_cast<int>(blockIdx.y) * kOutputs;
 #pragma unroll
-  for (int i = thread; i < kRows * kXPieces; i += kThreads) {
-    const int row = i / kXPieces, piece = i % kXPieces;
+  for (unsigned round = 0; round < kRows * kXPieces / kThreads; ++round) {
+    const unsigned i = round * kThreads + thread;
+    const int row = static_cast<int>(i / kXPieces), piece = static_cast<int>(i % kXPieces);
     const bool valid = first_row + row < a.padded;
-    const std::int64_t at = static_cast<std::int64_t>(first_row + row) * a.inputs + group * kGroup;
-    copy_async_16_or_zero(stage + x_offset(row, piece), valid ? a.x + at * 2 + piece * 16 : a.x,
-                          valid);
+    const auto at = static_cast<unsigned>((first_row + row) * a.inputs + group * kGroup);
+    copy_async_16_or_zero(stage + x_offset(row, piece),
+                          a.x + (valid ? at * 2 + static_cast<unsigned>(piece) * 16 : 0), valid);
   }
 #pragma unroll
-  for (int i = thread; i < kOutputs * kWPieces; i += kThreads) {
-    const int output = i / kWPieces, piece = i % kWPieces;
+  for (unsigned round = 0; round < kOutputs * kWPieces / kThreads; ++round) {
+    const unsigned i = round * kThreads + thread;
+    const int output = static_cast<int>(i / kWPieces), piece = static_cast<int>(i % kWPieces);
     const bool valid = first_output + output < a.outputs;
-    const std::int64_t at =
-        static_cast<std::int64_t>(first_output + output) * a.inputs + group * kGroup;
+    const auto at = static_cast<unsigned>((first_output + output) * a.inputs + group * kGroup);
     copy_async_16_or_zero(stage + Stage<kRows, kOutputs>::kW + w_offset(output, piece),
-                          valid ? a.w + at + piece * 16 : a.w, valid);
+                          a.w + (valid ? at + static_cast<unsigned>(piece) * 16 : 0), valid);
   }
   if (thread < kRows / 4) {
-    const int row = first_row + thread * 4;
+    const int row = first_row + static_cast<int>(thread) * 4;
     const bool valid = row < a.padded;
     copy_async_16_or_zero(
         stage + Stage<kRows, kOutputs>::kScales + thread * 16,
@@ -267,6 +271,10 @@ void fp8_mma_matmul(Context& ctx, const ops::detail::MatmulArgs& a) {
     const std::int64_t count = std::min(scratch.chunk, a.x.dim(0) - first);
     const TensorView x(a.scratch + scratch.q, DType::kBF16, Shape{fp8_rows(count), inputs});
     fp8_quantize(ctx, a.x.rows(first, count), x, x_scales);
+    // A kernel counts bytes of x and w from their start in 32 bits.
+    constexpr std::int64_t kMostBytes = std::int64_t{1} << 31;
+    check(x.numel() * 2 < kMostBytes && a.w.outputs * inputs < kMostBytes,
+          "fp8_matmul: the operands of a CUDA product have less than 2 GiB each");
     const auto number = [](std::int64_t n) { return static_cast<int>(n); };
     const Product product{.x = x.bytes(),
                           .x_scales = x_scales,

@@ -81,8 +81,7 @@ __device__ __forceinline__ E4m3Run quantized(const Vector<T, kVector>& x, int la
 ///   slot   block · block_size + offset        first  the run's first channel, inside the head
 __device__ __forceinline__ void store_e4m3(const E4m3Cache& cache, std::int64_t slot, int kv_head,
                                            bool is_value, int first, const E4m3Run& run) {
-  const std::int64_t kv_block = slot / cache.block_size;
-  const int place = static_cast<int>(slot % cache.block_size);
+  const auto [kv_block, place] = divide(slot, cache.block_size);
   Float8E4M3* const keys = cache.keys(kv_block, kv_head);
   Float8E4M3* const row = keys + (is_value ? cache.head_numel() : 0) + place * cache.head_dim;
   store(reinterpret_cast<__nv_fp8x2_storage_t*>(row + first), run.q);

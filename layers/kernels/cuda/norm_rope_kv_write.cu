@@ -103,8 +103,9 @@ __global__ void __launch_bounds__(kBlock) norm_rope_kv_write_kernel(Step<T, Kept
     store_e4m3(cache, at, kv_head, !is_k, first, run_of_e4m3);
   } else {
     const std::int64_t head_numel = static_cast<std::int64_t>(s.block_size) * s.head_dim;
-    T* keys = s.kv_blocks + at / s.block_size * s.kv_block_stride + kv_head * 2 * head_numel +
-              at % s.block_size * s.head_dim;
+    const auto [block, place] = divide(at, s.block_size);
+    T* keys =
+        s.kv_blocks + block * s.kv_block_stride + kv_head * 2 * head_numel + place * s.head_dim;
     store_run<kVectors>(is_k ? keys : keys + head_numel, first, s.head_dim, turned);
   }
 }

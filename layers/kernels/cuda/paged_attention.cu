@@ -4,6 +4,7 @@
 #include "layers/kernels/cuda/launch.h"
 #include "layers/ops/paged_attention.h"
 
+#include <bit>
 #include <type_traits>
 
 namespace retinue::ops::detail {
@@ -26,6 +27,7 @@ struct Operands {
   std::int64_t y_stride;
   float* partials;  ///< [seqs, heads, splits, head_dim + 2]: output, largest, sum
   int seqs, heads, group, block_size, head_dim;
+  int block_shift;   ///< block_size is 2 to its power
   int splits;        ///< the most of a sequence; 0: every thread block merges its own
   int split_blocks;  ///< thread blocks with one split of one sequence each; these come first
   float scale_log2;
@@ -39,15 +41,17 @@ struct Operands {
   /// Where the key that `table` names, and its value, lie.
   __device__ __forceinline__ auto key_value(const std::int32_t* table, int kv_head, int key) const {
     const std::int64_t values = static_cast<std::int64_t>(block_size) * head_dim;
+    // A division by a number that is not known takes twenty instructions, for each key of each thread.
+    const int block = key >> block_shift, place = key & (block_size - 1);
     if constexpr (std::is_same_v<Kept, Float8E4M3>) {
       const E4m3Cache cache{pages, kv_block_stride, block_size, head_dim};
-      Float8E4M3* const first = cache.keys(table[key / block_size], kv_head);
-      const Float8E4M3* const at = first + key % block_size * head_dim;
-      const float* const scales = cache.scales(first) + key % block_size;
+      Float8E4M3* const first = cache.keys(table[block], kv_head);
+      const Float8E4M3* const at = first + place * head_dim;
+      const float* const scales = cache.scales(first) + place;
       return E4m3KeyAndValue{at, at + values, scales, scales + block_size};
     } else {
-      const __nv_bfloat16* const at = pages + table[key / block_size] * kv_block_stride +
-                                      2 * kv_head * values + key % block_size * head_dim;
+      const __nv_bfloat16* const at =
+          pages + table[block] * kv_block_stride + 2 * kv_head * values + place * head_dim;
       return KeyAndValue{at, at + values};
     }
   }
@@ -186,6 +190,7 @@ void paged_attention(Cuda, Context& ctx, ConstTensorView q, const KvView& cache,
                               static_cast<int>(group),
                               static_cast<int>(cache.block_size),
                               static_cast<int>(head_dim),
+                              std::countr_zero(static_cast<unsigned>(cache.block_size)),
                               static_cast<int>(splits),
                               static_cast<int>(split_blocks),
                               scale * kLog2E,

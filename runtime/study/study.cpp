@@ -134,6 +134,24 @@ void make_folders(const std::string& folder) {
   if (error) fail_to_make(folder, "[--output]", error.value());
 }
 
+/// Refuses what no report can come of, as soon as a run shows it.
+void check_measured(const StudyOptions& options, const Cell& cell, const Measurement& m,
+                    const std::string& run) {
+  if (cell.kind == CellKind::kWarmUp && m.done == 0)
+    throw UsageError(fmt::format(
+        "[study] {}: none of {} items was answered, so there is nothing to measure. Read "
+        "{}/failures.jsonl, then begin the study again with another --output.",
+        cell.id(), m.items, run));
+  // The trials of a layout are fitted together.
+  const std::size_t expected =
+      usable_steps(m.steps_taken) * static_cast<std::size_t>(options.plan.trials);
+  if (cell.kind == CellKind::kCalibration && cell.trial <= 1 && expected < kLeastSteps)
+    throw UsageError(fmt::format(
+        "[study] {} had {} steps with work; with {} such runs the model of step times needs at "
+        "least {}. Give more --input or a higher --limit, and another --output.",
+        cell.id(), usable_steps(m.steps_taken), options.plan.trials, kLeastSteps));
+}
+
 /// Runs a cell over `all` items at most and stores its measurement. None when the run fails: its
 /// `exit_code` is then neither 0 nor 3.
 std::optional<Measurement> measure(const StudyOptions& options, const RunCell& run,
@@ -151,6 +169,7 @@ std::optional<Measurement> measure(const StudyOptions& options, const RunCell& r
   exit_code = outcome.exit_code;
   if (exit_code != kExitDone && exit_code != kExitItemsFailed) return std::nullopt;
   Measurement m = read_run(request.folder, cell);
+  check_measured(options, cell, m, request.folder);
   m.wall_s = outcome.wall_s;
   m.energy_j = outcome.energy_j;
   const std::string reference = reference_path(folder, cell.max_pixels);

@@ -13,7 +13,6 @@ namespace retinue::study {
 namespace {
 
 constexpr std::size_t kMostKnots = 12;
-constexpr std::size_t kLeastSteps = 8;
 enum Rest : std::size_t { kLogits, kKeys, kEncodes, kPatches, kRest };
 
 /// Quantiles of the steps' rows, so that every knot has steps around it.
@@ -69,10 +68,19 @@ double StepTimes::seconds(const StepWork& work) const {
   return sum + std::max(0.0, low.seconds + slope * (work.rows - low.rows));
 }
 
+namespace {
+bool is_usable(const TimedStep& step) {
+  return (step.work.rows > 0 || step.work.patches > 0) && step.seconds > 0;
+}
+}  // namespace
+
+std::size_t usable_steps(std::span<const TimedStep> steps) {
+  return static_cast<std::size_t>(std::ranges::count_if(steps, is_usable));
+}
+
 StepTimes fit_step_times(std::span<const TimedStep> all) {
   std::vector<TimedStep> steps;
-  for (const TimedStep& step : all)
-    if ((step.work.rows > 0 || step.work.patches > 0) && step.seconds > 0) steps.push_back(step);
+  std::ranges::copy_if(all, std::back_inserter(steps), is_usable);
   if (steps.size() < kLeastSteps)
     throw UsageError(fmt::format(
         "[study] a calibration run had {} steps with work; the model of step times needs at least "

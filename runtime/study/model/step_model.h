@@ -37,8 +37,12 @@ struct StepTimes {
   [[nodiscard]] double communication_s(const StepWork& work) const;
 };
 
+/// Steps that did any work, of which a fit needs at least kLeastSteps.
+std::size_t usable_steps(std::span<const TimedStep> steps);
+inline constexpr std::size_t kLeastSteps = 8;
+
 /// Fits measured steps so that their sum is kept: the average cost of other work on the machine is
-/// in the result. Throws: UsageError with fewer than 8 steps that did any work.
+/// in the result. Throws: UsageError with fewer than kLeastSteps that did any work.
 StepTimes fit_step_times(std::span<const TimedStep> steps);
 
 }  // namespace retinue::study

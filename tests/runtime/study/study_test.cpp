@@ -120,7 +120,7 @@ class RunStudy : public testing::Test {
           asked_.push_back(request);
           if (asked_.size() == fails_at_)
             return RunOutcome{.exit_code = 75, .wall_s = 1, .energy_j = {}};
-          write_run(request, request.limit,
+          write_run(request, answers_ ? request.limit : 0,
                     request.cell.layout == wrong_ ? "other words" : "words");
           return RunOutcome{.exit_code = 0, .wall_s = 1, .energy_j = {}};
         },
@@ -130,6 +130,7 @@ class RunStudy : public testing::Test {
   test::TemporaryFolder folder_;
   std::vector<RunRequest> asked_;
   std::size_t fails_at_ = 0;
+  bool answers_ = true;
   Layout wrong_{0, 0};
   Study study_;
 };
@@ -215,6 +216,30 @@ TEST_F(RunStudy, AnotherStudyIsRefusedByKey) {
   } catch (const UsageError& error) {
     EXPECT_THAT(error.what(), HasSubstr("trials is 2, now 5"));
   }
+}
+
+TEST_F(RunStudy, EndsAfterTheFirstRunOfWhichNoReportCanCome) {
+  answers_ = false;
+  try {
+    run(options());
+    FAIL() << "a study of nothing went on";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("none of 0 items was answered"));
+  }
+  EXPECT_EQ(asked_.size(), 1U);
+  answers_ = true;
+  asked_.clear();
+  StudyOptions few = options();
+  few.output = folder_.path("few");
+  few.limit = 4;  // two steps in each of two calibrations
+  try {
+    run(few);
+    FAIL() << "a study without steps to fit went on";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("had 2 steps with work; with 2 such runs"));
+  }
+  EXPECT_EQ(asked_.back().cell.kind, CellKind::kCalibration);
+  EXPECT_LT(asked_.size(), study_.planned);
 }
 
 TEST_F(RunStudy, OtherCaptionsAreReported) {

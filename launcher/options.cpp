@@ -198,7 +198,7 @@ Table sampling_table(SamplingOptions& options) {
                .at_least = -100},
               {.name = "seed",
                .type = "N",
-               .help = "seed of sampling; the same request and seed give the same answer",
+               .help = "seed of sampling; the same id, request and seed give the same answer",
                .target = &options.seed},
               {.name = "stop",
                .type = "TEXT",

@@ -3,6 +3,7 @@
 #include "parallel/base/exit_code.h"
 
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <fcntl.h>
@@ -47,6 +48,8 @@ int with_all_written(int code) {
 
 int main(int argc, char** argv) {
   occupy_closed_streams();
+  // A limit of file sizes (ulimit -f) is then an error of the write, which says what to do.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     return with_all_written(retinue::launcher::run({argv + 1, argv + argc}));
   } catch (const std::exception&) {

@@ -85,6 +85,18 @@ TEST(Program, AnInterruptedAnswerEndsWith75) {
     }
 }
 
+// 512 bytes are a unit of ulimit -f; the copy takes 5 MB.
+TEST(Program, ALimitOfFileSizesEndsAConversionWith75) {
+  const retinue::test::TemporaryFolder folder;
+  const std::string model = retinue::test::source_folder() + "/configs/models/emoji-captioner";
+  const ShellOutcome outcome =
+      retinue::test::shell("ulimit -f 1000; " RETINUE_PROGRAM " quantize --model " + model +
+                           " --output " + folder.path("fp8") + " 2>&1");
+  EXPECT_EQ(outcome.exit_code, 75);
+  EXPECT_THAT(outcome.text, HasSubstr("File too large"));
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
 TEST(Program, ADoctorOfOneRankPrintsItsVerdict) {
   const ShellOutcome outcome = retinue("doctor");
   EXPECT_EQ(outcome.exit_code, 0) << outcome.text;

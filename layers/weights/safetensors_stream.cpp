@@ -14,9 +14,9 @@
 
 namespace retinue::layers {
 
-SafetensorsStream::SafetensorsStream(std::string path, const std::vector<Entry>& entries,
+SafetensorsStream::SafetensorsStream(const std::string& path, const std::vector<Entry>& entries,
                                      const std::map<std::string, std::string>& metadata)
-    : path_(std::move(path)) {
+    : path_(file_to_write(path, "[safetensors]")) {
   nlohmann::ordered_json header;
   if (!metadata.empty()) header["__metadata__"] = metadata;
   for (const Entry& entry : entries) {

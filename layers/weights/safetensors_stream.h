@@ -25,9 +25,10 @@ class SafetensorsStream {
     StoredType type = StoredType::kF32;
     Shape shape;
   };
-  /// Begins PATH.part.
-  /// Throws: as fail_to_make(); SystemError, as the others, where it cannot be written.
-  SafetensorsStream(std::string path, const std::vector<Entry>& entries,
+  /// Begins PATH.part, behind all links.
+  /// Throws: as file_to_write() and fail_to_make(); SystemError, as the others, where it cannot be
+  /// written.
+  SafetensorsStream(const std::string& path, const std::vector<Entry>& entries,
                     const std::map<std::string, std::string>& metadata = {});
   /// Without finish(): removes what was written.
   ~SafetensorsStream();

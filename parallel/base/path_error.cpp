@@ -8,8 +8,11 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
 namespace retinue {
+
+namespace fs = std::filesystem;
 
 void fail_to_make(const std::string& path, std::string_view where, int error) {
   constexpr std::array kWrongPath = {EACCES, EEXIST,       EINVAL, EISDIR,  ELOOP,
@@ -19,6 +22,22 @@ void fail_to_make(const std::string& path, std::string_view where, int error) {
   if (std::ranges::find(kWrongPath, error) != kWrongPath.end())
     throw UsageError(what + ". Choose another place, or make this one writable.");
   throw SystemError(what + ". Make room or mend the disk, then run the same command again.");
+}
+
+std::string file_to_write(const std::string& path, std::string_view where) {
+  std::error_code error;
+  const fs::file_type type = fs::status(path, error).type();
+  if (type == fs::file_type::none) fail_to_make(path, where, error.value());
+  const bool is_link = fs::is_symlink(fs::symlink_status(path, error));
+  const auto refuse = [&](const char* what) {
+    throw UsageError(fmt::format("{} {} {}, wanted the name of a file. Choose another place.",
+                                 where, path, what));
+  };
+  if (type == fs::file_type::not_found && is_link) refuse("is a link to nothing");
+  if (type == fs::file_type::directory) refuse("is a folder");
+  if (type != fs::file_type::not_found && type != fs::file_type::regular)
+    refuse("is a device, a pipe or a socket");
+  return is_link ? fs::canonical(path).string() : path;
 }
 
 }  // namespace retinue

@@ -12,4 +12,10 @@ namespace retinue {
 ///         room, or the disk is mended.
 [[noreturn]] void fail_to_make(const std::string& path, std::string_view where, int error);
 
+/// The file to write where `path` is asked for: behind all links, so that a renamed file replaces
+/// their target and not the link.
+/// Throws: UsageError where something other than a regular file is there, such as a device, and as
+///         fail_to_make() where that cannot be known.
+std::string file_to_write(const std::string& path, std::string_view where);
+
 }  // namespace retinue

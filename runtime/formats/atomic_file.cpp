@@ -28,7 +28,8 @@ bool write_all(int fd, std::string_view text) {
   return true;
 }
 
-AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), part_(path_ + ".part") {
+AtomicFile::AtomicFile(const std::string& path)
+    : path_(file_to_write(path, "[output]")), part_(path_ + ".part") {
   fd_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd_ >= 0) return;
   // The folder was there, and the same command makes it again.

@@ -6,10 +6,12 @@
 namespace retinue::runtime {
 
 /// A file that is whole or absent: written under another name, made durable, then renamed.
+/// Links are followed: it is their target that is replaced.
 class AtomicFile {
  public:
-  /// Throws: as fail_to_make(); SystemError, as the others, when the disk refuses.
-  explicit AtomicFile(std::string path);
+  /// Throws: as file_to_write() and fail_to_make(); SystemError, as the others, when the disk
+  /// refuses.
+  explicit AtomicFile(const std::string& path);
   /// Removes what was written, unless commit() was called.
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;

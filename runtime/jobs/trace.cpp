@@ -4,6 +4,7 @@
 #include "parallel/base/build_config.h"
 #include "parallel/base/exit_code.h"
 #include "parallel/base/hash.h"
+#include "parallel/base/path_error.h"
 #include "runtime/decode/prefetcher.h"
 #include "runtime/jobs/job.h"
 #include "runtime/jobs/job_messages.h"
@@ -172,8 +173,7 @@ void check_output(const std::string& path) {
   const auto folder = std::filesystem::path(path).parent_path();
   if (!folder.empty() && !std::filesystem::is_directory(folder, error))
     throw UsageError(fmt::format("[--output] {}: no such folder", folder.string()));
-  if (std::filesystem::is_directory(path, error))
-    throw UsageError(fmt::format("[--output] {} is a folder, wanted the name of a file", path));
+  (void)file_to_write(path, "[--output]");
   const layers::SafetensorsStream writable(path, {});  // refused now and not after the run
 }
 

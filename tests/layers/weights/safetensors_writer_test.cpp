@@ -7,6 +7,8 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <filesystem>
+#include <sys/stat.h>
 
 namespace retinue::layers {
 namespace {
@@ -27,6 +29,19 @@ TEST(SafetensorsWriter, WritesWhatTheReaderReads) {
   EXPECT_EQ(b.shape, (Shape{2, 3}));
   EXPECT_EQ(std::memcmp(b.bytes.data(), floats.data(), b.bytes.size()), 0);
   EXPECT_EQ(file.tensors().at("a").type, StoredType::kI64);
+}
+
+TEST(SafetensorsWriter, ReplacesTheTargetOfALinkAndNoDevice) {
+  const test::TemporaryFolder folder;
+  folder.write("x.safetensors", "old");
+  std::filesystem::create_symlink("x.safetensors", folder.path("link"));
+  SafetensorsWriter writer;
+  writer.add("a", Shape{1}, std::vector<std::int64_t>{7});
+  writer.write(folder.path("link"));
+  EXPECT_TRUE(std::filesystem::is_symlink(folder.path("link")));
+  EXPECT_EQ(SafetensorsFile(folder.path("x.safetensors")).tensors().size(), 1U);
+  ASSERT_EQ(::mkfifo(folder.path("pipe").c_str(), 0600), 0);
+  EXPECT_THROW(writer.write(folder.path("pipe")), UsageError);
 }
 
 TEST(SafetensorsWriter, RefusesWhatDoesNotFit) {

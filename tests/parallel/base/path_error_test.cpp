@@ -1,11 +1,15 @@
 #include "parallel/base/path_error.h"
 
 #include "parallel/base/check.h"
+#include "tests/support/temporary_folder.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <filesystem>
+#include <string>
+#include <sys/stat.h>
 
 namespace retinue {
 namespace {
@@ -20,6 +24,23 @@ TEST(PathError, APathThatCanNeverBeMadeIsTheUsersFault) {
   for (const int error : {ENOSPC, EDQUOT, EIO, EMFILE, ENOMEM})
     EXPECT_THAT([&] { fail_to_make("a/b", "[test]", error); },
                 ThrowsMessage<SystemError>(HasSubstr("Make room")));
+}
+
+TEST(PathError, AFileToWriteIsBehindLinksAndRegular) {
+  const test::TemporaryFolder folder;
+  const std::string file = folder.write("x", "");
+  const auto target = [](const std::string& path) { return file_to_write(path, "[test]"); };
+  EXPECT_EQ(target(file), file);
+  EXPECT_EQ(target(folder.path("absent")), folder.path("absent"));
+  std::filesystem::create_symlink("x", folder.path("link"));
+  std::filesystem::create_symlink("link", folder.path("link of a link"));
+  EXPECT_EQ(target(folder.path("link of a link")), std::filesystem::canonical(file));
+  std::filesystem::create_symlink("nothing", folder.path("dangling"));
+  std::filesystem::create_symlink("loop", folder.path("loop"));
+  ASSERT_EQ(::mkfifo(folder.path("pipe").c_str(), 0600), 0);
+  for (const std::string& wrong : {folder.path(), folder.path("dangling"), folder.path("loop"),
+                                   folder.path("pipe"), std::string("/dev/null")})
+    EXPECT_THAT([&] { target(wrong); }, ThrowsMessage<UsageError>(HasSubstr("[test] " + wrong)));
 }
 
 }  // namespace

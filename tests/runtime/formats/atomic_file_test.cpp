@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <string>
+#include <sys/stat.h>
 
 namespace retinue::runtime {
 namespace {
@@ -25,6 +26,19 @@ TEST(AtomicFile, LeavesTheOldFileUntilItIsWhole) {
   file.write("new");
   file.commit();
   EXPECT_EQ(test::read_text(path), "new");
+}
+
+TEST(AtomicFile, ReplacesTheTargetOfALinkAndNoDevice) {
+  const test::TemporaryFolder folder;
+  test::write_text(folder.path("x.json"), "old");
+  std::filesystem::create_symlink("x.json", folder.path("link"));
+  AtomicFile file(folder.path("link"));
+  file.write("new");
+  file.commit();
+  EXPECT_TRUE(std::filesystem::is_symlink(folder.path("link")));
+  EXPECT_EQ(test::read_text(folder.path("x.json")), "new");
+  ASSERT_EQ(::mkfifo(folder.path("pipe").c_str(), 0600), 0);
+  EXPECT_THROW(AtomicFile(folder.path("pipe")), UsageError);
 }
 
 TEST(AtomicFile, AtAPathThatCanNeverBeMadeIsTheUsersFault) {

@@ -374,6 +374,20 @@ fs::path output_folder(const std::string& to) {
   return target;
 }
 
+/// The folder beside the output in which a conversion works, behind all links.
+/// Throws: UsageError where the model is inside it: the conversion would empty its own source.
+fs::path part_folder(const std::string& from, const fs::path& target) {
+  std::error_code error;
+  const fs::path part = fs::weakly_canonical(target.string() + ".part", error);
+  if (error) fail_to_make(target.string() + ".part", "[--output]", error.value());
+  const fs::path source = fs::canonical(from, error);
+  if (std::ranges::mismatch(part, source).in1 == part.end())
+    throw UsageError(fmt::format(
+        "[quantize] --model {} is in {}, which the conversion empties. Choose another --output.",
+        from, part.string()));
+  return part;
+}
+
 /// The folder in which a conversion works. Its lock, whose name no other folder has, shows that a
 /// conversion made it, and ends with the process, even when that is killed.
 class PartFolder {
@@ -386,10 +400,14 @@ class PartFolder {
       throw UsageError(fmt::format(
           "[quantize] {} exists, and no conversion made it. Remove it, or choose another --output.",
           path_.string()));
-    fs::create_directories(path_, error);
+    const bool made = fs::create_directories(path_, error);
     if (error) fail_to_make(path_.string(), "[--output]", error.value());
     lock_ = ::open(lock().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (lock_ < 0) fail_to_make(lock().string(), "[--output]", errno);
+    if (lock_ < 0) {
+      const int reason = errno;
+      if (made) fs::remove(path_, error);
+      fail_to_make(lock().string(), "[--output]", reason);
+    }
     if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
       const int reason = errno;
       ::close(lock_);
@@ -460,7 +478,7 @@ Fp8Conversion convert_to_fp8(const std::string& from, const std::string& to, int
         from, config.text.hidden_size, config.text.intermediate_size,
         config.text.num_attention_heads * config.text.head_dim));
   const fs::path target = output_folder(to);
-  const fs::path part = target.string() + ".part";
+  const fs::path part = part_folder(from, target);
   PartFolder folder(part);
   Fp8Conversion done = Converter(without_slash(from), part, threads, progress).run();
   folder.become(target);

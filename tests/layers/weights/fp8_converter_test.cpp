@@ -347,6 +347,31 @@ TEST(Fp8Converter, AFolderThatCanNeverBeMadeIsNamed) {
   EXPECT_EQ(refusal(kCaptioner, longest), "") << ".part is added";
 }
 
+TEST(Fp8Converter, AModelInTheFolderThatItWouldEmptyIsRefused) {
+  const test::TemporaryFolder folder;
+  folder.write("m.part/.retinue-quantize", "");
+  fs::copy(kCaptioner, folder.path("m.part"));
+  fs::copy(kCaptioner, folder.path("m.part/inside"));
+  fs::create_directory_symlink("m.part", folder.path("link.part"));
+  for (const char* from : {"m.part", "m.part/", "m.part/inside", "link.part"})
+    for (const char* to : {"m", "link"})
+      EXPECT_THAT(refusal(folder.path(from), folder.path(to)), HasSubstr("conversion empties"));
+  EXPECT_TRUE(fs::exists(folder.path("m.part/model.safetensors")));
+  EXPECT_TRUE(fs::exists(folder.path("m.part/inside/model.safetensors")));
+}
+
+// The path of the folder is as long as a path can be, and that of a file in it too long.
+TEST(Fp8Converter, AFolderThatCannotBeLockedIsNotLeft) {
+  const test::TemporaryFolder folder;
+  constexpr std::size_t kLength = 4085;
+  std::string to = folder.path();
+  while (kLength - to.size() > 255) to += "/" + std::string(200, 'a');
+  to += "/" + std::string(kLength - to.size() - 1, 'b');
+  EXPECT_THAT(refusal(kCaptioner, to), HasSubstr(".retinue-quantize cannot be made"));
+  EXPECT_TRUE(fs::exists(fs::path(to).parent_path()));
+  EXPECT_FALSE(fs::exists(to + ".part"));
+}
+
 TEST(Fp8Converter, AnOutputThatAppearsMeanwhileIsNamedAndStays) {
   for (const bool is_folder : {true, false}) {
     const test::TemporaryFolder folder;

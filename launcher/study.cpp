@@ -9,6 +9,7 @@
 #include "parallel/base/clock.h"
 #include "parallel/base/exit_code.h"
 #include "parallel/base/hash.h"
+#include "parallel/base/path_error.h"
 #include "parallel/device/cuda/runtime.h"
 #include "runtime/formats/atomic_file.h"
 #include "runtime/jobs/job.h"
@@ -218,7 +219,7 @@ int compare_studies(const StudyFlags& flags) {
 
 int simulate(const StudyFlags& flags) {
   study::ClusterJob job =
-      std::filesystem::is_directory(flags.simulate)
+      file_type_at(flags.simulate, "[--simulate]") == std::filesystem::file_type::directory
           ? study::cluster_job_of(study::load_study(flags.simulate))
           : study::parse_cluster_job(read_text_file(flags.simulate, "[study]", "--simulate"),
                                      flags.simulate);

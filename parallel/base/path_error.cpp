@@ -14,20 +14,35 @@ namespace retinue {
 
 namespace fs = std::filesystem;
 
-void fail_to_make(const std::string& path, std::string_view where, int error) {
+namespace {
+
+[[noreturn]] void fail(const std::string& path, std::string_view where, const char* wanted,
+                       int error) {
   constexpr std::array kWrongPath = {EACCES, EEXIST,       EINVAL, EISDIR,  ELOOP,
                                      ENOENT, ENAMETOOLONG, EPERM,  ENOTDIR, EROFS};
   const std::string what =
-      fmt::format("{} {} cannot be made: {}", where, path, std::strerror(error));
+      fmt::format("{} {} cannot be {}: {}", where, path, wanted, std::strerror(error));
   if (std::ranges::find(kWrongPath, error) != kWrongPath.end())
-    throw UsageError(what + ". Choose another place, or make this one writable.");
+    throw UsageError(what + ". Choose another place, or make this one accessible.");
   throw SystemError(what + ". Make room or mend the disk, then run the same command again.");
 }
 
-std::string file_to_write(const std::string& path, std::string_view where) {
+}  // namespace
+
+void fail_to_make(const std::string& path, std::string_view where, int error) {
+  fail(path, where, "made", error);
+}
+
+fs::file_type file_type_at(const std::string& path, std::string_view where) {
   std::error_code error;
   const fs::file_type type = fs::status(path, error).type();
-  if (type == fs::file_type::none) fail_to_make(path, where, error.value());
+  if (type == fs::file_type::none) fail(path, where, "reached", error.value());
+  return type;
+}
+
+std::string file_to_write(const std::string& path, std::string_view where) {
+  const fs::file_type type = file_type_at(path, where);
+  std::error_code error;
   const bool is_link = fs::is_symlink(fs::symlink_status(path, error));
   const auto refuse = [&](const char* what) {
     throw UsageError(fmt::format("{} {} {}, wanted the name of a file. Choose another place.",

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <string_view>
 
@@ -12,10 +13,14 @@ namespace retinue {
 ///         room, or the disk is mended.
 [[noreturn]] void fail_to_make(const std::string& path, std::string_view where, int error);
 
+/// What is at `path`, behind all links; not_found where nothing is.
+/// Throws: as fail_to_make() where that cannot be known.
+std::filesystem::file_type file_type_at(const std::string& path, std::string_view where);
+
 /// The file to write where `path` is asked for: behind all links, so that a renamed file replaces
 /// their target and not the link.
 /// Throws: UsageError where something other than a regular file is there, such as a device, and as
-///         fail_to_make() where that cannot be known.
+///         file_type_at().
 std::string file_to_write(const std::string& path, std::string_view where);
 
 }  // namespace retinue

@@ -130,7 +130,8 @@ bool Inputs::add_match(const std::string& pattern, const std::string& path) {
     sink_.passed_over(*left, kLeftByTools);
     return true;
   }
-  const fs::file_status status = fs::status(path);
+  std::error_code error;  // reading the item says what is wrong
+  const fs::file_status status = fs::status(path, error);
   const bool by_name = pattern.find_first_of("*?[") == std::string::npos;
   if (fs::is_directory(status)) return add_folder(path, by_name);
   // A pipe that a pattern matches was not meant, and opening it could wait for ever.

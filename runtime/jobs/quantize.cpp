@@ -1,6 +1,7 @@
 #include "layers/weights/fp8_converter.h"
 #include "parallel/base/check.h"
 #include "parallel/base/exit_code.h"
+#include "parallel/base/path_error.h"
 #include "runtime/jobs/job.h"
 #include "runtime/jobs/replica.h"
 #include "runtime/jobs/stop_signal.h"
@@ -42,7 +43,7 @@ class Progress {
 }  // namespace
 
 int run_quantize(const QuantizeOptions& options, std::FILE* out) {
-  if (!std::filesystem::is_directory(options.model))
+  if (file_type_at(options.model, "[--model]") != std::filesystem::file_type::directory)
     throw UsageError(fmt::format("[--model] {}: no such folder", options.model));
   const int threads = options.threads > 0
                           ? options.threads

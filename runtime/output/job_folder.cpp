@@ -20,6 +20,7 @@
 namespace retinue::runtime {
 namespace {
 
+namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 /// Keys that a signature has only where their values are others than these.
@@ -64,6 +65,10 @@ std::string pretty(const Json& json) {
 /// Keys of the signature that earlier versions did not write.
 constexpr std::array<const char*, 2> kLaterKeys = {"weights_sample", "processor_config"};
 
+bool exists(const std::string& path) {
+  return file_type_at(path, "[--output]") != fs::file_type::not_found;
+}
+
 void write_job(const std::string& path, const Json& whole) {
   AtomicFile file(path);
   file.write(pretty(whole));
@@ -78,7 +83,7 @@ struct SameJob {
 /// The job.json of the folder `path`.   Throws: as JobFolder::bind().
 SameJob same_job(const std::string& path, const Json& signature, const std::string& note) {
   const std::string job = path + "/job.json";
-  if (!std::filesystem::exists(job)) {
+  if (!exists(job)) {
     // Answers of an unknown model must not become those of this one.
     if (Journal(path, 0).done_lines() > 0)
       throw UsageError(fmt::format(
@@ -110,12 +115,12 @@ SameJob same_job(const std::string& path, const Json& signature, const std::stri
 
 JobFolder::JobFolder(std::string path) : path_(std::move(path)) {
   std::error_code error;
-  std::filesystem::create_directories(path_ + "/journal", error);
+  fs::create_directories(path_ + "/journal", error);
   if (error) fail_to_make(path_, "[--output]", error.value());
   lock_ = std::make_unique<Lock>(path_);
 }
 
-bool JobFolder::has_job() const { return std::filesystem::exists(path_ + "/job.json"); }
+bool JobFolder::has_job() const { return exists(path_ + "/job.json"); }
 
 std::string JobFolder::bind(const Json& signature, const Json& about,
                             const std::string& note) const {
@@ -131,8 +136,7 @@ std::string JobFolder::bind(const Json& signature, const Json& about,
 }
 
 void refuse_other_job(const std::string& path, const Json& signature) {
-  if (std::filesystem::exists(path) && !std::filesystem::is_directory(path))
-    fail_to_make(path, "[--output]", ENOTDIR);
+  if (exists(path) && !fs::is_directory(path)) fail_to_make(path, "[--output]", ENOTDIR);
   (void)same_job(path, signature, "");
 }
 
@@ -169,7 +173,7 @@ void JobFolder::finalize(const Journal& journal, const std::vector<std::int64_t>
   for (const auto& file : files) file->commit();
 }
 
-bool JobFolder::has_report() const { return std::filesystem::exists(path_ + "/report.json"); }
+bool JobFolder::has_report() const { return exists(path_ + "/report.json"); }
 
 void JobFolder::write_report(const Json& report) const {
   AtomicFile file(path_ + "/report.json");

@@ -39,6 +39,10 @@ std::string read_file(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+bool exists(const std::string& path) {
+  return file_type_at(path, "[study]") != fs::file_type::not_found;
+}
+
 /// A lock that ends with the process, even when the process is killed.
 class FolderLock {
  public:
@@ -71,7 +75,7 @@ std::string reference_path(const std::string& folder, std::int64_t max_pixels) {
 }
 
 std::optional<Measurement> stored(const std::string& path) {
-  if (!fs::exists(path)) return std::nullopt;
+  if (!exists(path)) return std::nullopt;
   try {
     return measurement_from(Json::parse(read_file(path)).at("measurement"));
   } catch (const Json::exception& error) {
@@ -85,7 +89,7 @@ void write_plan(const StudyOptions& options, Provenance& provenance,
                 const std::vector<Cell>& cells) {
   const std::string path = options.output + "/plan.json";
   const Json signature = options.signature();
-  if (fs::exists(path)) {
+  if (exists(path)) {
     const Json there = Json::parse(read_file(path), nullptr, false);
     if (!there.is_object() || !there.contains("question"))
       throw UsageError(
@@ -242,7 +246,7 @@ int run_study(const StudyOptions& options, const RunCell& run,
 
 Study load_study(const std::string& folder) {
   const std::string path = folder + "/plan.json";
-  if (!fs::exists(path))
+  if (!exists(path))
     throw UsageError(fmt::format(
         "[study] {} holds no study: there is no plan.json. Name the --output of 'retinue study'.",
         folder));

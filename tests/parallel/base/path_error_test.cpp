@@ -26,6 +26,18 @@ TEST(PathError, APathThatCanNeverBeMadeIsTheUsersFault) {
                 ThrowsMessage<SystemError>(HasSubstr("Make room")));
 }
 
+TEST(PathError, APathThatCannotBeReachedIsNamedWithItsReason) {
+  const test::TemporaryFolder folder;
+  EXPECT_EQ(file_type_at(folder.path("absent"), "[test]"), std::filesystem::file_type::not_found);
+  EXPECT_EQ(file_type_at(folder.path(), "[test]"), std::filesystem::file_type::directory);
+  std::filesystem::create_symlink("loop", folder.path("loop"));
+  const std::string longer = folder.path(std::string(300, 'a'));
+  EXPECT_THAT([&] { file_type_at(folder.path("loop"), "[test]"); },
+              ThrowsMessage<UsageError>(HasSubstr("loop cannot be reached: Too many levels")));
+  EXPECT_THAT([&] { file_type_at(longer, "[test]"); },
+              ThrowsMessage<UsageError>(HasSubstr("a cannot be reached: File name too long")));
+}
+
 TEST(PathError, AFileToWriteIsBehindLinksAndRegular) {
   const test::TemporaryFolder folder;
   const std::string file = folder.write("x", "");

@@ -433,6 +433,12 @@ TEST_F(Source, ALinkToAFolderAboveIsNotFollowedAndOneToNothingFails) {
                           "in/b/again/broken.jpg", "in/b/again/unnamed", "in/b/link.png"));
 }
 
+TEST_F(Source, ALinkToItselfFailsAsAnItem) {
+  fs::create_symlink("loop.png", folder_.path("in/b/loop.png"));
+  EXPECT_THAT(ids(list({folder_.path("in/b/loop.png")})), ElementsAre("in/b/loop.png"));
+  EXPECT_THAT(refusal({std::string(300, 'a')}), HasSubstr("no such file"));
+}
+
 // Opening a named pipe waits for its writer.
 TEST_F(Source, APipeInAFolderOrGlobIsAnItemAndIsNotOpened) {
   ASSERT_EQ(mkfifo(folder_.path("in/b/pipe.jpg").c_str(), 0600), 0);

@@ -54,6 +54,10 @@ TEST(JobFolder, OfAnotherJobIsRefusedWithoutAChangeToo) {
   EXPECT_EQ(test::read_text(path + "/job.json"), before);
   test::write_text(folder.path("file"), "x");
   EXPECT_THROW(refuse_other_job(folder.path("file"), signature), UsageError);
+  std::filesystem::create_symlink("loop", folder.path("loop"));
+  for (const std::string& wrong : {folder.path("loop"), folder.path(std::string(300, 'a'))})
+    EXPECT_THAT([&] { refuse_other_job(wrong, signature); },
+                testing::ThrowsMessage<UsageError>(HasSubstr("cannot be reached")));
 }
 
 TEST(JobFolder, ThatCannotBeWrittenIsTheUsersFault) {

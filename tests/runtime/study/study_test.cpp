@@ -272,6 +272,7 @@ TEST_F(RunStudy, DamagedCellsAndAbsentFoldersAreNamed) {
     EXPECT_THAT(error.what(), HasSubstr(cell));
   }
   EXPECT_THROW((void)load_study(folder_.path("nowhere")), UsageError);
+  EXPECT_THROW((void)load_study(std::string(300, 'a')), UsageError);
 }
 
 }  // namespace

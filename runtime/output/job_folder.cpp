@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
@@ -111,6 +112,31 @@ SameJob same_job(const std::string& path, const Json& signature, const std::stri
   return {before, completed};
 }
 
+/// Makes a folder of an own name where the folder `at` of the job `path` is or would be made, and
+/// removes it: permissions alone do not say whether the file system lets anybody write.
+/// Throws: as fail_to_make() where JobFolder could not make or use it.
+void try_to_write(const std::string& path, fs::path at) {
+  while (!exists(at.string())) {
+    if (fs::is_symlink(at)) fail_to_make(path, "[--output]", EEXIST);
+    at = at.has_parent_path() ? at.parent_path() : ".";
+  }
+  if (!fs::is_directory(at)) fail_to_make(path, "[--output]", ENOTDIR);
+  std::string probe = (at / ".retinue-check-XXXXXX").string();
+  if (::mkdtemp(probe.data()) == nullptr) fail_to_make(path, "[--output]", errno);
+  ::rmdir(probe.c_str());
+}
+
+/// Throws: UsageError, SystemError where a job could not write to the folder `path`.
+void refuse_unwritable(const std::string& path) {
+  for (const char* folder : {"", "/journal"}) try_to_write(path, path + folder);
+  for (const char* file : {"/captions.jsonl", "/failures.jsonl", "/report.json"})
+    (void)file_to_write(path + file, "[--output]");
+  const std::string lock = path + "/lock";
+  const int fd = ::open(lock.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0 && errno != ENOENT) fail_to_make(lock, "[--output]", errno);
+  if (fd >= 0) ::close(fd);
+}
+
 }  // namespace
 
 JobFolder::JobFolder(std::string path) : path_(std::move(path)) {
@@ -136,7 +162,7 @@ std::string JobFolder::bind(const Json& signature, const Json& about,
 }
 
 void refuse_other_job(const std::string& path, const Json& signature) {
-  if (exists(path) && !fs::is_directory(path)) fail_to_make(path, "[--output]", ENOTDIR);
+  refuse_unwritable(path);
   (void)same_job(path, signature, "");
 }
 

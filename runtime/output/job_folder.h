@@ -60,8 +60,8 @@ class JobFolder {
   std::unique_ptr<Lock> lock_;
 };
 
-/// Throws: UsageError as JobFolder::bind() where the folder `path`, if there is one, holds another
-///   job. Makes and changes nothing.
+/// Throws: as JobFolder and its bind() where the folder `path` cannot be made or written to, or holds
+///   another job. Leaves nothing behind.
 void refuse_other_job(const std::string& path, const nlohmann::ordered_json& signature);
 
 }  // namespace retinue::runtime

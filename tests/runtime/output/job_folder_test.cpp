@@ -67,6 +67,26 @@ TEST(JobFolder, ThatCannotBeWrittenIsTheUsersFault) {
   EXPECT_THAT(refusal("/proc/retinue", {}), HasSubstr("/proc/retinue cannot be made"));
 }
 
+TEST(JobFolder, ThatCannotBeUsedIsRefusedWithoutAChangeToo) {
+  const test::TemporaryFolder folder;
+  test::write_text(folder.path("file"), "x");
+  for (const char* name : {"lock", "captions.jsonl"})
+    std::filesystem::create_directories(folder.path(name) + "-job/" + name);
+  std::filesystem::create_directory(folder.path("journal-job"));
+  test::write_text(folder.path("journal-job/journal"), "x");
+  std::filesystem::create_symlink("nothing", folder.path("dangling"));
+  for (const std::string& wrong :
+       {std::string("/proc/retinue"), std::string("/dev/null/x"), folder.path("file/x/y"),
+        folder.path("lock-job"), folder.path("captions.jsonl-job"), folder.path("journal-job"),
+        folder.path("dangling")})
+    EXPECT_THROW(refuse_other_job(wrong, {}), UsageError) << wrong;
+  EXPECT_NO_THROW(refuse_other_job(folder.path("a/b/c"), {}));
+  EXPECT_FALSE(std::filesystem::exists(folder.path("a")));
+  std::filesystem::create_directory(folder.path("empty"));
+  EXPECT_NO_THROW(refuse_other_job(folder.path("empty"), {}));
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path("empty")));
+}
+
 TEST(JobFolder, NamesTheUsualValueOfAKeyThatOnlyOtherValuesHave) {
   for (const auto& [key, usual, other] :
        {std::array{"kv_cache_dtype", "auto", "fp8"}, {"ablation", "none", "text-only"}}) {

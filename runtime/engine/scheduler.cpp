@@ -81,10 +81,11 @@ Scheduler::Scheduler(const layers::ModelConfig& config, const EngineLimits& limi
       queue_(ranks, attention_balance(config.vision)),
       ranks_(ranks) {}
 
-std::optional<DataError> Scheduler::reason_to_refuse(const Request& request) const {
+std::optional<DataError> reason_to_refuse(const layers::ModelConfig& config,
+                                          const EngineLimits& limits, const Request& request) {
   const auto prompt = static_cast<std::int64_t>(request.ids.size());
   if (prompt == 0) return DataError{"prompt", "the prompt is empty"};
-  const std::int64_t most = config_.text.max_position_embeddings;
+  const std::int64_t most = config.text.max_position_embeddings;
   if (most > 0 && request.max_new_tokens >= 0 && request.max_new_tokens <= most &&
       prompt + request.max_new_tokens > most)
     return DataError{
@@ -92,32 +93,32 @@ std::optional<DataError> Scheduler::reason_to_refuse(const Request& request) con
         fmt::format("the prompt has {} tokens and max_new_tokens is {}; together at most {} fit, "
                     "the model's max_position_embeddings. Lower --max-pixels or --max-new-tokens.",
                     prompt, request.max_new_tokens, most)};
-  if (request.max_new_tokens < 0 || prompt + request.max_new_tokens > limits_.max_sequence_tokens)
+  if (request.max_new_tokens < 0 || prompt + request.max_new_tokens > limits.max_sequence_tokens)
     return DataError{
         "prompt",
         fmt::format(
             "the prompt has {} tokens and max_new_tokens is {}; together at most {} fit. Lower "
             "--max-pixels or --max-new-tokens, or raise --kv-memory-gib.",
-            prompt, request.max_new_tokens, limits_.max_sequence_tokens)};
+            prompt, request.max_new_tokens, limits.max_sequence_tokens)};
   std::int64_t rows = 0;
   for (const RequestImage& image : request.images) {
-    rows += image.grid.patches() / config_.vision.merge_unit();
-    if (image.grid.patches() > limits_.max_item_patches)
+    rows += image.grid.patches() / config.vision.merge_unit();
+    if (image.grid.patches() > limits.max_item_patches)
       return DataError{
           "prompt",
           fmt::format(
               "an image or video has {} patches, at most {} are planned for. Lower --max-pixels.",
-              image.grid.patches(), limits_.max_item_patches)};
+              image.grid.patches(), limits.max_item_patches)};
   }
-  if (rows > limits_.feature_rows)
+  if (rows > limits.feature_rows)
     return DataError{
         "prompt",
         fmt::format("the prompt has {} visual tokens, at most {} are planned for. Use fewer images "
                     "or lower --max-pixels.",
-                    rows, limits_.feature_rows)};
-  if (request.prompt_logits && prompt > limits_.max_logit_rows)
+                    rows, limits.feature_rows)};
+  if (request.prompt_logits && prompt > limits.max_logit_rows)
     return DataError{"prompt", fmt::format("logits of {} tokens were asked for, {} are planned for",
-                                           prompt, limits_.max_logit_rows)};
+                                           prompt, limits.max_logit_rows)};
   return std::nullopt;
 }
 

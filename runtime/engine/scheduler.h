@@ -91,6 +91,10 @@ struct PlanRows {
   void forget(const Sequence* ended);
 };
 
+/// The reason why a request can never run within these limits; nothing when it can.
+std::optional<DataError> reason_to_refuse(const layers::ModelConfig& config,
+                                          const EngineLimits& limits, const Request& request);
+
 /// Chooses the work of the next step from the sequences, their order and the limits alone; it knows
 /// neither time nor devices. Decodes come first, one token each, then prompts in order of
 /// admission, in chunks that fill the rest of the step. Its size is that of even_steps.h.
@@ -103,8 +107,9 @@ class Scheduler {
   Scheduler(const layers::ModelConfig& config, const EngineLimits& limits,
             const EngineOptions& options, int ranks);
 
-  /// The reason why a request can never run; nothing when it can.
-  [[nodiscard]] std::optional<DataError> reason_to_refuse(const Request& request) const;
+  [[nodiscard]] std::optional<DataError> reason_to_refuse(const Request& request) const {
+    return runtime::reason_to_refuse(config_, limits_, request);
+  }
   void add(Request request, double now_s);
 
   /// Pixels have arrived on their rank. Returns the sequence that must fail because they have

@@ -1,3 +1,4 @@
+#include "runtime/engine/scheduler.h"
 #include "runtime/jobs/caption/caption_job.h"
 #include "runtime/jobs/host_memory.h"
 #include "runtime/jobs/job.h"
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <fstream>
 #include <iostream>
+#include <optional>
 
 namespace retinue::runtime {
 namespace {
@@ -55,7 +57,7 @@ Chosen choose(const CaptionJob& job, int ranks, std::int64_t memory, const Engin
   return plan_for(largest);
 }
 
-void print_input(const CaptionJob& job, std::FILE* out) {
+void print_input(const CaptionJob& job, const EngineLimits& limits, std::FILE* out) {
   const std::size_t count = job.items.size();
   const std::size_t stride = std::max<std::size_t>(1, count / kSample);
   std::int64_t tokens = 0, read = 0;
@@ -65,12 +67,14 @@ void print_input(const CaptionJob& job, std::FILE* out) {
     const Item item = job.items.item(i);
     const auto prepared = prepare_request(item, i, job.model, job.prompt, job.sampling,
                                           job.tables.get(), job.isolated.get());
-    if (prepared.ok()) {
+    const auto refused = prepared.ok()
+                             ? reason_to_refuse(job.model.config, limits, prepared->request)
+                             : std::optional(prepared.error());
+    if (!refused) {
       tokens += static_cast<std::int64_t>(prepared.value().request.ids.size());
       ++read;
     } else if (++failed == 1) {
-      first_failure =
-          fmt::format("{}: [{}] {}", item.id, prepared.error().stage, prepared.error().message);
+      first_failure = fmt::format("{}: [{}] {}", item.id, refused->stage, refused->message);
     }
   }
   say(out, "items",
@@ -196,7 +200,7 @@ int run_check(const CaptionOptions& options, int ranks, int ranks_per_node, doub
       nlohmann::ordered_json(job.prompt.prompt)
           .dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   say(out, "sampling", to_json(job.sampling).dump());
-  print_input(job, out);
+  print_input(job, chosen.plan.limits, out);
   print_time(job, out);
   print_plan(job, chosen, memory, out);
   if (!tensor_stays_on_node(chosen.mesh, ranks_per_node))

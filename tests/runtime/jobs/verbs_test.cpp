@@ -335,6 +335,14 @@ TEST_F(Check, RefusesWhatWouldNotRunBeforeItPrints) {
   expect_refused(asked, 1);
 }
 
+TEST_F(Check, CountsItemsThatTheEngineWouldRefuse) {
+  CaptionOptions asked = options();
+  EXPECT_THAT(check_of(asked, 1), testing::Not(HasSubstr("together at most")));
+  asked.sampling.max_new_tokens = 16777216;
+  EXPECT_THAT(check_of(asked, 1), testing::AllOf(HasSubstr("13 of 13 that were looked at"),
+                                                 HasSubstr("together at most")));
+}
+
 TEST_F(Check, RefusesAFolderOfAnotherJobAsCaptionDoes) {
   CaptionOptions asked = options();
   asked.input = {image("fence.png")};

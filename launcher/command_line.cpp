@@ -1,6 +1,7 @@
 #include "launcher/command_line.h"
 
 #include "launcher/text_file.h"
+#include "layers/spec/json_text.h"
 #include "parallel/base/check.h"
 
 #include <fmt/format.h>
@@ -113,13 +114,8 @@ std::string nearest(std::string_view name, std::span<const std::string> candidat
 }
 
 void apply_config(std::span<const Table> tables, std::string_view text, std::string_view file) {
-  nlohmann::json json;
-  try {
-    json = nlohmann::json::parse(text);
-  } catch (const nlohmann::json::parse_error& error) {
-    throw UsageError(
-        fmt::format("[config] {} is no JSON: byte {} cannot be read.", file, error.byte));
-  }
+  const auto json =
+      layers::parse_json_or_refuse<nlohmann::json>(text, fmt::format("[config] {}", file));
   if (!json.is_object())
     throw UsageError(
         fmt::format("[config] {} must hold one JSON object, got {}.", file, json.type_name()));

@@ -1,6 +1,7 @@
 #include "layers/spec/config.h"
 
 #include "layers/spec/config_section.h"
+#include "layers/spec/json_text.h"
 #include "parallel/base/check.h"
 #include "parallel/base/file.h"
 
@@ -265,7 +266,7 @@ void read_quantization(const ConfigSection& top, ModelConfig& config) {
 }  // namespace
 
 ModelConfig parse_model_config(std::string_view text, const std::string& where) {
-  const json root = json::parse(text, nullptr, false);
+  const json root = parse_json<json>(text, "[config] " + where);
   if (root.is_discarded() || !root.is_object())
     throw UsageError(fmt::format("[config] {} is not a JSON object. Is the copy complete?", where));
   const ConfigSection top(root, where, "");

@@ -1,5 +1,6 @@
 #include "layers/weights/checkpoint.h"
 
+#include "layers/spec/json_text.h"
 #include "parallel/base/check.h"
 #include "parallel/base/file.h"
 
@@ -28,8 +29,8 @@ Checkpoint::Checkpoint(const std::string& model_dir) {
         fmt::format("[checkpoint] {} holds neither {} nor {}. --model wants a Hugging Face "
                     "checkpoint folder; --weights random makes weights for its configuration.",
                     model_dir, kWhole, kIndex));
-  const auto root =
-      nlohmann::json::parse(read_file(index_path, "[checkpoint]").value_or(""), nullptr, false);
+  const auto root = parse_json<nlohmann::json>(read_file(index_path, "[checkpoint]").value_or(""),
+                                               "[checkpoint] " + index_path);
   if (root.is_discarded() || !root.is_object() || !root.contains("weight_map") ||
       !root["weight_map"].is_object())
     throw UsageError(fmt::format(

@@ -1,6 +1,7 @@
 #include "layers/weights/fp8_converter.h"
 
 #include "layers/spec/config.h"
+#include "layers/spec/json_text.h"
 #include "layers/weights/finite.h"
 #include "layers/weights/safetensors_stream.h"
 #include "layers/weights/weight_source.h"
@@ -285,7 +286,8 @@ class Converter {
   }
 
   void write_config() const {
-    Json config = Json::parse(*read_file(from_ + "/config.json", "[quantize]"));
+    const std::string path = from_ + "/config.json";
+    Json config = parse_json_or_refuse<Json>(*read_file(path, "[quantize]"), "[quantize] " + path);
     if (config["text_config"].contains("quantization_config"))
       config["text_config"].erase("quantization_config");
     // FP8 is multiplied with bfloat16 activations, whatever type the other tensors have.

@@ -1,9 +1,10 @@
 #include "runtime/dataset/json_line.h"
 
+#include "layers/spec/json_text.h"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
 #include <array>
 #include <string_view>
 #include <utility>
@@ -32,16 +33,6 @@ void walk(std::string_view text, Visit visit) {
   }
 }
 
-int levels_of(std::string_view text) {
-  int level = 0, most = 0;
-  walk(text, [&](std::size_t at) -> std::size_t {
-    if (text[at] == '[' || text[at] == '{') most = std::max(most, ++level);
-    if (text[at] == ']' || text[at] == '}') --level;
-    return 0;
-  });
-  return most;
-}
-
 /// The text with Python's names of numbers replaced by JSON.
 std::string without_names_of_numbers(std::string_view text) {
   constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kNames = {
@@ -68,12 +59,13 @@ std::string without_names_of_numbers(std::string_view text) {
 
 Result<Json> parse_json_line(const std::string& text) {
   // The parser itself does not recurse; accept() builds nothing.
-  if (levels_of(text) > kMostLevels)
+  const int levels = layers::json_levels(text);
+  if (levels > layers::kMostJsonLevels)
     return Json::accept(text)
                ? Result<Json>(DataError{
                      "manifest", fmt::format("wanted at most {} levels of brackets, got {}. Remove "
                                              "the deep value.",
-                                             kMostLevels, levels_of(text))})
+                                             layers::kMostJsonLevels, levels)})
                : Result<Json>(Json(Json::value_t::discarded));
   Json json = Json::parse(text, nullptr, false);
   if (json.is_discarded()) json = Json::parse(without_names_of_numbers(text), nullptr, false);

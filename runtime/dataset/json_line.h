@@ -10,13 +10,10 @@
 
 namespace retinue::runtime::detail {
 
-/// Levels of brackets in a line. Copies and dumps recurse, and 100,000 levels end the process.
-inline constexpr int kMostLevels = 1000;
-
 /// Parses JSON of a data set; a discarded value where the text is not JSON. NaN, which Python writes
 /// for a missing number, becomes null. Infinity becomes an object, which no key of a number or text
 /// takes, so that it costs an item only where it is read.
-/// Errors: stage "manifest": more than kMostLevels levels of brackets.
+/// Errors: stage "manifest": more than layers::kMostJsonLevels levels of brackets.
 Result<nlohmann::ordered_json> parse_json_line(const std::string& text);
 
 }  // namespace retinue::runtime::detail

@@ -1,6 +1,7 @@
 #include "runtime/jobs/model_files.h"
 
 #include "layers/ops/fp8_matmul.h"
+#include "layers/spec/json_text.h"
 #include "layers/weights/checkpoint.h"
 #include "parallel/base/build_config.h"
 #include "parallel/base/file.h"
@@ -22,7 +23,7 @@ using Json = nlohmann::json;
 std::optional<Json> read_object(const std::string& path) {
   const auto text = read_file(path, "[model]");
   if (!text) return std::nullopt;
-  Json json = Json::parse(*text, nullptr, false);
+  Json json = layers::parse_json<Json>(*text, "[model] " + path);
   if (!json.is_object())
     throw UsageError(fmt::format("[model] {}: wanted a JSON object. Copy the file again.", path));
   return json;

@@ -1,5 +1,6 @@
 #include "runtime/jobs/model_warnings.h"
 
+#include "layers/spec/json_text.h"
 #include "layers/weights/content_sample.h"
 #include "parallel/base/file.h"
 
@@ -26,8 +27,9 @@ bool has_own_head(const std::string& folder) {
 std::vector<std::string> model_warnings(const RunOptions& options) {
   std::vector<std::string> warnings;
   const std::string& folder = options.model;
-  const auto config = nlohmann::json::parse(
-      read_file(folder + "/config.json", "[config]").value_or(""), nullptr, false);
+  const std::string path = folder + "/config.json";
+  const auto config = layers::parse_json<nlohmann::json>(read_file(path, "[config]").value_or(""),
+                                                         "[config] " + path);
   if (!config.is_object()) return warnings;
   const std::string index = folder + "/model.safetensors.index.json";
   if (!options.weights.random && std::filesystem::exists(folder + "/model.safetensors") &&

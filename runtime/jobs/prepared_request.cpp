@@ -1,5 +1,6 @@
 #include "runtime/jobs/prepared_request.h"
 
+#include "layers/spec/json_text.h"
 #include "parallel/base/file.h"
 #include "parallel/base/hash.h"
 #include "parallel/base/rng.h"
@@ -129,7 +130,7 @@ Item item_of(const AskOptions& options) {
       throw UsageError("[--messages] excludes --image, --video, --prompt and --system");
     const auto text = read_file(options.messages, "[--messages]");
     if (!text) throw UsageError(fmt::format("[--messages] {}: cannot be read", options.messages));
-    Json json = Json::parse(*text, nullptr, false);
+    Json json = layers::parse_json<Json>(*text, "[--messages] " + options.messages);
     // Two forms are common: the bare list, and the body of a request.
     if (json.is_object() && json.contains("messages")) json = Json(json["messages"]);
     auto conversation =

@@ -1,5 +1,6 @@
 #include "runtime/media/processor_spec.h"
 
+#include "layers/spec/json_text.h"
 #include "parallel/base/check.h"
 #include "parallel/base/file.h"
 
@@ -24,7 +25,7 @@ class ConfigFile {
   static std::optional<ConfigFile> open(const std::string& path) {
     const auto text = read_file(path, "[processor]");
     if (!text) return std::nullopt;
-    Json root = Json::parse(*text, nullptr, false);
+    Json root = layers::parse_json<Json>(*text, "[processor] " + path);
     if (!root.is_object())
       throw UsageError(fmt::format(
           "[processor] {}: wanted a JSON object, got something else. Copy the file again.", path));

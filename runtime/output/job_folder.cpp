@@ -1,5 +1,6 @@
 #include "runtime/output/job_folder.h"
 
+#include "layers/spec/json_text.h"
 #include "parallel/base/check.h"
 #include "parallel/base/file.h"
 #include "parallel/base/path_error.h"
@@ -93,7 +94,8 @@ SameJob same_job(const std::string& path, const Json& signature, const std::stri
           path));
     return {};
   }
-  Json before = Json::parse(read_file(job, "[output]").value_or(""), nullptr, false);
+  Json before =
+      layers::parse_json<Json>(read_file(job, "[output]").value_or(""), "[--output] " + job);
   if (!before.is_object() || !before.contains("question") || !before["question"].is_object())
     throw UsageError(
         fmt::format("[--output] {} is no job of this program. Choose another folder.", job));

@@ -1,4 +1,5 @@
 // The file of --simulate: runtime/study/README.md says what it holds.
+#include "layers/spec/json_text.h"
 #include "parallel/base/check.h"
 #include "runtime/study/cluster.h"
 
@@ -171,8 +172,7 @@ std::vector<int> parse_gpus(const Json& list, const Reader& file) {
 }  // namespace
 
 ClusterJob parse_cluster_job(std::string_view text, const std::string& where) {
-  const Json json = Json::parse(text, nullptr, false);
-  if (json.is_discarded()) throw UsageError(where + ": is no JSON");
+  const Json json = layers::parse_json_or_refuse<Json>(text, where);
   const Reader read(
       json, where,
       {"schema_version", "name", "items", "shapes", "gpus", "gpus_per_node", "replicas", "fabric",

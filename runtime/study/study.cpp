@@ -1,5 +1,6 @@
 #include "runtime/study/study.h"
 
+#include "layers/spec/json_text.h"
 #include "parallel/base/check.h"
 #include "parallel/base/exit_code.h"
 #include "parallel/base/path_error.h"
@@ -77,7 +78,8 @@ std::string reference_path(const std::string& folder, std::int64_t max_pixels) {
 std::optional<Measurement> stored(const std::string& path) {
   if (!exists(path)) return std::nullopt;
   try {
-    return measurement_from(Json::parse(read_file(path)).at("measurement"));
+    return measurement_from(
+        layers::parse_json<Json>(read_file(path), "[study] " + path).at("measurement"));
   } catch (const Json::exception& error) {
     throw UsageError(
         fmt::format("[study] {} is damaged: {}. Remove it to repeat its run.", path, error.what()));
@@ -90,7 +92,7 @@ void write_plan(const StudyOptions& options, Provenance& provenance,
   const std::string path = options.output + "/plan.json";
   const Json signature = options.signature();
   if (exists(path)) {
-    const Json there = Json::parse(read_file(path), nullptr, false);
+    const Json there = layers::parse_json<Json>(read_file(path), "[study] " + path);
     if (!there.is_object() || !there.contains("question"))
       throw UsageError(
           fmt::format("[study] {} is no plan of a study. Choose another --output.", path));
@@ -253,7 +255,7 @@ Study load_study(const std::string& folder) {
   Study study;
   std::vector<Cell> cells;
   try {
-    const Json plan = Json::parse(read_file(path));
+    const Json plan = layers::parse_json_or_refuse<Json>(read_file(path), "[study] " + path);
     if (plan.at("schema_version") != kStudySchema)
       throw UsageError(fmt::format("[study] {} has schema_version {}, wanted {}", path,
                                    plan.at("schema_version").dump(), kStudySchema));

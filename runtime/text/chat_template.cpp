@@ -1,5 +1,6 @@
 #include "runtime/text/chat_template.h"
 
+#include "layers/spec/json_text.h"
 #include "parallel/base/file.h"
 #include "runtime/text/jinja/eval.h"
 #include "runtime/text/jinja/lexer.h"
@@ -24,11 +25,7 @@ std::optional<std::string> read_text(const std::filesystem::path& path) {
 std::optional<Json> read_json(const std::filesystem::path& path) {
   const auto text = read_text(path);
   if (!text) return std::nullopt;
-  try {
-    return Json::parse(*text);
-  } catch (const Json::exception& error) {
-    throw UsageError(fmt::format("[template] {}: not JSON: {}", path.string(), error.what()));
-  }
+  return layers::parse_json_or_refuse<Json>(*text, "[template] " + path.string());
 }
 
 /// The key chat_template: a string, or a list of {name, template}.

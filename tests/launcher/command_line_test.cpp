@@ -203,6 +203,11 @@ TEST_F(CommandLine, RefusesUnknownKeysAndWrongKinds) {
   EXPECT_THAT(refusal({"--config", config(R"({"exif": "drop"})")}), HasSubstr("apply|ignore"));
   EXPECT_THAT(refusal({"--config", config(R"([])")}), HasSubstr("one JSON object, got array"));
   EXPECT_THAT(refusal({"--config", config(R"({"a": )")}), HasSubstr("is no JSON"));
+  const std::string large = config(R"({"temperature": 1e400})");
+  EXPECT_THAT(refusal({"--config", large}), HasSubstr("[config] " + large + " is no JSON: "));
+  const std::string brackets(500'000, '['), ends(500'000, ']');
+  EXPECT_THAT(refusal({"--config", config(R"({"seed": )" + brackets + ends + "}")}),
+              HasSubstr("wanted at most 1000 levels of brackets, got 500001"));
   EXPECT_THAT(refusal({"--config", "/no/such/file"}), HasSubstr("No such file"));
   EXPECT_THAT(refusal({"--config", "/"}), HasSubstr("cannot be read"));
 }

@@ -1,5 +1,6 @@
 #include "runtime/study/run/measurement.h"
 
+#include "layers/spec/json_text.h"
 #include "parallel/base/check.h"
 #include "parallel/base/hash.h"
 
@@ -30,7 +31,7 @@ std::string text_of(const std::string& path) {
 }
 
 Json json_of(const std::string& path) {
-  Json json = Json::parse(text_of(path), nullptr, false);
+  Json json = layers::parse_json<Json>(text_of(path), "[study] " + path);
   if (!json.is_object() || json.value("schema_version", 0) != 1)
     throw SystemError(fmt::format("[study] {} is damaged. Remove it and run again.", path));
   return json;

@@ -163,6 +163,21 @@ TEST_F(ModelFolder, ATiedModelWithAHeadOfItsOwnIsWarnedAbout) {
   EXPECT_THAT(model_warnings(run_), testing::IsEmpty());
 }
 
+TEST_F(ModelFolder, FilesOf500000LevelsAreRefusedByName) {
+  const std::string deep = std::string(500'000, '[') + std::string(500'000, ']');
+  for (const auto& [name, key] : {std::pair{"config.json", "quantization_config"},
+                                  std::pair{"generation_config.json", "eos_token_id"},
+                                  std::pair{"preprocessor_config.json", "image_mean"},
+                                  std::pair{"tokenizer_config.json", "added_tokens_decoder"}}) {
+    const std::string before = test::read_text(folder_.path(name));
+    folder_.write(name, "{\"" + std::string(key) + "\":" + deep + "}");
+    EXPECT_THAT([&] { (void)load_model_files(run_); },
+                testing::ThrowsMessage<UsageError>(
+                    HasSubstr(std::string(name) + ": wanted at most 1000 levels of brackets")));
+    folder_.write(name, before);
+  }
+}
+
 TEST_F(ModelFlags, SamplingComesFromTheModelOnRequestAndFlagsWin) {
   const ModelFiles model = load_model_files(test::golden_run("gqa8-tied"));
   EXPECT_EQ(model.eos_ids, (std::vector<std::int32_t>{456, 454}));

@@ -146,6 +146,15 @@ TEST_F(Ask, WhatCannotBeAskedIsRefusedOnEveryRankAlike) {
   EXPECT_NE(refusal(asked, 3), "");
 }
 
+TEST_F(Ask, MessagesOf500000LevelsAreRefused) {
+  AskOptions asked = options();
+  asked.image.clear(), asked.prompt.clear();
+  asked.messages = folder_.path("deep.json");
+  test::write_text(asked.messages, std::string(500'000, '[') + std::string(500'000, ']'));
+  EXPECT_THAT(refusal(asked), HasSubstr("[--messages] " + asked.messages +
+                                        ": wanted at most 1000 levels of brackets"));
+}
+
 class Check : public testing::Test {
  protected:
   std::string check_of(const CaptionOptions& options, int ranks, double gpu_memory_gib = 0,

@@ -92,20 +92,22 @@ void write_plan(const StudyOptions& options, Provenance& provenance,
   const std::string path = options.output + "/plan.json";
   const Json signature = options.signature();
   if (exists(path)) {
-    const Json there = layers::parse_json<Json>(read_file(path), "[study] " + path);
-    if (!there.is_object() || !there.contains("question"))
-      throw UsageError(
-          fmt::format("[study] {} is no plan of a study. Choose another --output.", path));
-    for (const auto& [key, value] : signature.items())
-      if (there["question"].value(key, Json()) != value)
-        throw UsageError(fmt::format(
-            "[--output] {} holds another study: its {} is {}, now {}. Choose another folder, or "
-            "give the same flags as before.",
-            options.output, key, there["question"].value(key, Json()).dump(), value.dump()));
-    // The price changes no run, so each call may give another.
-    const auto price = provenance.price_per_hour;
-    provenance = provenance_from(there.at("provenance"));
-    if (price) provenance.price_per_hour = price;
+    try {
+      const Json there = layers::parse_json<Json>(read_file(path), "[study] " + path);
+      for (const auto& [key, value] : signature.items())
+        if (there.at("question").value(key, Json()) != value)
+          throw UsageError(fmt::format(
+              "[--output] {} holds another study: its {} is {}, now {}. Choose another folder, or "
+              "give the same flags as before.",
+              options.output, key, there["question"].value(key, Json()).dump(), value.dump()));
+      // The price changes no run, so each call may give another.
+      const auto price = provenance.price_per_hour;
+      provenance = provenance_from(there.at("provenance"));
+      if (price) provenance.price_per_hour = price;
+    } catch (const Json::exception& error) {
+      throw UsageError(fmt::format("[study] {} is no plan of a study: {}. Choose another --output.",
+                                   path, error.what()));
+    }
   }
   Json plan;
   plan["schema_version"] = kStudySchema;

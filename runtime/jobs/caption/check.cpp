@@ -102,10 +102,11 @@ void print_time(const CaptionJob& job, std::FILE* out) {
   std::ifstream file(job.options.output + "/report.json");
   const auto report = nlohmann::ordered_json::parse(file, nullptr, false);
   double seconds = 0, ended = 0;
-  if (report.is_object() && report.contains("this_run")) {
-    const auto& run = report["this_run"];
-    seconds = run.value("seconds", 0.0);
-    ended = run.value("done", 0.0) + run.value("failed", 0.0);
+  try {
+    const auto& run = report.at("this_run");
+    ended = run.at("done").get<double>() + run.at("failed").get<double>();
+    seconds = run.at("seconds").get<double>();
+  } catch (const nlohmann::json::exception&) {  // no report, or not ours: the time is unknown
   }
   if (!(seconds > 0) || !(ended > 0))
     return say(out, "time", "unknown before a run: none has reported in the output folder");

@@ -370,6 +370,17 @@ TEST_F(Check, RefusesAFolderOfAnotherJobAsCaptionDoes) {
               testing::ThrowsMessage<UsageError>(HasSubstr("holds another job: prompt was")));
 }
 
+TEST_F(Check, AReportThatIsNotOursLeavesTheTimeUnknown) {
+  CaptionOptions asked = options();
+  asked.output = folder_.path("job");
+  std::filesystem::create_directory(asked.output);
+  for (const char* report : {R"({"this_run":5})", R"({"this_run":[]})", R"({"this_run":null})",
+                             R"({"this_run":{"seconds":"2","done":1,"failed":0}})", "[]", "null"}) {
+    test::write_text(asked.output + "/report.json", report);
+    EXPECT_THAT(check_of(asked, 1), HasSubstr("unknown before a run")) << report;
+  }
+}
+
 class Quantize : public testing::Test {
  protected:
   QuantizeOptions options() {

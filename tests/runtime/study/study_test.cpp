@@ -273,6 +273,16 @@ TEST_F(RunStudy, DamagedCellsAndAbsentFoldersAreNamed) {
   }
   EXPECT_THROW((void)load_study(folder_.path("nowhere")), UsageError);
   EXPECT_THROW((void)load_study(std::string(300, 'a')), UsageError);
+  const std::string plan = folder_.path("study/plan.json");
+  Json without = Json::parse(std::ifstream(plan));
+  without.erase("provenance");
+  for (const std::string& text :
+       {without.dump(), std::string(R"({"question":5})"), std::string("[]"), std::string("{")}) {
+    std::ofstream(plan) << text;
+    EXPECT_THAT([&] { (void)run(options()); },
+                testing::ThrowsMessage<UsageError>(HasSubstr(plan + " is no plan of a study")))
+        << text;
+  }
 }
 
 }  // namespace

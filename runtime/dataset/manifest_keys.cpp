@@ -18,8 +18,20 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::array<std::string_view, 9> kRead = {
     "id", "image", "images", "video", "fps", "prompt", "messages", "system", "conversations"};
-constexpr std::array<std::string_view, 7> kSampling = {
-    "max_new_tokens", "max_tokens", "temperature", "top_p", "top_k", "seed", "stop"};
+/// Those of a batch but logprobs, which in a line is that of an earlier answer.
+constexpr std::array<std::string_view, 13> kSampling = {"max_new_tokens",
+                                                        "max_tokens",
+                                                        "max_completion_tokens",
+                                                        "temperature",
+                                                        "top_p",
+                                                        "top_k",
+                                                        "min_p",
+                                                        "repetition_penalty",
+                                                        "presence_penalty",
+                                                        "seed",
+                                                        "stop",
+                                                        "stop_token_ids",
+                                                        "ignore_eos"};
 constexpr std::array<std::string_view, 10> kMediaElsewhere = {
     "image_path", "image_paths", "image_url",  "image_file", "img",
     "img_path",   "picture",     "video_path", "video_url",  "video_file"};

@@ -95,6 +95,7 @@ std::optional<DataError> take_flag(const Json& value, const std::string& key, bo
 }
 
 std::optional<DataError> take_stop(const Json& value, ItemSampling& sampling) {
+  if (value == "") return std::nullopt;  // absent, as in a manifest
   std::vector<std::string> texts;
   for (const Json& text : value.is_array() ? value : Json::array({value})) {
     if (!text.is_string()) return bad("body.stop: wanted a text or a list of texts");
@@ -158,8 +159,9 @@ std::optional<DataError> read_field(const std::string& key, const Json& value, c
 std::optional<DataError> read_sampling_key(const std::string& key, const Json& value,
                                            const Json& line, ItemSampling& sampling) {
   const bool ours = key == "max_new_tokens";
-  if (ours && line.contains("max_tokens") && !line["max_tokens"].is_null())
-    return bad("max_new_tokens and max_tokens in one line: give one of them");
+  for (const char* other : {"max_tokens", "max_completion_tokens"})
+    if (ours && line.contains(other) && !line[other].is_null())
+      return bad(fmt::format("max_new_tokens and {} in one line: give one of them", other));
   auto error =
       ours ? take(value, key, sampling.max_new_tokens) : read_field(key, value, line, sampling);
   constexpr std::string_view kBody = "body.";

@@ -76,6 +76,26 @@ TEST_F(OpenAiBatch, ARequestBecomesAnItemWithItsSampling) {
   EXPECT_EQ(one(with({{"max_tokens", 9}})).sampling->max_new_tokens, 9);
 }
 
+TEST_F(OpenAiBatch, AManifestLineObeysTheSameKeys) {
+  const Json keys = {{"max_completion_tokens", 5}, {"min_p", 0.125}, {"repetition_penalty", 1.5},
+                     {"presence_penalty", -0.5},   {"stop", ""},     {"stop_token_ids", {3}},
+                     {"ignore_eos", true}};
+  Json plain = keys;
+  plain["prompt"] = "How many?";
+  for (const Item& item : {one(with(keys)), line(plain)}) {
+    ASSERT_FALSE(item.error) << item.error->message;
+    EXPECT_EQ(item.sampling->max_new_tokens, 5);
+    EXPECT_EQ(item.sampling->min_p, 0.125);
+    EXPECT_EQ(item.sampling->repetition_penalty, 1.5);
+    EXPECT_EQ(item.sampling->presence_penalty, -0.5);
+    EXPECT_FALSE(item.sampling->stop);
+    EXPECT_EQ(item.sampling->stop_ids, std::vector<std::int32_t>{3});
+    EXPECT_TRUE(item.sampling->ignore_eos);
+  }
+  plain["max_new_tokens"] = 4;
+  EXPECT_THAT(line(plain).error->message, HasSubstr("max_new_tokens and max_completion_tokens"));
+}
+
 TEST_F(OpenAiBatch, WhatWouldChangeTheAnswerAndIsNotServedFailsTheItemByName) {
   const std::vector<std::pair<const char*, const char*>> cases = {
       {R"({"tools": [{"type": "function"}]})", "body.tools"},

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <type_traits>
 
 namespace retinue::runtime {
 namespace {
@@ -38,10 +39,46 @@ std::vector<std::int32_t> read_ids(const Json& json, const std::string& path) {
       fmt::format("[model] {}: eos_token_id is {}, wanted an id or a list", path, json.dump()));
 }
 
+struct SamplingFault {
+  std::string name;  ///< as a key of --config
+  std::string message;
+};
+
+/// The first value that is out of range, be it of a flag, an item or a file.
+std::optional<SamplingFault> fault_of(const Sampling& sampling) {
+  const SamplingParams& params = sampling.params;
+  std::optional<SamplingFault> fault;
+  const auto want = [&](bool ok, const char* name, double got, const char* range) {
+    if (!ok && !fault) fault = {name, fmt::format("is {}, wanted {}", got, range)};
+  };
+  // Logits are divided in float: smaller and larger divisors give no numbers, or zeros.
+  want(params.temperature == 0 || (params.temperature >= 0.001 && params.temperature <= 1000),
+       "temperature", params.temperature, "0, or 0.001 to 1000");
+  want(params.top_p > 0 && params.top_p <= 1, "top_p", params.top_p, "above 0, at most 1");
+  want(params.top_k >= 0, "top_k", static_cast<double>(params.top_k), "0 or more");
+  want(params.min_p >= 0 && params.min_p <= 1, "min_p", params.min_p, "0 to 1");
+  want(params.repetition_penalty >= 0.001 && params.repetition_penalty <= 1000,
+       "repetition_penalty", params.repetition_penalty, "0.001 to 1000");
+  want(params.presence_penalty >= -100 && params.presence_penalty <= 100, "presence_penalty",
+       params.presence_penalty, "-100 to 100");
+  want(sampling.max_new_tokens >= 1, "max_new_tokens", static_cast<double>(sampling.max_new_tokens),
+       "1 or more");
+  want(sampling.max_repeats == 0 || sampling.max_repeats >= 2, "max_repeats",
+       static_cast<double>(sampling.max_repeats), "2 or more, or 0 for never");
+  for (const std::string& stop : sampling.stop)
+    if (stop.empty() && !fault) fault = {"stop", "is an empty text"};
+  return fault;
+}
+
 template <class T>
-void read_number(const Json& json, const char* key, T& value) {
-  if (const auto found = json.find(key); found != json.end() && found->is_number())
-    value = found->get<T>();
+void read_number(const Json& json, const char* key, const std::string& path, T& value) {
+  const auto found = json.find(key);
+  if (found == json.end() || found->is_null()) return;
+  constexpr bool kWhole = std::is_integral_v<T>;
+  if (kWhole ? !found->is_number_integer() : !found->is_number())
+    throw UsageError(fmt::format("[model] {}: {} is {}, wanted {}", path, key, found->dump(),
+                                 kWhole ? "a whole number" : "a number"));
+  value = found->get<T>();
 }
 
 void read_generation(const std::string& folder, ModelFiles& model) {
@@ -52,15 +89,23 @@ void read_generation(const std::string& folder, ModelFiles& model) {
         eos != generation->end() && !eos->is_null())
       model.eos_ids = read_ids(*eos, path);
     SamplingParams& params = model.generation;
-    if (generation->value("do_sample", Json(false)) == Json(true)) {
+    const Json sample = generation->value("do_sample", Json(false));
+    if (!sample.is_boolean() && !sample.is_null())
+      throw UsageError(
+          fmt::format("[model] {}: do_sample is {}, wanted true or false", path, sample.dump()));
+    if (sample == Json(true)) {
       params.temperature = 1;
       params.top_k = 50;  // the reference's default where the file has none
-      read_number(*generation, "temperature", params.temperature);
-      read_number(*generation, "top_p", params.top_p);
-      read_number(*generation, "top_k", params.top_k);
-      read_number(*generation, "min_p", params.min_p);
+      read_number(*generation, "temperature", path, params.temperature);
+      read_number(*generation, "top_p", path, params.top_p);
+      read_number(*generation, "top_k", path, params.top_k);
+      read_number(*generation, "min_p", path, params.min_p);
     }
-    read_number(*generation, "repetition_penalty", params.repetition_penalty);
+    read_number(*generation, "repetition_penalty", path, params.repetition_penalty);
+    Sampling sampling;
+    sampling.params = params;
+    if (const auto fault = fault_of(sampling))
+      throw UsageError(fmt::format("[model] {}: {} {}", path, fault->name, fault->message));
   }
   if (!model.eos_ids.empty()) return;
   const std::string config_path = folder + "/config.json";
@@ -243,36 +288,6 @@ ModelFiles load_model_files(const RunOptions& options) {
   read_generation(folder, model);
   return model;
 }
-
-namespace {
-
-struct SamplingFault {
-  std::string name;  ///< as a key of --config
-  std::string message;
-};
-
-/// The first value that is out of range.
-std::optional<SamplingFault> fault_of(const Sampling& sampling) {
-  const SamplingParams& params = sampling.params;
-  std::optional<SamplingFault> fault;
-  const auto want = [&](bool ok, const char* name, double got, const char* range) {
-    if (!ok && !fault) fault = {name, fmt::format("is {}, wanted {}", got, range)};
-  };
-  want(params.temperature >= 0, "temperature", params.temperature, "0 or more");
-  want(params.top_p > 0 && params.top_p <= 1, "top_p", params.top_p, "above 0, at most 1");
-  want(params.top_k >= 0, "top_k", static_cast<double>(params.top_k), "0 or more");
-  want(params.min_p >= 0 && params.min_p <= 1, "min_p", params.min_p, "0 to 1");
-  want(params.repetition_penalty > 0, "repetition_penalty", params.repetition_penalty, "above 0");
-  want(sampling.max_new_tokens >= 1, "max_new_tokens", static_cast<double>(sampling.max_new_tokens),
-       "1 or more");
-  want(sampling.max_repeats == 0 || sampling.max_repeats >= 2, "max_repeats",
-       static_cast<double>(sampling.max_repeats), "2 or more, or 0 for never");
-  for (const std::string& stop : sampling.stop)
-    if (stop.empty() && !fault) fault = {"stop", "is an empty text"};
-  return fault;
-}
-
-}  // namespace
 
 Sampling resolve_sampling(const SamplingOptions& options, const ModelFiles& model) {
   Sampling sampling;

@@ -178,6 +178,44 @@ TEST_F(ModelFolder, FilesOf500000LevelsAreRefusedByName) {
   }
 }
 
+TEST_F(ModelFolder, GenerationConfigIsRefusedByKeyAndFile) {
+  for (const auto& [key, text] :
+       {std::pair{"top_k", "1e30"}, std::pair{"top_k", "20.7"}, std::pair{"do_sample", "\"true\""},
+        std::pair{"temperature", "1e300"}, std::pair{"temperature", "\"1\""},
+        std::pair{"repetition_penalty", "1e-60"}}) {
+    nlohmann::json generation = {{"do_sample", true}, {"eos_token_id", 1}};
+    generation[key] = nlohmann::json::parse(text);
+    folder_.write("generation_config.json", generation.dump());
+    EXPECT_THAT([&] { (void)load_model_files(run_); },
+                testing::ThrowsMessage<UsageError>(
+                    HasSubstr("generation_config.json: " + std::string(key) + " is ")))
+        << text;
+  }
+}
+
+TEST_F(ModelFolder, FlagsAndItemsHaveTheSameRanges) {
+  const ModelFiles model = load_model_files(run_);
+  const auto expect_refused = [&](const char* flag, auto flags_at, auto item_at, double value) {
+    SamplingOptions options;
+    options.*flags_at = value;
+    EXPECT_THAT([&] { (void)resolve_sampling(options, model); },
+                testing::ThrowsMessage<UsageError>(HasSubstr(flag)))
+        << value;
+    ItemSampling item;
+    item.*item_at = value;
+    EXPECT_FALSE(resolve_sampling(item, Sampling{}, model).ok()) << flag << value;
+  };
+  for (const double value : {1e-60, 1e-300, 1e300})
+    expect_refused("--repetition-penalty", &SamplingOptions::repetition_penalty,
+                   &ItemSampling::repetition_penalty, value);
+  for (const double value : {-1e300, 1e300})
+    expect_refused("--presence-penalty", &SamplingOptions::presence_penalty,
+                   &ItemSampling::presence_penalty, value);
+  for (const double value : {1e-40, 1e300})
+    expect_refused("--temperature", &SamplingOptions::temperature, &ItemSampling::temperature,
+                   value);
+}
+
 TEST_F(ModelFlags, SamplingComesFromTheModelOnRequestAndFlagsWin) {
   const ModelFiles model = load_model_files(test::golden_run("gqa8-tied"));
   EXPECT_EQ(model.eos_ids, (std::vector<std::int32_t>{456, 454}));

@@ -124,7 +124,7 @@ std::optional<DataError> read_field(const std::string& key, const Json& value, c
     std::optional<std::int64_t> older;
     if (auto error = take(value, key, older)) return error;
     const auto newer = body.find("max_completion_tokens");
-    if (newer == body.end() || newer->is_null()) sampling.max_new_tokens = older;
+    if (newer == body.end() || !newer->is_number()) sampling.max_new_tokens = older;
     return std::nullopt;
   }
   if (key == "temperature") return take(value, key, sampling.temperature);

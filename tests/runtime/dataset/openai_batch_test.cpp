@@ -92,6 +92,8 @@ TEST_F(OpenAiBatch, AManifestLineObeysTheSameKeys) {
     EXPECT_EQ(item.sampling->stop_ids, std::vector<std::int32_t>{3});
     EXPECT_TRUE(item.sampling->ignore_eos);
   }
+  Json framed = {{"prompt", "How many?"}, {"max_tokens", 6}, {"max_completion_tokens", ""}};
+  EXPECT_EQ(line(framed).sampling->max_new_tokens, 6) << "an absent newer name hides no older one";
   plain["max_new_tokens"] = 4;
   EXPECT_THAT(line(plain).error->message, HasSubstr("max_new_tokens and max_completion_tokens"));
 }

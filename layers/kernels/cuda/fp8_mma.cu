@@ -74,7 +74,8 @@ __device__ __forceinline__ void load_group(const Product& a, int group, unsigned
     const unsigned i = round * kThreads + thread;
     const int row = static_cast<int>(i / kXPieces), piece = static_cast<int>(i % kXPieces);
     const bool valid = first_row + row < a.padded;
-    const auto at = static_cast<unsigned>((first_row + row) * a.inputs + group * kGroup);
+    const unsigned at = static_cast<unsigned>(first_row + row) * static_cast<unsigned>(a.inputs) +
+                        static_cast<unsigned>(group * kGroup);
     copy_async_16_or_zero(stage + x_offset(row, piece),
                           a.x + (valid ? at * 2 + static_cast<unsigned>(piece) * 16 : 0), valid);
   }
@@ -83,7 +84,9 @@ __device__ __forceinline__ void load_group(const Product& a, int group, unsigned
     const unsigned i = round * kThreads + thread;
     const int output = static_cast<int>(i / kWPieces), piece = static_cast<int>(i % kWPieces);
     const bool valid = first_output + output < a.outputs;
-    const auto at = static_cast<unsigned>((first_output + output) * a.inputs + group * kGroup);
+    const unsigned at =
+        static_cast<unsigned>(first_output + output) * static_cast<unsigned>(a.inputs) +
+        static_cast<unsigned>(group * kGroup);
     copy_async_16_or_zero(stage + Stage<kRows, kOutputs>::kW + w_offset(output, piece),
                           a.w + (valid ? at + static_cast<unsigned>(piece) * 16 : 0), valid);
   }
@@ -266,15 +269,15 @@ void fp8_mma_matmul(Context& ctx, const ops::detail::MatmulArgs& a) {
   const Fp8Scales scales = fp8_scales(a.w.outputs, inputs, a.leaves);
   const Fp8Scratch scratch = fp8_mma_scratch(a.x.dim(0), inputs);
   check(a.leaves <= kMaxLeaves, "fp8_matmul: a CUDA product has 1, 2, 4 or 8 leaves");
+  // A kernel counts bytes of x and w from their start in 32 bits.
+  constexpr std::int64_t kMostBytes = std::int64_t{1} << 31;
+  check(fp8_rows(scratch.chunk) * inputs * 2 < kMostBytes && a.w.outputs * inputs < kMostBytes,
+        "fp8_matmul: the operands of a CUDA product have less than 2 GiB each");
   auto* const x_scales = reinterpret_cast<float*>(a.scratch + scratch.scales);
   for (std::int64_t first = 0; first < a.x.dim(0); first += scratch.chunk) {
     const std::int64_t count = std::min(scratch.chunk, a.x.dim(0) - first);
     const TensorView x(a.scratch + scratch.q, DType::kBF16, Shape{fp8_rows(count), inputs});
     fp8_quantize(ctx, a.x.rows(first, count), x, x_scales);
-    // A kernel counts bytes of x and w from their start in 32 bits.
-    constexpr std::int64_t kMostBytes = std::int64_t{1} << 31;
-    check(x.numel() * 2 < kMostBytes && a.w.outputs * inputs < kMostBytes,
-          "fp8_matmul: the operands of a CUDA product have less than 2 GiB each");
     const auto number = [](std::int64_t n) { return static_cast<int>(n); };
     const Product product{.x = x.bytes(),
                           .x_scales = x_scales,

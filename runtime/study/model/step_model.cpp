@@ -15,6 +15,10 @@ namespace {
 constexpr std::size_t kMostKnots = 12;
 enum Rest : std::size_t { kLogits, kKeys, kEncodes, kPatches, kRest };
 
+bool is_usable(const TimedStep& step) {
+  return (step.work.rows > 0 || step.work.patches > 0) && step.seconds > 0;
+}
+
 /// Quantiles of the steps' rows, so that every knot has steps around it.
 std::vector<double> knots_for(std::span<const TimedStep> steps) {
   std::vector<double> rows;
@@ -67,12 +71,6 @@ double StepTimes::seconds(const StepWork& work) const {
   const double slope = (high.seconds - low.seconds) / (high.rows - low.rows);
   return sum + std::max(0.0, low.seconds + slope * (work.rows - low.rows));
 }
-
-namespace {
-bool is_usable(const TimedStep& step) {
-  return (step.work.rows > 0 || step.work.patches > 0) && step.seconds > 0;
-}
-}  // namespace
 
 std::size_t usable_steps(std::span<const TimedStep> steps) {
   return static_cast<std::size_t>(std::ranges::count_if(steps, is_usable));

@@ -224,7 +224,7 @@ if wanted bench; then
       if [ -s "$work/bench.json" ] && [ "$(tail -n 1 "$work/bench.json")" != ']}' ]; then printf '\n]}\n' >>"$work/bench.json"; fi
       below=0
       # An emulator's times mean nothing: they are shown without demands.
-      awk -v shown_only=$emulated -f "$parts/bench_rows.awk" "$parts/bench_floors.txt" "$work/bench.json" >"$work/bench.tsv" || below=$?
+      awk -v shown_only=$emulated -f "$parts/json_field.awk" -f "$parts/bench_rows.awk" "$parts/bench_floors.txt" "$work/bench.json" >"$work/bench.tsv" || below=$?
       found="$(wc -l <"$work/bench.tsv") ops: $(grep -c '^BELOW FLOOR' "$work/bench.tsv") below their floor, $(grep -c '^ERROR' "$work/bench.tsv") failed, $(grep -c '^below aim' "$work/bench.tsv") below their aim"
       if [ -n "$status" ]; then
         detail+="; until then $found"
@@ -275,7 +275,7 @@ sanitize racecheck racecheck "*Norm*:*Attention*:*TopK*:*PatchNormalize*:-$seque
 
 # --- the results
 fact seconds "$SECONDS"
-awk -f "$parts/goals.awk" "$work/bench.json" >"$work/goals.txt"
+awk -f "$parts/json_field.awk" -f "$parts/goals.awk" "$work/bench.json" >"$work/goals.txt"
 awk -v emulated=$emulated -f "$parts/check_table.awk" "$work/facts.tsv" "$work/steps.tsv" "$work/bench.tsv" >"$work/table.txt"
 # The verdict stays the last line.
 { sed '$d' "$work/table.txt"; if [ -s "$work/goals.txt" ]; then cat "$work/goals.txt"; echo; fi; tail -n 1 "$work/table.txt"; } >"$output/gpu_check.txt"

@@ -1,14 +1,7 @@
 # Compares rows of a benchmark's JSON (one result per line) with bench_floors.txt; prints, tab-separated:
 #   verdict ("", "below aim", "BELOW FLOOR" or "ERROR"), name, us, GB/s, TFLOP/s, limit us, ratio, floor, aim
 # Input: bench_floors.txt, then the JSON; with -v shown_only=1 there are no demands. Exits 1 when a row is below its
-# floor or has failed, 2 when there is no row.
-function field(key,   at, rest) {
-  at = index($0, "\"" key "\":")
-  if (!at) return ""
-  rest = substr($0, at + length(key) + 3)
-  if (substr(rest, 1, 1) == "\"") { sub(/^"/, "", rest); sub(/".*/, "", rest) } else sub(/[,}].*/, "", rest)
-  return rest
-}
+# floor or has failed, 2 when there is no row. With json_field.awk.
 FNR == NR {
   if (/^#/ || /^[ \t]*$/) next
   pattern[++floors] = $0

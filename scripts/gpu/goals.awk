@@ -1,12 +1,6 @@
 # Says which goals the rows of cuda_kernels_bench's JSON meet. A goal is a ratio to a limit that the same run measured: a
 # large matmul for arithmetic, a large copy for memory. Prints nothing where no row belongs to a goal.
-function field(key,   at, rest) {
-  at = index($0, "\"" key "\":")
-  if (!at) return ""
-  rest = substr($0, at + length(key) + 3)
-  if (substr(rest, 1, 1) == "\"") { sub(/^"/, "", rest); sub(/".*/, "", rest) } else sub(/[,}].*/, "", rest)
-  return rest
-}
+# With json_field.awk.
 function show(what, got, want) {
   if (!shown++) printf "%-66s %6s %6s\n", "goal (ratio to the limit of this run)", "got", "wanted"
   printf "%-66s %6.3f %6.2f  %s\n", what, got, want, (got >= want ? "met" : "not met")

@@ -34,7 +34,8 @@ void pack_rows(Context& ctx, ConstTensorView rows, std::int64_t first_output,
 /// Numerics: f32 accumulators, bias added in f32, one rounding. CPU: one accumulator per output
 ///           walks k upwards. CUDA: one algorithm of cuBLASLt per number of inputs serves every
 ///           shape. The bits of a row depend on that row alone, not on tokens, outputs or threads;
-///           with a matmul_tuning of any bits in the context (matmul_tuning.h) they depend on tokens, too.
+///           with a tuning of TunedBits::kAny in the context (matmul_tuning.h) they depend on
+///           tokens, too.
 void matmul(Context& ctx, ConstTensorView x, const PackedMatrix& w, ConstTensorView bias,
             TensorView y);
 

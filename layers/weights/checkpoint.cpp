@@ -3,11 +3,11 @@
 #include "layers/spec/json_text.h"
 #include "parallel/base/check.h"
 #include "parallel/base/file.h"
+#include "parallel/base/path_error.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <filesystem>
 #include <set>
 
 namespace retinue::layers {
@@ -20,11 +20,11 @@ constexpr const char* kIndex = "model.safetensors.index.json";
 Checkpoint::Checkpoint(const std::string& model_dir) {
   const std::string index_path = model_dir + "/" + kIndex;
   // As transformers: an index beside the whole file is often left over from an earlier model.
-  if (std::filesystem::exists(model_dir + "/" + kWhole)) {
+  if (exists_at(model_dir + "/" + kWhole, "[checkpoint]")) {
     add(model_dir + "/" + kWhole);
     return;
   }
-  if (!std::filesystem::exists(index_path))
+  if (!exists_at(index_path, "[checkpoint]"))
     throw UsageError(
         fmt::format("[checkpoint] {} holds neither {} nor {}. --model wants a Hugging Face "
                     "checkpoint folder; --weights random makes weights for its configuration.",
@@ -43,7 +43,7 @@ Checkpoint::Checkpoint(const std::string& model_dir) {
     shards.insert(shard.get<std::string>());
   }
   for (const std::string& shard : shards) {
-    if (!std::filesystem::exists(model_dir + "/" + shard))
+    if (!exists_at(model_dir + "/" + shard, "[checkpoint]"))
       throw UsageError(
           fmt::format("[checkpoint] {} names shard {}, which is missing. The copy is incomplete; "
                       "copy it again.",

@@ -315,7 +315,10 @@ class Converter {
   }
 
   void copy_small_files() {
-    for (const fs::directory_entry& entry : fs::directory_iterator(from_)) {
+    std::error_code listing;
+    for (fs::directory_iterator at(from_, listing), end; !listing && at != end;
+         at.increment(listing)) {
+      const fs::directory_entry& entry = *at;
       const std::string name = entry.path().filename().string();
       if (name == "config.json" || name == "model.safetensors.index.json" ||
           by_file_.contains(entry.path().string()))

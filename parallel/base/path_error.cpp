@@ -40,6 +40,10 @@ fs::file_type file_type_at(const std::string& path, std::string_view where) {
   return type;
 }
 
+bool exists_at(const std::string& path, std::string_view where) {
+  return file_type_at(path, where) != fs::file_type::not_found;
+}
+
 std::string file_to_write(const std::string& path, std::string_view where) {
   const fs::file_type type = file_type_at(path, where);
   std::error_code error;

@@ -17,6 +17,9 @@ namespace retinue {
 /// Throws: as fail_to_make() where that cannot be known.
 std::filesystem::file_type file_type_at(const std::string& path, std::string_view where);
 
+/// Whether something is at `path`, behind all links.   Throws: as file_type_at().
+bool exists_at(const std::string& path, std::string_view where);
+
 /// The file to write where `path` is asked for: behind all links, so that a renamed file replaces
 /// their target and not the link.
 /// Throws: UsageError where something other than a regular file is there, such as a device, and as

@@ -6,6 +6,7 @@
 #include "parallel/base/build_config.h"
 #include "parallel/base/file.h"
 #include "parallel/base/hash.h"
+#include "parallel/base/path_error.h"
 #include "parallel/device/choose_device.h"
 
 #include <fmt/format.h>
@@ -197,10 +198,10 @@ void check_small_files(const RunOptions& options) {
   if (!options.weights.random) return;
   std::string missing;
   for (const char* name : {"config.json", "tokenizer.json", "preprocessor_config.json"})
-    if (!std::filesystem::exists(options.model + "/" + name) &&
+    if (!exists_at(options.model + "/" + name, "[--weights]") &&
         // transformers 5 writes processor_config.json in its place
         !(std::string_view(name) == "preprocessor_config.json" &&
-          std::filesystem::exists(options.model + "/processor_config.json")))
+          exists_at(options.model + "/processor_config.json", "[--weights]")))
       missing += (missing.empty() ? "" : ", ") + std::string(name);
   if (!missing.empty())
     throw UsageError(fmt::format(

@@ -3,11 +3,10 @@
 #include "layers/spec/json_text.h"
 #include "layers/weights/content_sample.h"
 #include "parallel/base/file.h"
+#include "parallel/base/path_error.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-
-#include <filesystem>
 
 namespace retinue::runtime {
 namespace {
@@ -32,8 +31,8 @@ std::vector<std::string> model_warnings(const RunOptions& options) {
                                                          "[config] " + path);
   if (!config.is_object()) return warnings;
   const std::string index = folder + "/model.safetensors.index.json";
-  if (!options.weights.random && std::filesystem::exists(folder + "/model.safetensors") &&
-      std::filesystem::exists(index))
+  if (!options.weights.random && exists_at(folder + "/model.safetensors", "[checkpoint]") &&
+      exists_at(index, "[checkpoint]"))
     warnings.push_back(
         fmt::format("[checkpoint] {} is not used: model.safetensors beside it holds the whole "
                     "model, and transformers takes it, too",

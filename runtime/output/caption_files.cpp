@@ -1,6 +1,7 @@
 #include "runtime/output/caption_files.h"
 
 #include "parallel/base/check.h"
+#include "parallel/base/path_error.h"
 #include "runtime/formats/parquet/writer.h"
 #include "runtime/formats/tar_writer.h"
 
@@ -158,9 +159,9 @@ std::string webdataset_key(std::string_view id) {
 std::vector<std::unique_ptr<CaptionFiles>> caption_files(const std::string& folder,
                                                          OutputFormat format) {
   std::vector<std::unique_ptr<CaptionFiles>> files;
-  if (format == OutputFormat::kWebDataset || fs::exists(tar_path(folder, 0)))
+  if (format == OutputFormat::kWebDataset || exists_at(tar_path(folder, 0), "[--output]"))
     files.push_back(std::make_unique<WebDataset>(folder));
-  if (format == OutputFormat::kParquet || fs::exists(folder + "/captions.parquet"))
+  if (format == OutputFormat::kParquet || exists_at(folder + "/captions.parquet", "[--output]"))
     files.push_back(std::make_unique<Parquet>(folder));
   files.push_back(std::make_unique<JsonLines>(folder));
   return files;

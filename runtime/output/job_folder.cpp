@@ -67,9 +67,7 @@ std::string pretty(const Json& json) {
 /// Keys of the signature that earlier versions did not write.
 constexpr std::array<const char*, 2> kLaterKeys = {"weights_sample", "processor_config"};
 
-bool exists(const std::string& path) {
-  return file_type_at(path, "[--output]") != fs::file_type::not_found;
-}
+bool exists(const std::string& path) { return exists_at(path, "[--output]"); }
 
 void write_job(const std::string& path, const Json& whole) {
   AtomicFile file(path);

@@ -40,9 +40,7 @@ std::string read_file(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-bool exists(const std::string& path) {
-  return file_type_at(path, "[study]") != fs::file_type::not_found;
-}
+bool exists(const std::string& path) { return exists_at(path, "[study]"); }
 
 /// A lock that ends with the process, even when the process is killed.
 class FolderLock {

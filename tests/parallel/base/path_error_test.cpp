@@ -30,6 +30,8 @@ TEST(PathError, APathThatCannotBeReachedIsNamedWithItsReason) {
   const test::TemporaryFolder folder;
   EXPECT_EQ(file_type_at(folder.path("absent"), "[test]"), std::filesystem::file_type::not_found);
   EXPECT_EQ(file_type_at(folder.path(), "[test]"), std::filesystem::file_type::directory);
+  EXPECT_FALSE(exists_at(folder.path("absent"), "[test]"));
+  EXPECT_TRUE(exists_at(folder.path(), "[test]"));
   std::filesystem::create_symlink("loop", folder.path("loop"));
   const std::string longer = folder.path(std::string(300, 'a'));
   EXPECT_THAT([&] { file_type_at(folder.path("loop"), "[test]"); },

@@ -32,9 +32,12 @@ std::optional<Json> read_object(const std::string& path) {
 }
 
 std::vector<std::int32_t> read_ids(const Json& json, const std::string& path) {
-  if (json.is_number_integer()) return {json.get<std::int32_t>()};
-  if (json.is_array() &&
-      std::all_of(json.begin(), json.end(), [](const Json& id) { return id.is_number_integer(); }))
+  const auto is_id = [](const Json& id) {
+    return id.is_number_unsigned() &&
+           id.get<std::uint64_t>() <= std::numeric_limits<std::int32_t>::max();
+  };
+  if (is_id(json)) return {json.get<std::int32_t>()};
+  if (json.is_array() && std::all_of(json.begin(), json.end(), is_id))
     return json.get<std::vector<std::int32_t>>();
   throw UsageError(
       fmt::format("[model] {}: eos_token_id is {}, wanted an id or a list", path, json.dump()));

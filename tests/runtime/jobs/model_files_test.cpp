@@ -182,7 +182,8 @@ TEST_F(ModelFolder, GenerationConfigIsRefusedByKeyAndFile) {
   for (const auto& [key, text] :
        {std::pair{"top_k", "1e30"}, std::pair{"top_k", "20.7"}, std::pair{"do_sample", "\"true\""},
         std::pair{"temperature", "1e300"}, std::pair{"temperature", "\"1\""},
-        std::pair{"repetition_penalty", "1e-60"}}) {
+        std::pair{"repetition_penalty", "1e-60"}, std::pair{"eos_token_id", "4294967297"},
+        std::pair{"eos_token_id", "[1, -1]"}, std::pair{"eos_token_id", "[1.5]"}}) {
     nlohmann::json generation = {{"do_sample", true}, {"eos_token_id", 1}};
     generation[key] = nlohmann::json::parse(text);
     folder_.write("generation_config.json", generation.dump());

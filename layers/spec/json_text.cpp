@@ -9,17 +9,6 @@
 #include <cstddef>
 
 namespace retinue::layers {
-namespace {
-
-void refuse_many_levels(std::string_view text, std::string_view where) {
-  if (const int levels = json_levels(text); levels > kMostJsonLevels)
-    throw UsageError(
-        fmt::format("{}: wanted at most {} levels of brackets, got {}. Remove the deep value.",
-                    where, kMostJsonLevels, levels));
-}
-
-}  // namespace
-
 int json_levels(std::string_view text) {
   int level = 0, most = 0;
   bool in_string = false;
@@ -35,6 +24,13 @@ int json_levels(std::string_view text) {
       --level;
   }
   return most;
+}
+
+void refuse_many_levels(std::string_view text, std::string_view where) {
+  if (const int levels = json_levels(text); levels > kMostJsonLevels)
+    throw UsageError(
+        fmt::format("{}: wanted at most {} levels of brackets, got {}. Remove the deep value.",
+                    where, kMostJsonLevels, levels));
 }
 
 template <class Json>

@@ -12,11 +12,15 @@ inline constexpr int kMostJsonLevels = 1000;
 /// The levels of brackets in `text`, whether it is JSON or not.
 int json_levels(std::string_view text);
 
+/// For a file that the caller parses.
+///   where  first in messages: "[config] path"
+/// Throws: UsageError where the text has more than kMostJsonLevels levels.
+void refuse_many_levels(std::string_view text, std::string_view where);
+
 /// Parses a JSON file that a user gives; a discarded value where the text is not JSON, also where a
 /// number is too large.
 ///   Json   nlohmann::json or nlohmann::ordered_json
-///   where  first in messages: "[config] path"
-/// Throws: UsageError where the text has more than kMostJsonLevels levels.
+/// Throws: as refuse_many_levels().
 template <class Json>
 Json parse_json(std::string_view text, std::string_view where);
 

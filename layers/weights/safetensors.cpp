@@ -1,5 +1,6 @@
 #include "layers/weights/safetensors.h"
 
+#include "layers/spec/json_text.h"
 #include "parallel/base/check.h"
 #include "parallel/base/file.h"
 #include "parallel/base/git_lfs.h"
@@ -52,6 +53,7 @@ StoredType parse_type(const std::string& path, const std::string& tensor, const 
 
 /// Refuses a key that appears twice: nlohmann would silently keep the last one.
 nlohmann::json parse_json(const std::string& path, std::string_view text) {
+  refuse_many_levels(text, "[checkpoint] " + path);
   std::set<std::string> seen;
   std::string twice;
   const auto callback = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& value) {

@@ -1,5 +1,6 @@
 #include "runtime/text/tokenizer_file.h"
 
+#include "layers/spec/json_text.h"
 #include "parallel/base/check.h"
 #include "parallel/base/git_lfs.h"
 #include "runtime/text/pretokenizer.h"
@@ -263,6 +264,7 @@ TokenizerFile parse_tokenizer_file(std::string_view json, const std::string& nam
   Collector read;
   if (is_git_lfs_pointer(json))
     throw UsageError(fmt::format("[tokenizer] {}: {}", name, kGitLfsPointer));
+  layers::refuse_many_levels(json, "[tokenizer] " + name);
   if (!Json::sax_parse(json, &read)) checker.fail("file", fmt::format("not JSON: {}", read.error));
   checker.check_pipeline(read.rest);
   checker.check_model(read.rest);

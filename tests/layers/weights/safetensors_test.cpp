@@ -94,6 +94,15 @@ TEST_F(Safetensors, RefusesEveryLieOfAHeader) {
       HasSubstr("twice"));
 }
 
+TEST_F(Safetensors, RefusesAHeaderOf500000Levels) {
+  const std::string deep = std::string(500'000, '[') + std::string(500'000, ']');
+  for (const std::string& header :
+       {deep, R"({"a":)" + deep + "}", R"({"a":{"dtype":"U8","shape":)" + deep + "}}",
+        R"({"__metadata__":)" + deep + "}"})
+    EXPECT_THAT(refusal(file_of(header, 0)),
+                HasSubstr("model.safetensors: wanted at most 1000 levels of brackets"));
+}
+
 TEST_F(Safetensors, RefusesAFileCutAtAnyByte) {
   const std::string whole = file_of(kGood, 16);
   for (std::size_t size = 0; size < whole.size(); ++size)

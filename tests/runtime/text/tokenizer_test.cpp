@@ -141,6 +141,20 @@ TEST(Tokenizer, APointerOfGitLfsIsNamed) {
   }
 }
 
+TEST(Tokenizer, AFileOf500000LevelsIsRefused) {
+  const std::string whole = read_file(text_golden("tokenizer/tokenizer.json"));
+  const std::string deep = std::string(500'000, '[') + std::string(500'000, ']');
+  for (const char* key : {"normalizer", "vocab", "merges", "added_tokens", "dropout", "other"}) {
+    const std::string more = "{\"" + std::string(key) + "\":" + deep + ",";
+    try {
+      (void)Tokenizer::parse(more + whole.substr(whole.find('{') + 1), "t");
+      FAIL() << "wanted a UsageError";
+    } catch (const UsageError& error) {
+      EXPECT_THAT(error.what(), testing::HasSubstr("t: wanted at most 1000 levels of brackets"));
+    }
+  }
+}
+
 TEST(Tokenizer, ReadsMergesAsPairsOrStrings) {
   auto json = nlohmann::ordered_json::parse(read_file(text_golden("tokenizer/tokenizer.json")));
   for (auto& merge : json["model"]["merges"]) {

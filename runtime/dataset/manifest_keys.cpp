@@ -32,6 +32,13 @@ constexpr std::array<std::string_view, 13> kSampling = {"max_new_tokens",
                                                         "stop",
                                                         "stop_token_ids",
                                                         "ignore_eos"};
+/// Those of vLLM and transformers that are not served, but with the value that changes nothing.
+constexpr std::array<std::string_view, 15> kUnservedSampling = {
+    "frequency_penalty", "length_penalty",  "no_repeat_ngram_size",
+    "min_tokens",        "min_new_tokens",  "logit_bias",
+    "best_of",           "num_beams",       "use_beam_search",
+    "bad_words",         "response_format", "guided_json",
+    "guided_regex",      "guided_choice",   "structured_outputs"};
 constexpr std::array<std::string_view, 10> kMediaElsewhere = {
     "image_path", "image_paths", "image_url",  "image_file", "img",
     "img_path",   "picture",     "video_path", "video_url",  "video_file"};
@@ -105,7 +112,9 @@ std::optional<DataError> check_keys(const Json& line, ItemSink& sink) {
   const bool shows = line.contains("image") || line.contains("images") || line.contains("video") ||
                      line.contains("messages");
   for (const auto& [key, value] : line.items()) {
-    if (holds(kRead, key) || holds(kSampling, key) || (key == "question" && !asks)) continue;
+    if (holds(kRead, key) || holds(kSampling, key) || holds(kUnservedSampling, key) ||
+        (key == "question" && !asks))
+      continue;
     if (has_value(line, key)) {
       if (const auto own = meant_by(key, line); !own.empty() && key != "question")
         return bad(
@@ -131,6 +140,9 @@ std::optional<DataError> read_sampling(const Json& line, Item& item) {
     if (auto error = read_sampling_key(std::string(key), line[key], line, sampling)) return error;
     any = true;
   }
+  for (const std::string_view key : kUnservedSampling)
+    if (has_value(line, key))
+      if (auto error = read_sampling_key(std::string(key), line[key], line, sampling)) return error;
   if (any) item.sampling = std::move(sampling);
   return std::nullopt;
 }

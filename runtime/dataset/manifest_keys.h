@@ -28,7 +28,8 @@ std::string_view near_name(std::string_view key, std::span<const std::string_vie
 ///   qwen-vl-utils; in a line without image or video, other tools' names for one (image_path).
 std::optional<DataError> check_keys(const nlohmann::ordered_json& line, ItemSink& sink);
 
-/// Reads the sampling keys of a line.   Errors: as in an OpenAI batch.
+/// Reads the sampling keys of a line.   Errors: as in an OpenAI batch; keys of other engines that ask
+/// something that is not served (num_beams).
 std::optional<DataError> read_sampling(const nlohmann::ordered_json& line, Item& item);
 
 }  // namespace retinue::runtime::detail

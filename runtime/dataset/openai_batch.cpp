@@ -41,12 +41,15 @@ struct Only {
   std::string_view key;
   const char* value;
 };
-constexpr std::array<Only, 20> kOnly = {{{"n", "1"},
+constexpr std::array<Only, 23> kOnly = {{{"n", "1"},
                                          {"best_of", "1"},
                                          {"top_logprobs", "0"},
                                          {"frequency_penalty", "0.0"},
                                          {"length_penalty", "1.0"},
                                          {"min_tokens", "0"},
+                                         {"min_new_tokens", "0"},
+                                         {"no_repeat_ngram_size", "0"},
+                                         {"num_beams", "1"},
                                          {"logit_bias", "{}"},
                                          {"tools", "[]"},
                                          {"functions", "[]"},

@@ -98,6 +98,39 @@ TEST_F(OpenAiBatch, AManifestLineObeysTheSameKeys) {
   EXPECT_THAT(line(plain).error->message, HasSubstr("max_new_tokens and max_completion_tokens"));
 }
 
+TEST_F(OpenAiBatch, SamplingThatIsNotServedFailsAManifestLineToo) {
+  const std::vector<std::pair<const char*, const char*>> cases = {
+      {R"({"frequency_penalty": 0.5})", "frequency_penalty: 0.5 is not served"},
+      {R"({"length_penalty": 2})", "length_penalty: 2 is not served"},
+      {R"({"no_repeat_ngram_size": 3})", "no_repeat_ngram_size: 3 is not served"},
+      {R"({"min_tokens": 4})", "min_tokens: 4 is not served"},
+      {R"({"min_new_tokens": 4})", "min_new_tokens: 4 is not served"},
+      {R"({"logit_bias": {"5": 1}})", "logit_bias"},
+      {R"({"best_of": 2})", "best_of: 2 is not served"},
+      {R"({"num_beams": 4})", "num_beams: 4 is not served"},
+      {R"({"use_beam_search": true})", "use_beam_search: true is not served"},
+      {R"({"bad_words": ["a"]})", "bad_words"},
+      {R"({"response_format": {"type": "json_object"}})", "response_format"},
+      {R"({"guided_json": "{}"})", "guided_json: is not known"},
+      {R"({"guided_regex": "a"})", "guided_regex: is not known"},
+      {R"({"guided_choice": ["a"]})", "guided_choice: is not known"},
+      {R"({"structured_outputs": {}})", "structured_outputs: is not known"}};
+  for (const auto& [keys, message] : cases) {
+    Json asked = Json::parse(keys);
+    asked["prompt"] = "How many?";
+    const Item item = line(asked);
+    ASSERT_TRUE(item.error) << keys;
+    EXPECT_THAT(item.error->message, testing::StartsWith(message));
+  }
+  // What changes nothing, and what data frames write for an absent value, is no such question.
+  for (const char* keys : {R"({"frequency_penalty": 0.0})", R"({"num_beams": 1})",
+                           R"({"guided_json": null})", R"({"bad_words": []})", R"({"n": 3})"}) {
+    Json asked = Json::parse(keys);
+    asked["prompt"] = "How many?";
+    EXPECT_FALSE(line(asked).error) << keys;
+  }
+}
+
 TEST_F(OpenAiBatch, WhatWouldChangeTheAnswerAndIsNotServedFailsTheItemByName) {
   const std::vector<std::pair<const char*, const char*>> cases = {
       {R"({"tools": [{"type": "function"}]})", "body.tools"},

@@ -90,8 +90,8 @@ bool Inputs::add_file(const std::string& path) {
     return true;
   }
   if (*container == InputFormat::kManifest) return add_manifest(path);
-  return *container == InputFormat::kParquet ? read_parquet(path, options_.given.prompt, sink_)
-                                             : read_webdataset(path, sink_);
+  return (*container == InputFormat::kParquet ? read_parquet : read_webdataset)(
+      path, options_.given.prompt, sink_);
 }
 
 /// Stops a search at a folder that it cannot look into: its files would be missing silently.

@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -48,7 +49,8 @@ struct Sample {
 /// Lists an archive. Its samples are held until its end, because a later part may join any of them.
 class Archive {
  public:
-  Archive(const std::string& path, ItemSink& sink) : path_(path), file_(path), sink_(sink) {}
+  Archive(const std::string& path, bool prompt_given, ItemSink& sink)
+      : path_(path), prompt_given_(prompt_given), file_(path), sink_(sink) {}
 
   bool list() {
     TarReader reader(
@@ -258,6 +260,7 @@ class Archive {
     if (auto error = detail::read_system_and_question(json, item)) return error;
     item.prompt_is_data = !asked;
     item.system_is_data = true;
+    if (auto error = check_slips(part, json, item)) return error;
     note_keys(json, unasked && item.prompt, !item.prompt);
     if (!detail::has_value(json, "messages"))
       return detail::has_value(json, "conversations") && !item.prompt
@@ -280,6 +283,23 @@ class Archive {
       }
     item.messages = conversation->messages->dump(-1, ' ', false, Json::error_handler_t::replace);
     item.media = std::move(conversation->media);
+    return std::nullopt;
+  }
+
+  /// Finds a key that may be a slip of one that asks, where nothing else does.
+  [[nodiscard]] std::optional<DataError> check_slips(const Part& part, const Json& json,
+                                                     const Item& item) const {
+    constexpr std::array<std::string_view, 4> kAsking = {"prompt", "messages", "conversations",
+                                                         "question"};
+    const auto there = [&](std::string_view name) { return json.contains(name); };
+    if (prompt_given_ || item.prompt || std::ranges::any_of(kAsking, there)) return std::nullopt;
+    for (const auto& [key, value] : json.items())
+      if (const auto own = detail::near_name(key, kAsking, there);
+          !own.empty() && detail::has_value(json, key))
+        return bad(
+            fmt::format("{}: {} is not read, and may mean \"{}\". Correct or rename it, or give "
+                        "--prompt.",
+                        part.member.name, key, own));
     return std::nullopt;
   }
 
@@ -314,6 +334,7 @@ class Archive {
   }
 
   const std::string& path_;
+  bool prompt_given_;
   ArchiveFile file_;
   ItemSink& sink_;
   std::string several_;                                  ///< as note_several counts them
@@ -323,6 +344,8 @@ class Archive {
 
 }  // namespace
 
-bool read_webdataset(const std::string& path, ItemSink& sink) { return Archive(path, sink).list(); }
+bool read_webdataset(const std::string& path, bool prompt_given, ItemSink& sink) {
+  return Archive(path, prompt_given, sink).list();
+}
 
 }  // namespace retinue::runtime

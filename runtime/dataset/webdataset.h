@@ -13,7 +13,8 @@ namespace retinue::runtime {
 ///                 order. One that cannot be read fails its sample
 ///   prompt        (or prompt.txt) the prompt
 ///   json          "id", "prompt" or "question", "system", "messages" and "conversations" as in a
-///                 manifest; other keys are counted. Messages name an image or video by member, by its
+///                 manifest; other keys are counted, and a slip of one that asks (promt) fails its
+///                 sample where nothing asks. Messages name an image or video by member, by its
 ///                 file name or by its extension
 /// A link is the file of the archive that it names (tar_links.h); an image, video, prompt or json
 /// that is a link to none, a pipe or a device fails its sample. Other members are counted as passed
@@ -23,8 +24,9 @@ namespace retinue::runtime {
 /// The id is that of the json, else the key, with \xHH for bytes that are no UTF-8; where another
 /// sample has the key already, "archive.tar:key", and "archive.tar:key#3" for the third in one archive.
 /// A damaged archive gives the samples before the damage, then one failed item that names it.
-///   returns  false when `sink` wants no more
+///   prompt_given  the job has a prompt of its own
+///   returns       false when `sink` wants no more
 /// Throws: UsageError when `path` cannot be read.
-bool read_webdataset(const std::string& path, ItemSink& sink);
+bool read_webdataset(const std::string& path, bool prompt_given, ItemSink& sink);
 
 }  // namespace retinue::runtime

@@ -30,10 +30,11 @@ std::string sha256_of_media(const MediaReference& media) {
 
 class WebDataset : public testing::Test {
  protected:
-  static ItemTable table_of(const std::vector<std::string>& inputs) {
+  static ItemTable table_of(const std::vector<std::string>& inputs, bool prompt_given = false) {
     std::istringstream none;
     SourceOptions options;
     options.inputs = inputs;
+    options.given.prompt = prompt_given;
     return list_table(options, none, "");
   }
   std::vector<Item> list(const std::vector<std::string>& inputs) {
@@ -334,6 +335,23 @@ TEST_F(WebDataset, AJsonAsksAsALineOfAManifestDoes) {
                   "parts in " + folder_.path("a.tar") + ": 2", "key \"url\": 1", "key \"promt\": 1",
                   "key \"caption\": 1", "key \"question\": 1", "key \"conversations\": 1",
                   "last answer of \"conversations\": 1"));
+}
+
+TEST_F(WebDataset, ASlipInAJsonFailsItsSampleWhereNothingElseAsks) {
+  const std::string path = folder_.path("a.tar");
+  for (const char* slip : {"promt", "Prompt", "message", "conversation"}) {
+    test::write_text(path, plain_tar({{"a.jpg", "x"},
+                                      {"a.json", R"({")" + std::string(slip) + R"(": "Why?"})"}}));
+    const auto items = list({path});
+    ASSERT_EQ(items.size(), 1U);
+    EXPECT_THAT(items[0].error.value().message, HasSubstr(std::string(slip) + " is not read"));
+    EXPECT_FALSE(table_of({path}, true).item(0).error) << slip << ": the job asks";
+  }
+  for (const char* json : {R"({"promt": "", "caption": "a cat"})", R"({"prompted": "Why?"})",
+                           R"({"prompt": null, "promt": "Why?"})"}) {
+    test::write_text(path, plain_tar({{"a.jpg", "x"}, {"a.json", json}}));
+    EXPECT_FALSE(list({path})[0].error) << json;
+  }
 }
 
 TEST_F(WebDataset, AnImageThatMessagesDoNotNameIsCounted) {

@@ -4,6 +4,7 @@
 #include "parallel/base/build_config.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <iterator>
@@ -60,6 +61,19 @@ std::string json_type(const Option& option) {
   return cell(option.type);
 }
 
+/// Which keys of `whole` a verb reads whose table is `own`: "" for all of them.
+std::string part_of(const Table& whole, const Table& own) {
+  std::vector<std::string> read, unread;
+  for (const Option& option : whole.options) {
+    const bool there =
+        std::ranges::find(own.options, option.name, &Option::name) != own.options.end();
+    (there ? read : unread).push_back(fmt::format("`{}`", key_of(option)));
+  }
+  if (unread.empty()) return "";
+  return read.size() < unread.size() ? fmt::format(" ({} alone)", fmt::join(read, ", "))
+                                     : fmt::format(" (not {})", fmt::join(unread, ", "));
+}
+
 }  // namespace
 
 std::string overall_help() {
@@ -114,7 +128,7 @@ std::string configs_readme() {
       if (same == shown.end())
         shown.push_back({std::move(table), std::string(verb.name)});
       else
-        same->verbs += fmt::format(", {}", verb.name);
+        same->verbs += fmt::format(", {}{}", verb.name, part_of(same->table, table));
     }
   for (const Shown& one : shown) {
     fmt::format_to(std::back_inserter(out),

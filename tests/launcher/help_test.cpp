@@ -51,6 +51,8 @@ TEST(ConfigsReadme, IsWhatTheTablesSay) {
   const std::string text{std::istreambuf_iterator<char>(in), {}};
   EXPECT_EQ(text, configs_readme())
       << "Write it again: build/bin/retinue help --markdown >configs/README.md";
+  EXPECT_THAT(text, HasSubstr("study (not `ranks`, `print_launch`)"));
+  EXPECT_THAT(text, HasSubstr("quantize (`config`, `quiet`, `no_progress` alone)"));
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ most_bytes=$((40 << 20))
 # Programs that run on a GPU, or show that everything else works on the host.
 required=(retinue layers_ops_test)
 programs=(retinue layers_ops_test parallel_comm_nccl_test parallel_comm_nccl_mpi_test runtime_cuda_test
-  cuda_kernels_bench)
+  cuda_kernels_bench study_data)
 # The bundle has no FFmpeg: its libraries are many, and this project may not pass on their licence.
 if [ $build = 1 ]; then
   cmake --preset "$preset" -DRETINUE_VIDEO=OFF >/dev/null

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Runs every check that needs a GPU: CUDA tests, NCCL, captions of the small model, the doctor, sanitizers, benchmarks.
 #   scripts/gpu_check.sh [--part right|fast] [--output DIR] [--bin DIR] [--budget-s N] [--only NAME,NAME]
-#     --part P       right: whether results are right; fast: speeds, and which goals they meet (both)
+#     --part P       right: whether results are right; fast: speeds of ops and of whole jobs of the 32B's shape with
+#                    random weights, and which goals they meet (both)
 #     --output DIR   gpu_check.txt (a table), gpu_check.json, gpu_check.log (output of the steps) (runs/gpu_check)
 #     --bin DIR      programs to check (bin/ of a bundle, else build/cuda-release/bin)
-#     --budget-s N   seconds in all; a step that no longer fits is listed as NOT RUN (470)
+#     --budget-s N   seconds in all; a step that no longer fits is listed as NOT RUN (470 for each part)
 #     --only LIST    steps, by name; the others do not run and are not in the table
 # Needs bash, awk and coreutils. Finds the CUDA libraries of a toolkit or of NVIDIA's Python packages;
 # RETINUE_CUDA_LIB=FOLDER names another place. A step that fails, crashes or hangs stops no other.
@@ -12,7 +13,7 @@
 set -uo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 parts=$root/scripts/gpu
-output=runs/gpu_check bin='' budget_s=470 only='' part=both
+output=runs/gpu_check bin='' budget_s='' only='' part=both
 while [ $# -gt 0 ]; do
   case $1 in
     --part) part=${2:?[gpu_check] --part wants right or fast}; shift 2 ;;
@@ -20,13 +21,14 @@ while [ $# -gt 0 ]; do
     --bin) bin=${2:?[gpu_check] --bin wants a folder}; shift 2 ;;
     --budget-s) budget_s=${2:?[gpu_check] --budget-s wants seconds}; shift 2 ;;
     --only) only=${2:?[gpu_check] --only wants names}; shift 2 ;;
-    --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "[gpu_check] unknown option $1. Known: --part --output --bin --budget-s --only" >&2; exit 2 ;;
   esac
 done
+if [ -z "$budget_s" ]; then budget_s=470; [ "$part" != both ] || budget_s=940; fi
 [[ $budget_s =~ ^[0-9]+$ ]] || { echo "[gpu_check] --budget-s wants seconds, got '$budget_s'" >&2; exit 2; }
 case $part in right | fast | both) ;; *) echo "[gpu_check] --part wants right or fast, got '$part'" >&2; exit 2 ;; esac
-known=' matmul_bits ops nccl nccl_one_gpu jobs trace_bits caption_cpu caption_gpu caption_text caption_tensor2 caption_data2 caption_once2 doctor doctor2 bench memcheck racecheck '
+known=' matmul_bits ops nccl nccl_one_gpu jobs trace_bits caption_cpu caption_gpu caption_text caption_tensor2 caption_data2 caption_once2 doctor doctor2 bench captions_32b captions_32b_fp8 memcheck racecheck '
 for name in ${only//,/ }; do
   # With a mistyped name no step would run, and none would fail.
   case $known in *" $name "*) ;; *) echo "[gpu_check] --only $name: no such step. Known:$known" >&2; exit 2 ;; esac
@@ -40,12 +42,12 @@ bin=$(cd "$bin" && pwd)
 mkdir -p "$output" || exit 2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-: >"$work/facts.tsv" >"$work/steps.tsv" >"$work/bench.tsv" >"$work/bench.json"
+: >"$work/facts.tsv" >"$work/steps.tsv" >"$work/bench.tsv" >"$work/bench.json" >"$work/jobs.json"
 . "$parts/find_cuda.sh"
 . "$parts/steps.sh"
 fact() { printf '%s\t%s\n' "$1" "$(tr '\t\n' '  ' <<<"$2" | sed 's/ *$//')" >>"$work/facts.tsv"; printf '%-12s %s\n' "$1" "$2"; }
 wanted() {
-  case $part:$1 in fast:bench) ;; right:bench | fast:*) return 1 ;; esac
+  case $part:$1 in fast:bench | fast:captions_32b*) ;; right:bench | right:captions_32b* | fast:*) return 1 ;; esac
   [ -z "$only" ] || [[ ,$only, == *,"$1",* ]]
 }
 
@@ -240,6 +242,30 @@ if wanted bench; then
   fi
 fi
 
+# --- speed of whole jobs: images of 1024 x 1024, answers of 64 to 192 tokens, every image another
+shape=32b job=(--images 320 --width 1024 --height 1024 --tokens 128)
+# An emulator shows that the step works.
+if [ $emulated = 1 ]; then shape=small job=(--images 3 --width 64 --height 64 --tokens 4); fi
+speed_step() { # name shape
+  wanted "$1" || return 0
+  local name=$1 data=$work/data_$1
+  if [ -n "$blocked" ]; then
+    note_step "$name" 'not run' 0 '' '' '' "$blocked"
+    return 0
+  fi
+  if ! run_limited "${name}_data" 60 "$bin/study_data" "$data" --shape "$2" --files "$root/configs/models/emoji-captioner" "${job[@]}" ||
+    [ -n "$status" ] || [ $code != 0 ]; then
+    note_step "$name" "${status:-failed}" "$seconds" '' '' '' "${detail:-$(last_line "$work/${name}_data.log")}"
+    return 0
+  fi
+  plain_step "$name" 200 gpu "$bin/retinue" caption --model "$data/model" --weights random:0 --input "$data/items.jsonl" \
+    --output "$work/$name" --device cuda --ranks 1 --max-pixels 1048576 --ignore-eos --no-progress "${few[@]}" || return 0
+  [ $emulated = 1 ] || awk -v name="$name" -f "$parts/job_rate.awk" "$work/$name/report.json" >>"$work/jobs.json"
+}
+speed_step captions_32b "$shape"
+# Below 8.0 there is no FP8.
+if [ $emulated = 0 ] && [[ $capabilities =~ ^(([89]|[1-9][0-9])\.[0-9]+ ?)+$ ]]; then speed_step captions_32b_fp8 32b-fp8; fi
+
 # --- compute-sanitizer: finds errors that change no result
 sanitizer=''
 for folder in ${CUDA_HOME:+"$CUDA_HOME/bin" "$CUDA_HOME/compute-sanitizer"} /usr/local/cuda/bin /usr/local/cuda/compute-sanitizer \
@@ -275,7 +301,7 @@ sanitize racecheck racecheck "*Norm*:*Attention*:*TopK*:*PatchNormalize*:-$seque
 
 # --- the results
 fact seconds "$SECONDS"
-awk -f "$parts/json_field.awk" -f "$parts/goals.awk" "$work/bench.json" >"$work/goals.txt"
+awk -f "$parts/json_field.awk" -f "$parts/goals.awk" "$work/bench.json" "$work/jobs.json" >"$work/goals.txt"
 awk -v emulated=$emulated -f "$parts/check_table.awk" "$work/facts.tsv" "$work/steps.tsv" "$work/bench.tsv" >"$work/table.txt"
 # The verdict stays the last line.
 { sed '$d' "$work/table.txt"; if [ -s "$work/goals.txt" ]; then cat "$work/goals.txt"; echo; fi; tail -n 1 "$work/table.txt"; } >"$output/gpu_check.txt"

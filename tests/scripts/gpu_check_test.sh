@@ -47,7 +47,11 @@ write_host() {
           if [ "$device" = cuda ] && [ "$i" -le "${FAKE_OTHER_TEXTS:-0}" ]; then text="a cat"; fi
           if [ "${ranks:-1}" = 2 ] && [ "$i" = 1 ] && [ -n "${FAKE_OTHER_BITS:-}" ]; then text+=" "; fi
           echo "{\"id\": \"$i\", \"text\": \"$text\"}"
-        done >"$output/captions.jsonl" ;;
+        done >"$output/captions.jsonl"
+        seconds=${FAKE_SECONDS:-32}
+        case $output in *_fp8) seconds=${FAKE_FP8_SECONDS:-20} ;; esac
+        printf "{\n  \"this_run\": {\n    \"seconds\": %s,\n    \"done\": 320,\n    \"media\": 320,\n    \"prompt_tokens\": 348160,\n    \"completion_tokens\": 40960\n  },\n  \"startup\": {\n    \"weights_s\": 8.0\n  }\n}\n" \
+          $((seconds + 8)) >"$output/report.json" ;;
     esac'
   for test in layers_ops_test parallel_comm_nccl_test parallel_comm_nccl_mpi_test runtime_cuda_test; do
     program "bin/$test" '
@@ -63,6 +67,7 @@ write_host() {
       exit 0'
   done
   program bin/mpirun 'while [ "$1" != -np ]; do shift; done; shift 2; exec "$@"'
+  program bin/study_data 'mkdir -p "$1/model"; echo "$*" >>"$(dirname "$0")/../calls"'
   program bin/cuda_kernels_bench '
     echo "a table"
     while [ "$1" != --json ]; do shift; done
@@ -113,7 +118,7 @@ test_all_well_is_exit_0() {
   expect_match "$table" '^gpu +NVIDIA Pretend, 143771 MiB, 580.95.05$'
   expect_match "$table" '^revision +abc123$'
   expect_match "$table" '^versions +driver: 13.0 nccl: 2.28.9$'
-  expect_json 'j["passed"] is True and len(j["steps"]) == 26 and j["bench"]["results"][0]["us"] == 12.5'
+  expect_json 'j["passed"] is True and len(j["steps"]) == 28 and j["bench"]["results"][0]["us"] == 12.5'
 }
 test_every_file_is_one_of_three() {
   write_host
@@ -326,6 +331,23 @@ test_the_table_says_which_goals_are_met() {
   expect_match "$table" '^products in FP8, 2048 rows, .* 1.000 +1.60  not met$'
   expect_match "$table" '^attention of 32 to 256 sequences .* 0.910 +0.90  met$'
   expect_match "$(tail -n 1 <<<"$table")" ': all well$'
+}
+test_jobs_of_the_32b_are_compared_with_their_arithmetic() {
+  write_host
+  goal_rows 2000 0.91 >results/bench.json
+  # 1088 tokens in and 128 out with 4096 patches take 8.340e13 operations: 5 captions per second 4.17e14.
+  FAKE_SECONDS=64 FAKE_FP8_SECONDS=40 check --part fast
+  expect_equal "$code" 0
+  expect_match "$table" '^captions_32b +passed'
+  expect_match "$table" '^captions per second, bf16, .* 0.834 +0.80  met$'
+  expect_match "$table" '^captions per second in FP8 over bf16 .* 1.600 +1.55  met$'
+  expect_match "$(cat calls)" 'data_captions_32b_fp8 --shape 32b-fp8'
+  FAKE_CAPABILITY=7.5 check --part fast
+  expect_no_match "$table" 'captions_32b_fp8|in FP8 over bf16'
+  FAKE_CAPTION_CODE=1 check --part fast
+  expect_equal "$code" 1
+  expect_match "$table" '^captions_32b +failed'
+  expect_no_match "$table" 'captions per second'
 }
 test_a_goal_of_which_rows_are_missing_is_not_shown() {
   write_host

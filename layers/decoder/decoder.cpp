@@ -5,6 +5,7 @@
 #include "layers/ops/scatter_add.h"
 #include "layers/ops/scatter_rows.h"
 
+#include <algorithm>
 #include <string>
 
 namespace retinue::layers {
@@ -42,17 +43,21 @@ void Decoder::forward(Context& ctx, const StepInputs& inputs, const VisualFeatur
   TensorView sin = ctx.alloc({tokens, config_.head_dim / 2}, DType::kF32);
   ops::rope_table(ctx, inputs.positions, rotary_.axis_of_slot, rotary_.inv_freq, rotary_.scale,
                   dtype_, cos, sin);
-  TensorView normed = ctx.alloc(x.shape(), dtype_);
+  std::size_t normed_bytes = 0;
+  for (const DecoderLayer& layer : layers_)
+    normed_bytes = std::max(normed_bytes, layer.normed_bytes(ctx.device(), tokens));
+  std::byte* const normed =
+      ctx.alloc({static_cast<std::int64_t>(normed_bytes)}, DType::kU8).bytes();
   bool is_normed = false;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const auto tap = static_cast<std::int64_t>(i);
     const bool tapped = visual && tap < taps;
-    if (!is_normed) layers_[i].input_layernorm().forward(ctx, x, normed);
+    if (!is_normed) layers_[i].normalize(ctx, x, normed);
     // A layer's last residual computes the next norm in the same pass. Not where DeepStack adds in
     // between, and not after the last layer, where only some rows go on.
     is_normed = !tapped && i + 1 < layers_.size();
     layers_[i].forward(ctx, cos, sin, inputs, caches[i], x, normed,
-                       is_normed ? &layers_[i + 1].input_layernorm() : nullptr);
+                       is_normed ? &layers_[i + 1] : nullptr);
     // After the layer's own residual: in bf16 the order of the two additions shows.
     if (tapped)
       ops::scatter_add(ctx, features.deepstack(tap), inputs.visual_sources, inputs.visual_rows, x);

@@ -39,11 +39,11 @@ DecoderAttention::DecoderAttention(WeightStore& store, const std::string& prefix
       o_proj_(store, prefix + ".o_proj.weight", config.hidden_size,
               config.num_attention_heads * config.head_dim, axis) {}
 
-void DecoderAttention::forward(Context& ctx, ConstTensorView x, ConstTensorView cos,
+void DecoderAttention::forward(Context& ctx, const ops::MatmulInput& x, ConstTensorView cos,
                                ConstTensorView sin, const StepInputs& inputs,
                                const ops::KvView& cache, TensorView y) const {
   Frame frame(ctx);
-  const std::int64_t tokens = x.dim(0);
+  const std::int64_t tokens = x.rows();
   TensorView qkv = ctx.alloc({tokens, qkv_proj_.outputs_per_rank()}, x.dtype());
   qkv_proj_.forward(ctx, x, qkv);
   // q, k and v are columns of one product: views of its rows, not copies.
@@ -59,7 +59,7 @@ void DecoderAttention::forward(Context& ctx, ConstTensorView x, ConstTensorView 
       ctx,
       {q, k, v, q_norm_.weight(), k_norm_.weight(), q_norm_.eps(), cos, sin, inputs.slot_mapping},
       cache);
-  TensorView attended = ctx.alloc({tokens, heads_per_rank_ * head_dim_}, x.dtype());
+  const auto attended = ops::MatmulInput::alloc(ctx, tokens, o_proj_.weight());
   const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim_));
   ops::paged_attention(ctx, q, cache, inputs.block_table, inputs.cu_seqlens, inputs.seq_lens, scale,
                        attended);

@@ -19,9 +19,12 @@ class DecoderAttention {
  public:
   DecoderAttention(WeightStore& store, const std::string& prefix, const TextConfig& config,
                    const TensorAxis& axis);
-  ///   x, y      [tokens, hidden]         every rank of the axis enters: o_proj sums over it
+  /// What reads x of forward().
+  [[nodiscard]] const ops::PackedMatrix& input_weight() const { return qkv_proj_.weight(); }
+  ///   x, y      [tokens, hidden]         every rank of the axis enters: o_proj sums over it; x is
+  ///                                      made for input_weight()
   ///   cos, sin  [tokens, head_dim / 2]   f32
-  void forward(Context& ctx, ConstTensorView x, ConstTensorView cos, ConstTensorView sin,
+  void forward(Context& ctx, const ops::MatmulInput& x, ConstTensorView cos, ConstTensorView sin,
                const StepInputs& inputs, const ops::KvView& cache, TensorView y) const;
 
   static std::int64_t kv_heads_per_rank(const TextConfig& config, const TensorAxis& axis);

@@ -17,14 +17,22 @@ class DecoderLayer {
                const TensorAxis& axis);
   /// Every rank of the axis enters, with the same values.
   ///   x       [tokens, hidden]   in place
-  ///   normed  [tokens, hidden]   in: input_layernorm() of x. Out: next(x), computed in the pass of
-  ///                              the last residual; without `next` undefined
+  ///   normed  normed_bytes()     in: what normalize() leaves. Out: what that of `next` would,
+  ///                              computed in the pass of the last residual; without it undefined
   void forward(Context& ctx, ConstTensorView cos, ConstTensorView sin, const StepInputs& inputs,
-               const ops::KvView& cache, TensorView x, TensorView normed,
-               const RmsNorm* next) const;
-  [[nodiscard]] const RmsNorm& input_layernorm() const { return input_layernorm_; }
+               const ops::KvView& cache, TensorView x, std::byte* normed,
+               const DecoderLayer* next) const;
+  /// input_layernorm(x), as this layer's attention reads it.
+  void normalize(Context& ctx, ConstTensorView x, std::byte* normed) const;
+  /// Bytes of normed rows, which are attention's, then the MLP's.
+  [[nodiscard]] std::size_t normed_bytes(Device device, std::int64_t tokens) const;
 
  private:
+  [[nodiscard]] ops::MatmulInput attention_input(Device device, std::int64_t tokens,
+                                                 std::byte* normed) const {
+    return {device, normed, tokens, self_attn_.input_weight()};
+  }
+
   TensorAxis axis_;
   RmsNorm input_layernorm_;
   DecoderAttention self_attn_;

@@ -15,10 +15,10 @@ GatedMlp::GatedMlp(WeightStore& store, const std::string& prefix, std::int64_t h
                     hidden),
       down_proj_(store, prefix + ".down_proj.weight", hidden, intermediate, axis) {}
 
-void GatedMlp::forward(Context& ctx, ConstTensorView x, TensorView y) const {
+void GatedMlp::forward(Context& ctx, const ops::MatmulInput& x, TensorView y) const {
   Frame frame(ctx);
-  TensorView gate_up = ctx.alloc({x.dim(0), 2 * intermediate_per_rank_}, x.dtype());
-  TensorView act = ctx.alloc({x.dim(0), intermediate_per_rank_}, x.dtype());
+  TensorView gate_up = ctx.alloc({x.rows(), 2 * intermediate_per_rank_}, x.dtype());
+  const auto act = ops::MatmulInput::alloc(ctx, x.rows(), down_proj_.weight());
   gate_up_proj_.forward(ctx, x, gate_up);
   ops::silu_mul(ctx, gate_up, act);
   down_proj_.forward(ctx, act, y);

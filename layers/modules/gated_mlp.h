@@ -13,8 +13,10 @@ class GatedMlp {
  public:
   GatedMlp(WeightStore& store, const std::string& prefix, std::int64_t hidden,
            std::int64_t intermediate, const TensorAxis& axis);
-  ///   x, y  [tokens, hidden]   every rank of the axis enters
-  void forward(Context& ctx, ConstTensorView x, TensorView y) const;
+  /// What reads x of forward().
+  [[nodiscard]] const ops::PackedMatrix& input_weight() const { return gate_up_proj_.weight(); }
+  ///   x, y  [tokens, hidden]   every rank of the axis enters; x is made for input_weight()
+  void forward(Context& ctx, const ops::MatmulInput& x, TensorView y) const;
 
  private:
   std::int64_t intermediate_per_rank_;

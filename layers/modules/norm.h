@@ -5,6 +5,7 @@
 #include "layers/ops/add_layer_norm.h"
 #include "layers/ops/add_rms_norm.h"
 #include "layers/ops/layer_norm.h"
+#include "layers/ops/matmul_input.h"
 #include "layers/ops/rms_norm.h"
 #include "layers/weights/weight_store.h"
 
@@ -20,8 +21,12 @@ class RmsNorm {
   void forward(Context& ctx, ConstTensorView x, TensorView y) const {
     ops::rms_norm(ctx, x, weight_, eps_, y);
   }
+  void forward(Context& ctx, ConstTensorView x, const ops::MatmulInput& y) const {
+    ops::rms_norm(ctx, x, weight_, eps_, y);
+  }
   /// x += branch, then y = norm(x); the branch may be f32 (see RowParallelLinear).
-  void forward_after_add(Context& ctx, TensorView x, ConstTensorView branch, TensorView y) const {
+  void forward_after_add(Context& ctx, TensorView x, ConstTensorView branch,
+                         const ops::MatmulInput& y) const {
     ops::add_rms_norm(ctx, x, branch, weight_, eps_, y);
   }
   [[nodiscard]] ConstTensorView weight() const { return weight_; }

@@ -23,7 +23,7 @@ DType branch_dtype(const TensorAxis& axis, DType model) {
   return axis.size == 1 ? model : DType::kF32;
 }
 
-void RowParallelLinear::forward(Context& ctx, ConstTensorView x, TensorView y) const {
+void RowParallelLinear::forward(Context& ctx, const ops::MatmulInput& x, TensorView y) const {
   if (axis_.size == 1 || y.dtype() == DType::kF32) {
     ops::matmul_tree(ctx, x, weight_, axis_.leaves_per_rank(), y);
     reduce_over(ctx, axis_, y);

@@ -3,7 +3,7 @@
 // Tested through tests/layers/model/invariance_test.cpp.
 
 #include "layers/modules/tensor_axis.h"
-#include "layers/ops/matmul.h"
+#include "layers/ops/matmul_input.h"
 #include "layers/weights/weight_store.h"
 
 #include <string>
@@ -21,11 +21,12 @@ class ColumnParallelLinear {
     store.will_multiply({weight_, false, store.dtype()});
   }
 
-  ///   x  [tokens, inputs]
+  ///   x  [tokens, inputs], made for weight()
   ///   y  [tokens, outputs_per_rank]
-  void forward(Context& ctx, ConstTensorView x, TensorView y) const {
+  void forward(Context& ctx, const ops::MatmulInput& x, TensorView y) const {
     ops::matmul(ctx, x, weight_, {}, y);
   }
+  [[nodiscard]] const ops::PackedMatrix& weight() const { return weight_; }
   [[nodiscard]] std::int64_t outputs_per_rank() const { return weight_.outputs; }
 
  private:
@@ -40,9 +41,10 @@ class RowParallelLinear {
   RowParallelLinear(WeightStore& store, const std::string& name, std::int64_t outputs,
                     std::int64_t inputs, const TensorAxis& axis);
 
-  ///   x  [tokens, inputs_per_rank]
+  ///   x  [tokens, inputs_per_rank], made for weight()
   ///   y  [tokens, outputs]   dtype of x, or f32 (not rounded yet); the same on every rank
-  void forward(Context& ctx, ConstTensorView x, TensorView y) const;
+  void forward(Context& ctx, const ops::MatmulInput& x, TensorView y) const;
+  [[nodiscard]] const ops::PackedMatrix& weight() const { return weight_; }
 
  private:
   TensorAxis axis_;

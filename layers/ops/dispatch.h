@@ -6,6 +6,7 @@
 #include "parallel/base/check.h"
 #include "parallel/device/op_scope.h"
 
+#include <type_traits>
 #include <utility>
 
 namespace retinue::ops {
@@ -23,6 +24,15 @@ void on_backend(Context& ctx, const char* op, Kernel&& kernel) {
   else
     check(false, "this build has no CUDA backend");
   scope.finish();
+}
+
+/// The same for what exists on CUDA alone.
+template <class Kernel>
+void on_cuda(Context& ctx, const char* op, Kernel&& kernel) {
+  check(ctx.device().type == DeviceType::kCuda, "an op of CUDA on another device");
+  on_backend(ctx, op, [&](auto backend) {
+    if constexpr (std::is_same_v<decltype(backend), Cuda>) kernel(backend);
+  });
 }
 
 }  // namespace retinue::ops

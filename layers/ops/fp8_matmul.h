@@ -49,8 +49,9 @@ void pack_scales(Context& ctx, ConstTensorView scales, std::int64_t first, std::
 ///           14 bits (DeepSeek-AI 2024, arXiv:2412.19437, 3.5.2). On other GPUs bf16 instructions,
 ///           in one order (kernels/cuda/fp8_mma.h).
 namespace detail {
+///   quantized  whether rows come so (matmul_input.h)
 std::size_t fp8_matmul_scratch_bytes(const Context& ctx, std::int64_t rows, const PackedMatrix& w,
-                                     int leaves);
+                                     int leaves, bool quantized = false);
 void fp8_matmul(Cpu, Context& ctx, const MatmulArgs& args);
 void fp8_matmul(Cuda, Context& ctx, const MatmulArgs& args);
 void pack_scales(Cpu, Context& ctx, ConstTensorView scales, std::int64_t first, std::int64_t begin,

@@ -2,6 +2,7 @@
 
 #include "layers/ops/dispatch.h"
 #include "layers/ops/fp8_matmul.h"
+#include "layers/ops/matmul_input.h"
 #include "parallel/base/reduce_tree.h"
 
 namespace retinue::ops {
@@ -10,8 +11,9 @@ namespace {
 
 bool is_float(DType dtype) { return dtype == DType::kF32 || dtype == DType::kBF16; }
 
-void run(Context& ctx, ConstTensorView x, const PackedMatrix& w, ConstTensorView bias, int leaves,
-         TensorView y) {
+/// Of `a` all but the scratch.
+void run(Context& ctx, detail::MatmulArgs a) {
+  const auto& [x, w, bias, leaves, y, scratch, quantized] = a;
   check(x.shape().rank() == 2 && y.shape().rank() == 2, "matmul: x and y are matrices");
   const bool fp8 = w.data.dtype() == DType::kF8E4M3;
   check(is_float(x.dtype()) && (fp8 ? x.dtype() == DType::kBF16 : w.data.dtype() == x.dtype()),
@@ -26,20 +28,24 @@ void run(Context& ctx, ConstTensorView x, const PackedMatrix& w, ConstTensorView
         "matmul: a bf16 leaf has an even number of inputs");
   check(!fp8 || (w.inputs % (leaves * kFp8Group) == 0 && bias.numel() == 0),
         "matmul: a leaf of f8_e4m3 has whole groups, and no bias");
-  std::byte* scratch =
-      ctx.scratch(fp8 ? detail::fp8_matmul_scratch_bytes(ctx, x.dim(0), w, leaves)
-                      : detail::matmul_scratch_bytes(ctx.device(), x.dtype(), x.dim(0), w.inputs,
-                                                     w.outputs, leaves));
+  a.scratch = ctx.scratch(
+      fp8 ? detail::fp8_matmul_scratch_bytes(ctx, x.dim(0), w, leaves, quantized != nullptr)
+          : detail::matmul_scratch_bytes(ctx.device(), x.dtype(), x.dim(0), w.inputs, w.outputs,
+                                         leaves));
   if (x.dim(0) == 0 || w.outputs == 0) return;
   if (fp8) {
-    on_backend(ctx, "fp8_matmul", [&](auto backend) {
-      detail::fp8_matmul(backend, ctx, {x, w, bias, leaves, y, scratch});
-    });
+    on_backend(ctx, "fp8_matmul", [&](auto backend) { detail::fp8_matmul(backend, ctx, a); });
     return;
   }
-  on_backend(ctx, "matmul", [&](auto backend) {
-    detail::matmul(backend, ctx, {x, w, bias, leaves, y, scratch});
-  });
+  on_backend(ctx, "matmul", [&](auto backend) { detail::matmul(backend, ctx, a); });
+}
+
+void run(Context& ctx, const MatmulInput& x, const PackedMatrix& w, ConstTensorView bias,
+         int leaves, TensorView y) {
+  check(x.is_for(w, leaves), "matmul: x was made for another product");
+  if (!x.is_quantized()) return run(ctx, {x.tensor(), w, bias, leaves, y, nullptr});
+  const ConstTensorView shape_alone(nullptr, x.dtype(), Shape{x.rows(), x.inputs()});
+  run(ctx, {shape_alone, w, bias, leaves, y, nullptr, &x});
 }
 
 }  // namespace
@@ -55,10 +61,18 @@ void pack_rows(Context& ctx, ConstTensorView rows, std::int64_t first_output,
 
 void matmul(Context& ctx, ConstTensorView x, const PackedMatrix& w, ConstTensorView bias,
             TensorView y) {
+  run(ctx, {x, w, bias, 1, y, nullptr});
+}
+void matmul(Context& ctx, const MatmulInput& x, const PackedMatrix& w, ConstTensorView bias,
+            TensorView y) {
   run(ctx, x, w, bias, 1, y);
 }
 
 void matmul_tree(Context& ctx, ConstTensorView x, const PackedMatrix& w, int leaves, TensorView y) {
+  run(ctx, {x, w, {}, leaves, y, nullptr});
+}
+void matmul_tree(Context& ctx, const MatmulInput& x, const PackedMatrix& w, int leaves,
+                 TensorView y) {
   run(ctx, x, w, {}, leaves, y);
 }
 

@@ -6,6 +6,8 @@
 
 namespace retinue::ops {
 
+class MatmulInput;
+
 /// The weight of a linear layer, [outputs, inputs], in the layout that a device multiplies with: on
 /// CPU panels of sixteen outputs (see kernels/cpu/simd/kernels.h), on CUDA rows that are padded
 /// with zeros to 16 bytes (kernels/cuda/layout.h). Borrowed from the weight store.
@@ -38,12 +40,17 @@ void pack_rows(Context& ctx, ConstTensorView rows, std::int64_t first_output,
 ///           tokens, too.
 void matmul(Context& ctx, ConstTensorView x, const PackedMatrix& w, ConstTensorView bias,
             TensorView y);
+///   x  made for a product with `w` (matmul_input.h)
+void matmul(Context& ctx, const MatmulInput& x, const PackedMatrix& w, ConstTensorView bias,
+            TensorView y);
 
 /// The same sum cut into `leaves` equal, contiguous parts of k that are combined in the fixed tree
 /// of reduce_tree.h, in f32. With fewer than all leaves this is a subtree: what a rank of the
 /// tensor axis owns.
 ///   leaves  a power of two that divides inputs (bf16: into even parts)
 void matmul_tree(Context& ctx, ConstTensorView x, const PackedMatrix& w, int leaves, TensorView y);
+void matmul_tree(Context& ctx, const MatmulInput& x, const PackedMatrix& w, int leaves,
+                 TensorView y);
 
 namespace detail {
 struct MatmulArgs {
@@ -53,6 +60,8 @@ struct MatmulArgs {
   int leaves;
   TensorView y;
   std::byte* scratch;
+  /// x where it comes quantised; `x` then has its shape and no elements.
+  const MatmulInput* quantized = nullptr;
 };
 std::size_t matmul_scratch_bytes(Device device, DType dtype, std::int64_t rows, std::int64_t inputs,
                                  std::int64_t outputs, int leaves);

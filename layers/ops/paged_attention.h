@@ -8,6 +8,8 @@
 
 namespace retinue::ops {
 
+class MatmulInput;
+
 /// Causal attention of this step's tokens over the KV blocks of their sequences, grouped-query:
 /// query head g reads KV head g / (heads / kv_heads).
 /// Kwon et al. 2023, arXiv:2309.06180; Ainslie et al. 2023, arXiv:2305.13245.
@@ -24,6 +26,11 @@ namespace retinue::ops {
 void paged_attention(Context& ctx, ConstTensorView q, const KvView& cache,
                      ConstTensorView block_table, ConstTensorView cu_seqlens,
                      ConstTensorView seq_lens, float scale, TensorView y);
+/// For the product that reads y (matmul_input.h). Quantised in this pass where head_dim is 128, a
+/// group of the product's inputs, and in another pass elsewhere.
+void paged_attention(Context& ctx, ConstTensorView q, const KvView& cache,
+                     ConstTensorView block_table, ConstTensorView cu_seqlens,
+                     ConstTensorView seq_lens, float scale, const MatmulInput& y);
 
 namespace detail {
 /// Keys after which CUDA starts a new result, to be merged with the others in order.
@@ -44,5 +51,10 @@ void paged_attention(Cpu, Context& ctx, ConstTensorView q, const KvView& cache,
 void paged_attention(Cuda, Context& ctx, ConstTensorView q, const KvView& cache,
                      ConstTensorView block_table, ConstTensorView cu_seqlens,
                      ConstTensorView seq_lens, float scale, TensorView y, std::byte* scratch);
+///   q, y  with head_dim 128
+void paged_attention(Cuda, Context& ctx, ConstTensorView q, const KvView& cache,
+                     ConstTensorView block_table, ConstTensorView cu_seqlens,
+                     ConstTensorView seq_lens, float scale, const MatmulInput& y,
+                     std::byte* scratch);
 }  // namespace detail
 }  // namespace retinue::ops

@@ -17,6 +17,7 @@
 #include "layers/ops/kv_write.h"
 #include "layers/ops/layer_norm.h"
 #include "layers/ops/matmul.h"
+#include "layers/ops/matmul_input.h"
 #include "layers/ops/matmul_tuning.h"
 #include "layers/ops/norm_rope_kv_write.h"
 #include "layers/ops/paged_attention.h"
@@ -396,7 +397,31 @@ class Bench {
       });
       Tensor sums(ledger_, kDevice, DType::kF32, {tokens, hidden}, MemoryTag::kActivations);
       measure(label("cast to f32"), 6 * size, 0, [&] { ops::cast(ctx_, x, sums); });
+      if (ops::fp8_kernel(facts_.major, facts_.minor) != ops::Fp8Kernel::kNone)
+        rows_in_e4m3(tokens, hidden);
     }
+  }
+  /// What the inputs of FP8 products take, and a pass that quantises rows of bf16.
+  void rows_in_e4m3(std::int64_t tokens, std::int64_t hidden) {
+    const auto memory = [&](const ops::PackedMatrix& w) {
+      const std::size_t bytes = ops::MatmulInput::size_bytes(kDevice, tokens, w);
+      return Tensor(ledger_, kDevice, DType::kU8, {static_cast<std::int64_t>(bytes)},
+                    MemoryTag::kActivations);
+    };
+    const auto label = [&](const char* op) {
+      return fmt::format("{} in e4m3 {} x {}", op, tokens, hidden);
+    };
+    const auto size = static_cast<double>(tokens * hidden);
+    const TensorView shape_alone(nullptr, DType::kF8E4M3, {0});
+    const ops::PackedMatrix w{shape_alone, 1024, hidden}, half{shape_alone, 1024, hidden / 2};
+    Tensor x = tensor({tokens, hidden}), z = tensor({tokens, hidden}), weight = tensor({hidden});
+    Tensor of_w = memory(w), of_half = memory(half);
+    const ops::MatmulInput y(kDevice, of_w.view().bytes(), tokens, w);
+    const ops::MatmulInput act(kDevice, of_half.view().bytes(), tokens, half);
+    measure(label("quantize"), 3 * size, 0, [&] { ops::quantize(ctx_, x, y); });
+    measure(label("add_rms_norm"), 7 * size, 0,
+            [&] { ops::add_rms_norm(ctx_, x, z, weight, 1e-6F, y); });
+    measure(label("silu_mul"), 2.5 * size, 0, [&] { ops::silu_mul(ctx_, x, act); });
   }
 
   /// All steps between the projection and attention, of a layer of the 32B.

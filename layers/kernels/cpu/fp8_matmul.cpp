@@ -4,6 +4,7 @@
 #include "layers/kernels/cpu/simd/fp8.h"
 #include "layers/kernels/cuda/fp8_scratch.h"
 #include "layers/kernels/cuda/layout.h"
+#include "layers/ops/matmul_input.h"
 
 #include <algorithm>
 
@@ -34,10 +35,14 @@ std::int64_t packed_scales_numel(Device device, std::int64_t outputs, std::int64
 
 namespace detail {
 
+std::size_t quantized_bytes(std::int64_t rows, std::int64_t inputs) {
+  return cuda::fp8_operand_bytes(rows, inputs);
+}
+
 std::size_t fp8_matmul_scratch_bytes(const Context& ctx, std::int64_t rows, const PackedMatrix& w,
-                                     int leaves) {
+                                     int leaves, bool quantized) {
   if (ctx.device().type == DeviceType::kCuda)
-    return cuda::fp8_scratch_bytes(rows, w.inputs, w.outputs, leaves);
+    return cuda::fp8_scratch_bytes({rows, w.inputs, w.outputs, leaves, quantized});
   return static_cast<std::size_t>(Scratch(rows, w.inputs, ctx.threads()).bytes);
 }
 

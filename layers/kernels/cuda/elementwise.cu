@@ -1,5 +1,6 @@
 // Element-wise ops: activations, the residual, casts.
 #include "layers/kernels/cuda/elements.cuh"
+#include "layers/kernels/cuda/fp8_quantize.cuh"
 #include "layers/ops/add.h"
 #include "layers/ops/cast.h"
 #include "layers/ops/gelu.h"
@@ -43,6 +44,17 @@ struct Cast {
 };
 
 template <class T, int kCount>
+__device__ __forceinline__ Vector<T, kCount> silu_mul(const Vector<T, kCount>& gate,
+                                                      const Vector<T, kCount>& up) {
+  Vector<T, kCount> out;
+  for (int i = 0; i < kCount; ++i) {
+    const float x = to_f32(gate.at[i]);
+    out.at[i] = from_f32<T>(rounded<T>(x / (expf(-x) + 1.0F)) * to_f32(up.at[i]));
+  }
+  return out;
+}
+
+template <class T, int kCount>
 struct SiluMul {
   const T* gate_up;
   T* y;
@@ -50,14 +62,26 @@ struct SiluMul {
 
   __device__ void operator()(std::int64_t row, std::int64_t vector) const {
     const T* gate_at = gate_up + row * x_stride + vector * kCount;
-    const auto gate = load<kCount>(gate_at);
-    const auto up = load<kCount>(gate_at + width);
-    Vector<T, kCount> out;
-    for (int i = 0; i < kCount; ++i) {
-      const float x = to_f32(gate.at[i]);
-      out.at[i] = from_f32<T>(rounded<T>(x / (expf(-x) + 1.0F)) * to_f32(up.at[i]));
-    }
-    store(y + row * y_stride + vector * kCount, out);
+    store(y + row * y_stride + vector * kCount,
+          silu_mul(load<kCount>(gate_at), load<kCount>(gate_at + width)));
+  }
+};
+
+/// For a product of e4m3; over all rows of y, of which those past the last one are zeros.
+template <bool kVectors>
+struct SiluMulQuantized {
+  const __nv_bfloat16* gate_up;
+  std::int64_t x_stride;
+  Fp8Operand y;
+
+  __device__ void operator()(std::int64_t row, std::int64_t vector) const {
+    const std::int64_t first = vector * kVector;
+    const __nv_bfloat16* const gate = gate_up + row * x_stride;
+    Vector<__nv_bfloat16, kVector> out{};
+    if (row < y.rows)
+      out = silu_mul(load_run<kVectors>(gate, first, y.inputs),
+                     load_run<kVectors>(gate + y.inputs, first, y.inputs));
+    quantize_run(y, static_cast<int>(row), static_cast<int>(first), out);
   }
 };
 
@@ -128,6 +152,15 @@ void silu_mul(Cuda, Context& ctx, ConstTensorView gate_up, TensorView y) {
                                   y.row_stride(), width});
     });
   });
+}
+
+void silu_mul(Cuda, Context& ctx, ConstTensorView gate_up, const MatmulInput& y) {
+  const Fp8Operand to = fp8_operand(ctx, y);
+  const auto with = [&](auto vectors) {
+    over_rows(ctx, to.padded, to.inputs / kVector,
+              SiluMulQuantized<vectors>{pointer<__nv_bfloat16>(gate_up), gate_up.row_stride(), to});
+  };
+  takes_vectors(to.inputs, gate_up) ? with(std::true_type{}) : with(std::false_type{});
 }
 
 void gelu(Cuda, Context& ctx, ConstTensorView x, Gelu form, TensorView y) {

@@ -2,8 +2,7 @@
 
 #include "layers/kernels/cuda/cublaslt_product.h"
 #include "layers/kernels/cuda/fp8_mma.h"
-#include "layers/kernels/cuda/fp8_quantize.h"
-#include "layers/kernels/cuda/fp8_scratch.h"
+#include "layers/kernels/cuda/fp8_operand.h"
 #include "layers/kernels/cuda/layout.h"
 #include "layers/kernels/cuda/matmul_tree.h"
 #include "parallel/base/check.h"
@@ -16,7 +15,7 @@
 
 // fp8_kernel() says which GPUs multiply with cuBLASLt, as here, and which with fp8_mma.h.
 //
-// Rows are quantised into scratch, then cuBLASLt multiplies them with a scale per block of 128 x 128
+// cuBLASLt multiplies rows of e4m3 (fp8_operand.h) with a scale per block of 128 x 128
 // weights and one per row and group of 128 inputs, a call per leaf: scales have no batches. As in
 // cublaslt_matmul.cpp one algorithm serves every shape, so that bits depend on a row alone. cuBLASLt
 // wants a multiple of four rows, so that other numbers of rows get rows of zeros, and results
@@ -94,48 +93,40 @@ cublasLtMatmulAlgo_t pinned_algorithm(Device device, const Fp8SumKind& kind) {
 
 /// Leaf by leaf: to[leaf] = q · wᵀ, rows and outputs padded.
 ///   to  y, or [leaves, rows, outputs] f32
-void multiply_leaves(Context& ctx, const ops::detail::MatmulArgs& a, const Fp8Scratch& scratch,
+void multiply_leaves(Context& ctx, const ops::detail::MatmulArgs& a, const Fp8Operand& x,
                      TensorView to) {
   const std::int64_t rows = to.dim(0) / a.leaves, inputs = a.w.inputs;
   const Fp8Scales layout = fp8_scales(a.w.outputs, inputs, a.leaves);
   const Fp8SumKind kind{inputs / a.leaves, to.dtype()};
   const cublasLtMatmulAlgo_t algorithm = pinned_algorithm(ctx.device(), kind);
-  const auto* x_scales = reinterpret_cast<const float*>(a.scratch + scratch.scales);
   for (std::int64_t leaf = 0; leaf < a.leaves; ++leaf)
     describe({kind, rows, to.dim(1), inputs, to.row_stride(),
               a.w.scales.data<float>() + leaf * layout.leaf_stride,
-              x_scales + leaf * layout.groups * rows})
-        .multiply(
-            ctx,
-            {a.scratch + scratch.q + leaf * kind.inputs, a.w.data.bytes() + leaf * kind.inputs,
-             to.rows(leaf * rows, rows).bytes(), a.scratch},
-            algorithm);
+              x.scales + leaf * layout.groups * rows})
+        .multiply(ctx,
+                  {x.q + leaf * kind.inputs, a.w.data.bytes() + leaf * kind.inputs,
+                   to.rows(leaf * rows, rows).bytes(), a.scratch},
+                  algorithm);
 }
 
 void cublaslt_fp8_matmul(Context& ctx, const ops::detail::MatmulArgs& a) {
   const std::int64_t outputs = fp8_outputs(a.w.outputs);
-  const Fp8Scratch scratch = fp8_cublaslt_scratch(a.x.dim(0), a.w.inputs, a.w.outputs, a.leaves);
+  const Fp8Scratch scratch =
+      fp8_cublaslt_scratch({a.x.dim(0), a.w.inputs, a.w.outputs, a.leaves, a.quantized != nullptr});
   for (std::int64_t first = 0; first < a.x.dim(0); first += scratch.chunk) {
-    const std::int64_t count = std::min(scratch.chunk, a.x.dim(0) - first), rows = fp8_rows(count);
-    fp8_quantize(ctx, a.x.rows(first, count),
-                 TensorView(a.scratch + scratch.q, DType::kF8E4M3, Shape{rows, a.w.inputs}),
-                 reinterpret_cast<float*>(a.scratch + scratch.scales));
+    const Fp8Operand x = fp8_chunk(ctx, a, scratch, first, false);
+    const std::int64_t count = x.rows, rows = x.padded;
     const TensorView y = a.y.rows(first, count);
     const bool in_place = a.leaves == 1 && rows == count && outputs == a.w.outputs &&
                           rows_are_aligned(y, kCublasAlignment);
     const TensorView sums(a.scratch + scratch.sums, a.leaves > 1 ? DType::kF32 : y.dtype(),
                           Shape{a.leaves * rows, outputs});
-    multiply_leaves(ctx, a, scratch, in_place ? y : sums);
+    multiply_leaves(ctx, a, x, in_place ? y : sums);
     if (a.leaves > 1)
       add_leaves(ctx, sums.data<float>(), rows * outputs, outputs, a.leaves, nullptr, y);
     else if (!in_place)
       copy_matrix(ctx.stream(), y, sums.rows(0, count).columns(0, a.w.outputs));
   }
-}
-
-bool uses_cublaslt(Device device) {
-  const auto [major, minor] = compute_capability(device.index);
-  return ops::fp8_kernel(major, minor) == ops::Fp8Kernel::kCublasLt;
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "layers/kernels/cuda/elements.cuh"
 #include "layers/kernels/cuda/fp8_mma.h"
-#include "layers/kernels/cuda/fp8_quantize.h"
-#include "layers/kernels/cuda/fp8_scratch.h"
+#include "layers/kernels/cuda/fp8_operand.h"
 #include "layers/kernels/cuda/fp8_widen.cuh"
 #include "layers/kernels/cuda/layout.h"
 #include "layers/kernels/cuda/ptx.cuh"
@@ -267,26 +266,22 @@ void launch_tiles(Context& ctx, const Product& a) {
 void fp8_mma_matmul(Context& ctx, const ops::detail::MatmulArgs& a) {
   const std::int64_t inputs = a.w.inputs;
   const Fp8Scales scales = fp8_scales(a.w.outputs, inputs, a.leaves);
-  const Fp8Scratch scratch = fp8_mma_scratch(a.x.dim(0), inputs);
+  const Fp8Scratch scratch =
+      fp8_mma_scratch({a.x.dim(0), inputs, a.w.outputs, a.leaves, a.quantized != nullptr});
   check(a.leaves <= kMaxLeaves, "fp8_matmul: a CUDA product has 1, 2, 4 or 8 leaves");
-  // A kernel counts bytes of x and w from their start in 32 bits.
-  constexpr std::int64_t kMostBytes = std::int64_t{1} << 31;
-  check(fp8_rows(scratch.chunk) * inputs * 2 < kMostBytes && a.w.outputs * inputs < kMostBytes,
+  check(scratch.chunk * inputs * 2 < kMostFp8Bytes && a.w.outputs * inputs < kMostFp8Bytes,
         "fp8_matmul: the operands of a CUDA product have less than 2 GiB each");
-  auto* const x_scales = reinterpret_cast<float*>(a.scratch + scratch.scales);
   for (std::int64_t first = 0; first < a.x.dim(0); first += scratch.chunk) {
-    const std::int64_t count = std::min(scratch.chunk, a.x.dim(0) - first);
-    const TensorView x(a.scratch + scratch.q, DType::kBF16, Shape{fp8_rows(count), inputs});
-    fp8_quantize(ctx, a.x.rows(first, count), x, x_scales);
+    const Fp8Operand x = fp8_chunk(ctx, a, scratch, first, true);
     const auto number = [](std::int64_t n) { return static_cast<int>(n); };
-    const Product product{.x = x.bytes(),
-                          .x_scales = x_scales,
+    const Product product{.x = x.q,
+                          .x_scales = x.scales,
                           .w = a.w.data.bytes(),
                           .w_scales = a.w.scales.data<float>(),
-                          .y = a.y.rows(first, count).bytes(),
+                          .y = a.y.rows(first, x.rows).bytes(),
                           .y_stride = a.y.row_stride(),
-                          .rows = number(count),
-                          .padded = number(x.dim(0)),
+                          .rows = x.rows,
+                          .padded = x.padded,
                           .outputs = number(a.w.outputs),
                           .inputs = number(inputs),
                           .groups_of_leaf = number(scales.groups),
@@ -294,9 +289,9 @@ void fp8_mma_matmul(Context& ctx, const ops::detail::MatmulArgs& a) {
                           .w_scale_leaf_stride = number(scales.leaf_stride),
                           .y_is_f32 = a.y.dtype() == DType::kF32};
     // Few rows wait for weights: the fewer the rows, the more thread blocks and groups on their way.
-    if (count <= 16)
+    if (x.rows <= 16)
       launch_tiles<16, 64, 4>(ctx, product);
-    else if (count <= 64)
+    else if (x.rows <= 64)
       launch_tiles<64, 64, 3>(ctx, product);
     else
       launch_tiles<64, 128, 3>(ctx, product);

@@ -1,7 +1,9 @@
 // rms_norm and layer_norm, alone or after a residual: a warp per short row (a head), a thread block
 // per long one. A thread sums runs of kVector neighbours, and the threads' sums meet in a fixed
-// tree. The order depends on the width alone, not on whether the row allows vector loads.
+// tree. The order depends on the width alone, not on whether the row allows vector loads. Where a
+// product of e4m3 reads the rows, they are quantised before they are stored.
 #include "layers/kernels/cuda/elements.cuh"
+#include "layers/kernels/cuda/fp8_quantize.cuh"
 #include "layers/ops/add_layer_norm.h"
 #include "layers/ops/add_rms_norm.h"
 #include "layers/ops/layer_norm.h"
@@ -18,8 +20,16 @@ constexpr int kBlock = 256;
 /// A thread block takes each longer row.
 constexpr std::int64_t kLongestOfAWarp = 1024;
 
+/// y as a tensor.
+template <class T>
+struct TensorRows {
+  T* first;
+  std::int64_t stride;
+};
+
 /// y = norm(x), or x += branch and then y = norm(x).
-template <class T, class Branch>
+///   Y  TensorRows<T>, or Fp8Operand, whose rows have one head
+template <class T, class Branch, class Y>
 struct Rows {
   std::int64_t rows;   ///< heads counted
   std::int64_t heads;  ///< rows between two of a view's rows
@@ -27,8 +37,8 @@ struct Rows {
   const T* x;
   T* sum;  ///< x, where there is a branch
   const Branch* branch;
-  T* y;
-  std::int64_t x_stride, branch_stride, y_stride;
+  Y y;
+  std::int64_t x_stride, branch_stride;
   const T *weight, *bias;
   float eps;
 };
@@ -54,14 +64,16 @@ __device__ __forceinline__ float sum_threads(float sum) {
   return sum;
 }
 
-template <Norm kNorm, class T, class Branch, int kThreads, bool kVectors>
-__global__ void __launch_bounds__(kBlock) norm_kernel(Rows<T, Branch> r) {
+template <Norm kNorm, class T, class Branch, class Y, int kThreads, bool kVectors>
+__global__ void __launch_bounds__(kBlock) norm_kernel(Rows<T, Branch, Y> r) {
+  constexpr bool kQuantizes = std::is_same_v<Y, Fp8Operand>;
+  if constexpr (kQuantizes)
+    if (blockIdx.x == 0) store_fp8_padding(r.y, 0, r.y.inputs / kFp8GroupInputs);
   const std::int64_t row =
       static_cast<std::int64_t>(blockIdx.x) * (blockDim.x / kThreads) + threadIdx.x / kThreads;
   if (row >= r.rows) return;  // the same for all threads of a row
   const std::int64_t outer = row / r.heads, inner = row % r.heads * r.width;
   const T* x = r.x + outer * r.x_stride + inner;
-  T* y = r.y + outer * r.y_stride + inner;
   const auto for_runs = [&](auto&& body) {
     for (std::int64_t first = static_cast<int>(threadIdx.x) % kThreads * kVector; first < r.width;
          first += kThreads * kVector)
@@ -110,40 +122,57 @@ __global__ void __launch_bounds__(kBlock) norm_kernel(Rows<T, Branch> r) {
         run.at[i] = from_f32<T>(
             __fmaf_rn((to_f32(run.at[i]) - mean) * scale, to_f32(by.at[i]), to_f32(plus.at[i])));
     }
-    store_run<kVectors>(y, first, r.width, run);
+    if constexpr (kQuantizes)
+      quantize_run(r.y, static_cast<int>(row), static_cast<int>(first), run);
+    else
+      store_run<kVectors>(r.y.first + outer * r.y.stride + inner, first, r.width, run);
   });
 }
 
+///   Y  TensorView or Fp8Operand
+template <class Y>
 struct Operands {
   ConstTensorView x, weight, bias;
   float eps;
-  TensorView y;
+  Y y;
 };
 
+template <class T>
+TensorRows<T> rows_of(const TensorView& y) {
+  return {pointer<T>(y), y.row_stride()};
+}
+template <class T>
+Fp8Operand rows_of(const Fp8Operand& y) {
+  return y;
+}
+bool takes_vectors_of(std::int64_t width, const TensorView& y) { return takes_vectors(width, y); }
+bool takes_vectors_of(std::int64_t /*width*/, const Fp8Operand& /*y*/) { return true; }
+
 /// A branch comes with the x that it is added to.
-template <Norm kNorm, class T, class Branch>
-void norm(Context& ctx, const Operands& o, const Branch* branch = nullptr,
+template <Norm kNorm, class T, class Branch, class Y>
+void norm(Context& ctx, const Operands<Y>& o, const Branch* branch = nullptr,
           const ConstTensorView& branch_view = {}, T* sum = nullptr) {
   const std::int64_t heads = o.x.shape().rank() == 3 ? o.x.dim(1) : 1, width = o.x.dim(-1);
   const Shape one_row{1, width};
-  const Rows<T, Branch> rows{o.x.dim(0) * heads,
-                             heads,
-                             width,
-                             pointer<T>(o.x),
-                             sum,
-                             branch,
-                             pointer<T>(o.y),
-                             o.x.row_stride(),
-                             branch_view.numel() > 0 ? branch_view.row_stride() : 0,
-                             o.y.row_stride(),
-                             pointer<T>(o.weight),
-                             pointer<T>(o.bias),
-                             o.eps};
-  const bool vectors = takes_vectors(width, o.x, o.weight.reshape(one_row), o.y) &&
+  using Written = decltype(rows_of<T>(o.y));
+  const Rows<T, Branch, Written> rows{o.x.dim(0) * heads,
+                                      heads,
+                                      width,
+                                      pointer<T>(o.x),
+                                      sum,
+                                      branch,
+                                      rows_of<T>(o.y),
+                                      o.x.row_stride(),
+                                      branch_view.numel() > 0 ? branch_view.row_stride() : 0,
+                                      pointer<T>(o.weight),
+                                      pointer<T>(o.bias),
+                                      o.eps};
+  const bool vectors = takes_vectors(width, o.x, o.weight.reshape(one_row)) &&
+                       takes_vectors_of(width, o.y) &&
                        (o.bias.numel() == 0 || takes_vectors(width, o.bias.reshape(one_row))) &&
                        (branch == nullptr || takes_vectors(width, branch_view));
   const auto with = [&](auto threads, auto takes) {
-    launch(ctx, norm_kernel<kNorm, T, Branch, threads, takes>,
+    launch(ctx, norm_kernel<kNorm, T, Branch, Written, threads, takes>,
            {ceil_div(rows.rows, kBlock / threads)}, kBlock, 0, rows);
   };
   const auto on = [&](auto threads) {
@@ -158,14 +187,20 @@ void norm(Context& ctx, const Operands& o, const Branch* branch = nullptr,
 void rms_norm(Cuda, Context& ctx, ConstTensorView x, ConstTensorView weight, float eps,
               TensorView y) {
   on_element(x.dtype(), [&](auto element) {
-    norm<Norm::kRms, decltype(element), None>(ctx, {x, weight, {}, eps, y});
+    norm<Norm::kRms, decltype(element), None>(ctx, Operands<TensorView>{x, weight, {}, eps, y});
   });
+}
+
+void rms_norm(Cuda, Context& ctx, ConstTensorView x, ConstTensorView weight, float eps,
+              const MatmulInput& y) {
+  norm<Norm::kRms, __nv_bfloat16, None>(
+      ctx, Operands<Fp8Operand>{x, weight, {}, eps, fp8_operand(ctx, y)});
 }
 
 void layer_norm(Cuda, Context& ctx, ConstTensorView x, ConstTensorView weight, ConstTensorView bias,
                 float eps, TensorView y) {
   on_element(x.dtype(), [&](auto element) {
-    norm<Norm::kLayer, decltype(element), None>(ctx, {x, weight, bias, eps, y});
+    norm<Norm::kLayer, decltype(element), None>(ctx, Operands<TensorView>{x, weight, bias, eps, y});
   });
 }
 
@@ -175,10 +210,19 @@ void add_rms_norm(Cuda, Context& ctx, TensorView x, ConstTensorView branch, Cons
     using T = decltype(element);
     const auto with = [&](auto more) {
       using Branch = decltype(more);
-      norm<Norm::kRms, T>(ctx, {x, weight, {}, eps, y}, pointer<Branch>(branch), branch,
-                          pointer<T>(x));
+      norm<Norm::kRms, T>(ctx, Operands<TensorView>{x, weight, {}, eps, y}, pointer<Branch>(branch),
+                          branch, pointer<T>(x));
     };
     branch.dtype() == x.dtype() ? with(T{}) : with(float{});
+  });
+}
+
+void add_rms_norm(Cuda, Context& ctx, TensorView x, ConstTensorView branch, ConstTensorView weight,
+                  float eps, const MatmulInput& y) {
+  using T = __nv_bfloat16;
+  const Operands<Fp8Operand> operands{x, weight, {}, eps, fp8_operand(ctx, y)};
+  on_element(branch.dtype(), [&](auto element) {
+    norm<Norm::kRms, T>(ctx, operands, pointer<decltype(element)>(branch), branch, pointer<T>(x));
   });
 }
 
@@ -186,8 +230,8 @@ void add_layer_norm(Cuda, Context& ctx, TensorView x, ConstTensorView branch,
                     ConstTensorView weight, ConstTensorView bias, float eps, TensorView y) {
   on_element(x.dtype(), [&](auto element) {
     using T = decltype(element);
-    norm<Norm::kLayer, T>(ctx, {x, weight, bias, eps, y}, pointer<T>(branch), branch,
-                          pointer<T>(x));
+    norm<Norm::kLayer, T>(ctx, Operands<TensorView>{x, weight, bias, eps, y}, pointer<T>(branch),
+                          branch, pointer<T>(x));
   });
 }
 

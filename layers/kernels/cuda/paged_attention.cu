@@ -1,5 +1,6 @@
 #include "layers/kernels/cuda/attention_tile.cuh"
 #include "layers/kernels/cuda/elements.cuh"
+#include "layers/kernels/cuda/fp8_quantize.cuh"
 #include "layers/kernels/cuda/kv_e4m3.cuh"
 #include "layers/kernels/cuda/launch.h"
 #include "layers/ops/paged_attention.h"
@@ -23,8 +24,9 @@ struct Operands {
   std::int64_t table_stride;
   const std::int32_t* cu_seqlens;
   const std::int32_t* seq_lens;
-  __nv_bfloat16* y;
+  __nv_bfloat16* y;  ///< null where a product of e4m3 reads the result, of heads of 128 channels
   std::int64_t y_stride;
+  Fp8Operand quantized;
   float* partials;  ///< [seqs, heads, splits, head_dim + 2]: output, largest, sum
   int seqs, heads, group, block_size, head_dim;
   int block_shift;   ///< block_size is 2 to its power
@@ -57,6 +59,40 @@ struct Operands {
   }
 };
 
+/// Quantises the rows of this warp, of which each is a head and a group of a product's inputs.
+template <class TokenOf, class HeadOf>
+__device__ __forceinline__ void quantize_heads(const AttentionWork& work,
+                                               const AttentionState<kFp8GroupInputs>& state,
+                                               const TokenOf& token_of, const HeadOf& head_of,
+                                               const Fp8Operand& to) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  constexpr int kPairs = kFp8GroupInputs / 8;
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    __nv_bfloat16 x[kPairs][2];
+    unsigned most = 0;
+#pragma unroll
+    for (int n = 0; n < kPairs; ++n)
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        x[n][i] = __float2bfloat16(__fdiv_rn(state.out[n][2 * h + i], state.sum[h]));
+        most = max(most, magnitude(x[n][i]));
+      }
+    // The four lanes of a row.
+    most = max(most, __shfl_xor_sync(0xFFFFFFFFU, most, 1));
+    most = max(most, __shfl_xor_sync(0xFFFFFFFFU, most, 2));
+    const int row = warp * 16 + lane / 4 + 8 * h;
+    if (row >= work.rows) continue;
+    const Fp8Scale scale = fp8_scale(most);
+    const int token = static_cast<int>(token_of(row)), head = head_of(row);
+#pragma unroll
+    for (int n = 0; n < kPairs; ++n)
+      store_fp8_pair(to, token, head * kFp8GroupInputs + n * 8 + lane % 4 * 2,
+                     fp8_pair(x[n][0], x[n][1], scale.divisor));
+    if (lane % 4 == 0) store_fp8_scale(to, token, head, scale.scale);
+  }
+}
+
 /// A thread block has one KV head and a tile of rows; a row is a token and one of the heads that
 /// share the KV head, so that in decode the rows are the heads. Where rows are few, each split of a
 /// sequence with one token has a thread block of its own. One function, because all parts share the
@@ -65,6 +101,8 @@ template <int kDim, class Kept>
 __global__ void __launch_bounds__(kAttentionThreads)
     paged_attention_kernel(const Operands<Kept> o) {
   const int kv_head = static_cast<int>(blockIdx.y), block = static_cast<int>(blockIdx.x);
+  if constexpr (kDim == kFp8GroupInputs)
+    if (o.y == nullptr && block == 0) store_fp8_padding(o.quantized, kv_head * o.group, o.group);
   const bool one_split = block < o.split_blocks;
   AttentionTilePlace place;
   int split = 0;
@@ -106,6 +144,8 @@ __global__ void __launch_bounds__(kAttentionThreads)
       work, [&](int row) { return o.q + token_of(row) * o.q_stride + head_of(row) * o.head_dim; },
       [&](int key) { return o.key_value(table, kv_head, key); }, row_keys, result);
   if (!one_split) {
+    if constexpr (kDim == kFp8GroupInputs)
+      if (o.y == nullptr) return quantize_heads(work, result, token_of, head_of, o.quantized);
     for_each_output(work, result, [&](int row, int channel, int h, float value) {
       o.y[token_of(row) * o.y_stride + head_of(row) * o.head_dim + channel] =
           __float2bfloat16(__fdiv_rn(value, result.sum[h]));
@@ -118,6 +158,25 @@ __global__ void __launch_bounds__(kAttentionThreads)
     if (channel == 0) partial[o.head_dim] = result.largest[h];
     if (channel == 0) partial[o.head_dim + 1] = result.sum[h];
   });
+}
+
+/// Quantises a head of 128 channels, of which each thread of the block has one.
+__device__ __forceinline__ void quantize_channel(const Fp8Operand& to, int token, int head,
+                                                 __nv_bfloat16 x) {
+  constexpr int kWarps = kFp8GroupInputs / 32;
+  __shared__ unsigned of_warp[kWarps];
+  const int channel = static_cast<int>(threadIdx.x);
+  const unsigned most_of_warp = __reduce_max_sync(0xFFFFFFFFU, magnitude(x));
+  if (channel % 32 == 0) of_warp[channel / 32] = most_of_warp;
+  __syncthreads();
+  unsigned most = 0;
+#pragma unroll
+  for (const unsigned other : of_warp) most = max(most, other);
+  const Fp8Scale scale = fp8_scale(most);
+  const __nv_bfloat16 next = __shfl_down_sync(0xFFFFFFFFU, x, 1);
+  if (channel % 2 == 0)
+    store_fp8_pair(to, token, head * kFp8GroupInputs + channel, fp8_pair(x, next, scale.divisor));
+  if (channel == 0) store_fp8_scale(to, token, head, scale.scale);
 }
 
 /// A thread block per head and sequence with one token; a thread has a channel.
@@ -136,7 +195,11 @@ __global__ void merge_splits_kernel(const Operands<Kept> o) {
     sum = merge(weights, sum, partial[o.head_dim + 1]);
     out = merge(weights, out, partial[channel]);
   }
-  o.y[token * o.y_stride + head * o.head_dim + channel] = __float2bfloat16(__fdiv_rn(out, sum));
+  const __nv_bfloat16 result = __float2bfloat16(__fdiv_rn(out, sum));
+  if (o.y == nullptr)
+    quantize_channel(o.quantized, token, head, result);
+  else
+    o.y[token * o.y_stride + head * o.head_dim + channel] = result;
 }
 
 template <class Kept>
@@ -158,11 +221,16 @@ void launch_all(Context& ctx, const Operands<Kept>& o, std::int64_t tokens, std:
            static_cast<int>(round_up(o.head_dim, 32)), 0, o);
 }
 
-}  // namespace
+/// Where the result goes: as in Operands.
+struct Output {
+  __nv_bfloat16* y;
+  std::int64_t y_stride;
+  Fp8Operand quantized;
+};
 
-void paged_attention(Cuda, Context& ctx, ConstTensorView q, const KvView& cache,
-                     ConstTensorView block_table, ConstTensorView cu_seqlens,
-                     ConstTensorView seq_lens, float scale, TensorView y, std::byte* scratch) {
+void attend_all(Context& ctx, ConstTensorView q, const KvView& cache, ConstTensorView block_table,
+                ConstTensorView cu_seqlens, ConstTensorView seq_lens, float scale,
+                const Output& output, std::byte* scratch) {
   check(q.dtype() == DType::kBF16, "paged_attention on CUDA computes bf16");
   const std::int64_t tokens = q.dim(0), heads = q.dim(1), head_dim = q.dim(2);
   const std::int64_t seqs = seq_lens.numel(), kv_heads = cache.kv_heads_per_rank;
@@ -182,8 +250,9 @@ void paged_attention(Cuda, Context& ctx, ConstTensorView q, const KvView& cache,
                               block_table.row_stride(),
                               cu_seqlens.data<std::int32_t>(),
                               seq_lens.data<std::int32_t>(),
-                              reinterpret_cast<__nv_bfloat16*>(y.data<BFloat16>()),
-                              y.row_stride(),
+                              output.y,
+                              output.y_stride,
+                              output.quantized,
                               reinterpret_cast<float*>(scratch),
                               static_cast<int>(seqs),
                               static_cast<int>(heads),
@@ -202,6 +271,24 @@ void paged_attention(Cuda, Context& ctx, ConstTensorView q, const KvView& cache,
     run(e4m3_cache(cache).blocks, q_aligned);
   else
     run(pointer<__nv_bfloat16>(cache.data), q_aligned && rows_are_vectors(cache.data, head_dim));
+}
+
+}  // namespace
+
+void paged_attention(Cuda, Context& ctx, ConstTensorView q, const KvView& cache,
+                     ConstTensorView block_table, ConstTensorView cu_seqlens,
+                     ConstTensorView seq_lens, float scale, TensorView y, std::byte* scratch) {
+  attend_all(ctx, q, cache, block_table, cu_seqlens, seq_lens, scale,
+             {reinterpret_cast<__nv_bfloat16*>(y.data<BFloat16>()), y.row_stride(), {}}, scratch);
+}
+
+void paged_attention(Cuda, Context& ctx, ConstTensorView q, const KvView& cache,
+                     ConstTensorView block_table, ConstTensorView cu_seqlens,
+                     ConstTensorView seq_lens, float scale, const MatmulInput& y,
+                     std::byte* scratch) {
+  check(q.dim(2) == kFp8Group, "paged_attention quantises heads of 128 channels");
+  attend_all(ctx, q, cache, block_table, cu_seqlens, seq_lens, scale,
+             {nullptr, 0, fp8_operand(ctx, y)}, scratch);
 }
 
 }  // namespace retinue::ops::detail

@@ -4,6 +4,7 @@
 #include "layers/ops/cast.h"
 #include "layers/ops/rms_norm.h"
 #include "tests/support/op_test.h"
+#include "tests/support/quantized_rows.h"
 
 #include <gtest/gtest.h>
 
@@ -82,6 +83,37 @@ TEST(AddRmsNorm, KeepsNaNInItsRow) {
       for (std::int64_t i = 0; i < 40; ++i) EXPECT_EQ(std::isnan(to_float(y.at(t, i))), t == 3);
   });
 }
+
+class QuantizedAddRmsNorm : public testing::TestWithParam<RowsWidth> {};
+
+template <class Branch>
+void leaves_the_bytes_of_its_rows_quantized(const RowsWidth& shape) {
+  const auto [rows, width] = shape;
+  for_each_isa([&](Context& ctx) {
+    auto x = Guarded<BFloat16>::random({rows, width}, 1, 3, 4);
+    auto branch = Guarded<Branch>::random({rows, width}, 2, 1);
+    auto weight = Guarded<BFloat16>::random({width}, 3);
+    if (rows > 2) branch.at(2, width / 2) = from_double<Branch>(NAN);
+    auto want_x = Guarded<BFloat16>::of({rows, width}, x.values());
+    Guarded<BFloat16> y({rows, width});
+    ops::add_rms_norm(ctx, want_x, branch, weight, kEps, y);
+    expect_quantized(ctx, y, [&](const ops::MatmulInput& to) {
+      auto sum = Guarded<BFloat16>::of({rows, width}, x.values(), 3);
+      ops::add_rms_norm(ctx, sum, branch, weight, kEps, to);
+      EXPECT_TRUE(same_bits(sum, want_x));
+      EXPECT_TRUE(sum.intact());
+    });
+  });
+}
+
+TEST_P(QuantizedAddRmsNorm, LeavesTheBytesOfItsRowsQuantized) {
+  leaves_the_bytes_of_its_rows_quantized<BFloat16>(GetParam());
+  SCOPED_TRACE("an f32 branch");
+  leaves_the_bytes_of_its_rows_quantized<float>(GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, QuantizedAddRmsNorm, testing::ValuesIn(quantized_shapes()),
+                         [](const auto& instance) { return instance.param.text(); });
 
 TEST(AddRmsNorm, RefusesWhatDoesNotFit) {
   TestContext ctx;

@@ -1,8 +1,10 @@
 #include "layers/ops/fp8_matmul.h"
 
 #include "layers/kernels/cuda/fp8_mma.h"
+#include "layers/kernels/cuda/fp8_scratch.h"
 #include "parallel/base/reduce_tree.h"
 #include "tests/support/op_test.h"
+#include "tests/support/quantized_rows.h"
 #include "tests/support/reference.h"
 
 #include <gtest/gtest.h>
@@ -266,6 +268,60 @@ TEST(Fp8MatmulBits, OfManyRowsAreThoseOfFew) {
       EXPECT_EQ(y.values(), want.values());
       EXPECT_TRUE(y.intact());
     }
+  });
+}
+
+/// With each kernel that the device may have: rows that come quantised, and rows that a product
+/// quantises itself.
+TEST(Fp8MatmulBits, OfRowsThatComeQuantizedAreThoseOfATensor) {
+  constexpr std::int64_t kOutputs = 141, kInputs = 8 * 2 * kGroup;
+  const Stored stored(kOutputs, kInputs, 3);
+  for_each_isa([&](Context& ctx) {
+    if (ctx.device().type != DeviceType::kCuda) return;
+    for (const std::int64_t tokens : {1, 3, 4, 17, 65})
+      for (const int leaves : {1, 2, 4, 8})
+        with_each_fp8_kernel([&] {
+          SCOPED_TRACE(dims({{"tokens", tokens}, {"leaves", leaves}}));
+          auto x = Guarded<BFloat16>::random({tokens, kInputs}, 4, 3);
+          PackedPart w(ctx, stored, leaves);
+          Guarded<BFloat16> want({tokens, kOutputs}), y({tokens, kOutputs}, 3);
+          Guarded<float> want_f32({tokens, kOutputs}), y_f32({tokens, kOutputs}, 1);
+          RowsOfProduct rows(tokens, w.matrix());
+          ops::quantize(ctx, x, rows.input());
+          ops::matmul_tree(ctx, x, w.matrix(), leaves, want);
+          ops::matmul_tree(ctx, rows.input(), w.matrix(), leaves, y);
+          ops::matmul_tree(ctx, x, w.matrix(), leaves, want_f32);
+          ops::matmul_tree(ctx, rows.input(), w.matrix(), leaves, y_f32);
+          EXPECT_EQ(y.values(), want.values());
+          EXPECT_EQ(y_f32.values(), want_f32.values());
+          EXPECT_TRUE(y.intact() && y_f32.intact());
+        });
+  });
+}
+
+/// More rows than cuBLASLt's sums of all leaves have room for.
+TEST(Fp8MatmulBits, OfRowsThatComeQuantizedDoNotDependOnChunks) {
+  constexpr std::int64_t kOutputs = 20000, kInputs = 8 * kGroup;
+  constexpr int kLeaves = 8;
+  const std::int64_t chunk =
+      cuda::fp8_cublaslt_scratch({4096, kInputs, kOutputs, kLeaves, true}).chunk;
+  ASSERT_EQ(chunk, 256);
+  const std::int64_t tokens = chunk + 3;
+  for_each_isa([&](Context& ctx) {
+    if (ctx.device().type != DeviceType::kCuda || !aligns_rows()) return;
+    const Stored stored(kOutputs, kInputs, 3);
+    TestContext large(1, ctx.cpu_isa(), std::size_t{256} << 20);
+    PackedPart w(large, stored, kLeaves);
+    auto x = Guarded<BFloat16>::random({tokens, kInputs}, 4);
+    Guarded<BFloat16> y({tokens, kOutputs}), few({8, kOutputs});
+    RowsOfProduct rows(tokens, w.matrix()), last(8, w.matrix());
+    ops::quantize(large, x, rows.input());
+    ops::matmul_tree(large, rows.input(), w.matrix(), kLeaves, y);
+    ops::quantize(large, x.view().rows(tokens - 8, 8), last.input());
+    ops::matmul_tree(large, last.input(), w.matrix(), kLeaves, few);
+    for (std::int64_t t = 0; t < 8; ++t)
+      for (std::int64_t n = 0; n < kOutputs; ++n)
+        ASSERT_EQ(y.at(tokens - 8 + t, n), few.at(t, n)) << t << " " << n;
   });
 }
 

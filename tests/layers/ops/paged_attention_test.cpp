@@ -3,6 +3,7 @@
 #include "layers/ops/kv_write.h"
 #include "tests/support/kv_words.h"
 #include "tests/support/op_test.h"
+#include "tests/support/quantized_rows.h"
 #include "tests/support/reference.h"
 
 #include <gtest/gtest.h>
@@ -59,6 +60,8 @@ class Stepper {
     pages_.resize(sequences_.size()), done_.resize(sequences_.size());
   }
 
+  /// Each step also expects on CUDA that the op quantises its rows for a product.
+  void quantize() { quantizes_ = true; }
   /// counts[i]: tokens of sequence i in this step; 0: it is not in the batch.
   void step(const std::vector<std::int64_t>& counts) {
     std::vector<std::int32_t> cu = {0}, lengths, slots;
@@ -100,6 +103,10 @@ class Stepper {
     auto seq_lens = Guarded<std::int32_t>::of({seqs}, lengths);
     ops::kv_write(ctx_, k, v, slot_mapping, cache_.view());
     ops::paged_attention(ctx_, q, cache_.view(), table, cu_seqlens, seq_lens, scale_, y);
+    if (quantizes_)
+      expect_quantized(ctx_, y, [&](const ops::MatmulInput& to) {
+        ops::paged_attention(ctx_, q, cache_.view(), table, cu_seqlens, seq_lens, scale_, to);
+      });
     EXPECT_TRUE(y.intact() && cache_.intact());
     for (std::size_t b = 0; b < batch.size(); ++b) {
       for (std::int64_t t = 0; t < counts[batch[b]]; ++t)
@@ -134,6 +141,7 @@ class Stepper {
   Cache<Kept>& cache_;
   std::vector<Sequence<T>*> sequences_;
   float scale_;
+  bool quantizes_ = false;
   std::vector<std::vector<std::int32_t>> pages_;
   std::vector<std::int64_t> done_;
 };
@@ -371,6 +379,44 @@ TEST(KvWrite, RefusesWhatDoesNotFit) {
   skewed.block_size = 32;
   EXPECT_THROW(ops::kv_write(ctx, k, k, slots, skewed), BugError);
 }
+
+/// Heads of one group of the product's inputs, and of other sizes; prompts, chunks, and sequences
+/// that decode, whose splits are merged by a kernel of their own.
+template <class Kept>
+void quantizes_its_rows(const Layout& l) {
+  const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(l.head_dim)));
+  for_each_isa([&](Context& ctx) {
+    if (ctx.device().type != DeviceType::kCuda) return;
+    const auto sequence = [&](std::int64_t tokens, std::uint64_t key) {
+      return Sequence<BFloat16>(tokens, l.heads, l.kv_heads, l.head_dim, key);
+    };
+    Sequence<BFloat16> a = sequence(l.tokens, 1), b = sequence(80, 2), c = sequence(l.tokens, 3);
+    a.v.at(l.tokens - 2, 3) = to_bfloat16(NAN);
+    Cache<Kept> cache(2 * (l.tokens / l.block_size + 2) + 80 / l.block_size + 2, l.block_size,
+                      l.kv_heads, l.head_dim);
+    Stepper<BFloat16, Kept> stepper(ctx, cache, {&a, &b, &c}, scale);
+    stepper.step({l.tokens - 3, 0, l.tokens - 3});
+    stepper.quantize();
+    stepper.step({0, 71, 0});
+    stepper.step({1, 0, 1});
+    stepper.step({1, 5, 2});
+    stepper.step({1, 1, 0});
+  });
+}
+
+class QuantizedPagedAttention : public testing::TestWithParam<Layout> {};
+
+TEST_P(QuantizedPagedAttention, LeavesTheBytesOfItsRowsQuantized) {
+  quantizes_its_rows<BFloat16>(GetParam());
+  SCOPED_TRACE("FP8");
+  quantizes_its_rows<Float8E4M3>(GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, QuantizedPagedAttention,
+                         testing::Values(Layout{70, 1, 1, 128, 16}, Layout{530, 4, 2, 128, 64},
+                                         Layout{1100, 1, 1, 128, 128}, Layout{70, 8, 4, 16, 16},
+                                         Layout{90, 4, 2, 64, 32}, Layout{90, 2, 1, 256, 64}),
+                         [](const auto& instance) { return instance.param.text(); });
 
 TEST(PagedAttention, RefusesWhatDoesNotFit) {
   TestContext ctx;

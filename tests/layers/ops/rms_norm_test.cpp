@@ -1,6 +1,7 @@
 #include "layers/ops/rms_norm.h"
 
 #include "tests/support/op_test.h"
+#include "tests/support/quantized_rows.h"
 #include "tests/support/reference.h"
 
 #include <gtest/gtest.h>
@@ -102,6 +103,26 @@ TEST(RmsNorm, OfZerosIsZero) {
     for (const double v : y.doubles()) EXPECT_EQ(v, 0);
   });
 }
+
+class QuantizedRmsNorm : public testing::TestWithParam<RowsWidth> {};
+
+TEST_P(QuantizedRmsNorm, LeavesTheBytesOfItsRowsQuantized) {
+  const auto [rows, width] = GetParam();
+  for_each_isa([&](Context& ctx) {
+    auto x = Guarded<BFloat16>::random({rows, width}, 1, 3, 4);
+    auto weight = Guarded<BFloat16>::random({width}, 2);
+    for (std::int64_t i = 0; i < width; ++i) x.at(rows / 2, i) = {};
+    if (rows > 2) x.at(2, width - 1) = to_bfloat16(NAN);
+    if (rows > 3) x.at(3, 0) = to_bfloat16(-INFINITY);
+    Guarded<BFloat16> y({rows, width});
+    ops::rms_norm(ctx, x, weight, kEps, y);
+    expect_quantized(ctx, y,
+                     [&](const ops::MatmulInput& to) { ops::rms_norm(ctx, x, weight, kEps, to); });
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, QuantizedRmsNorm, testing::ValuesIn(quantized_shapes()),
+                         [](const auto& instance) { return instance.param.text(); });
 
 TEST(RmsNorm, RefusesWhatDoesNotFit) {
   TestContext ctx;

@@ -1,6 +1,7 @@
 #include "layers/ops/silu_mul.h"
 
 #include "tests/support/op_test.h"
+#include "tests/support/quantized_rows.h"
 #include "tests/support/reference.h"
 
 #include <gtest/gtest.h>
@@ -79,6 +80,24 @@ TEST(SiluMul, KeepsNaNInItsElement) {
         EXPECT_EQ(std::isnan(y.at(t, i)), t == 1 && (i == 3 || i == 7)) << t << ", " << i;
   });
 }
+
+class QuantizedSiluMul : public testing::TestWithParam<RowsWidth> {};
+
+TEST_P(QuantizedSiluMul, LeavesTheBytesOfItsRowsQuantized) {
+  const auto [rows, width] = GetParam();
+  for_each_isa([&](Context& ctx) {
+    auto gate_up = Guarded<BFloat16>::random({rows, 2 * width}, 1, 3, 9);
+    for (std::int64_t i = 0; i < width; ++i) gate_up.at(rows / 2, i) = {};
+    if (rows > 2) gate_up.at(2, width - 1) = to_bfloat16(NAN);
+    if (rows > 3) gate_up.at(3, width) = to_bfloat16(-INFINITY);
+    Guarded<BFloat16> y({rows, width});
+    ops::silu_mul(ctx, gate_up, y);
+    expect_quantized(ctx, y, [&](const ops::MatmulInput& to) { ops::silu_mul(ctx, gate_up, to); });
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, QuantizedSiluMul, testing::ValuesIn(quantized_shapes()),
+                         [](const auto& instance) { return instance.param.text(); });
 
 TEST(SiluMul, RefusesWhatDoesNotFit) {
   TestContext ctx;

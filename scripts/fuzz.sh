@@ -4,8 +4,8 @@
 #     --seconds N  for each fuzzer (20)
 #     --seed S     of the mutations (the day: every day tries others)
 #     --only NAME  one fuzzer, such as tar_fuzz
-# Prints the number of inputs for each. Exits 1 when one crashes or takes more than a minute for one input; that input
-# then lies in build/fuzz/NAME/fuzz-last-input, and `build/cpu-asan/bin/NAME 1 1 FILE` repeats the crash.
+# Prints the number of inputs for each. Exits 1 when one crashes or takes more than a minute of processor time for one
+# input; that input then lies in build/fuzz/NAME/fuzz-last-input, and `build/cpu-asan/bin/NAME 1 1 FILE` repeats the crash.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"

@@ -12,8 +12,9 @@ namespace detail {
 
 namespace {
 
-/// From this many rows on (sequences times query heads), a thread block per KV head of a sequence
-/// fills a GPU.
+/// Partial results that splits may have: 68 MB of 128 channels.
+constexpr std::int64_t kMostPartials = 131072;
+/// Rows (sequences times query heads) that are split whatever their keys: fewer leave a GPU empty.
 constexpr std::int64_t kSplitRows = 2048;
 
 constexpr std::int64_t splits_of(std::int64_t keys) {
@@ -23,7 +24,8 @@ constexpr std::int64_t splits_of(std::int64_t keys) {
 }  // namespace
 
 std::int64_t paged_attention_splits(std::int64_t seqs, std::int64_t heads, std::int64_t max_keys) {
-  return seqs * heads <= kSplitRows && splits_of(max_keys) > 1 ? splits_of(max_keys) : 0;
+  const std::int64_t rows = seqs * heads, splits = splits_of(max_keys);
+  return splits > 1 && (rows <= kSplitRows || rows * splits <= kMostPartials) ? splits : 0;
 }
 
 std::size_t paged_attention_scratch_bytes(Device device, std::int64_t tokens, std::int64_t seqs,
@@ -31,8 +33,10 @@ std::size_t paged_attention_scratch_bytes(Device device, std::int64_t tokens, st
                                           std::int64_t max_keys) {
   if (device.type == DeviceType::kCpu || tokens == 0 || splits_of(max_keys) <= 1) return 0;
   // One output, its largest score and its sum per row and split.
-  const std::int64_t rows = std::min(seqs * heads, kSplitRows);
-  return static_cast<std::size_t>(rows * splits_of(max_keys) * (head_dim + 2)) * sizeof(float);
+  const std::int64_t rows = seqs * heads, splits = splits_of(max_keys);
+  const std::int64_t partials =
+      std::max(std::min(rows, kSplitRows) * splits, std::min(rows * splits, kMostPartials));
+  return static_cast<std::size_t>(partials * (head_dim + 2)) * sizeof(float);
 }
 
 }  // namespace detail

@@ -16,7 +16,8 @@ class MatmulInput;
 ///   q            [tokens, heads_per_rank, head_dim]   f32 | bf16   rows may be strided
 ///   cache        of the dtype of q, or f8_e4m3 (kv_view.h)
 ///   block_table  [seqs, max_blocks]                   i32          KV blocks of each sequence
-///   cu_seqlens   [seqs + 1]                           i32          prefix sums of the rows of q
+///   cu_seqlens   [seqs + 1]                           i32          prefix sums of the rows of q;
+///                                                                  each sequence has one at least
 ///   seq_lens     [seqs]                               i32          cached tokens, with this step's
 ///   y            [tokens, heads_per_rank · head_dim]  dtype of q
 /// Numerics: scores, maximum and sums in f32; probabilities are rounded to the dtype before they
@@ -36,8 +37,8 @@ namespace detail {
 /// Keys after which CUDA starts a new result, to be merged with the others in order.
 inline constexpr int kAttentionSplit = 512;
 /// On CUDA: into how many splits a sequence with one query row is cut, each with a thread block of
-/// its own. 0: the rows fill a GPU, so one thread block walks over all splits of a sequence. The
-/// bits are the same.
+/// its own, so that long and short sequences keep all of a GPU busy. 0: there are so many rows that
+/// one thread block walks over all splits of a sequence. The bits are the same.
 std::int64_t paged_attention_splits(std::int64_t seqs, std::int64_t heads, std::int64_t max_keys);
 /// For the partial results of splits; 0 on CPU. Monotonic in every argument, because a plan asks
 /// for the largest ones.

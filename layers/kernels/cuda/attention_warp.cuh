@@ -99,10 +99,13 @@ __device__ __forceinline__ void add_values(
     const float (&shrink)[2], AttentionState<kDim>& state) {
   constexpr int kStride = kAttentionStride<kDim>;
   const int lane = static_cast<int>(threadIdx.x) % 32;
+  // Once the largest scores are found, there is nothing to multiply: a tenth of the tile's work.
+  if (__any_sync(0xFFFFFFFFU, shrink[0] != 1.0F || shrink[1] != 1.0F)) {
 #pragma unroll
-  for (int n = 0; n < kDim / 8; ++n)
+    for (int n = 0; n < kDim / 8; ++n)
 #pragma unroll
-    for (int i = 0; i < 4; ++i) state.out[n][i] *= shrink[i / 2];
+      for (int i = 0; i < 4; ++i) state.out[n][i] *= shrink[i / 2];
+  }
 #pragma unroll
   for (int k = 0; k < kAttentionTile<kDim> / 8; k += 2) {
     const std::uint32_t a[4] = {probabilities[k][0], probabilities[k][1], probabilities[k + 1][0],
@@ -132,15 +135,23 @@ __device__ __forceinline__ void attend_tile(const __nv_bfloat16* queries, const 
   multiply_keys<kDim>(queries, tile.keys, scores);
 
   float largest[2] = {-INFINITY, -INFINITY};
+  const auto scale = [&]<bool kMasks>() {
 #pragma unroll
-  for (int n = 0; n < kPieces; ++n)
+    for (int n = 0; n < kPieces; ++n)
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int key = n * 8 + first_key + i % 2;
-      if constexpr (kScaled) scores[n][i] *= tile.key_scales[key];
-      scores[n][i] = key < visible[i / 2] ? scores[n][i] * scale_log2 : -INFINITY;
-      largest[i / 2] = fmaxf(largest[i / 2], scores[n][i]);
-    }
+      for (int i = 0; i < 4; ++i) {
+        const int key = n * 8 + first_key + i % 2;
+        if constexpr (kScaled) scores[n][i] *= tile.key_scales[key];
+        scores[n][i] *= scale_log2;
+        if constexpr (kMasks) scores[n][i] = key < visible[i / 2] ? scores[n][i] : -INFINITY;
+        largest[i / 2] = fmaxf(largest[i / 2], scores[n][i]);
+      }
+  };
+  // Most tiles lie before the last key that any row sees.
+  if (__all_sync(0xFFFFFFFFU, min(visible[0], visible[1]) >= kPieces * 8))
+    scale.template operator()<false>();
+  else
+    scale.template operator()<true>();
   float base[2], shrink[2], sum[2] = {0, 0};
 #pragma unroll
   for (int h = 0; h < 2; ++h) {

@@ -1,3 +1,4 @@
+#include "layers/kernels/cuda/attention_few_rows.cuh"
 #include "layers/kernels/cuda/attention_tile.cuh"
 #include "layers/kernels/cuda/elements.cuh"
 #include "layers/kernels/cuda/fp8_quantize.cuh"
@@ -29,9 +30,8 @@ struct Operands {
   Fp8Operand quantized;
   float* partials;  ///< [seqs, heads, splits, head_dim + 2]: output, largest, sum
   int seqs, heads, group, block_size, head_dim;
-  int block_shift;   ///< block_size is 2 to its power
-  int splits;        ///< the most of a sequence; 0: every thread block merges its own
-  int split_blocks;  ///< thread blocks with one split of one sequence each; these come first
+  int block_shift;  ///< block_size is 2 to its power
+  int splits;       ///< the most of a sequence; 0: every thread block merges its own
   float scale_log2;
   bool aligned;
 
@@ -93,33 +93,58 @@ __device__ __forceinline__ void quantize_heads(const AttentionWork& work,
   }
 }
 
-/// A thread block has one KV head and a tile of rows; a row is a token and one of the heads that
-/// share the KV head, so that in decode the rows are the heads. Where rows are few, each split of a
-/// sequence with one token has a thread block of its own. One function, because all parts share the
-/// state in registers.
+/// The same for the rows of a thread block, of which each warp has a quarter of the channels.
+__device__ __forceinline__ void quantize_heads(const AttentionWork& work,
+                                               const FewRowsState<kFp8GroupInputs>& state,
+                                               int token, int first_head, const Fp8Operand& to) {
+  constexpr int kPairs = FewRowsState<kFp8GroupInputs>::kPieces, kWarps = kAttentionThreads / 32;
+  __shared__ unsigned of_warp[kWarps][kFewRows];
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  __nv_bfloat16 x[2][kPairs][2];
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    unsigned most = 0;
+#pragma unroll
+    for (int n = 0; n < kPairs; ++n)
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        x[h][n][i] = __float2bfloat16(__fdiv_rn(state.out[n][2 * h + i], state.sum[h]));
+        most = max(most, magnitude(x[h][n][i]));
+      }
+    most = max(most, __shfl_xor_sync(0xFFFFFFFFU, most, 1));
+    most = max(most, __shfl_xor_sync(0xFFFFFFFFU, most, 2));
+    if (lane % 4 == 0) of_warp[warp][lane / 4 + 8 * h] = most;
+  }
+  __syncthreads();
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    const int row = lane / 4 + 8 * h;
+    if (row >= work.rows) continue;
+    unsigned most = 0;
+#pragma unroll
+    for (int other = 0; other < kWarps; ++other) most = max(most, of_warp[other][row]);
+    const Fp8Scale scale = fp8_scale(most);
+    const int input = (first_head + row) * kFp8GroupInputs + warp * kPairs * 8 + lane % 4 * 2;
+#pragma unroll
+    for (int n = 0; n < kPairs; ++n)
+      store_fp8_pair(to, token, input + n * 8, fp8_pair(x[h][n][0], x[h][n][1], scale.divisor));
+    if (warp == 0 && lane % 4 == 0) store_fp8_scale(to, token, first_head + row, scale.scale);
+  }
+}
+
+/// For sequences with several tokens. A thread block has one KV head and a tile of rows; a row is a
+/// token and one of the heads that share the KV head.
 template <int kDim, class Kept>
 __global__ void __launch_bounds__(kAttentionThreads)
     paged_attention_kernel(const Operands<Kept> o) {
-  const int kv_head = static_cast<int>(blockIdx.y), block = static_cast<int>(blockIdx.x);
-  if constexpr (kDim == kFp8GroupInputs)
-    if (o.y == nullptr && block == 0) store_fp8_padding(o.quantized, kv_head * o.group, o.group);
-  const bool one_split = block < o.split_blocks;
-  AttentionTilePlace place;
-  int split = 0;
-  if (one_split) {
-    const int tiles = (o.group + kAttentionRows - 1) / kAttentionRows;
-    split = block % o.splits;
-    place = {block / o.splits / tiles, block / o.splits % tiles * kAttentionRows};
-  } else {
-    place = find_attention_tile(block - o.split_blocks, o.seqs, [&](int s) {
-      return static_cast<std::int64_t>(o.cu_seqlens[s]) * o.group;
-    });
-  }
+  const int kv_head = static_cast<int>(blockIdx.y);
+  const AttentionTilePlace place = find_attention_tile(
+      static_cast<int>(blockIdx.x), o.seqs,
+      [&](int s) { return static_cast<std::int64_t>(o.cu_seqlens[s]) * o.group; });
   const int first_token = o.cu_seqlens[place.sequence];
   const int tokens = o.cu_seqlens[place.sequence + 1] - first_token;
   const int rows = tokens * o.group - place.first_row;
-  if (rows <= 0) return;
-  if (o.splits > 0 && one_split != (tokens == 1)) return;
+  if (rows <= 0 || tokens == 1) return;
 
   AttentionWork work{min(kAttentionRows, rows), 0, 0, o.head_dim, o.scale_log2, o.aligned};
   const int length = o.seq_lens[place.sequence];
@@ -127,11 +152,6 @@ __global__ void __launch_bounds__(kAttentionThreads)
     return length - tokens + (place.first_row + row) / o.group + 1;
   };
   work.end_key = row_keys(work.rows - 1);
-  if (one_split) {
-    work.first_key = split * kAttentionSplit;
-    work.end_key = min(work.end_key, work.first_key + kAttentionSplit);
-    if (work.first_key >= work.end_key) return;
-  }
   const std::int32_t* const table = o.block_table + place.sequence * o.table_stride;
   const auto head_of = [&](int row) {
     return kv_head * o.group + (place.first_row + row) % o.group;
@@ -143,17 +163,57 @@ __global__ void __launch_bounds__(kAttentionThreads)
   attend<kDim>(
       work, [&](int row) { return o.q + token_of(row) * o.q_stride + head_of(row) * o.head_dim; },
       [&](int key) { return o.key_value(table, kv_head, key); }, row_keys, result);
-  if (!one_split) {
+  if constexpr (kDim == kFp8GroupInputs)
+    if (o.y == nullptr) return quantize_heads(work, result, token_of, head_of, o.quantized);
+  for_each_output(work, result, [&](int row, int channel, int h, float value) {
+    o.y[token_of(row) * o.y_stride + head_of(row) * o.head_dim + channel] =
+        __float2bfloat16(__fdiv_rn(value, result.sum[h]));
+  });
+}
+
+/// For sequences with one token. A thread block has one KV head, up to 16 of the heads that share
+/// it, and one split of the sequence's keys; without splits all of its keys.
+template <int kDim, class Kept>
+__global__ void __launch_bounds__(kAttentionThreads, 2)
+    paged_decode_kernel(const Operands<Kept> o) {
+  const int kv_head = static_cast<int>(blockIdx.y);
+  if constexpr (kDim == kFp8GroupInputs)
+    if (o.y == nullptr && blockIdx.x == 0)
+      store_fp8_padding(o.quantized, kv_head * o.group, o.group);
+  const int splits = max(o.splits, 1), tiles = (o.group + kFewRows - 1) / kFewRows;
+  const int split = static_cast<int>(blockIdx.x) % splits;
+  const int tile = static_cast<int>(blockIdx.x) / splits;
+  const int sequence = tile / tiles, token = o.cu_seqlens[sequence];
+  if (o.cu_seqlens[sequence + 1] - token != 1) return;
+  const int first_row = tile % tiles * kFewRows, first_head = kv_head * o.group + first_row;
+  AttentionWork work{min(kFewRows, o.group - first_row),
+                     0,
+                     o.seq_lens[sequence],
+                     o.head_dim,
+                     o.scale_log2,
+                     o.aligned};
+  if (o.splits > 0) {
+    work.first_key = split * kAttentionSplit;
+    work.end_key = min(work.end_key, work.first_key + kAttentionSplit);
+    if (work.first_key >= work.end_key) return;
+  }
+  const std::int32_t* const table = o.block_table + sequence * o.table_stride;
+  const __nv_bfloat16* const q = o.q + token * o.q_stride + first_head * o.head_dim;
+  FewRowsState<kDim> result;
+  attend_few_rows<kDim>(
+      work, [&](int row) { return q + row * o.head_dim; },
+      [&](int key) { return o.key_value(table, kv_head, key); }, result);
+  if (o.splits == 0) {
     if constexpr (kDim == kFp8GroupInputs)
-      if (o.y == nullptr) return quantize_heads(work, result, token_of, head_of, o.quantized);
+      if (o.y == nullptr) return quantize_heads(work, result, token, first_head, o.quantized);
     for_each_output(work, result, [&](int row, int channel, int h, float value) {
-      o.y[token_of(row) * o.y_stride + head_of(row) * o.head_dim + channel] =
+      o.y[token * o.y_stride + (first_head + row) * o.head_dim + channel] =
           __float2bfloat16(__fdiv_rn(value, result.sum[h]));
     });
     return;
   }
   for_each_output(work, result, [&](int row, int channel, int h, float value) {
-    float* const partial = o.partial(place.sequence, head_of(row), split);
+    float* const partial = o.partial(sequence, first_head + row, split);
     partial[channel] = value;
     if (channel == 0) partial[o.head_dim] = result.largest[h];
     if (channel == 0) partial[o.head_dim + 1] = result.sum[h];
@@ -205,10 +265,16 @@ __global__ void merge_splits_kernel(const Operands<Kept> o) {
 template <class Kept>
 void launch_all(Context& ctx, const Operands<Kept>& o, std::int64_t tokens, std::int64_t kv_heads) {
   using From = std::conditional_t<std::is_same_v<Kept, Float8E4M3>, E4m3KeyAndValue, KeyAndValue>;
-  const Grid grid{o.split_blocks + attention_tiles(tokens * o.group, o.seqs), kv_heads};
+  const std::int64_t decode_blocks =
+      o.seqs * ceil_div(o.group, kFewRows) * std::max<std::int64_t>(o.splits, 1);
   const auto run = [&]<int kDim>() {
-    launch(ctx, paged_attention_kernel<kDim, Kept>, grid, kAttentionThreads,
-           kAttentionSharedBytes<kDim, From>, o);
+    launch(ctx, paged_decode_kernel<kDim, Kept>, {decode_blocks, kv_heads}, kAttentionThreads,
+           kFewRowsSharedBytes<kDim, From>, o);
+    // As many tokens as sequences: all have one.
+    if (tokens > o.seqs)
+      launch(ctx, paged_attention_kernel<kDim, Kept>,
+             {attention_tiles(tokens * o.group, o.seqs), kv_heads}, kAttentionThreads,
+             kAttentionSharedBytes<kDim, From>, o);
   };
   if (o.head_dim <= 64)
     run.template operator()<64>();
@@ -238,7 +304,6 @@ void attend_all(Context& ctx, ConstTensorView q, const KvView& cache, ConstTenso
   const std::int64_t group = heads / kv_heads;
   const std::int64_t splits =
       paged_attention_splits(seqs, heads, block_table.dim(1) * cache.block_size);
-  const std::int64_t split_blocks = seqs * ceil_div(group, kAttentionRows) * splits;
   const auto run = [&](auto* pages, bool aligned) {
     using Kept = std::remove_pointer_t<decltype(pages)>;
     launch_all(ctx,
@@ -261,7 +326,6 @@ void attend_all(Context& ctx, ConstTensorView q, const KvView& cache, ConstTenso
                               static_cast<int>(head_dim),
                               std::countr_zero(static_cast<unsigned>(cache.block_size)),
                               static_cast<int>(splits),
-                              static_cast<int>(split_blocks),
                               scale * kLog2E,
                               aligned},
                tokens, kv_heads);

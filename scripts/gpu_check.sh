@@ -96,6 +96,7 @@ case $code:$state in
   0:available*) note_step info passed 0 '' '' '' '' ;;
   0:emulated*)
     emulated=1
+    patience=3
     # The plans of two ranks fit one emulated device; memory that is never written costs nothing.
     export RETINUE_EMULATOR_MEMORY_GIB=${RETINUE_EMULATOR_MEMORY_GIB:-16}
     note_step info passed 0 '' '' '' 'an emulator: no result about a GPU'

@@ -8,6 +8,7 @@
 #   not run     the step could not run: no GPU, a missing program, no time left
 #   left out    the host lacks an optional tool; this is no failure
 budget_s=${budget_s:-470}
+patience=${patience:-1} # limits of steps are so many times as long
 blocked=${blocked:-} # why no step can run on a GPU; empty: steps can
 started_s=$SECONDS
 
@@ -21,7 +22,7 @@ note_step() { # name status seconds tests failures on_gpu detail
 # Runs "$@" for at most $2 seconds, its output to $work/NAME.log. Sets status (empty when it exited by itself), code,
 # seconds and detail. Fails when the step was not started.
 run_limited() { # name limit_s command…
-  local name=$1 limit=$2 left=$((budget_s - (SECONDS - started_s))) begin=$SECONDS
+  local name=$1 limit=$(($2 * patience)) left=$((budget_s - (SECONDS - started_s))) begin=$SECONDS
   shift 2
   status='' code=0 seconds=0 detail=''
   if [ "$left" -lt 5 ]; then

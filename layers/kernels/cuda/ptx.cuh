@@ -5,8 +5,8 @@
 #include <cstdint>
 
 /// Every PTX instruction that the kernels use, one function each; no other file holds inline
-/// assembly. "A warp operation": all 32 lanes of a warp call it together. Needs nvcc; compute
-/// capability 8.0.
+/// assembly, but for ptx_hopper.cuh. "A warp operation": all 32 lanes of a warp call it together. Needs
+/// nvcc; compute capability 8.0.
 ///
 /// Numerics: `mma_bf16_16x8x16` multiplies exactly and accumulates in f32. NVIDIA does not document
 ///           the order in which it adds the 16 products, so results may differ between GPUs.

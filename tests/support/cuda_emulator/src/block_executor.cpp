@@ -1,6 +1,7 @@
 #include "tests/support/cuda_emulator/src/block_executor.h"
 
 #include "cuda_emulator/device_warp.h"
+#include "tests/support/cuda_emulator/src/device.h"
 #include "tests/support/cuda_emulator/src/fault_handler.h"
 #include "tests/support/cuda_emulator/src/symbol_name.h"
 
@@ -34,11 +35,6 @@ std::string triple(uint3 v) {
   return "(" + std::to_string(v.x) + ", " + std::to_string(v.y) + ", " + std::to_string(v.z) + ")";
 }
 
-BlockExecutor& executor(const char* operation) {
-  if (running == nullptr) fail("%s outside of a kernel", operation);
-  return *running;
-}
-
 /// One for all launches, which run one after the other then: their blocks number its intervals.
 std::mutex races_mutex;
 RaceDetector& race_detector() {
@@ -53,6 +49,17 @@ std::vector<std::unique_ptr<BlockExecutor>>& pool() {
 }
 
 }  // namespace
+
+BlockExecutor& running_block(const char* operation) {
+  if (running == nullptr) fail("%s outside of a kernel", operation);
+  return *running;
+}
+
+void require_hopper(const char* operation) {
+  if (capability().major != 9)
+    fail("%s on a GPU of compute capability %d.%d; Hopper alone has it", operation,
+         capability().major, capability().minor);
+}
 
 void run_launch(const Launch& launch) {
   std::unique_ptr<BlockExecutor> mine;
@@ -138,9 +145,16 @@ void BlockExecutor::run_block(std::uint64_t block) {
   runnable_warps_ = warp_count == 32 ? ~0u : (1u << warp_count) - 1;
   finished_ = at_barrier_ = 0;
   barrier_count_ = 0;
+  barriers_passed_ = 0;
+  mbarriers_.begin_block();
+  async_proxy_.begin_block({shared_, launch_->dynamic_shared_bytes});
+  wgmmas_.begin_block(thread_count_);
   std::memset(shared_, kNaNByte, launch_->dynamic_shared_bytes);
   if (races_ != nullptr) races_->begin_block(blockIdx);
   switch_to(&main_fiber_, choose_next());
+  wgmmas_.end_block();
+  async_proxy_.end_block();
+  mbarriers_.end_block();
 }
 
 /// The xorshift generator: cheap, and good enough to vary orders.
@@ -166,8 +180,52 @@ std::uint32_t BlockExecutor::choose_bit(std::uint32_t mask) {
   return static_cast<std::uint32_t>(std::countr_zero(mask));
 }
 
+/// Copies land as late as they can: when no thread can continue without one. In a random order some
+/// land before.
+void BlockExecutor::land_copies() {
+  const bool random_order = schedule_.order == Order::kRandom;
+  while (async_proxy_.in_flight() > 0 &&
+         (runnable_warps_ == 0 || (random_order && random() % 8 == 0))) {
+    const std::size_t last = async_proxy_.in_flight() - 1;
+    const std::size_t index = random_order                            ? random() % (last + 1)
+                              : schedule_.order == Order::kDescending ? last
+                                                                      : 0;
+    const BoxCopy landed = async_proxy_.land(index);
+    if (mbarriers_.complete_bytes(landed.mbarrier, landed.map.box_bytes()))
+      wake_waiters(landed.mbarrier);
+  }
+}
+
+/// The phase of an mbarrier is complete.
+void BlockExecutor::wake_waiters(std::uint64_t* mbarrier) {
+  for (std::uint32_t i = 0; i < thread_count_; ++i) {
+    if (threads_[i].state != Thread::State::kAtMbarrier || threads_[i].mbarrier != mbarrier)
+      continue;
+    threads_[i].state = Thread::State::kReady;
+    warps_[i / 32].runnable |= 1u << (i % 32);
+    runnable_warps_ |= 1u << (i / 32);
+  }
+}
+
+void BlockExecutor::arrive_at_mbarrier(std::uint64_t* at, std::uint32_t expected_bytes) {
+  if (mbarriers_.arrive(at, expected_bytes, mbarrier_user())) wake_waiters(at);
+}
+
+void BlockExecutor::wait_at_mbarrier(std::uint64_t* at, std::uint32_t parity) {
+  if (!mbarriers_.wait(at, parity, mbarrier_user())) {
+    current().state = Thread::State::kAtMbarrier;
+    current().mbarrier = at;
+    switch_to_next();
+  }
+}
+
+void BlockExecutor::start_copy(const BoxCopy& copy, const void*) {
+  async_proxy_.start(copy);
+}
+
 /// Takes one of the runnable threads, by the schedule.
 std::uint32_t BlockExecutor::choose_next() {
+  if (async_proxy_.in_flight() > 0 && finished_ < thread_count_) land_copies();
   if (runnable_warps_ == 0) return kNoThread;
   const std::uint32_t w = choose_bit(runnable_warps_);
   Warp& warp = warps_[w];
@@ -295,6 +353,7 @@ int BlockExecutor::block_barrier(BlockReduction reduction, int predicate) {
                           : static_cast<int>(barrier_count_ > 0);
     barrier_count_ = 0;
     at_barrier_ = 0;
+    ++barriers_passed_;
     if (races_ != nullptr) races_->barrier();
     for (std::uint32_t w = 0; w * 32 < thread_count_; ++w) {
       warps_[w].runnable = warps_[w].existing;
@@ -325,6 +384,18 @@ void* BlockExecutor::dynamic_shared() {
   return shared_;
 }
 
+std::uint32_t BlockExecutor::shared_address(const void* at) const {
+  const auto offset = static_cast<const char*>(at) - shared_mapping_;
+  if (offset < 0 || offset >= static_cast<std::ptrdiff_t>(kSharedMappingBytes))
+    fail("the emulator has shared_matrix in dynamic shared memory alone");
+  return static_cast<std::uint32_t>(offset);
+}
+
+void BlockExecutor::note_access_of_warp(const void* address, std::size_t bytes) {
+  if (races_ != nullptr)
+    races_->access(current_ / 32 * 32, address, bytes, Access::kRead, __builtin_return_address(0));
+}
+
 void BlockExecutor::note_access(const void* address, std::size_t bytes, Access kind,
                                 const void* position) {
   if (races_ != nullptr) races_->access(current_, address, bytes, kind, position);
@@ -343,6 +414,8 @@ std::string BlockExecutor::place_of(std::uint32_t thread) const {
       return name + " has ended";
     case Thread::State::kAtBarrier:
       return name + " waits at __syncthreads()";
+    case Thread::State::kAtMbarrier:
+      return name + " waits at mbarrier_wait: " + mbarriers_.describe(t.mbarrier);
     case Thread::State::kAtWarp:
       std::snprintf(text, sizeof text, " (lane %u) waits at %s, mask 0x%08x", thread % 32,
                     t.operation->name, t.mask);
@@ -364,7 +437,8 @@ void BlockExecutor::report_stuck() const {
     const std::string kind =
         std::to_string(i / 32) + "," + std::to_string(static_cast<int>(t.state)) +
         (t.state == Thread::State::kAtWarp ? t.operation->name + std::to_string(t.mask)
-                                           : std::string());
+                                           : std::string()) +
+        (t.state == Thread::State::kAtMbarrier ? mbarriers_.describe(t.mbarrier) : std::string());
     if (kind == last) continue;
     last = kind;
     if (++lines > 16) {
@@ -406,14 +480,14 @@ std::string BlockExecutor::describe(const void* address) const {
 }
 
 void warp_rendezvous(const WarpOperation& operation, std::uint32_t mask, void* operands) {
-  executor(operation.name).warp_rendezvous(operation, mask, operands);
+  running_block(operation.name).warp_rendezvous(operation, mask, operands);
 }
 int block_barrier(BlockReduction reduction, int predicate) {
-  return executor("__syncthreads()").block_barrier(reduction, predicate);
+  return running_block("__syncthreads()").block_barrier(reduction, predicate);
 }
-void yield_thread() { executor("__nanosleep()").yield(); }
-void* dynamic_shared_memory() { return executor("dynamic_shared()").dynamic_shared(); }
-std::uint32_t lane_index() { return executor("a lane's index").lane(); }
+void yield_thread() { running_block("__nanosleep()").yield(); }
+void* dynamic_shared_memory() { return running_block("dynamic_shared()").dynamic_shared(); }
+std::uint32_t lane_index() { return running_block("a lane's index").lane(); }
 
 void note_access(const void* address, std::size_t bytes, Access kind, const void* position) {
   if (running != nullptr) running->note_access(address, bytes, kind, position);
@@ -426,18 +500,18 @@ void start_copy(void* to, const void* from, bool valid) {
   if (valid) note_access(from, 16, Access::kRead, position);
   note_access(to, 16, Access::kCopy, position);
   std::memset(to, kNaNByte, 16);
-  executor("copy_async_16").current().copies.push_back({to, valid ? from : nullptr});
+  running_block("copy_async_16").current().copies.push_back({to, valid ? from : nullptr});
 }
 
 void close_copy_group() {
-  Thread& thread = executor("copy_async_commit").current();
+  Thread& thread = running_block("copy_async_commit").current();
   std::size_t closed = 0;
   for (const std::size_t copies : thread.copy_groups) closed += copies;
   thread.copy_groups.push_back(thread.copies.size() - closed);
 }
 
 void land_copies(int pending_groups) {
-  BlockExecutor& block = executor("copy_async_wait");
+  BlockExecutor& block = running_block("copy_async_wait");
   Thread& thread = block.current();
   const auto pending = static_cast<std::size_t>(pending_groups);
   if (thread.copy_groups.size() <= pending) return;

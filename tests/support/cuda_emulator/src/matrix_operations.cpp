@@ -48,30 +48,6 @@ struct MultiplyAdd {
 float low_half(std::uint32_t pair) { return std::bit_cast<float>(pair << 16); }
 float high_half(std::uint32_t pair) { return std::bit_cast<float>(pair & 0xFFFF0000u); }
 
-using cuda_emulator::EightFloats;
-using cuda_emulator::MmaOrder;
-
-/// Computes d += a b. Wider instructions change no bit.
-__attribute__((target_clones("avx2", "default"))) void multiply_add(const float (&a)[16][16],
-                                                                    const float (&b)[16][8],
-                                                                    MmaOrder order,
-                                                                    float (&d)[16][8]) {
-  EightFloats b_rows[16];
-  std::memcpy(b_rows, b, sizeof b);
-  for (int row = 0; row < 16; ++row) {
-    EightFloats sum;
-    std::memcpy(&sum, d[row], sizeof sum);
-    if (order == MmaOrder::kAscending) {
-      for (int k = 0; k < 16; ++k) sum += a[row][k] * b_rows[k];
-    } else {
-      EightFloats products[16];
-      for (int k = 0; k < 16; ++k) products[k] = a[row][k] * b_rows[k];
-      add_products(order, cuda_emulator::kMmaOfBf16, products, 16, sum);
-    }
-    std::memcpy(d[row], &sum, sizeof sum);
-  }
-}
-
 /// PTX ISA, mma.m16n8k16 with .bf16: which lane holds which element.
 void complete_multiply_add(std::uint32_t, void* const* operands) {
   float a[16][16], b[16][8], d[16][8];
@@ -89,7 +65,7 @@ void complete_multiply_add(std::uint32_t, void* const* operands) {
     }
     for (int i = 0; i < 4; ++i) d[group + (i / 2) * 8][pair + i % 2] = mine.d[i];
   }
-  multiply_add(a, b, cuda_emulator::mma_order(), d);
+  cuda_emulator::multiply_add(a, b, cuda_emulator::mma_order(), d);
   for (int lane = 0; lane < 32; ++lane) {
     const auto& mine = *static_cast<const MultiplyAdd*>(operands[lane]);
     const int group = lane / 4, pair = lane % 4 * 2;

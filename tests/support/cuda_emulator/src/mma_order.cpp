@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <string_view>
 
 namespace cuda_emulator {
@@ -97,6 +98,27 @@ __attribute__((target_clones("avx2", "default"))) void add_products(MmaOrder ord
       return add_groups(8, products, count, sum);
     case MmaOrder::kTruncated:
       return add_truncated(mma.kept_bits, products, count, sum);
+  }
+}
+
+/// Wider instructions change no bit.
+__attribute__((target_clones("avx2", "default"))) void multiply_add(const float (&a)[16][16],
+                                                                    const float (&b)[16][8],
+                                                                    MmaOrder order,
+                                                                    float (&d)[16][8]) {
+  EightFloats b_rows[16];
+  std::memcpy(b_rows, b, sizeof b);
+  for (int row = 0; row < 16; ++row) {
+    EightFloats sum;
+    std::memcpy(&sum, d[row], sizeof sum);
+    if (order == MmaOrder::kAscending) {
+      for (int k = 0; k < 16; ++k) sum += a[row][k] * b_rows[k];
+    } else {
+      EightFloats products[16];
+      for (int k = 0; k < 16; ++k) products[k] = a[row][k] * b_rows[k];
+      add_products(order, kMmaOfBf16, products, 16, sum);
+    }
+    std::memcpy(d[row], &sum, sizeof sum);
   }
 }
 

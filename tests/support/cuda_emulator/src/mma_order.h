@@ -18,4 +18,8 @@ inline constexpr Mma kMmaOfBf16{16, 25}, kMmaOfE4m3{32, 13};
 void add_products(MmaOrder order, const Mma& mma, const EightFloats* products, int count,
                   EightFloats& sum);
 
+/// d += a b, of 16 products each, as one mma of bf16 adds them.
+void multiply_add(const float (&a)[16][16], const float (&b)[16][8], MmaOrder order,
+                  float (&d)[16][8]);
+
 }  // namespace cuda_emulator

@@ -191,6 +191,7 @@ void BlockExecutor::land_copies() {
                               : schedule_.order == Order::kDescending ? last
                                                                       : 0;
     const BoxCopy landed = async_proxy_.land(index);
+    if (races_ != nullptr) races_->land_box(landed.mbarrier, landed.to, landed.bytes());
     if (mbarriers_.complete_bytes(landed.mbarrier, landed.map.box_bytes()))
       wake_waiters(landed.mbarrier);
   }
@@ -198,6 +199,7 @@ void BlockExecutor::land_copies() {
 
 /// The phase of an mbarrier is complete.
 void BlockExecutor::wake_waiters(std::uint64_t* mbarrier) {
+  if (races_ != nullptr) races_->complete_phase(mbarrier);
   for (std::uint32_t i = 0; i < thread_count_; ++i) {
     if (threads_[i].state != Thread::State::kAtMbarrier || threads_[i].mbarrier != mbarrier)
       continue;
@@ -208,6 +210,7 @@ void BlockExecutor::wake_waiters(std::uint64_t* mbarrier) {
 }
 
 void BlockExecutor::arrive_at_mbarrier(std::uint64_t* at, std::uint32_t expected_bytes) {
+  if (races_ != nullptr) races_->arrive(current_, at);
   if (mbarriers_.arrive(at, expected_bytes, mbarrier_user())) wake_waiters(at);
 }
 
@@ -217,10 +220,16 @@ void BlockExecutor::wait_at_mbarrier(std::uint64_t* at, std::uint32_t parity) {
     current().mbarrier = at;
     switch_to_next();
   }
+  if (races_ != nullptr) races_->wait(current_, at);
 }
 
-void BlockExecutor::start_copy(const BoxCopy& copy, const void*) {
+void BlockExecutor::start_copy(const BoxCopy& copy, const void* position) {
   async_proxy_.start(copy);
+  if (races_ == nullptr) return;
+  if (thread_count_ > RaceDetector::kMostThreadsBesideCopies)
+    fail("copy_box_2d in a block of %u threads; the race detector has %u beside such copies",
+         thread_count_, RaceDetector::kMostThreadsBesideCopies);
+  races_->access(current_, copy.to, copy.bytes(), Access::kCopy, position);
 }
 
 /// Takes one of the runnable threads, by the schedule.

@@ -55,6 +55,11 @@ std::string lines_of(std::uint32_t a, std::uint32_t b) {
   return text;
 }
 
+/// Of each clock the later one.
+void take_later(std::vector<std::uint32_t>& into, const std::vector<std::uint32_t>& from) {
+  for (std::size_t i = 0; i < from.size(); ++i) into[i] = std::max(into[i], from[i]);
+}
+
 std::string triple(unsigned x, unsigned y, unsigned z) {
   return "(" + std::to_string(x) + ", " + std::to_string(y) + ", " + std::to_string(z) + ")";
 }
@@ -78,7 +83,8 @@ void RaceDetector::begin_launch(dim3 block, std::span<const char> dynamic_shared
   block_shape_ = block;
   launch_first_ = interval_ + 1;
   blocks_.clear();
-  warps_.resize((std::size_t{block.x} * block.y * block.z + 31) / 32);
+  threads_ = block.x * block.y * block.z;
+  warps_.resize((std::size_t{threads_} + 31) / 32);
   if (dynamic_cells_.size() < dynamic_shared.size()) dynamic_cells_.resize(dynamic_shared.size());
   dynamic_shared_ = {dynamic_shared.data(), dynamic_shared.size(), dynamic_cells_.data()};
   // __shared__ variables are thread_local ones of the program.
@@ -94,6 +100,9 @@ void RaceDetector::begin_launch(dim3 block, std::span<const char> dynamic_shared
 void RaceDetector::begin_block(uint3 block) {
   block_first_ = ++interval_;
   blocks_.push_back({interval_, block});
+  known_.clear();
+  mbarriers_.clear();
+  copies_clock_ = 0;
   for (Lanes& lanes : warps_) {
     lanes = {};
     for (std::size_t i = 0; i < 32; ++i) lanes[i][i] = 1;
@@ -112,6 +121,65 @@ void RaceDetector::sync_warp(std::uint32_t warp, std::uint32_t mask) {
     lanes[lane] = joined;
     ++lanes[lane][lane];
   }
+  if (known_.empty()) return;
+  Clocks all(threads_ + 1);
+  for (std::uint32_t rest = mask; rest != 0; rest &= rest - 1)
+    take_later(all, known_[warp * 32 + static_cast<std::uint32_t>(std::countr_zero(rest))]);
+  for (std::uint32_t rest = mask; rest != 0; rest &= rest - 1)
+    known_[warp * 32 + static_cast<std::uint32_t>(std::countr_zero(rest))] = all;
+}
+
+void RaceDetector::barrier() {
+  ++interval_;
+  // Of the threads the new interval says it all; copies have none.
+  std::uint32_t copies = 0;
+  for (const Clocks& clocks : known_) copies = std::max(copies, clocks.back());
+  for (Clocks& clocks : known_) clocks.back() = copies;
+}
+
+void RaceDetector::begin_clocks() {
+  if (known_.empty()) known_.assign(threads_, Clocks(threads_ + 1));
+}
+
+void RaceDetector::arrive(std::uint32_t thread, const void* mbarrier) {
+  begin_clocks();
+  Clocks& clocks = mbarriers_[mbarrier].under_way;
+  clocks.resize(threads_ + 1);
+  take_later(clocks, known_[thread]);
+  auto& mine = warps_[thread / 32][thread % 32];
+  const std::uint32_t first = thread / 32 * 32;
+  for (std::uint32_t other = first; other < std::min(first + 32, threads_); ++other)
+    clocks[other] = std::max(clocks[other], mine[other % 32]);
+  ++mine[thread % 32];
+}
+
+void RaceDetector::complete_phase(const void* mbarrier) {
+  Phases& phases = mbarriers_[mbarrier];
+  phases.complete = std::move(phases.under_way);
+  phases.under_way.clear();
+}
+
+void RaceDetector::wait(std::uint32_t thread, const void* mbarrier) {
+  begin_clocks();
+  take_later(known_[thread], mbarriers_[mbarrier].complete);
+}
+
+void RaceDetector::land_box(const void* mbarrier, const void* address, std::size_t bytes) {
+  begin_clocks();
+  Clocks& clocks = mbarriers_[mbarrier].under_way;
+  clocks.resize(threads_ + 1);
+  clocks.back() = ++copies_clock_;
+  const auto* at = static_cast<const char*>(address);
+  const Region* const region = region_of(at);
+  if (region == nullptr) return;
+  Cell* const cells = region->cells + (at - region->begin);
+  for (std::size_t i = 0; i < bytes; ++i)
+    cells[i].write = {interval_, kCopies, static_cast<unsigned>(Access::kWrite) & 3,
+                      copies_clock_ & 0xFFFFF};
+}
+
+bool RaceDetector::is_of_copies(const Stamp& stamp) const {
+  return stamp.thread == kCopies && threads_ <= kMostThreadsBesideCopies;
 }
 
 const RaceDetector::Region* RaceDetector::region_of(const char* at) const {
@@ -132,10 +200,14 @@ bool RaceDetector::came_before(const Stamp& then, std::uint32_t thread,
                                std::uint32_t oldest) const {
   if (then.interval < oldest) return true;
   if (then.is(Access::kCopy)) return false;
+  if (is_of_copies(then) && then.interval >= block_first_)
+    return known_[thread].back() >= then.clock;
   if (then.interval != interval_) return then.interval >= block_first_;
   if (then.thread == thread) return true;
-  return then.thread / 32 == thread / 32 &&
-         warps_[thread / 32][thread % 32][then.thread % 32] >= then.clock;
+  if (then.thread / 32 == thread / 32 &&
+      warps_[thread / 32][thread % 32][then.thread % 32] >= then.clock)
+    return true;
+  return !known_.empty() && known_[thread][then.thread] >= then.clock;
 }
 
 /// Blocks run one after the other: whatever comes after now is unordered with a block before this
@@ -211,6 +283,7 @@ std::string RaceDetector::name_of(const Stamp& stamp) const {
       blocks_.begin(), blocks_.end(), stamp.interval,
       [](std::uint32_t interval, const BlockStart& start) { return interval < start.interval; });
   const uint3 block = std::prev(after)->block;
+  if (is_of_copies(stamp)) return "a copy of a box by block " + triple(block.x, block.y, block.z);
   const dim3& shape = block_shape_;
   return "thread " +
          triple(stamp.thread % shape.x, stamp.thread / shape.x % shape.y,

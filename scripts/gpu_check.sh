@@ -117,9 +117,9 @@ esac
 
 # --- tests, the least certain first: one cuBLASLt algorithm must give a row the same bits in every shape
 sequence='*DependOnTheSequenceAlone*' # chunks of one token: takes minutes on an emulator or under a sanitizer
-if wanted matmul_bits; then gtest_step matmul_bits 90 "$bin/layers_ops_test" '--gtest_filter=MatmulBits*:Fp8MatmulBits*'; fi
+if wanted matmul_bits; then gtest_step matmul_bits 90 "$bin/layers_ops_test" '--gtest_filter=MatmulBits*:Fp8MatmulBits*:WgmmaMatmulBits*'; fi
 if wanted ops; then
-  filter='--gtest_filter=-MatmulBits*:Fp8MatmulBits*'
+  filter='--gtest_filter=-MatmulBits*:Fp8MatmulBits*:WgmmaMatmulBits*'
   if [ $emulated = 1 ]; then filter+=":$sequence"; fi
   gtest_step ops 150 "$bin/layers_ops_test" "$filter"
 fi

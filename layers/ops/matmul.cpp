@@ -26,6 +26,9 @@ void run(Context& ctx, detail::MatmulArgs a) {
   check(is_tree_size(leaves) && w.inputs % leaves == 0, "matmul: leaves divide the inputs");
   check(leaves == 1 || x.dtype() == DType::kF32 || (w.inputs / leaves) % 2 == 0,
         "matmul: a bf16 leaf has an even number of inputs");
+  check(!w.own_kernel || (w.data.dtype() == DType::kBF16 && bias.numel() == 0 &&
+                          ctx.device().type == DeviceType::kCuda),
+        "matmul: the own kernel multiplies bf16 on CUDA, without a bias");
   check(!fp8 || (w.inputs % (leaves * kFp8Group) == 0 && bias.numel() == 0),
         "matmul: a leaf of f8_e4m3 has whole groups, and no bias");
   a.scratch = ctx.scratch(

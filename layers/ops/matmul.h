@@ -17,7 +17,14 @@ struct PackedMatrix {
   std::int64_t inputs = 0;
   TensorView scales{};  ///< [packed_scales_numel] f32, of f8_e4m3 alone: see fp8_matmul.h
   int leaves = 1;       ///< of f8_e4m3: the leaves of its products; CUDA's layout depends on them
+  bool own_kernel = false;  ///< multiplied by a kernel of our own, where own_kernel_serves
 };
+
+/// Whether there is a kernel of our own for products of bf16 in leaves of so many inputs on a GPU of
+/// that compute capability (kernels/cuda/wgmma_matmul.h). Not yet run on a GPU.
+constexpr bool own_kernel_serves(int major, int minor, std::int64_t leaf_inputs) {
+  return major == 9 && minor == 0 && leaf_inputs % 64 == 0;
+}
 
 /// Elements that a packed [outputs, inputs] matrix occupies, padding included.
 std::int64_t packed_numel(Device device, DType dtype, std::int64_t outputs, std::int64_t inputs);
@@ -37,7 +44,7 @@ void pack_rows(Context& ctx, ConstTensorView rows, std::int64_t first_output,
 ///           walks k upwards. CUDA: one algorithm of cuBLASLt per number of inputs serves every
 ///           shape. The bits of a row depend on that row alone, not on tokens, outputs or threads;
 ///           with a tuning of TunedBits::kAny in the context (matmul_tuning.h) they depend on
-///           tokens, too.
+///           tokens, too. With own_kernel they are other bits, and do not.
 void matmul(Context& ctx, ConstTensorView x, const PackedMatrix& w, ConstTensorView bias,
             TensorView y);
 ///   x  made for a product with `w` (matmul_input.h)

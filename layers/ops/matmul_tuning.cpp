@@ -152,7 +152,7 @@ void tune_matmul(Context& ctx, const TunedProduct& product, const MatmulTimer& t
   check(product.max_rows >= 1 && product.leaves >= 1 && product.w.inputs % product.leaves == 0,
         "tune_matmul: rows and leaves of a product");
   check(product.y == DType::kBF16 || product.y == DType::kF32, "tune_matmul: y is bf16 or f32");
-  if (product.w.data.dtype() == DType::kF8E4M3) return;
+  if (product.w.data.dtype() == DType::kF8E4M3 || product.w.own_kernel) return;
   on_backend(ctx, "tune_matmul",
              [&](auto backend) { detail::tune_matmul(backend, ctx, product, timer, tuning); });
 }

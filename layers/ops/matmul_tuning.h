@@ -83,7 +83,7 @@ struct TunedProduct {
 /// compared with the one that serves every shape, byte by byte, on a million results at least whose
 /// inputs have random signs and exponents; where that many are not to be had, or the weight is so
 /// small that a launch takes longer than the product, that one stays. Does nothing on CPU, nor for
-/// f8_e4m3, whose products have one algorithm each.
+/// f8_e4m3 and own_kernel, whose products have one algorithm each.
 /// Order:    enqueues and waits: for the start only, never in a capture. Takes the activations and
 ///           the scratch of such a product.
 /// Throws:   SystemError when the library offers nothing.

@@ -246,6 +246,15 @@ class Bench {
       if (m <= most) multiply(name.c_str(), m, product.w, leaves);
     ops::set_matmul_tuning(ctx_, nullptr);
   }
+  /// By the kernel of our own that keeps leaves in registers, where this GPU has one.
+  void own_matmul(const char* what, std::int64_t m, std::int64_t n, std::int64_t k, int leaves) {
+    if (options_.small) m = std::min<std::int64_t>(m, 96), n = many(n) * 8, k = 64 * leaves;
+    if (!ops::own_kernel_serves(facts_.major, facts_.minor, k / leaves)) return;
+    Tensor w = tensor({ops::packed_numel(kDevice, DType::kBF16, n, k)});
+    ops::PackedMatrix matrix{w, n, k};
+    matrix.own_kernel = true;
+    multiply(what, m, matrix, leaves);
+  }
   void fp8_matmul(const char* what, std::int64_t m, std::int64_t n, std::int64_t k,
                   int leaves = 1) {
     if (options_.small) m = std::min<std::int64_t>(m, 64), n = many(n) * 8, k = 128 * leaves;
@@ -279,6 +288,10 @@ class Bench {
       matmul("gate_up", m, 51200, 5120);
       matmul("o_proj", m, 5120, 8192, 8);
       matmul("down", m, 5120, 25600, 8);
+    }
+    for (const std::int64_t m : {1, 8, 43, 64, 384, 411, 512, 1131, 2048}) {
+      own_matmul("wgmma o_proj", m, 5120, 8192, 8);
+      own_matmul("wgmma down", m, 5120, 25600, 8);
     }
     tuned_matmuls("qkv", 10240, 5120, 1);
     tuned_matmuls("gate_up", 51200, 5120, 1);

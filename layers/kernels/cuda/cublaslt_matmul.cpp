@@ -3,6 +3,7 @@
 #include "layers/kernels/cuda/layout.h"
 #include "layers/kernels/cuda/matmul_scratch.h"
 #include "layers/kernels/cuda/matmul_tree.h"
+#include "layers/kernels/cuda/wgmma_matmul.h"
 #include "layers/ops/matmul_tuning.h"
 #include "parallel/base/check.h"
 #include "parallel/base/rng.h"
@@ -219,6 +220,7 @@ void matmul(Cuda, Context& ctx, const MatmulArgs& a) {
   check(a.x.dtype() == DType::kBF16, "matmul: CUDA multiplies bf16, not f32");
   check(is_aligned(a.w.data.bytes(), kCublasAlignment) && is_aligned(a.scratch, 256),
         "matmul: weights and scratch on CUDA are aligned");
+  if (a.w.own_kernel) return wgmma_matmul(ctx, a);
   const std::int64_t rows = a.x.dim(0), inputs = a.w.inputs, outputs = a.w.outputs;
   const MatmulScratch scratch = matmul_scratch(rows, inputs, outputs, a.leaves);
   const BFloat16* bias = a.bias.numel() > 0 ? a.bias.data<BFloat16>() : nullptr;

@@ -105,6 +105,19 @@ __device__ __forceinline__ void prefetch_map(const CUtensorMap* map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
 
+/// Changes how many registers a thread of this warpgroup may have; a warp operation of each of its warps.
+/// Others must have given up what is taken. The block was launched with as many for all, which
+/// __launch_bounds__ says.
+///   kRegisters  a multiple of 8, 24 to 256
+template <int kRegisters>
+__device__ __forceinline__ void give_registers_but() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+template <int kRegisters>
+__device__ __forceinline__ void take_registers_up_to() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+
 /// Names a matrix in shared memory for a wgmma.
 ///   first  the first row's first k that is read
 __device__ __forceinline__ std::uint64_t shared_matrix(const void* first, Swizzle swizzle,

@@ -36,4 +36,11 @@ struct SharedMatrix {
   }
 };
 
+/// The descriptor of the same matrix that many bytes on, a multiple of 16. Its address does not leave
+/// the lower half, so that a GPU adds 32 bits.
+__host__ __device__ constexpr std::uint64_t moved(std::uint64_t descriptor, std::uint32_t bytes) {
+  const auto lower = static_cast<std::uint32_t>(descriptor) + bytes / 16;
+  return (descriptor >> 32) << 32 | lower;
+}
+
 }  // namespace retinue::cuda

@@ -238,6 +238,9 @@ void complete_wait(std::uint32_t, void* const* lanes) {
   block.wgmmas().wait(warp_of(block), *static_cast<const std::size_t*>(lanes[0]));
 }
 
+void complete_nothing(std::uint32_t, void* const*) {}
+
+constexpr WarpOperation kRegisters{"a change of registers", complete_nothing, true};
 constexpr WarpOperation kFence{"wgmma_fence", complete_fence, true};
 constexpr WarpOperation kStart{"wgmma", complete_start, true};
 constexpr WarpOperation kCommit{"wgmma_commit", complete_commit, true};
@@ -247,6 +250,11 @@ constexpr WarpOperation kWait{"wgmma_wait", complete_wait, true};
 
 std::uint32_t detail::shared_address(const void* shared) {
   return running_block("shared_matrix").shared_address(shared);
+}
+
+void detail::change_registers() {
+  cuda_emulator::require_hopper("a change of registers");
+  cuda_emulator::warp_rendezvous(kRegisters, kWholeWarp, nullptr);
 }
 
 void detail::start_wgmma(float* d, int columns, std::uint64_t a, std::uint64_t b, bool accumulate) {

@@ -30,10 +30,21 @@ namespace detail {
 
 /// In the 18 bits that a descriptor has for it.
 std::uint32_t shared_address(const void* shared);
+void change_registers();
 void start_wgmma(float* d, int columns, std::uint64_t a, std::uint64_t b, bool accumulate);
 void wait_for_wgmma(int pending_groups);
 
 }  // namespace detail
+
+template <int kRegisters>
+inline void give_registers_but() {
+  static_assert(kRegisters % 8 == 0 && kRegisters >= 24 && kRegisters <= 256);
+  detail::change_registers();
+}
+template <int kRegisters>
+inline void take_registers_up_to() {
+  give_registers_but<kRegisters>();
+}
 
 inline std::uint64_t shared_matrix(const void* first, Swizzle swizzle,
                                    std::uint32_t eight_rows_bytes,

@@ -70,6 +70,12 @@ Table model_table(RunOptions& options) {
                        "pass less through the memory of a GPU; another number gives other bits",
                .target = by_name(options.leaves, runtime::kLeavesNames),
                .may_be_number = true},
+              {.name = "row-parallel-kernel",
+               .type = "cublaslt|wgmma",
+               .help = "what multiplies row-parallel weights in bfloat16 on a GPU; wgmma: a kernel "
+                       "for compute capability 9.0 that keeps leaves in registers, with other "
+                       "bits; not yet run on a GPU",
+               .target = by_name(options.wgmma, runtime::kRowParallelKernelNames)},
               {.name = "threads",
                .type = "N",
                .fallback = "cores / ranks of the host",

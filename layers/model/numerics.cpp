@@ -54,6 +54,7 @@ Numerics numerics(const ModelConfig& config, const Computation& computation, con
                        ? fmt::format("leaves {} in a binary tree",
                                      reduction_leaves(config, computation.most_leaves))
                        : std::string("sums between ranks in the order of NCCL");
+  if (computation.wgmma) n.description += "; row-parallel products by wgmma, 16 inputs at a time";
   n.fingerprint = sha256_hex(n.description);
   return n;
 }

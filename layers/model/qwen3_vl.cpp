@@ -39,6 +39,7 @@ Qwen3Vl::Qwen3Vl(Context& ctx, MemoryLedger& ledger, const ModelConfig& config,
              config_.fp8 ? &*config_.fp8 : nullptr) {
   const int leaves = reduction_leaves(config, options.computation.most_leaves);
   axis_.leaves = options.computation.ordered ? leaves : axis.size;
+  axis_.own_kernel = options.computation.wgmma;
   check_tensor_size(axis.size, config,
                     // Of FP8 a rank has whole groups, in any order of sums.
                     config.fp8 ? leaves : axis_.leaves);

@@ -16,6 +16,7 @@ RowParallelLinear::RowParallelLinear(WeightStore& store, const std::string& name
     : axis_(axis),
       weight_(store.projection({{name, Shape{outputs, inputs}, 0, outputs}}, axis.first(inputs),
                                axis.per_rank(inputs), axis.leaves_per_rank())) {
+  weight_.own_kernel = axis.own_kernel;
   store.will_multiply({weight_, false, branch_dtype(axis, store.dtype()), axis.leaves_per_rank()});
 }
 

@@ -16,6 +16,7 @@ struct TensorAxis {
   Communicator* comm = nullptr;      ///< null: planning, or an axis of one
   int leaves = 1;                    ///< of every row-parallel sum, over all ranks
   Communicator* exchange = nullptr;  ///< of visual features; null: `comm`
+  bool own_kernel = false;           ///< of row-parallel weights: see ops::PackedMatrix
 
   [[nodiscard]] Shard shard() const { return {rank, size}; }
   [[nodiscard]] std::int64_t per_rank(std::int64_t dim) const {

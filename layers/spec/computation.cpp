@@ -19,4 +19,9 @@ int reduction_leaves(const ModelConfig& config, int most) {
   return leaves;
 }
 
+std::array<std::int64_t, 2> leaf_inputs(const ModelConfig& config, int leaves) {
+  const TextConfig& text = config.text;
+  return {text.num_attention_heads * text.head_dim / leaves, text.intermediate_size / leaves};
+}
+
 }  // namespace retinue::layers

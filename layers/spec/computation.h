@@ -4,6 +4,8 @@
 #include "parallel/base/reduce_tree.h"
 #include "parallel/device/dtype.h"
 
+#include <array>
+#include <cstdint>
 #include <optional>
 
 namespace retinue::layers {
@@ -15,6 +17,7 @@ struct Computation {
   bool ordered = true;  ///< row-parallel sums in the fixed tree; else one partial per rank, for a
                         ///< communicator that adds in an order of its own
   int most_leaves = kMaxLeaves;  ///< of the fixed tree: 1, 2, 4 or 8
+  bool wgmma = false;  ///< whether ops::PackedMatrix::own_kernel multiplies row-parallel weights
 
   [[nodiscard]] DType kept_dtype() const { return kv_dtype.value_or(dtype); }
 };
@@ -23,5 +26,8 @@ struct Computation {
 /// heads and the intermediate size in blocks of 32 columns; with FP8 weights, both in groups of 128.
 /// The size of the tensor axis divides it.
 int reduction_leaves(const ModelConfig& config, int most = kMaxLeaves);
+
+/// The inputs of one leaf of every row-parallel product: of o_proj and of down_proj.
+std::array<std::int64_t, 2> leaf_inputs(const ModelConfig& config, int leaves);
 
 }  // namespace retinue::layers

@@ -1,6 +1,7 @@
 #include "runtime/jobs/model_files.h"
 
 #include "layers/ops/fp8_matmul.h"
+#include "layers/ops/matmul.h"
 #include "layers/spec/json_text.h"
 #include "layers/weights/checkpoint.h"
 #include "parallel/base/build_config.h"
@@ -140,6 +141,33 @@ void check_fp8_on(const cuda::DeviceFacts& gpu) {
         gpu.name, gpu.major, gpu.minor));
 }
 
+void check_wgmma(const layers::ModelConfig& config, const layers::Computation& computation) {
+  if (!computation.wgmma) return;
+  if (config.fp8)
+    throw UsageError(
+        "[--row-parallel-kernel] wgmma multiplies bfloat16, and this checkpoint has FP8 weights. "
+        "Use cublaslt.");
+  if (!computation.ordered)
+    throw UsageError(
+        "[--row-parallel-kernel] wgmma adds in the order of --reduce ordered, not of nccl. Use "
+        "cublaslt.");
+  const int leaves = layers::reduction_leaves(config, computation.most_leaves);
+  for (const std::int64_t inputs : layers::leaf_inputs(config, leaves))
+    if (!ops::own_kernel_serves(9, 0, inputs))
+      throw UsageError(
+          fmt::format("[--row-parallel-kernel] wgmma wants leaves of a multiple of 64 inputs, and "
+                      "this model has leaves of {}. Use cublaslt, or fewer --leaves.",
+                      inputs));
+}
+
+void check_wgmma_on(const cuda::DeviceFacts& gpu) {
+  if (!ops::own_kernel_serves(gpu.major, gpu.minor, 64))
+    throw UsageError(
+        fmt::format("[--row-parallel-kernel] wgmma: {} has compute capability {}.{}, and only 9.0 "
+                    "(Hopper) has wgmma. Use cublaslt.",
+                    gpu.name, gpu.major, gpu.minor));
+}
+
 namespace {
 
 /// --device, --dtype and --reduce, which depend on each other.
@@ -165,6 +193,13 @@ void choose_computation(const RunOptions& options, ModelFiles& model) {
   if (!model.computation.ordered && !gpu)
     throw UsageError("[--reduce] nccl: this device is a CPU. Use --reduce ordered.");
   model.computation.most_leaves = options.leaves;
+  model.computation.wgmma = options.wgmma;
+  if (options.wgmma && !gpu)
+    throw UsageError("[--row-parallel-kernel] wgmma: this device is a CPU. Use cublaslt.");
+  check_wgmma(model.config, model.computation);
+  if constexpr (build::kCuda)
+    for (int i = 0; options.wgmma && i < cuda::availability().devices; ++i)
+      check_wgmma_on(cuda::device_facts(i));
 }
 
 void apply_pixel_flags(const RunOptions& options, VisionProcessorSpec& spec) {

@@ -45,6 +45,10 @@ ModelFiles load_model_files(const RunOptions& options);
 
 /// Throws: UsageError for a GPU that multiplies no FP8 weights, naming its compute capability.
 void check_fp8_on(const cuda::DeviceFacts& gpu);
+/// Throws: UsageError where --row-parallel-kernel wgmma does not fit what was chosen besides, or, with
+/// the compute capability of the GPUs, the model.
+void check_wgmma(const layers::ModelConfig& config, const layers::Computation& computation);
+void check_wgmma_on(const cuda::DeviceFacts& gpu);
 
 /// ModelFiles::identity. Names and sizes of the weights are enough to distinguish two models, and
 /// cost no reading. A missing file is left out.

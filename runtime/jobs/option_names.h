@@ -23,6 +23,8 @@ inline constexpr auto kReduceNames =
     std::to_array<Named<Reduce>>({{"ordered", Reduce::kOrdered}, {"nccl", Reduce::kLibrary}});
 inline constexpr auto kLeavesNames =
     std::to_array<Named<int>>({{"8", 8}, {"4", 4}, {"2", 2}, {"1", 1}});
+inline constexpr auto kRowParallelKernelNames =
+    std::to_array<Named<bool>>({{"cublaslt", false}, {"wgmma", true}});
 inline constexpr auto kAlphaNames =
     std::to_array<Named<Alpha>>({{"white", Alpha::kWhite}, {"drop", Alpha::kDrop}});
 inline constexpr auto kExifNames = std::to_array<Named<ExifOrientation>>(

@@ -64,6 +64,7 @@ struct RunOptions {
   std::optional<DType> kv_cache_dtype;  ///< none: the compute type
   Reduce reduce = Reduce::kOrdered;
   int leaves = kMaxLeaves;    ///< of an ordered sum, at most
+  bool wgmma = false;         ///< whether wgmma_matmul.h multiplies row-parallel weights
   bool share_device = false;  ///< several ranks on one GPU; for tests
   int threads = 0;            ///< 0: cores / ranks of this host
   std::optional<std::int64_t> max_batch_tokens, max_sequences, kv_block_tokens;

@@ -125,6 +125,8 @@ Json signature_of(const CaptionJob& job) {
     json["kv_cache_dtype"] = name_in(kKvCacheDtypeNames, job.options.run.kv_cache_dtype);
   if (job.model.computation.most_leaves != kMaxLeaves)
     json["leaves"] = name_in(kLeavesNames, job.options.run.leaves);
+  if (job.model.computation.wgmma)
+    json["row_parallel_kernel"] = name_in(kRowParallelKernelNames, job.options.run.wgmma);
   json["prompt"] = job.prompt.prompt;
   json["system"] = job.prompt.system;
   json["sampling"] = to_json(job.sampling);

@@ -161,7 +161,11 @@ int run_check(const CaptionOptions& options, int ranks, int ranks_per_node, doub
   // A plan for GPUs needs no GPU.
   const bool cuda = options.run.device == DeviceType::kCuda;
   CaptionOptions on_host = options;
-  if (cuda) on_host.run.device = DeviceType::kCpu, on_host.run.reduce = Reduce::kOrdered;
+  if (cuda) {
+    on_host.run.device = DeviceType::kCpu;
+    on_host.run.reduce = Reduce::kOrdered;
+    on_host.run.wgmma = false;
+  }
   CaptionJob job = prepare_caption(on_host);
   check_weights(options.run, job.model.config, job.model.computation);
   if (cuda) {
@@ -171,6 +175,8 @@ int run_check(const CaptionOptions& options, int ranks, int ranks_per_node, doub
       throw UsageError("[--dtype] float32 is for CPUs. Use bfloat16 with --device cuda.");
     job.model.device = Device{DeviceType::kCuda, 0};
     job.model.computation.ordered = options.run.reduce == Reduce::kOrdered;
+    job.model.computation.wgmma = options.run.wgmma;
+    check_wgmma(job.model.config, job.model.computation);
   }
   // All that may be refused comes before the first line, which would look like an answer.
   job.items = list_table(source_options(options), std::cin, "");

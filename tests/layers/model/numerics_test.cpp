@@ -27,6 +27,8 @@ TEST(Numerics, FingerprintsDifferWhereBitsMayAndNotWithThreads) {
             numerics(ModelConfig{}, {.kv_dtype = DType::kF8E4M3}, one).fingerprint);
   EXPECT_NE(fingerprint(one, DType::kBF16),
             numerics(ModelConfig{}, {.most_leaves = 4}, one).fingerprint);
+  EXPECT_NE(fingerprint(one, DType::kBF16),
+            numerics(ModelConfig{}, {.wgmma = true}, one).fingerprint);
   Context narrow = Context::plan(Device{}, 1);
   narrow.set_cpu_isa(CpuIsa::kBaseline);
   if (detect_cpu_isa() != CpuIsa::kBaseline) {

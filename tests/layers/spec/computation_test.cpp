@@ -24,6 +24,11 @@ TEST(ReductionLeaves, DivideHeadsAndTheIntermediateSize) {
   EXPECT_EQ(reduction_leaves(config), 1);
 }
 
+TEST(LeafInputs, AreThoseOfBothRowParallelProducts) {
+  EXPECT_EQ(leaf_inputs(config_32b(), 8), (std::array<std::int64_t, 2>{1024, 3200}));
+  EXPECT_EQ(leaf_inputs(config_32b(), 1), (std::array<std::int64_t, 2>{8192, 25600}));
+}
+
 TEST(ReductionLeaves, AreWholeGroupsOfFp8) {
   ModelConfig config = config_32b();
   config.fp8.emplace();

@@ -1,6 +1,7 @@
 // Jobs on CUDA devices, from files to captions: within the reference's own error, and the same bits
 // whatever shares the work. Ranks are threads with a device each, so that one process tests all.
 #include "layers/model/numerics.h"
+#include "layers/ops/matmul.h"
 #include "layers/weights/safetensors.h"
 #include "parallel/base/build_config.h"
 #include "parallel/base/hash.h"
@@ -131,6 +132,24 @@ TEST_P(CudaTrace, TwoLeavesGiveTheSameLogitsOnEveryMeshThatTheyAllow) {
   EXPECT_EQ(trace(2, options), digest);
   options.ask.run.reduce = Reduce::kLibrary;
   EXPECT_THROW(load_model_files(options.ask.run), UsageError) << "nothing is cut there";
+}
+
+TEST_P(CudaTrace, LeavesInRegistersGiveTheSameLogitsOnEveryMeshWithinTheSameError) {
+  TraceOptions options;
+  options.ask.run = on_cuda(config_, 1);
+  options.ask.run.wgmma = true;
+  options.ask.run.leaves = 4;  // of 64 inputs or more
+  const auto [major, minor] = cuda::compute_capability(0);
+  if (config_.starts_with("fp8-") || !ops::own_kernel_serves(major, minor, 64)) {
+    EXPECT_THROW(load_model_files(options.ask.run), UsageError);
+    return;
+  }
+  const std::string digest = trace(1, options);
+  expect_reference();
+  for (const int ranks : {2, 4}) {
+    options.ask.run.tensor_parallel = ranks;
+    EXPECT_EQ(trace(ranks, options), digest) << ranks;
+  }
 }
 
 TEST_P(CudaTrace, SumsInTheOrderOfTheLibraryAreWithinTheSameError) {

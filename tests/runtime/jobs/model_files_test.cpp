@@ -49,6 +49,8 @@ TEST_F(ModelFlags, MessagesNameTheFlag) {
               HasSubstr("[--leaves] is 4, and with --reduce nccl"));
   EXPECT_THAT(refusal([](Run& r, Sample&) { r.tensor_parallel = 4, r.leaves = 2; }),
               HasSubstr("Use more --leaves, or --tensor-parallel 2."));
+  EXPECT_THAT(refusal([](Run& r, Sample&) { r.wgmma = true, r.device = DeviceType::kCpu; }),
+              HasSubstr("[--row-parallel-kernel] wgmma: this device is a CPU"));
   EXPECT_THAT(refusal([](Run& r, Sample&) { r.max_pixels = 100; }), HasSubstr("pixels"));
   EXPECT_THAT(refusal([](Run& r, Sample&) { r.min_pixels = 0; }), HasSubstr("--min-pixels"));
   EXPECT_THAT(refusal([](Run&, Sample& s) { s.temperature = -1; }), HasSubstr("--temperature"));
@@ -151,6 +153,35 @@ TEST(ModelFiles, AnFp8CheckpointWantsAmpereOrNewer) {
     gpu.major = major, gpu.minor = minor;
     EXPECT_NO_THROW(check_fp8_on(gpu)) << major << "." << minor;
   }
+}
+
+std::string refusal_of(const std::function<void()>& check) {
+  try {
+    check();
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(ModelFiles, WgmmaIsRefusedWhereItDoesNotServe) {
+  layers::ModelConfig config;
+  config.text.num_attention_heads = 8, config.text.head_dim = 64;
+  config.text.intermediate_size = 768;
+  const auto refusal = [&](const layers::Computation& computation) {
+    return refusal_of([&] { check_wgmma(config, computation); });
+  };
+  EXPECT_EQ(refusal({.wgmma = false}), "");
+  EXPECT_THAT(refusal({.wgmma = true}), HasSubstr("this model has leaves of 96"));
+  EXPECT_EQ(refusal({.most_leaves = 4, .wgmma = true}), "");
+  EXPECT_THAT(refusal({.ordered = false, .most_leaves = 4, .wgmma = true}), HasSubstr("of nccl"));
+  config.fp8.emplace();
+  EXPECT_THAT(refusal({.most_leaves = 1, .wgmma = true}), HasSubstr("FP8 weights"));
+  cuda::DeviceFacts gpu{.name = "NVIDIA H100", .major = 9, .minor = 0, .pci_bus_id = {}};
+  EXPECT_NO_THROW(check_wgmma_on(gpu));
+  gpu = {.name = "NVIDIA B200", .major = 10, .minor = 0, .pci_bus_id = {}};
+  EXPECT_THAT(refusal_of([&] { check_wgmma_on(gpu); }),
+              testing::AllOf(HasSubstr("NVIDIA B200"), HasSubstr("10.0"), HasSubstr("9.0")));
 }
 
 TEST_F(ModelFolder, ATiedModelWithAHeadOfItsOwnIsWarnedAbout) {

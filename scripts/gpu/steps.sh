@@ -19,7 +19,7 @@ note_step() { # name status seconds tests failures on_gpu detail
   printf '%-21s %-10s %4s s  %s\n' "$1" "$2" "$3" "$7"
 }
 
-# Runs "$@" for at most $2 seconds, its output to $work/NAME.log. Sets status (empty when it exited by itself), code,
+# Runs "$@" for at most $2 seconds, $patience times, its output to $work/NAME.log. Sets status (empty when it exited by itself), code,
 # seconds and detail. Fails when the step was not started.
 run_limited() { # name limit_s command…
   local name=$1 limit=$(($2 * patience)) left=$((budget_s - (SECONDS - started_s))) begin=$SECONDS

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <cuda_bf16.h>
 #include <type_traits>
 
@@ -28,6 +29,27 @@ __device__ __forceinline__ T from_f32(float x) {
 template <class T>
 __device__ __forceinline__ float rounded(float x) {
   return to_f32(from_f32<T>(x));
+}
+
+/// Two e4m3, in the upper byte of each half, as bf16, which holds every value exactly.
+///
+/// With its exponent and mantissa moved to where bf16 has them, e4m3 is 2⁻¹²⁰ of its value, because
+/// the exponents' biases are 7 and 127; subnormal numbers, too, which stay subnormal. The product
+/// with 2¹²⁰ is exact. A NaN becomes 480.
+__device__ __forceinline__ std::uint32_t widen_e4m3_pair(std::uint32_t bytes) {
+  const std::uint32_t bits = (bytes & 0x80008000U) | (bytes >> 4 & 0x07F007F0U);
+  __nv_bfloat162 pair;
+  std::memcpy(&pair, &bits, sizeof pair);
+  pair = __hmul2(pair, __float2bfloat162_rn(0x1p120F));
+  std::uint32_t wide = 0;
+  std::memcpy(&wide, &pair, sizeof wide);
+  return wide;
+}
+
+/// Four e4m3 as two pairs of bf16, in order.
+__device__ __forceinline__ void widen_e4m3(std::uint32_t bytes, std::uint32_t (&pairs)[2]) {
+  pairs[0] = widen_e4m3_pair(__byte_perm(bytes, 0, 0x1404));
+  pairs[1] = widen_e4m3_pair(__byte_perm(bytes, 0, 0x3424));
 }
 
 /// kCount neighbours, moved by one instruction where 16 bytes hold them.

@@ -1,7 +1,6 @@
 #include "layers/kernels/cuda/elements.cuh"
 #include "layers/kernels/cuda/fp8_mma.h"
 #include "layers/kernels/cuda/fp8_operand.h"
-#include "layers/kernels/cuda/fp8_widen.cuh"
 #include "layers/kernels/cuda/layout.h"
 #include "layers/kernels/cuda/ptx.cuh"
 #include "layers/ops/fp8_matmul.h"

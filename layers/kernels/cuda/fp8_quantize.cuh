@@ -4,7 +4,6 @@
 
 #include "layers/kernels/cuda/elements.cuh"
 #include "layers/kernels/cuda/fp8_operand.h"
-#include "layers/kernels/cuda/fp8_widen.cuh"
 #include "layers/ops/fp8_matmul.h"
 
 #include <cstdint>

@@ -3,7 +3,6 @@
 // Tested through tests/layers/ops/kv_write_test.cpp and paged_attention_test.cpp.
 
 #include "layers/kernels/cuda/elements.cuh"
-#include "layers/kernels/cuda/fp8_widen.cuh"
 #include "layers/ops/kv_view.h"
 
 #include <cstdint>

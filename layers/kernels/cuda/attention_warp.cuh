@@ -99,7 +99,7 @@ __device__ __forceinline__ void add_values(
     const float (&shrink)[2], AttentionState<kDim>& state) {
   constexpr int kStride = kAttentionStride<kDim>;
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  // Once the largest scores are found, there is nothing to multiply: a tenth of the tile's work.
+  // Once the largest scores are found, there is nothing to multiply.
   if (__any_sync(0xFFFFFFFFU, shrink[0] != 1.0F || shrink[1] != 1.0F)) {
 #pragma unroll
     for (int n = 0; n < kDim / 8; ++n)
